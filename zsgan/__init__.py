@@ -1,0 +1,47 @@
+"""Zero-shot GAN adaptation with semantic variations: Jeon et al., ICCV 2023, re-executable.
+
+Import from here what the README shows; the modules hold the rest. Names are loaded when first used, so that
+``zsgan --help`` does not wait for torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from zsgan.api import adapt, evaluate
+    from zsgan.clip import load_clip
+    from zsgan.figures import image_grid
+    from zsgan.profiles import AdaptConfig, load_profile
+    from zsgan.runs import run
+    from zsgan.sampling import sample_images
+    from zsgan.stylegan2 import load_generator
+
+_PUBLIC = {
+    "AdaptConfig": "profiles",
+    "adapt": "api",
+    "evaluate": "api",
+    "image_grid": "figures",
+    "load_clip": "clip",
+    "load_generator": "stylegan2",
+    "load_profile": "profiles",
+    "run": "runs",
+    "sample_images": "sampling",
+}
+
+__all__ = [
+    "AdaptConfig",
+    "adapt",
+    "evaluate",
+    "image_grid",
+    "load_clip",
+    "load_generator",
+    "load_profile",
+    "run",
+    "sample_images",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'zsgan' has no attribute {name!r}; it has {', '.join(__all__)}")
+    return getattr(import_module(f"zsgan.{_PUBLIC[name]}"), name)

@@ -1,0 +1,162 @@
+"""Command line: zsgan reproduce | fetch | adapt | sample | evaluate."""
+
+import argparse
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+EXAMPLES = """examples:
+  zsgan reproduce --profile demo                 every figure and table, and the book
+  zsgan adapt --source dog --text cat            a dog generator becomes a cat generator
+  zsgan adapt --source dog --text "grey cat" --row L_dir --set iterations=200
+  zsgan sample runs/<id> --n 32 --out cats/      pictures of an adapted generator
+  zsgan evaluate cats/ --against drawn:cat       how varied, and how close to the true cats
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0 done, 1 failed, 2 wrong arguments."""
+    options = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.WARNING if options.quiet else logging.INFO, format="%(message)s")
+    for name in ("matplotlib", "papermill", "jupyter_book"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    try:
+        options.command(options)
+    except (ValueError, OSError, RuntimeError, FloatingPointError) as error:
+        print(f"zsgan {options.name}: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="zsgan", description="Zero-shot GAN adaptation with semantic variations (Jeon et al., ICCV 2023).",
+        epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
+
+    def add(name: str, function: Any, help_: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(
+            name, help=help_, description=help_[0].upper() + help_[1:] + ".",
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        )  # fmt: skip
+        sub.set_defaults(command=function)
+        sub.add_argument("--quiet", action="store_true", help="no progress bars, only results and errors")
+        return sub
+
+    def add_device(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--device", default="cpu", help="torch device, such as cpu or cuda")
+
+    sub = add("reproduce", _reproduce, "run the notebooks, write every figure and table, build the book")
+    sub.add_argument("--profile", default="demo", help="smoke (a minute, numbers mean nothing) or demo")
+    sub.add_argument("--only", metavar="CHAPTER", help="one notebook, for instance 04_results; no book")
+    sub.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="adaptations at a time")
+    sub.add_argument("--figures", type=Path, default=Path("figures"), help="where figures and tables go")
+    sub.add_argument("--build", type=Path, default=Path("build"), help="where notebooks and the book go")
+    add_device(sub)
+
+    sub = add("fetch", _fetch, "download and verify the files of data_manifest.yaml")
+    sub.add_argument("asset", nargs="?", help="name of one file; all by default")
+
+    sub = add("adapt", _adapt, "adapt a generator to a text, or find the finished run")
+    sub.add_argument("--source", default="dog", help="source generator: dog, cat, or a .safetensors file")
+    sub.add_argument("--source-text", help="what the source generator makes, in words; its name by default")
+    sub.add_argument("--text", required=True, help="the target domain, in words that the CLIP knows")
+    sub.add_argument("--profile", default="demo", help="where the settings come from")
+    sub.add_argument(
+        "--row", help="row of Table 1, such as L_dir or 'L_dm + L_EWC'; the full method by default"
+    )
+    sub.add_argument("--seed", type=int, default=0, help="of variations, latents and noise")
+    sub.add_argument("--iterations", type=int, help="steps; the profile's number by default")
+    sub.add_argument(
+        "--set", action="append", default=[], metavar="FIELD=VALUE", help="any field of AdaptConfig"
+    )
+    sub.add_argument("--runs", type=Path, default=Path("runs"), help="folder of runs")
+    add_device(sub)
+
+    sub = add("sample", _sample, "write pictures of an adapted or a source generator")
+    sub.add_argument(
+        "generator", help="folder of a run, or a source generator: dog, cat, or a .safetensors file"
+    )
+    sub.add_argument("--n", type=int, default=16, help="how many")
+    sub.add_argument("--seed", type=int, default=0, help="of the latents")
+    sub.add_argument("--psi", type=float, default=0.7, help="truncation; 1 for none")
+    sub.add_argument("--out", type=Path, required=True, help="folder for PNG files")
+    add_device(sub)
+
+    sub = add("evaluate", _evaluate, "measure diversity, and likeness to a target domain")
+    sub.add_argument("images", help="folder of a run, or a folder of images")
+    sub.add_argument(
+        "--against", help="true images of the target: a folder, or drawn:SPECIES[:STYLE] of the demo world"
+    )
+    sub.add_argument("--n", type=int, default=500, help="how many images to draw, of a run and of the truth")
+    sub.add_argument("--seed", type=int, default=0, help="of the latents and of the truth")
+    sub.add_argument("--psi", type=float, default=0.7, help="truncation, when sampling a run")
+    sub.add_argument("--clusters", type=int, default=10, help="k of intra-cluster LPIPS")
+    add_device(sub)
+    return parser
+
+
+def _reproduce(options: argparse.Namespace) -> None:
+    from zsgan.reproduce import reproduce
+
+    page = reproduce(
+        options.profile, figures=options.figures, build=options.build, only=options.only, device=options.device,
+        workers=options.workers, progress=not options.quiet,
+    )  # fmt: skip
+    print(page)
+
+
+def _fetch(options: argparse.Namespace) -> None:
+    from zsgan import manifest
+
+    for name in [options.asset] if options.asset else sorted(manifest.assets()):
+        print(manifest.fetch(name, progress=not options.quiet))
+
+
+def _adapt(options: argparse.Namespace) -> None:
+    from zsgan.api import adapt
+
+    settings = {}
+    for item in options.set:
+        name, equals, value = item.partition("=")
+        if not equals:
+            raise ValueError(f"--set takes FIELD=VALUE, got {item!r}")
+        settings[name] = value
+    if options.iterations is not None:
+        settings["iterations"] = options.iterations
+    run = adapt(
+        options.source, options.text, source_text=options.source_text, profile=options.profile, row=options.row,
+        seed=options.seed, folder=options.runs, device=options.device, progress=not options.quiet, **settings,
+    )  # fmt: skip
+    print(run.folder)
+
+
+def _sample(options: argparse.Namespace) -> None:
+    from zsgan.api import open_generator
+    from zsgan.images import save_images
+    from zsgan.sampling import sample_images
+
+    generator = open_generator(options.generator, options.device)
+    images = sample_images(
+        generator, options.n, seed=options.seed, truncation_psi=options.psi, progress=not options.quiet
+    )
+    save_images(images, options.out)
+    print(options.out)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from zsgan.api import evaluate
+
+    result = evaluate(
+        options.images, against=options.against, n=options.n, seed=options.seed, truncation_psi=options.psi,
+        clusters=options.clusters, device=options.device, progress=not options.quiet,
+    )  # fmt: skip
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

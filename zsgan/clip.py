@@ -1,0 +1,152 @@
+"""CLIP as the paper uses it: frozen encoders E_I and E_T with unit-norm features, over open_clip."""
+
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+import open_clip
+import torch
+import torch.nn.functional as F
+from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES
+from torch import Tensor, nn
+
+from zsgan import manifest
+from zsgan.files import load_tensors
+from zsgan.menagerie import clip_model
+
+TEMPLATES = tuple(t("{}") for t in OPENAI_IMAGENET_TEMPLATES if t("{}") != "a photo of many {}.")
+"""The 79 prompts of StyleGAN-NADA (Gal et al. 2022): CLIP's 80 for ImageNet but the one of many."""
+
+DEMO = {"menagerie-a": "clip-a", "menagerie-b": "clip-b"}
+"""Names of the demo's CLIPs -> names of their weights in the manifest."""
+
+
+class ClipEncoder(nn.Module):
+    """E_I and E_T: a frozen CLIP that maps images and texts to unit-norm features.
+
+    Args:
+        model: an open_clip model; it is frozen and put into evaluation mode.
+        tokenizer: its tokenizer, as open_clip makes them.
+        name: what to call the model in results.
+
+    Attributes:
+        name: as given.
+        dim: D, the number of features.
+        image_size: height and width that images are resized to.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, model: Any, tokenizer: Callable[..., Tensor], name: str) -> None:
+        super().__init__()
+        self.model = model.eval().requires_grad_(False)
+        self.tokenizer = tokenizer
+        self.name = name
+        size = model.visual.image_size
+        self.image_size: int = size if isinstance(size, int) else size[0]
+        for key in ("mean", "std"):
+            value = model.logit_scale.new_tensor(model.visual.preprocess_cfg[key])
+            self.register_buffer(key, value.view(1, 3, 1, 1))
+        self.dim: int = self.encode_texts([""]).shape[1]
+
+    def train(self, mode: bool = True) -> "ClipEncoder":
+        """Stay in evaluation mode, whatever ``mode``: the encoder is frozen."""
+        return super().train(False)
+
+    def encode_images(self, images: Tensor) -> Tensor:
+        """E_I: features of images; gradients flow to the images.
+
+        Args:
+            images: (N, 3, H, H) in [-1, 1], of any resolution; values beyond are not clamped.
+
+        Returns:
+            (N, D), unit norm.
+
+        Raises:
+            ValueError: the images are not square or have not three channels.
+        """
+        if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] != images.shape[3]:
+            raise ValueError(f"images must be (N, 3, H, H), got {tuple(images.shape)}; crop or pad them")
+        with torch.autocast(images.device.type, enabled=False):
+            x = (images.to(self.mean.dtype) + 1) / 2
+            if x.shape[-1] != self.image_size:
+                x = F.interpolate(x, (self.image_size, self.image_size), mode="bicubic", antialias=True)
+            return F.normalize(self.model.encode_image((x - self.mean) / self.std), dim=-1)
+
+    @torch.no_grad()
+    def encode_texts(self, texts: Sequence[str], templates: Sequence[str] | None = None) -> Tensor:
+        """E_T: features of texts, averaged over prompts.
+
+        Args:
+            texts: n texts.
+            templates: prompts with ``{}`` where the text goes, such as :data:`TEMPLATES`; the unit-norm
+                features of a text's prompts are averaged, and the average scaled to unit norm. ``None``
+                encodes the texts as they are.
+
+        Returns:
+            (n, D), unit norm.
+
+        Raises:
+            ValueError: a text is longer than the model's context, or a template has no place for the text.
+        """
+        if isinstance(texts, str):
+            raise ValueError(
+                f"texts must be a sequence of strings, got the string {texts!r}; put it in a list"
+            )
+        if templates is None:
+            templates = ("{}",)
+        if not texts or not templates:
+            raise ValueError(f"texts and templates must not be empty, got {texts!r} and {templates!r}")
+        for template in templates:
+            if "{}" not in template:
+                raise ValueError(f"template {template!r} must have a {{}} where the text goes; add it")
+        prompts = [template.replace("{}", text) for text in texts for template in templates]
+        with torch.autocast(self.mean.device.type, enabled=False):
+            features = F.normalize(self.model.encode_text(self._tokens(prompts)), dim=-1)
+        return F.normalize(features.view(len(texts), len(templates), -1).mean(1), dim=-1)
+
+    def _tokens(self, texts: Sequence[str]) -> Tensor:
+        length = self.model.context_length
+        # Tokenizers cut silently; with one place more than the model has, a text that fits ends in padding.
+        tokens = self.tokenizer([*texts, ""], length + 1)
+        for text, last in zip(texts, tokens[:-1, -1], strict=True):
+            if last != tokens[-1, -1]:
+                raise ValueError(
+                    f"text={text!r} is longer than the {length} tokens (start and end included) that "
+                    f"{self.name} reads; shorten it"
+                )
+        return tokens[:-1, :length].to(self.mean.device)
+
+
+def load_clip(name: str, pretrained: str | None = None, device: torch.device | str = "cpu") -> ClipEncoder:
+    """Load a CLIP.
+
+    Args:
+        name: "menagerie-a" or "menagerie-b" for the demo's, else a model of open_clip, such as "ViT-B-32".
+        pretrained: which of open_clip's weights, such as "openai"; ``None`` leaves them random. The demo's
+            CLIPs have only their own.
+        device: where to put it.
+
+    Raises:
+        ValueError: there is no such model, or ``pretrained`` is given for one of the demo's.
+    """
+    if name in DEMO:
+        if pretrained is not None:
+            raise ValueError(f"pretrained={pretrained!r}, but {name} has only its own weights; leave it out")
+        tensors, config, _ = load_tensors(manifest.path(DEMO[name]))
+        model, tokenizer = clip_model.build(config["token_ids"], torch.Generator())
+        model.load_state_dict(tensors)
+        return ClipEncoder(model.to(device), tokenizer, name)
+    known = [*DEMO, *open_clip.list_models()]
+    if ":" not in name and name not in known:  # "hf-hub:..." and "local-dir:..." are open_clip's to resolve
+        close = get_close_matches(name, known, cutoff=0.3) or known[:2]
+        raise ValueError(
+            f"name={name!r} is no CLIP that open_clip or the demo has; close: {', '.join(close)}"
+        )
+    # Weights may ask for another GELU than the model's plain name; open_clip would only warn.
+    quick_gelu = bool(pretrained) and open_clip.get_pretrained_cfg(name, pretrained).get("quick_gelu", False)
+    model = open_clip.create_model(
+        name, pretrained=pretrained, precision="fp32", device=device, force_quick_gelu=quick_gelu
+    )
+    return ClipEncoder(model, open_clip.get_tokenizer(name), name)

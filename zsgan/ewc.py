@@ -1,0 +1,196 @@
+"""Elastic weight consolidation, eq. (4): which parameters the source text needs, and what a change costs."""
+
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from tqdm.auto import tqdm
+
+Estimator = Literal["empirical", "batch", "hutchinson", "gauss_newton"]
+Granularity = Literal["element", "layer"]
+Params = Mapping[str, Tensor]
+
+
+def fisher_information(
+    features: Callable[[Tensor], Tensor],
+    params: Params,
+    ws: Tensor,
+    t_src: Tensor,
+    *,
+    estimator: Estimator = "empirical",
+    granularity: Granularity = "element",
+    batch_size: int = 4,
+    n_probes: int = 1,
+    generator: torch.Generator | None = None,
+    progress: bool = False,
+) -> dict[str, Tensor]:
+    """Fisher information of the source generator, eq. (4): the diagonal of F = E_w[-d^2 s(w) / d theta^2].
+
+    s(w) = <E_I(G_src(w)), E_T(t_src)>, the cosine of unit-norm features. (CLIP's logit scale of 100 is not in
+    it; it would multiply F by 10^4.) The paper does not say how F is estimated:
+
+    * "empirical": mean over samples of (d s / d theta)^2, one sample at a time. The field's practice; it
+      equals E[-H] only where s is a log-likelihood and the samples are the model's own.
+    * "batch": mean over batches of (d mean(s) / d theta)^2. A common accident: gradients that do not
+      correlate cancel, and F comes out up to batch_size times too small.
+    * "hutchinson": as printed, E[-u * (H u)] with random signs u. The cosine is not concave, so elements can
+      come out negative and are clamped at 0. Needs double backward and many probes.
+    * "gauss_newton": E[(J^T u)^2] with u ~ N(0, I), the diagonal of J^T J with J the Jacobian of the
+      features: what the image's content depends on. Does not use t_src.
+
+    Args:
+        features: maps latents (n, ...) to E_I(G_src(w)), (n, D), unit norm, differentiable in `params`. Which
+            noise the generator gets is decided in there.
+        params: parameters of G_src by name; all require gradients. F = 0 for one that is not used.
+        ws: (M, ...) latents, the sample that the expectation is over.
+        t_src: (D,) source text feature E_T(t_src), unit norm.
+        estimator: see above.
+        granularity: "element" keeps F per element; "layer" replaces it by its mean over each tensor.
+        batch_size: latents per forward pass; "empirical" always takes one.
+        n_probes: random probes per batch, for "hutchinson" and "gauss_newton".
+        generator: source of these probes, needed by the same two.
+        progress: show a progress bar.
+
+    Returns:
+        F by name, float32, >= 0, each shaped like its parameter.
+
+    Raises:
+        ValueError: if an option is unknown or out of range, ws or params is empty, a parameter does not
+            require gradients, generator is missing, or the features depend on none of the parameters.
+    """
+    _check_options(params, ws, estimator, granularity, batch_size, n_probes, generator)
+    total = {name: torch.zeros_like(p, dtype=torch.float32) for name, p in params.items()}
+    batches = ws.split(1 if estimator == "empirical" else batch_size)
+    for batch in tqdm(batches, desc=f"Fisher information ({estimator})", disable=not progress):
+        # Fused attention has no double backward.
+        attention = sdpa_kernel(SDPBackend.MATH) if estimator == "hutchinson" else nullcontext()
+        with torch.enable_grad(), attention:
+            f = features(batch)
+            if not f.requires_grad:
+                raise ValueError("features must depend on params, got features without gradients")
+            match estimator:
+                case "empirical" | "batch":
+                    estimate = _squared_gradient(f, t_src, params)
+                case "hutchinson":
+                    estimate = _negative_hessian(f, t_src, params, n_probes, generator)
+                case "gauss_newton":
+                    estimate = _squared_jacobian(f, params, n_probes, generator)
+        for running, update in zip(total.values(), estimate, strict=True):
+            running += update
+    fisher = {name: value / len(ws) for name, value in total.items()}
+    if granularity == "layer":
+        fisher = {name: value.mean().expand_as(value).clone() for name, value in fisher.items()}
+    # Only a Hessian's diagonal can be negative; clamped last, when averaging has taken out what noise it can.
+    return {name: value.clamp(min=0) for name, value in fisher.items()}
+
+
+def ewc_penalty(params: Params, source_params: Params, fisher: Params) -> Tensor:
+    """Elastic weight consolidation, eq. (4): sum of F (theta - theta_src)^2 over layers and elements, ().
+
+    Args:
+        params: trained parameters theta of G_trg by name.
+        source_params: the same parameters of G_src.
+        fisher: their Fisher information, see `fisher_information`.
+
+    Raises:
+        ValueError: if there are no parameters, or the names or shapes differ.
+    """
+    if not params:
+        raise ValueError("params must name at least one parameter, got none")
+    for argument, other in (("source_params", source_params), ("fisher", fisher)):
+        if differing := params.keys() ^ other.keys():
+            name = min(differing)
+            where = "params" if name in params else argument
+            raise ValueError(f"params and {argument} must have the same names; {name!r} is only in {where}")
+        for name, theta in params.items():
+            if other[name].shape != theta.shape:
+                raise ValueError(
+                    f"{argument}[{name!r}] must have the parameter's shape {tuple(theta.shape)}, "
+                    f"got {tuple(other[name].shape)}; was it made for another generator?"
+                )
+    terms = []
+    for name, theta in params.items():
+        drift = theta - source_params[name]
+        terms.append((fisher[name] * drift * drift).sum())
+    return torch.stack(terms).sum()
+
+
+# What one batch adds to M times F, one tensor per parameter. f: (n, D) features of the batch.
+
+
+def _squared_gradient(f: Tensor, t_src: Tensor, params: Params) -> list[Tensor]:
+    # n times the square of the mean, so that a smaller last batch counts by its size.
+    return [len(f) * g.square() for g in _gradients((f @ t_src).mean(), params)]
+
+
+def _negative_hessian(
+    f: Tensor, t_src: Tensor, params: Params, n_probes: int, generator: torch.Generator | None
+) -> list[Tensor]:
+    gradients = _gradients((f @ t_src).sum(), params, create_graph=True)
+    total = [torch.zeros_like(g) for g in gradients]
+    for _ in range(n_probes):
+        signs = [_randn(g, generator).sign() for g in gradients]
+        product = torch.stack([(g * u).sum() for g, u in zip(gradients, signs, strict=True)]).sum()
+        for running, u, hu in zip(total, signs, _gradients(product, params, retain_graph=True), strict=True):
+            running -= u * hu / n_probes
+    return total
+
+
+def _squared_jacobian(
+    f: Tensor, params: Params, n_probes: int, generator: torch.Generator | None
+) -> list[Tensor]:
+    # Every sample has its own u, so the cross terms of the squared sum vanish in expectation.
+    total = [torch.zeros_like(p) for p in params.values()]
+    for _ in range(n_probes):
+        product = (f * _randn(f, generator)).sum()
+        for running, g in zip(total, _gradients(product, params, retain_graph=True), strict=True):
+            running += g.square() / n_probes
+    return total
+
+
+def _gradients(
+    value: Tensor, params: Params, create_graph: bool = False, retain_graph: bool | None = None
+) -> tuple[Tensor, ...]:
+    return torch.autograd.grad(
+        value,
+        list(params.values()),
+        create_graph=create_graph,
+        retain_graph=retain_graph,
+        materialize_grads=True,
+    )
+
+
+def _randn(like: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Draw N(0, I) on the generator's device, so that the numbers do not depend on where `like` lives."""
+    device = generator.device if generator else like.device
+    return torch.randn(like.shape, generator=generator, device=device, dtype=like.dtype).to(like.device)
+
+
+def _check_options(
+    params: Params,
+    ws: Tensor,
+    estimator: str,
+    granularity: str,
+    batch_size: int,
+    n_probes: int,
+    generator: torch.Generator | None,
+) -> None:
+    if estimator not in get_args(Estimator):
+        raise ValueError(f"estimator must be one of {get_args(Estimator)}, got {estimator!r}")
+    if granularity not in get_args(Granularity):
+        raise ValueError(f"granularity must be one of {get_args(Granularity)}, got {granularity!r}")
+    if estimator in ("hutchinson", "gauss_newton") and generator is None:
+        raise ValueError(f"generator must be a torch.Generator for estimator {estimator!r}, got None")
+    if len(ws) == 0 or batch_size < 1 or n_probes < 1:
+        raise ValueError(
+            "ws, batch_size and n_probes must be at least 1, "
+            f"got {len(ws)} latents, batch_size={batch_size} and n_probes={n_probes}"
+        )
+    if not params:
+        raise ValueError("params must name at least one parameter, got none")
+    for name, parameter in params.items():
+        if not parameter.requires_grad:
+            raise ValueError(f"params[{name!r}] must require gradients; set it, or leave the name out")

@@ -1,0 +1,113 @@
+"""Pictures of results, each a PNG and an SVG with a JSON sidecar that says what made it; the same bytes every time."""
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from zsgan.files import versions, write_atomically, write_json
+from zsgan.images import to_array
+
+STYLE: dict[str, Any] = {
+    "figure.dpi": 100,
+    "savefig.dpi": 160,
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "legend.frameon": False,
+    "svg.fonttype": "path",
+}
+PALETTE = sns.color_palette("colorblind")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+
+
+def use_style() -> None:
+    """Set the look that all figures share."""
+    mpl.rcParams.update(STYLE)
+
+
+def save_figure(figure: Figure, stem: str, folder: Path, *, alt: str, provenance: Mapping[str, Any]) -> None:
+    """Write ``<stem>.png``, ``<stem>.svg`` and the sidecar ``<stem>.json``.
+
+    Args:
+        figure: what to write; closed afterwards by nobody, so that a notebook still shows it.
+        stem: name without ending.
+        folder: where to.
+        alt: text for those who cannot see the picture.
+        provenance: what made it: profile, seeds, run ids...
+    """
+    # Salt and missing date make the bytes depend on the picture alone.
+    with mpl.rc_context({"svg.hashsalt": stem}):
+        for ending, metadata in (("png", {"Software": "zsgan"}), ("svg", {"Date": None, "Creator": "zsgan"})):
+            buffer = io.BytesIO()
+            figure.savefig(buffer, format=ending, metadata=metadata, bbox_inches="tight")
+            write_atomically(folder / f"{stem}.{ending}", buffer.getvalue())
+    write_json(folder / f"{stem}.json", {"alt": alt, "versions": versions(), **provenance})
+
+
+def image_grid(rows: Mapping[str, Tensor], *, size: float = 0.9, title: str | None = None) -> Figure:
+    """Rows of images, each with its label at the left; a column is one latent.
+
+    Args:
+        rows: label -> images (n, 3, H, W) in [-1, 1], the same n for all.
+        size: inches a picture.
+        title: above the grid.
+
+    Raises:
+        ValueError: the rows differ in length, or there are none.
+    """
+    counts = {len(images) for images in rows.values()}
+    if len(counts) != 1:
+        raise ValueError(f"rows must hold the same number of images each, got {sorted(counts)}")
+    n = counts.pop()
+    figure, axes = plt.subplots(
+        len(rows), n, figsize=(n * size + 1.5, len(rows) * size), squeeze=False,
+        gridspec_kw={"wspace": 0.04, "hspace": 0.04},
+    )  # fmt: skip
+    for line, (label, images) in zip(axes, rows.items(), strict=True):
+        for axis, image in zip(line, images, strict=True):
+            axis.imshow(to_array(image), interpolation="nearest")
+            axis.set(xticks=[], yticks=[])
+            axis.spines[:].set_visible(False)
+        line[0].set_ylabel(label, rotation=0, ha="right", va="center")
+    if title:
+        figure.suptitle(title)
+    return figure
+
+
+def curves(
+    data: pd.DataFrame, x: str, y: str, rows: list[str], *, xlabel: str, ylabel: str, axis: Axes | None = None
+) -> Figure:
+    """One line a row of the table, with a band from the least to the greatest seed.
+
+    Args:
+        data: columns ``row``, ``seed``, ``x`` and ``y``.
+        x: column of the abscissa.
+        y: column of the ordinate.
+        rows: the rows to draw, in the order of the legend.
+        xlabel: label with unit.
+        ylabel: label with unit.
+        axis: where to draw; a new figure by default.
+    """
+    if axis is None:
+        _, axis = plt.subplots(figsize=(6, 3.8), layout="constrained")
+    for row, colour, marker in zip(rows, PALETTE, MARKERS, strict=False):
+        values = data[data["row"] == row].groupby(x)[y]
+        mean = values.mean()
+        axis.plot(mean.index, mean, color=colour, marker=marker, markersize=4, label=row)
+        axis.fill_between(mean.index, values.min(), values.max(), color=colour, alpha=0.15, linewidth=0)
+    axis.set(xlabel=xlabel, ylabel=ylabel)
+    axis.legend()
+    figure = axis.figure
+    assert isinstance(figure, Figure)
+    return figure

@@ -1,0 +1,81 @@
+"""A resumable loop: the same bits with and without a stop."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+log = logging.getLogger(__name__)
+
+
+def loop(
+    state: Mapping[str, Any],
+    step: Callable[[int], Mapping[str, float]],
+    total: int,
+    folder: Path,
+    *,
+    save_every: int = 500,
+    log_every: int | None = None,
+    description: str | None = None,
+    progress: bool = True,
+) -> list[dict[str, float]]:
+    """Run ``step(0) ... step(total - 1)``, resuming where an earlier call with the same folder was stopped.
+
+    Args:
+        state: everything that the steps change: modules and optimisers (by their state_dict) and torch.Generators.
+            Resuming restores it, so the steps after a stop are the same, to the bit, as without the stop.
+        step: one training step; returns what to log.
+        total: number of steps.
+        folder: where ``state.pt`` is kept; written whole or not at all.
+        save_every: steps between two savings.
+        log_every: steps between two entries of the history, a divisor of ``save_every``; ``None`` for the same.
+        description: label of the progress bar.
+        progress: show a progress bar.
+
+    Returns:
+        the logged values, one entry for every ``log_every`` steps and one for the last step.
+
+    Raises:
+        ValueError: ``log_every`` does not divide ``save_every``, so that resuming would lose entries' places.
+    """
+    log_every = save_every if log_every is None else log_every
+    if save_every % log_every:
+        raise ValueError(f"log_every must divide save_every={save_every}, got {log_every}")
+    path = folder / "state.pt"
+    first, seconds = 0, 0.0
+    history: list[dict[str, float]] = []
+    if path.exists():
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        for name, part in state.items():
+            if isinstance(part, torch.Generator):
+                part.set_state(saved["state"][name])
+            else:
+                part.load_state_dict(saved["state"][name])
+        first, history, seconds = saved["step"], saved["history"], saved["seconds"]
+        log.info("resuming %s at step %d of %d", folder, first, total)
+    folder.mkdir(parents=True, exist_ok=True)
+    started = time.perf_counter()
+    steps = tqdm(
+        range(first, total), description, initial=first, total=total, disable=not progress, mininterval=1.0
+    )
+    for i in steps:
+        row = step(i)
+        done = i + 1
+        if done % log_every == 0 or done == total:
+            history.append({"step": done} | {name: float(value) for name, value in row.items()})
+        if done % save_every and done < total:
+            continue
+        elapsed = seconds + time.perf_counter() - started
+        log.info("%.0f s  %s", elapsed, "  ".join(f"{k} {v:.4g}" for k, v in history[-1].items()))
+        parts = {
+            name: part.get_state() if isinstance(part, torch.Generator) else part.state_dict()
+            for name, part in state.items()
+        }
+        partial = path.with_suffix(".partial")
+        torch.save({"state": parts, "step": done, "history": history, "seconds": elapsed}, partial)
+        partial.replace(path)
+    return history

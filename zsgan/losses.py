@@ -1,0 +1,229 @@
+"""Losses of stage 2 as pure functions of features: eqs. (1), (3) and (5) of the paper, and a rival.
+
+delta_text (dT) and delta_image (dI) are differences of features, target minus source; N images, D feature
+dimensions, K variations. Features are unit norm unless the caller ablates that. Losses have shape ().
+"""
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+EPS = 1e-8  # floor of the norms in a cosine: a zero direction has cosine 0 and a finite gradient
+
+Scale = Literal["sum", "n", "n-1"]
+Distance = Literal["frobenius", "squared_frobenius", "mean_squared", "row"]
+Reduction = Literal["batchmean", "mean"]
+
+
+@dataclass(frozen=True)
+class CovarianceReading:
+    """One reading of || Sigma_I - Sigma_T || in eq. (3); the defaults are what is printed.
+
+    Attributes:
+        centre: subtract the mean of the set first. Printed: Sigma_X = X^T X, not centred.
+        scale: divide X^T X by nothing ("sum", printed), by the number of rows ("n"), or by one less ("n-1").
+        distance: of two D x D matrices.
+            "frobenius": root of the summed squares.
+            "squared_frobenius": the summed squares.
+            "mean_squared": the mean of the squares over the D^2 entries.
+            "row": Euclidean distance of corresponding rows, averaged over the D rows. Unlike the others it
+            depends on the basis of the feature space.
+    """
+
+    centre: bool = False
+    scale: Scale = "sum"
+    distance: Distance = "frobenius"
+
+    def __post_init__(self) -> None:
+        """Refuse a reading that is not known."""
+        for name, accepted in (("scale", get_args(Scale)), ("distance", get_args(Distance))):
+            if getattr(self, name) not in accepted:
+                raise ValueError(f"{name} must be one of {accepted}, got {getattr(self, name)!r}")
+
+
+def image_directions(f_trg: Tensor, f_src: Tensor) -> Tensor:
+    """Image directions dI_n = E_I(G_trg(w_n)) - E_I(G_src(w_n)) of features f_trg and f_src; all (N, D)."""
+    _check_same_images(f_trg, f_src)
+    return f_trg - f_src
+
+
+def text_set(t_src: Tensor, t_trg: Tensor, variations: Tensor, renormalise: bool = False) -> Tensor:
+    """Text set T of eq. (3), (K + 1, D): dT, then dT_i = v_i - t_src for every variation.
+
+    Args:
+        t_src: (D,) source text feature.
+        t_trg: (D,) target text feature.
+        variations: (K, D) variations v_i of t_trg.
+        renormalise: bring every v_i back to the length of t_trg first (not printed; v_i = t_trg + epsilon z_i
+            is longer than t_trg at the optimum of stage 1).
+    """
+    if renormalise:
+        variations = F.normalize(variations, dim=1, eps=EPS) * t_trg.norm()
+    return torch.cat([t_trg[None], variations]) - t_src
+
+
+def directional_loss(delta_image: Tensor, delta_text: Tensor) -> Tensor:
+    """Directional loss of StyleGAN-NADA, eq. (1): mean_n [1 - cos(dI_n, dT)], in [0, 2].
+
+    Args:
+        delta_image: (N, D) image directions. One that is exactly zero counts 1; its gradient is finite but of
+            order 1 / EPS, so let the two generators differ (by independent noise, say) from the first step.
+        delta_text: (D,) text direction.
+    """
+    if delta_text.ndim != 1:
+        raise ValueError(f"delta_text must be one direction of shape (D,), got {tuple(delta_text.shape)}")
+    return (1 - F.cosine_similarity(delta_image, delta_text[None], dim=1, eps=EPS)).mean()
+
+
+def directional_moment_loss(
+    delta_image: Tensor,
+    text_set: Tensor,
+    lambda_cov: float,
+    covariance: CovarianceReading,
+    normalise_directions: bool = False,
+) -> Tensor:
+    """Directional moment loss, eq. (3): first_moment_loss + lambda_cov * covariance_distance.
+
+    Args:
+        delta_image: (N, D) image directions.
+        text_set: (K + 1, D) text directions, see `text_set`.
+        lambda_cov: weight of the second moment; printed: 1e3, whose effect depends entirely on `covariance`.
+        covariance: the reading of the second term.
+        normalise_directions: scale every direction of both sets to unit length first (not printed).
+    """
+    first, second = moment_terms(delta_image, text_set, covariance, normalise_directions)
+    return first + lambda_cov * second
+
+
+def moment_terms(
+    delta_image: Tensor, text_set: Tensor, covariance: CovarianceReading, normalise_directions: bool = False
+) -> tuple[Tensor, Tensor]:
+    """The two terms of eq. (3), unweighted; arguments as in `directional_moment_loss`."""
+    if normalise_directions:
+        delta_image = F.normalize(delta_image, dim=1, eps=EPS)
+        text_set = F.normalize(text_set, dim=1, eps=EPS)
+    return first_moment_loss(delta_image, text_set), covariance_distance(delta_image, text_set, covariance)
+
+
+def first_moment_loss(delta_image: Tensor, text_set: Tensor) -> Tensor:
+    """First term of eq. (3): 1 - cos(mean of delta_image (N, D), mean of text_set (K + 1, D)), in [0, 2]."""
+    return 1 - F.cosine_similarity(delta_image.mean(0), text_set.mean(0), dim=0, eps=EPS)
+
+
+def covariance_distance(delta_image: Tensor, text_set: Tensor, covariance: CovarianceReading) -> Tensor:
+    """Second term of eq. (3), || Sigma_I - Sigma_T || >= 0, without its weight.
+
+    Where the matrices (or two rows, for "row") are equal, a norm has no gradient; there it is taken as zero.
+
+    Args:
+        delta_image: (N, D) image directions.
+        text_set: (K + 1, D) text directions.
+        covariance: which covariance and which distance.
+    """
+    difference = covariance_matrix(delta_image, covariance) - covariance_matrix(text_set, covariance)
+    match covariance.distance:
+        case "frobenius":
+            return torch.linalg.vector_norm(difference)
+        case "squared_frobenius":
+            return difference.square().sum()
+        case "mean_squared":
+            return difference.square().mean()
+        case "row":
+            return torch.linalg.vector_norm(difference, dim=1).mean()
+
+
+def covariance_matrix(directions: Tensor, covariance: CovarianceReading) -> Tensor:
+    """Sigma_X = X^T X of eq. (3), (D, D), of directions (n, D), centred and scaled as `covariance` says.
+
+    Raises:
+        ValueError: for scale "n-1" with a single direction.
+    """
+    n = len(directions)
+    if covariance.scale == "n-1" and n < 2:
+        raise ValueError(f"scale 'n-1' needs at least 2 directions, got {n}; raise the batch size or use 'n'")
+    if covariance.centre:
+        directions = directions - directions.mean(0)
+    return directions.T @ directions / {"sum": 1, "n": n, "n-1": n - 1}[covariance.scale]
+
+
+def moment_gradient_ratio(
+    delta_image: Tensor,
+    text_set: Tensor,
+    lambda_cov: float,
+    covariance: CovarianceReading,
+    normalise_directions: bool = False,
+) -> Tensor:
+    """Which term of eq. (3) drives training: |lambda_cov * d second / d dI| / |d first / d dI|, a scalar.
+
+    Far above 1 the first moment is ignored, far below 1 the second. Arguments: see `directional_moment_loss`.
+    """
+    with torch.enable_grad():
+        delta_image = delta_image.detach().requires_grad_()
+        terms = moment_terms(delta_image, text_set.detach(), covariance, normalise_directions)
+        first, second = (torch.autograd.grad(term, delta_image, retain_graph=True)[0] for term in terms)
+    return lambda_cov * second.norm() / first.norm()
+
+
+def relation_loss(
+    f_trg: Tensor,
+    f_src: Tensor,
+    temperature: float = 1.0,
+    diagonal: bool = True,
+    reduction: Reduction = "batchmean",
+) -> Tensor:
+    """Relation consistency, eq. (5): KL(softmax(M_src) || softmax(M_trg)) row by row, M = x x^T, >= 0.
+
+    Args:
+        f_trg: (N, D) features of the target images, N >= 2.
+        f_src: (N, D) features of the source images from the same latents.
+        temperature: divides M; > 0.
+        diagonal: keep every image's similarity with itself, as printed. Without it N >= 3 is needed.
+        reduction: "batchmean" averages the divergences of the rows; "mean" also divides by a row's length.
+
+    Raises:
+        ValueError: if shapes differ, N is too small, temperature is not positive or reduction is unknown.
+    """
+    _check_same_images(f_trg, f_src)
+    n, smallest = len(f_trg), 2 if diagonal else 3
+    if n < smallest:
+        raise ValueError(f"relation_loss needs at least {smallest} images (diagonal={diagonal}), got {n}")
+    if not temperature > 0:
+        raise ValueError(f"temperature must be > 0, got {temperature}")
+    if reduction not in get_args(Reduction):
+        raise ValueError(f"reduction must be one of {get_args(Reduction)}, got {reduction!r}")
+
+    def log_relations(features: Tensor) -> Tensor:
+        relations = features @ features.T / temperature
+        if not diagonal:
+            others = ~torch.eye(n, dtype=torch.bool, device=features.device)
+            relations = relations[others].view(n, n - 1)
+        return relations.log_softmax(dim=1)
+
+    log_p, log_q = log_relations(f_src), log_relations(f_trg)
+    divergences = log_p.exp() * (log_p - log_q)
+    return divergences.sum(dim=1).mean() if reduction == "batchmean" else divergences.mean()
+
+
+def in_domain_angle_loss(f_trg: Tensor, f_src: Tensor) -> Tensor:
+    """In-domain angle loss of HyperDomainNet (Alanov et al. 2022), a rival of eq. (5).
+
+    mean_{i<j} (cos(f_src_i, f_src_j) - cos(f_trg_i, f_trg_j))^2, in [0, 4], of features (N, D) with N >= 2.
+    """
+    _check_same_images(f_trg, f_src)
+    n = len(f_trg)
+    if n < 2:
+        raise ValueError(f"in_domain_angle_loss needs at least 2 images to define pairs, got {n}")
+    i, j = torch.triu_indices(n, n, offset=1, device=f_trg.device)
+    cos_trg, cos_src = (F.cosine_similarity(f[i], f[j], dim=1, eps=EPS) for f in (f_trg, f_src))
+    return (cos_src - cos_trg).square().mean()
+
+
+def _check_same_images(f_trg: Tensor, f_src: Tensor) -> None:
+    if f_trg.ndim != 2 or f_trg.shape != f_src.shape:
+        raise ValueError(
+            "f_trg and f_src must both be (N, D), features of the same latents, "
+            f"got {tuple(f_trg.shape)} and {tuple(f_src.shape)}"
+        )

@@ -1,0 +1,1 @@
+"""The demo world: animal portraits with known factors, and the networks trained on them."""

@@ -1,0 +1,49 @@
+"""Adversarial images for CLIP: what training and measuring its robustness share."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+
+def attack(
+    encode: Callable[[Tensor], Tensor],
+    images: Tensor,
+    texts: Tensor,
+    same: Tensor,
+    *,
+    scale: float,
+    epsilon: float,
+    generator: torch.Generator,
+    steps: int = 1,
+) -> Tensor:
+    """Images in an L2 ball that fit their texts less: gradient ascent on the contrastive loss, random start.
+
+    Args:
+        encode: images to unit-norm features (N, D), each image on its own.
+        images: (N, 3, H, W) in [-1, 1].
+        texts: (M, D) unit-norm text features, held fixed.
+        same: (N, M), 1 where the text is true of the image, else 0.
+        scale: factor of the cosines.
+        epsilon: radius of the ball.
+        generator: the source of randomness, on the CPU.
+        steps: gradient steps.
+
+    Returns:
+        (N, 3, H, W) in [-1, 1], at most ``epsilon`` away.
+    """
+    target = same / same.sum(1, keepdim=True)
+    noise = torch.randn(images.shape, generator=generator).to(images)
+    delta = _with_norm(noise, epsilon * torch.rand(len(images), generator=generator).to(images))
+    length = 1.25 * epsilon if steps == 1 else 2.5 * epsilon / steps
+    for _ in range(steps):
+        x = (images + delta).detach().requires_grad_()
+        loss = -((scale * encode(x) @ texts.T).log_softmax(1) * target).sum()
+        (gradient,) = torch.autograd.grad(loss, x)
+        delta = delta + _with_norm(gradient, torch.full_like(target[:, 0], length))
+        delta = _with_norm(delta, delta.flatten(1).norm(dim=1).clamp_max(epsilon))
+    return (images + delta).clamp(-1, 1).detach()
+
+
+def _with_norm(x: Tensor, norms: Tensor) -> Tensor:
+    return x * (norms / x.flatten(1).norm(dim=1).clamp_min(1e-12)).view(-1, 1, 1, 1)

@@ -1,0 +1,90 @@
+"""The demo's CLIP: open_clip's own model and tokenizer, small, with the tokens of the demo world only."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import open_clip
+import regex
+import torch
+from open_clip.transform import PreprocessCfg
+from torch import Tensor
+
+from zsgan.menagerie.captions import VOCABULARY
+
+NAME = "menagerie-clip"
+"""Name under which open_clip knows the architecture (there with the full vocabulary)."""
+
+open_clip.add_model_config(Path(__file__).with_name(f"{NAME}.json"))
+
+
+class CompactTokenizer:
+    """open_clip's byte-pair tokenizer, with token ids counted among the used ones only.
+
+    The order of the ids is kept, so the end of a text still has the largest one, by which open_clip finds it,
+    and padding is still 0. Rows of the embedding that would never be trained need not exist.
+
+    Args:
+        token_ids: the ids of open_clip's tokenizer that are used (see :func:`used_token_ids`).
+        context_length: tokens in a text, its start and end included.
+    """
+
+    def __init__(self, token_ids: Iterable[int], context_length: int) -> None:
+        self.token_ids = sorted(token_ids)
+        self.context_length = context_length
+        self.bpe = open_clip.SimpleTokenizer(context_length=context_length)
+        self._compact = torch.full((self.bpe.vocab_size,), -1)
+        self._compact[self.token_ids] = torch.arange(len(self.token_ids))
+
+    def __call__(self, texts: str | Sequence[str], context_length: int | None = None) -> Tensor:
+        """Token ids (n, context_length), long; padded with 0, cut when too long, as open_clip does.
+
+        Raises:
+            ValueError: a text has a word that the demo's CLIP has never read.
+        """
+        texts = [texts] if isinstance(texts, str) else list(texts)
+        ids = self._compact[self.bpe(texts, context_length)]
+        for text, row in zip(texts, ids, strict=True):
+            if (row < 0).any():
+                words = regex.findall(self.bpe.pat, self.bpe.clean_fn(text))
+                unknown = ", ".join(word for word in words if not self._knows(word))
+                raise ValueError(
+                    f"text={text!r} has words that the demo's CLIP was never trained on: {unknown}. "
+                    f"It knows {', '.join(self.known_words())}. Use those, or a CLIP with a full vocabulary."
+                )
+        return ids
+
+    def known_words(self) -> list[str]:
+        """Words of captions whose tokens are used, sorted."""
+        return [word for word in VOCABULARY if word.isalpha() and self._knows(word)]
+
+    def _knows(self, word: str) -> bool:
+        return bool((self._compact[self.bpe.encode(word)] >= 0).all())
+
+
+def used_token_ids(words: Iterable[str]) -> list[int]:
+    """Ids of open_clip's tokenizer that texts made of ``words`` need, ascending.
+
+    Texts are split into words and signs before byte pairs are merged, so a word has the same tokens on its
+    own as in any text. Padding (0), start and end are always among the ids.
+    """
+    bpe = open_clip.SimpleTokenizer()
+    return sorted({0, bpe.sot_token_id, bpe.eot_token_id}.union(*(bpe.encode(word) for word in words)))
+
+
+def build(token_ids: Sequence[int], generator: torch.Generator) -> tuple[open_clip.CLIP, CompactTokenizer]:
+    """A demo CLIP with random weights, and its tokenizer.
+
+    Args:
+        token_ids: the used ids of open_clip's tokenizer.
+        generator: the source of randomness of the weights.
+    """
+    config = open_clip.get_model_config(NAME)
+    config["text_cfg"]["vocab_size"] = len(token_ids)
+    seed = int(torch.randint(2**31, (), generator=generator))
+    with torch.random.fork_rng():  # open_clip draws weights from the global generator
+        torch.manual_seed(seed)
+        model = open_clip.CLIP(**config)
+    preprocessing = PreprocessCfg(size=config["vision_cfg"]["image_size"])
+    open_clip.model.set_model_preprocess_cfg(model, asdict(preprocessing))
+    return model, CompactTokenizer(token_ids, config["text_cfg"]["context_length"])

@@ -1,0 +1,161 @@
+"""The demo's judge: a small network that reads the factors of a portrait and whose features measure likeness.
+
+It plays the parts of Inception (FID, precision, recall), of VGG (LPIPS) and of a human who says what a
+picture shows. Nothing is ever optimised against it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zsgan import manifest
+from zsgan.files import load_tensors
+from zsgan.menagerie.factors import CATEGORIES, CONTINUOUS
+
+RESOLUTION = 64
+"""Side of the pictures that the evaluator sees, in pixels."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the evaluator reads in N images.
+
+    Attributes:
+        logits: categorical factor -> (N, number of values), values in the order of ``CATEGORIES``.
+        continuous: (N, len(CONTINUOUS)), standardised over the training world (mean 0, deviation 1).
+    """
+
+    logits: Mapping[str, Tensor]
+    continuous: Tensor
+
+    def __len__(self) -> int:
+        return len(self.continuous)
+
+    def label(self, kind: str) -> Tensor:
+        """The likeliest value of a categorical factor as an index, (N,)."""
+        return self.logits[kind].argmax(1)
+
+
+class Evaluator(nn.Module):
+    """Residual network over 64-px images with one linear head for each factor.
+
+    Args:
+        widths: channels at 64 px, then after each halving of the resolution; the last is the embedding's D.
+        categories: categorical factor -> number of values.
+        n_continuous: number of continuous factors.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(
+        self,
+        widths: Sequence[int] = (16, 24, 48, 96, 160),
+        categories: Mapping[str, int] | None = None,
+        n_continuous: int = len(CONTINUOUS),
+    ) -> None:
+        super().__init__()
+        if categories is None:
+            categories = {kind: len(names) for kind, names in CATEGORIES.items()}
+        self.config = {
+            "widths": list(widths),
+            "categories": dict(categories),
+            "n_continuous": n_continuous,
+        }
+        stem = nn.Sequential(_conv(3, widths[0]), nn.ReLU())
+        blocks = [_Block(a, b) for a, b in zip(widths, widths[1:], strict=False)]
+        self.layers = nn.ModuleList([stem, *blocks])
+        side = RESOLUTION >> len(blocks)
+        # Pooling with learned places: a plain mean would not know where the animal is.
+        self.pool = nn.Conv2d(widths[-1], widths[-1], side, groups=widths[-1], bias=False)
+        nn.init.constant_(self.pool.weight, 1 / side**2)
+        self.pool_norm = nn.BatchNorm1d(widths[-1], affine=False)
+        self.heads = nn.ModuleDict({kind: nn.Linear(widths[-1], n) for kind, n in categories.items()})
+        self.regression = nn.Linear(widths[-1], n_continuous)
+        self.register_buffer("mean", torch.zeros(n_continuous))
+        self.register_buffer("deviation", torch.ones(n_continuous))
+        self.to(memory_format=torch.channels_last)  # faster on CPUs
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """Feature maps at every depth, from fine to coarse: the perceptual network of the demo's LPIPS.
+
+        Args:
+            images: (N, 3, H, W) in [-1, 1], of any size; resized to 64 px (bicubic, antialiased).
+
+        Returns:
+            non-negative maps (N, C_l, 64 / 2^l, 64 / 2^l), l = 0, 1, ...
+        """
+        x = _resized(images)
+        maps = []
+        for layer in self.layers:
+            x = layer(x)
+            maps.append(x)
+        return maps
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Pooled features (N, D) for FID, precision and recall; unit variance over the training world."""
+        return self.pool_norm(self.pool(self.features(images)[-1]).flatten(1))
+
+    def read(self, embedding: Tensor) -> Prediction:
+        """The factors that an embedding (N, D) tells."""
+        logits = {kind: head(embedding) for kind, head in self.heads.items()}
+        return Prediction(logits, self.regression(embedding))
+
+    def forward(self, images: Tensor) -> Prediction:
+        """The factors of images (N, 3, H, W) in [-1, 1]."""
+        return self.read(self.embed(images))
+
+    def standardise(self, continuous: Tensor) -> Tensor:
+        """Continuous factors (N, n_continuous) in the units of the drawing -> the units of predictions."""
+        return (continuous - self.mean) / self.deviation
+
+
+def load_evaluator(device: torch.device | str = "cpu") -> Evaluator:
+    """The evaluator that ships with the package, frozen and in evaluation mode.
+
+    Raises:
+        FileNotFoundError: its weights are missing.
+    """
+    tensors, config, _ = load_tensors(manifest.path("evaluator"))
+    evaluator = Evaluator(**config)
+    evaluator.load_state_dict(tensors)
+    return evaluator.to(device).eval().requires_grad_(False)
+
+
+def reliability() -> dict[str, float]:
+    """How well the shipped evaluator reads the factors of portraits that it has not seen.
+
+    Returns:
+        categorical factor -> accuracy, continuous factor -> R2.
+    """
+    _, _, provenance = load_tensors(manifest.path("evaluator"))
+    return provenance["measured"]["accuracy"] | provenance["measured"]["R2"]
+
+
+class _Block(nn.Module):
+    """Halve the resolution, then refine: two 3 x 3 convolutions, the second residual."""
+
+    def __init__(self, c_in: int, c_out: int) -> None:
+        super().__init__()
+        self.down = _conv(c_in, c_out, stride=2)
+        self.refine = _conv(c_out, c_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = F.relu(self.down(x))
+        return F.relu(x + self.refine(x))
+
+
+def _conv(c_in: int, c_out: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(c_in, c_out, 3, stride, 1, bias=False), nn.BatchNorm2d(c_out))
+
+
+def _resized(images: Tensor) -> Tensor:
+    if images.ndim != 4 or images.shape[1] != 3:
+        raise ValueError(f"images must be (N, 3, H, W), got {tuple(images.shape)}")
+    size = (RESOLUTION, RESOLUTION)
+    if images.shape[2:] == size:
+        return images
+    return F.interpolate(images, size, mode="bicubic", antialias=True)

@@ -1,0 +1,200 @@
+"""Train a CLIP of the demo, adversarially: ``python -m zsgan.menagerie.train_clip a --seed 0``.
+
+A plainly trained small CLIP is easily fooled: guided by it, a generator drifts into textures that only CLIP
+sees. Training against perturbed images aligns the gradients with respect to the image with what one sees
+(Santurkar et al. 2019, "Image Synthesis with a Single (Robust) Classifier"; Engstrom et al. 2019,
+"Adversarial Robustness as a Prior for Learned Representations"). The perturbations live in an L2 ball, as
+there: it lets an attack change a small part much, as a generator can, where the L-infinity ball has only
+faint changes everywhere.
+"""
+
+import logging
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from open_clip import CLIP
+from torch import Tensor
+
+from zsgan.clip import ClipEncoder
+from zsgan.cpu import tune_cpu
+from zsgan.menagerie import clip_model, training
+from zsgan.menagerie.attack import attack
+from zsgan.menagerie.augment import augment
+from zsgan.menagerie.captions import VOCABULARY, captions
+from zsgan.menagerie.clip_model import CompactTokenizer
+from zsgan.menagerie.factors import Factors
+from zsgan.menagerie.measure_clip import measure
+
+RESOLUTION = 64
+LEARNING_RATE = 1e-3
+WEIGHT_DECAY = 0.05
+WARM_UP = 0.05
+"""Part of the training over which the learning rate rises; nothing is attacked in it."""
+EPSILON = 3.0
+"""Final radius of the L2 ball, for images in [-1, 1] (0.027 per value, root mean square)."""
+RAMP = 0.4
+"""Part of the training at whose end the ball has its final radius."""
+CLEAN = 0.25
+"""Part of every batch that is not attacked."""
+MAX_SCALE = math.log(100.0)
+
+
+def token_ids() -> list[int]:
+    """The tokens that the demo's CLIP is taught: those of the captions, and the full stop."""
+    return clip_model.used_token_ids([*VOCABULARY, "."])
+
+
+def contrastive_loss(images: Tensor, texts: Tensor, scale: Tensor, same: Tensor) -> Tensor:
+    """Symmetric InfoNCE (Radford et al. 2021), where equal captions are each other's positives.
+
+    Args:
+        images: (N, D) unit-norm features.
+        texts: (M, D) unit-norm features.
+        scale: factor of the cosines, a scalar.
+        same: (N, M), 1 where the text is a caption of the image, else 0.
+    """
+    logits = scale * images @ texts.T
+    by_image = -(logits.log_softmax(1) * same / same.sum(1, keepdim=True)).sum(1)
+    by_text = -(logits.log_softmax(0) * same / same.sum(0, keepdim=True)).sum(0)
+    return (by_image.mean() + by_text.mean()) / 2
+
+
+def image_features(model: CLIP, images: Tensor) -> Tensor:
+    """Unit-norm features (N, D) of images (N, 3, 64, 64) in [-1, 1], by a model in training."""
+    mean, std = (images.new_tensor(model.visual.preprocess_cfg[k]).view(1, 3, 1, 1) for k in ("mean", "std"))
+    return model.encode_image(((images + 1) / 2 - mean) / std, normalize=True)
+
+
+def train(
+    model: CLIP,
+    tokenizer: CompactTokenizer,
+    images: Tensor,
+    factors: Factors,
+    generator: torch.Generator,
+    *,
+    steps: int,
+    batch: int,
+    folder: Path,
+    save_every: int = 100,
+    progress: bool = True,
+) -> list[dict[str, float]]:
+    """Train ``model`` on portraits, with captions drawn anew each time; can be resumed.
+
+    Args:
+        model: on the device to train on.
+        tokenizer: its tokenizer.
+        images: (n, 3, 64, 64) uint8.
+        factors: of the n images.
+        generator: the source of randomness (on the CPU).
+        steps: number of steps.
+        batch: images in a step.
+        folder: where the state is kept from which a stopped training resumes (see ``training.loop``).
+        save_every: steps between two savings.
+        progress: show a progress bar.
+    """
+    device = model.logit_scale.device
+    model.train().to(memory_format=torch.channels_last)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(
+        [
+            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": WEIGHT_DECAY},
+            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        ],
+        lr=LEARNING_RATE,
+        betas=(0.9, 0.98),
+    )
+
+    def step(i: int) -> dict[str, float]:
+        done = i / steps
+        rate = LEARNING_RATE * min((i + 1) / (WARM_UP * steps), (1 + math.cos(math.pi * done)) / 2)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        epsilon = EPSILON * min(1.0, max(0.0, (done - WARM_UP) / (RAMP - WARM_UP)))
+
+        index = torch.randint(len(images), (batch,), generator=generator)
+        words = captions(factors[index], generator)
+        stops = (torch.rand(batch, generator=generator) < 0.2).tolist()
+        words = [word + "." * stop for word, stop in zip(words, stops, strict=True)]
+        same = torch.tensor([[float(a == b) for b in words] for a in words], device=device)
+        x = augment(training.from_bytes(images[index]).to(device), generator)
+        x = x.contiguous(memory_format=torch.channels_last)
+        texts = model.encode_text(tokenizer(words).to(device), normalize=True)
+        attacked = 0 if epsilon == 0 else round((1 - CLEAN) * batch)
+        if attacked:
+            model.eval()  # each image on its own, and no trace of the attempts in the batch statistics
+            fooled = attack(
+                lambda images: image_features(model, images),
+                x[:attacked],
+                texts.detach(),
+                same[:attacked],
+                scale=model.logit_scale.exp().item(),
+                epsilon=epsilon,
+                generator=generator,
+            )
+            model.train()
+            x = torch.cat([fooled, x[attacked:]])
+        features = image_features(model, x)
+        loss = contrastive_loss(features, texts, model.logit_scale.exp(), same)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        with torch.no_grad():
+            model.logit_scale.clamp_(max=MAX_SCALE)
+        right = same.gather(1, (features @ texts.T).argmax(1, keepdim=True))[:, 0]
+        return {
+            "loss": loss.item(),
+            "scale": model.logit_scale.exp().item(),
+            "epsilon": epsilon,
+            "right, attacked": right[:attacked].mean().item() if attacked else 0.0,
+            "right, clean": right[attacked:].mean().item(),
+        }
+
+    state = {"model": model, "optimizer": optimizer, "generator": generator}
+    return training.loop(state, step, steps, folder, save_every=save_every, progress=progress)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train, measure and save one CLIP."""
+    parser = training.arguments(__doc__.split("\n")[0].split(":")[0], seed=0)
+    parser.add_argument("which", choices=("a", "b"), help="a guides adaptations, b only judges them")
+    parser.add_argument("--images", type=int, default=40_000, help="portraits to draw")
+    parser.add_argument("--steps", type=int, default=1800, help="training steps")
+    parser.add_argument("--batch", type=int, default=128, help="images in a step")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    tune_cpu(options.threads)
+
+    generator = torch.Generator().manual_seed(options.seed)
+    ids = token_ids()
+    model, tokenizer = clip_model.build(ids, generator)
+    images, factors = training.bank(options.images, RESOLUTION, generator, progress=not options.quiet)
+    name = f"clip-{options.which}"
+    train(
+        model.to(options.device),
+        tokenizer,
+        images,
+        factors,
+        generator,
+        steps=options.steps,
+        batch=options.batch,
+        folder=options.state / name,
+        progress=not options.quiet,
+    )
+    encoder = ClipEncoder(model, tokenizer, name)
+    measured = measure(encoder, torch.Generator().manual_seed(options.seed + 1_000_003), epsilon=EPSILON)
+    settings = {"epsilon": EPSILON, "steps": options.steps, "batch": options.batch, "images": options.images}
+    training.ship(
+        model.state_dict(),
+        options.out / f"clip_{options.which}.safetensors",
+        name=name,
+        description=f"The demo's CLIP {options.which.upper()}, adversarially trained on the demo world",
+        config={"model": clip_model.NAME, "token_ids": ids},
+        seed=options.seed,
+        measured=measured | settings,
+    )
+
+
+if __name__ == "__main__":
+    main()

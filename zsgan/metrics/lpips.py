@@ -1,0 +1,149 @@
+"""LPIPS (Zhang et al. 2018) between all pairs of many images.
+
+LPIPS is a squared Euclidean distance: unit-normalise each layer's features over the channels, scale them by
+sqrt(weight / (H W)), concatenate the layers, and LPIPS(a, b) = |f_a - f_b|^2. So every image passes through
+the network once, and all N (N - 1) / 2 pairs are one matrix product.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm import tqdm
+
+_EPSILON = 1e-10  # added to the norm over the channels, as the lpips package does
+_CHUNK = 2**24  # float64 numbers copied at a time in lpips_matrix
+
+
+@dataclass(frozen=True)
+class Lpips:
+    """LPIPS with any network.
+
+    Attributes:
+        network: images (N, 3, H, W) in [-1, 1] -> feature maps (N, C_l, H_l, W_l), one for each layer.
+        weights: (C_l,) >= 0 for each layer; ``None`` weighs all channels alike, so that the distance is the
+            mean over the layers of the squared distance of unit vectors.
+        size: resize images to this many pixels a side first (bilinear, antialiased), for instance 256;
+            ``None`` leaves them.
+    """
+
+    network: Callable[[Tensor], Sequence[Tensor]]
+    weights: Sequence[Tensor] | None = None
+    size: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.weights is not None and any(bool((w < 0).any()) for w in self.weights):
+            raise ValueError("weights must be >= 0 to make LPIPS a squared distance; got negative ones")
+
+    @classmethod
+    def of(cls, module: Any, size: int | None = None) -> "Lpips":
+        """The same distance as a module of the lpips package, ``lpips.LPIPS(net=..., version="0.1")``."""
+        return cls(
+            lambda images: module.net(module.scaling_layer(images)),
+            [head.model[-1].weight.detach().flatten() for head in module.lins],
+            size,
+        )
+
+    @torch.no_grad()
+    def features(self, images: Tensor) -> Tensor:
+        """Vectors (N, F) whose squared Euclidean distances are LPIPS.
+
+        Args:
+            images: (N, 3, H, W) in [-1, 1], on the device of the network.
+        """
+        if self.size is not None and images.shape[-2:] != (self.size, self.size):
+            images = F.interpolate(images, (self.size, self.size), mode="bilinear", antialias=True)
+        maps = self.network(images)
+        if self.weights is not None and len(self.weights) != len(maps):
+            raise ValueError(
+                f"weights must be one tensor for each of the {len(maps)} layers, got {len(self.weights)}"
+            )
+        vectors = []
+        for i, x in enumerate(maps):
+            weight = x.new_tensor(1 / len(maps)) if self.weights is None else self.weights[i].to(x)
+            unit = x / (x.norm(dim=1, keepdim=True) + _EPSILON)
+            vectors.append((unit * (weight / x[0, 0].numel()).sqrt().view(1, -1, 1, 1)).flatten(1))
+        return torch.cat(vectors, 1)
+
+    def distances(
+        self,
+        images: Tensor,
+        others: Tensor | None = None,
+        *,
+        batch_size: int = 20,
+        memory: float = 4e9,
+        device: torch.device | str = "cpu",
+        progress: bool = False,
+    ) -> Tensor:
+        """LPIPS between all images, or from each image to each of ``others``.
+
+        Args:
+            images: (N, 3, H, W) in [-1, 1], on any device.
+            others: (M, 3, H, W), for instance given centres of clusters.
+            batch_size: images that pass through the network at a time.
+            memory: bytes that features may take. When those of all images need more (VGG at 256 px: 32 MB an
+                image), a block of them is kept and the others pass through the network once for every block.
+            device: where the network lives, and where to compute.
+            progress: show a progress bar.
+
+        Returns:
+            float64 (N, N), symmetric with a zero diagonal, or (N, M); on the CPU.
+        """
+        one = self.features(images[:1].to(device))
+        block = max(1, int(memory / (one.numel() * one.element_size())) - batch_size)
+        result = torch.zeros(len(images), len(images if others is None else others), dtype=torch.float64)
+        bar = tqdm(desc="LPIPS", unit=" images", disable=not progress)
+
+        def vectors(part: Tensor) -> Tensor:
+            bar.update(len(part))
+            return self.features(part.to(device))
+
+        for top in range(0, len(images), block):
+            rows = slice(top, min(top + block, len(images)))
+            mine = one.new_empty(rows.stop - top, one.shape[1])
+            for kept, batch in zip(mine.split(batch_size), images[rows].split(batch_size), strict=True):
+                kept.copy_(vectors(batch))
+            if others is None:
+                result[rows, rows] = lpips_matrix(mine).cpu()
+            for left in range(rows.stop if others is None else 0, result.shape[1], batch_size):
+                columns = slice(left, left + batch_size)
+                batch = (images if others is None else others)[columns]
+                part = lpips_matrix(mine, vectors(batch)).cpu()
+                result[rows, columns] = part
+                if others is None:
+                    result[columns, rows] = part.T
+        bar.close()
+        return result
+
+
+def lpips_matrix(features: Tensor, others: Tensor | None = None) -> Tensor:
+    """All squared distances |a|^2 + |b|^2 - 2 a.b of the vectors of :meth:`Lpips.features`.
+
+    Products are accumulated in float64: near-duplicates cancel, and float32 would lose them.
+
+    Args:
+        features: (N, F).
+        others: (M, F); ``None`` compares ``features`` with themselves.
+
+    Returns:
+        float64 (N, N), symmetric with a zero diagonal, or (N, M).
+    """
+    second = features if others is None else others
+    product = features.new_zeros(len(features), len(second), dtype=torch.float64)
+    squares_a = product.new_zeros(len(features), 1)
+    squares_b = product.new_zeros(1, len(second))
+    step = max(1, _CHUNK // (len(features) + len(second)))
+    for start in range(0, features.shape[1], step):
+        a = features[:, start : start + step].double()
+        b = a if others is None else second[:, start : start + step].double()
+        product += a @ b.T
+        squares_a += a.square().sum(1)[:, None]
+        squares_b += b.square().sum(1)
+    distances = (squares_a + squares_b - 2 * product).clamp_min(0)
+    if others is None:
+        distances = distances.triu(1)
+        distances = distances + distances.T
+    return distances

@@ -1,0 +1,7 @@
+"""StyleGAN2: the generator that the paper adapts, its discriminator, and their checkpoints."""
+
+from zsgan.stylegan2.discriminator import Discriminator
+from zsgan.stylegan2.generator import Generator
+from zsgan.stylegan2.loading import load_generator
+
+__all__ = ["Discriminator", "Generator", "load_generator"]

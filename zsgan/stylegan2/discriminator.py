@@ -1,0 +1,195 @@
+"""StyleGAN2's residual discriminator (Karras et al. 2020), the judge that trains a source generator.
+
+Names of parameters (`r` is a resolution, R, ..., 8)::
+
+    fromrgb.{weight,bias}
+    blocks.<r>.{conv0,conv1}.{weight,bias}   blocks.<r>.skip.weight
+    conv.{weight,bias}   fc.{weight,bias}   out.{weight,bias}       the epilogue at 4 px
+    mapping.*                                                       labels only, as in the generator
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zsgan.stylegan2.generator import (
+    LRELU_GAIN,
+    LRELU_SLOPE,
+    BinomialFilter,
+    EqualizedLinear,
+    MappingNetwork,
+    check_channels,
+)
+
+LABEL_MAPPING_LAYERS = 8
+
+
+class EqualizedConv(nn.Module):
+    """Convolution with the equalised learning rate, optionally low-pass filtered and sub-sampled by 2."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        *,
+        down: bool = False,
+        linear: bool = False,
+        conv_clamp: float | None = None,
+    ) -> None:
+        super().__init__()
+        self.conv_clamp = conv_clamp
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, kernel_size, kernel_size))
+        self.bias = None if linear else nn.Parameter(torch.zeros(out_channels))
+        self.filter = BinomialFilter() if down else None
+
+    def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
+        """(N, C_in, r, r) to (N, C_out, r, r), or r / 2: filter, convolution, bias, leaky ReLU, clamp.
+
+        `gain` scales the output and its clamp. A linear layer has no bias, activation or clamp.
+        """
+        kernel_size = self.weight.shape[-1]
+        # The leaky ReLU is positively homogeneous: its gain is folded into weight and bias.
+        gain_before = gain if self.bias is None else gain * LRELU_GAIN
+        weight = self.weight * (gain_before / math.sqrt(self.weight[0].numel()))
+        bias = None if self.bias is None else self.bias * gain_before
+        if self.filter is None:
+            x = F.conv2d(x, weight, bias, padding=kernel_size // 2)
+        elif kernel_size == 1:
+            x = F.conv2d(self.filter(x, padding=1, stride=2), weight, bias)
+        else:
+            x = F.conv2d(self.filter(x, padding=2), weight, bias, stride=2)
+        if self.bias is None:
+            return x
+        x = F.leaky_relu(x, LRELU_SLOPE)
+        return x if self.conv_clamp is None else x.clamp(-self.conv_clamp * gain, self.conv_clamp * gain)
+
+
+class DiscriminatorBlock(nn.Module):
+    """Residual block that halves the resolution."""
+
+    def __init__(self, in_channels: int, out_channels: int, conv_clamp: float | None) -> None:
+        super().__init__()
+        self.conv0 = EqualizedConv(in_channels, in_channels, 3, conv_clamp=conv_clamp)
+        self.conv1 = EqualizedConv(in_channels, out_channels, 3, down=True, conv_clamp=conv_clamp)
+        self.skip = EqualizedConv(in_channels, out_channels, 1, down=True, linear=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C_in, r, r) to (N, C_out, r / 2, r / 2)."""
+        return self.skip(x, gain=math.sqrt(0.5)) + self.conv1(self.conv0(x), gain=math.sqrt(0.5))
+
+
+class Discriminator(nn.Module):
+    """StyleGAN2's discriminator with residual blocks, minibatch standard deviation and label projection.
+
+    New weights are drawn from PyTorch's default random generator, as in every `torch.nn` layer.
+
+    Args:
+        resolution: R, a power of two, at least 8.
+        channels: Width at each resolution, {4: 512, 8: 512, ...} up to R.
+        c_dim: Width of the label; 0 for an unconditional discriminator.
+        image_channels: 3 for RGB.
+        architecture: "resnet", the only one.
+        mbstd_group: Images that share one minibatch standard deviation. A batch must be a multiple of it, or
+            smaller: then it is one group.
+        conv_clamp: Clamp activations to [-conv_clamp, conv_clamp]; None for no clamp.
+
+    Raises:
+        ValueError: If an argument is not one of the above.
+    """
+
+    def __init__(
+        self,
+        resolution: int,
+        channels: Mapping[int, int],
+        *,
+        c_dim: int = 0,
+        image_channels: int = 3,
+        architecture: str = "resnet",
+        mbstd_group: int = 4,
+        conv_clamp: float | None = None,
+    ) -> None:
+        super().__init__()
+        if architecture != "resnet":
+            raise ValueError(f'architecture must be "resnet", got {architecture!r}')
+        if not isinstance(mbstd_group, int) or mbstd_group < 1:
+            raise ValueError(f"mbstd_group must be a positive integer, got {mbstd_group!r}")
+        channels = check_channels(resolution, channels)
+        self.config: dict[str, Any] = {
+            "resolution": resolution,
+            "channels": channels,
+            "c_dim": c_dim,
+            "image_channels": image_channels,
+            "architecture": architecture,
+            "mbstd_group": mbstd_group,
+            "conv_clamp": conv_clamp,
+        }
+        self.mbstd_group = mbstd_group
+        self.fromrgb = EqualizedConv(image_channels, channels[resolution], 1, conv_clamp=conv_clamp)
+        self.blocks = nn.ModuleDict(
+            {
+                str(r): DiscriminatorBlock(channels[r], channels[r // 2], conv_clamp)
+                for r in sorted(channels, reverse=True)
+                if r > 4
+            }
+        )
+        width = channels[4]
+        self.conv = EqualizedConv(width + 1, width, 3, conv_clamp=conv_clamp)
+        self.fc = EqualizedLinear(width * 4 * 4, width, activate=True)
+        self.out = EqualizedLinear(width, width if c_dim else 1)
+        self.mapping = MappingNetwork(0, width, c_dim, LABEL_MAPPING_LAYERS, 1) if c_dim else None
+
+    def forward(self, images: Tensor, c: Tensor | None = None) -> Tensor:
+        """Logits (N, 1), large for real images.
+
+        Args:
+            images: (N, 3, R, R), in [-1, 1].
+            c: (N, c_dim) labels; None when the network has none.
+
+        Raises:
+            ValueError: If a shape is wrong or the batch does not divide into groups.
+        """
+        self._check(images, c)
+        x = self.fromrgb(images)
+        for block in self.blocks.values():
+            x = block(x)
+        x = self.conv(minibatch_standard_deviation(x, self.mbstd_group))
+        x = self.out(self.fc(x.flatten(1)))
+        if self.mapping is None:
+            return x
+        label = self.mapping(x.new_empty(len(x), 0), c)[:, 0]
+        return (x * label).sum(dim=1, keepdim=True) / math.sqrt(x.shape[1])
+
+    def _check(self, images: Tensor, c: Tensor | None) -> None:
+        channels, r = self.config["image_channels"], self.config["resolution"]
+        if images.ndim != 4 or images.shape[1:] != (channels, r, r):
+            raise ValueError(f"images must have shape (N, {channels}, {r}, {r}), got {tuple(images.shape)}")
+        if self.mapping is None and c is not None and c.shape[-1] != 0:
+            raise ValueError(f"c has shape {tuple(c.shape)}, but this network takes no labels: pass c=None")
+
+
+def minibatch_standard_deviation(x: Tensor, group: int) -> Tensor:
+    """Append a channel: the standard deviation over a group of samples, averaged over channels and pixels.
+
+    Args:
+        x: (N, C, H, W). Sample i belongs to the group i mod (N / group), as in the reference.
+        group: Samples in a group; the whole batch when that is smaller.
+
+    Returns:
+        (N, C + 1, H, W).
+
+    Raises:
+        ValueError: If N is not a multiple of the group.
+    """
+    n, channels, height, width = x.shape
+    group = min(group, n)
+    if n % group:
+        raise ValueError(f"the batch must be a multiple of mbstd_group = {group}, got {n} images")
+    y = x.to(torch.promote_types(x.dtype, torch.float32)).reshape(group, n // group, channels, height, width)
+    deviation = (y.var(dim=0, unbiased=False) + 1e-8).sqrt().mean((1, 2, 3))  # (n / group,)
+    extra = deviation.repeat(group).to(x.dtype)[:, None, None, None].expand(n, 1, height, width)
+    return torch.cat([x, extra], dim=1)

@@ -1,0 +1,506 @@
+"""StyleGAN2's generator (Karras et al. 2020), the network that the paper adapts: z -> w -> image.
+
+One naming of parameters, whatever format of checkpoint they came from; `r` is a resolution, 4, 8, ..., R::
+
+    mapping.layers.<i>.{weight,bias}
+    mapping.embed.{weight,bias}             conditional generators only
+    mapping.w_avg                           buffer: the mean w, centre of the truncation
+    synthesis.const                         the learnt 4 x 4 input
+    synthesis.blocks.<r>.conv0              the up-sampling convolution, absent at r = 4
+    synthesis.blocks.<r>.conv1              the second convolution
+        .weight .bias .noise_strength .affine.{weight,bias}, and the buffer .noise_const
+    synthesis.blocks.<r>.torgb              .weight .bias .affine.{weight,bias}
+    synthesis.blocks.<r>.skip.weight        architecture "resnet" only
+
+So the synthesis constant and the convolutions with their affine layers, noise strengths and biases are all
+parameters of `synthesis` without "torgb" in their name.
+
+A modulated convolution is computed by scaling activations, not weights: the style scales the input channels,
+one ordinary convolution follows, and the demodulation scales the output channels. The numbers are those of
+per-sample weights of the StyleGAN2 paper, at a fraction of their cost on a CPU.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+ARCHITECTURES = ("skip", "resnet", "orig")
+DEMODULATIONS = ("ada", "rosinality")
+NOISES = ("const", "random", "none")
+
+LRELU_SLOPE = 0.2
+LRELU_GAIN = math.sqrt(2)  # keeps the variance of a unit normal through the leaky ReLU
+MAPPING_LR_MULTIPLIER = 0.01
+EPSILON = 1e-8
+
+
+class EqualizedLinear(nn.Module):
+    """Linear layer with the equalised learning rate: the stored weight is near N(0, 1), scaled at run time.
+
+    It always computes in the dtype of its weight: styles and demodulation stay float32 under autocast.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        activate: bool = False,
+        bias_init: float = 0.0,
+        lr_multiplier: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.activate = activate
+        self.lr_multiplier = lr_multiplier
+        self.weight = nn.Parameter(torch.randn(out_features, in_features) / lr_multiplier)
+        self.bias = nn.Parameter(torch.full((out_features,), bias_init / lr_multiplier))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, in_features) to (N, out_features)."""
+        with torch.autocast(x.device.type, enabled=False):
+            weight = self.weight * (self.lr_multiplier / math.sqrt(self.weight.shape[1]))
+            x = F.linear(x.to(weight.dtype), weight, self.bias * self.lr_multiplier)
+            return F.leaky_relu(x, LRELU_SLOPE) * LRELU_GAIN if self.activate else x
+
+
+class BinomialFilter(nn.Module):
+    """The [1, 3, 3, 1] low-pass filter of every up- and down-sampling, summing to `gain`."""
+
+    kernel: Tensor
+
+    def __init__(self, gain: float = 1.0) -> None:
+        super().__init__()
+        taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
+        # Not persistent: a constant of the architecture, exact in every floating-point format.
+        self.register_buffer("kernel", torch.outer(taps, taps)[None, None] * (gain / 64), persistent=False)
+
+    def forward(self, x: Tensor, *, padding: int, stride: int = 1) -> Tensor:
+        """Filter each channel of (N, C, H, W), zero-padded by `padding` and sub-sampled by `stride`."""
+        channels = x.shape[1]
+        kernel = self.kernel.to(x.dtype).expand(channels, 1, 4, 4)
+        return F.conv2d(x, kernel, padding=padding, stride=stride, groups=channels)
+
+    def upsample(self, x: Tensor) -> Tensor:
+        """Double the resolution of (N, C, H, W): insert zeros, then filter (gain 4 keeps the brightness)."""
+        channels = x.shape[1]
+        kernel = self.kernel.to(x.dtype).expand(channels, 1, 4, 4)
+        return F.conv_transpose2d(x, kernel, stride=2, padding=1, groups=channels)
+
+
+class MappingNetwork(nn.Module):
+    """The mapping network f: z -> w, with an optional label embedding and the truncation trick.
+
+    Args:
+        z_dim: Width of z; 0 for a network of labels alone (the discriminator's).
+        w_dim: Width D_w of w, of the hidden layers and of the label embedding.
+        c_dim: Width of the label; 0 for none.
+        n_layers: Number of fully connected layers.
+        n_ws: L, the number of w vectors that the synthesis network takes.
+    """
+
+    w_avg: Tensor
+
+    def __init__(self, z_dim: int, w_dim: int, c_dim: int, n_layers: int, n_ws: int) -> None:
+        super().__init__()
+        self.z_dim, self.w_dim, self.c_dim, self.n_ws = z_dim, w_dim, c_dim, n_ws
+        self.embed = EqualizedLinear(c_dim, w_dim) if c_dim else None
+        widths = [z_dim + (w_dim if c_dim else 0)] + [w_dim] * n_layers
+        self.layers = nn.ModuleList(
+            EqualizedLinear(n_in, n_out, activate=True, lr_multiplier=MAPPING_LR_MULTIPLIER)
+            for n_in, n_out in zip(widths, widths[1:], strict=False)
+        )
+        self.register_buffer("w_avg", torch.zeros(w_dim) if z_dim else None)
+
+    def forward(
+        self,
+        z: Tensor,
+        c: Tensor | None = None,
+        truncation_psi: float = 1.0,
+        truncation_cutoff: int | None = None,
+    ) -> Tensor:
+        """Map latents to styles.
+
+        Args:
+            z: (N, z_dim), samples of N(0, I).
+            c: (N, c_dim) labels; None when the network has none.
+            truncation_psi: 1 for none; w moves to `w_avg` as it goes to 0.
+            truncation_cutoff: Truncate only the first so many of the L vectors; None for all.
+
+        Returns:
+            ws, (N, L, D_w): the same w for every layer, apart from the cutoff.
+
+        Raises:
+            ValueError: If a shape or a truncation argument is wrong.
+        """
+        psi, cutoff = self._check(z, c, truncation_psi, truncation_cutoff)
+        x = _normalize_second_moment(z) if self.z_dim else z
+        if self.embed is not None:
+            assert c is not None
+            x = torch.cat([x, _normalize_second_moment(self.embed(c))], dim=1)
+        for layer in self.layers:
+            x = layer(x)
+        ws = x[:, None].expand(-1, self.n_ws, -1)
+        if psi == 1 or cutoff == 0:
+            return ws
+        return torch.cat([torch.lerp(self.w_avg, ws[:, :cutoff], psi), ws[:, cutoff:]], dim=1)
+
+    @torch.no_grad()
+    def update_w_avg(self, ws: Tensor, decay: float = 0.995) -> None:
+        """Move `w_avg` towards the mean of a batch; for training a GAN, never done by `forward`.
+
+        Args:
+            ws: (N, L, D_w), not truncated.
+            decay: Weight of the old average, in [0, 1].
+        """
+        self.w_avg.lerp_(ws.detach().mean((0, 1)).to(self.w_avg.dtype), 1 - decay)
+
+    def _check(self, z: Tensor, c: Tensor | None, psi: float, cutoff: int | None) -> tuple[float, int]:
+        if z.ndim != 2 or z.shape[1] != self.z_dim:
+            raise ValueError(f"z must have shape (N, {self.z_dim}), got {tuple(z.shape)}")
+        if self.c_dim == 0 and c is not None and c.shape[-1] != 0:
+            raise ValueError(f"c has shape {tuple(c.shape)}, but this network takes no labels: pass c=None")
+        if self.c_dim and (c is None or c.shape != (len(z), self.c_dim)):
+            given = None if c is None else tuple(c.shape)
+            raise ValueError(f"c must have shape ({len(z)}, {self.c_dim}), a label for each z, got {given}")
+        if isinstance(psi, bool) or not isinstance(psi, (int, float)) or not math.isfinite(psi):
+            raise ValueError(f"truncation_psi must be a finite number (1 for no truncation), got {psi!r}")
+        if cutoff is None:
+            return psi, self.n_ws
+        if isinstance(cutoff, bool) or not isinstance(cutoff, int) or not 0 <= cutoff <= self.n_ws:
+            raise ValueError(f"truncation_cutoff must be None or an int in [0, {self.n_ws}], got {cutoff!r}")
+        return psi, cutoff
+
+
+class SynthesisLayer(nn.Module):
+    """Modulated 3 x 3 convolution, demodulation, noise, bias, leaky ReLU and clamp, in that order."""
+
+    noise_const: Tensor
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        up: bool,
+        w_dim: int,
+        resolution: int,
+        conv_clamp: float | None,
+        demodulation: str,
+    ) -> None:
+        super().__init__()
+        self.resolution = resolution
+        self.conv_clamp = conv_clamp
+        # ADA adds epsilon to the sum of raw (w s)^2; rosinality after dividing w by sqrt(fan_in), which is
+        # the same as adding fan_in times epsilon to the raw sum.
+        self.epsilon = EPSILON if demodulation == "ada" else EPSILON * in_channels * 9
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 3, 3))
+        self.bias = nn.Parameter(torch.zeros(out_channels))
+        self.affine = EqualizedLinear(w_dim, in_channels, bias_init=1.0)
+        self.noise_strength = nn.Parameter(torch.zeros(()))
+        self.register_buffer("noise_const", torch.randn(resolution, resolution))
+        self.filter = BinomialFilter(gain=4) if up else None
+
+    def forward(self, x: Tensor, w: Tensor, noise: Tensor | None, gain: float = 1.0) -> Tensor:
+        """Map (N, C_in, r_in, r_in) to (N, C_out, r, r).
+
+        Args:
+            x: Input activations.
+            w: (N, D_w), the style of this layer.
+            noise: Broadcastable to (N, 1, r, r), before `noise_strength`; None for no noise.
+            gain: Factor on the output and on its clamp.
+        """
+        styles = self.affine(w)  # (N, C_in)
+        with torch.autocast(x.device.type, enabled=False):
+            demodulation = (styles.square() @ self.weight.square().sum((2, 3)).T + self.epsilon).rsqrt()
+
+        x = x * styles[:, :, None, None].to(x.dtype)
+        if self.filter is None:
+            x = F.conv2d(x, self.weight, padding=1)
+        else:
+            x = self.filter(F.conv_transpose2d(x, self.weight.transpose(0, 1), stride=2), padding=1)
+
+        # The leaky ReLU is positively homogeneous: its gain is folded into the small factors before it.
+        gain_before = LRELU_GAIN * gain
+        scale = (demodulation * gain_before)[:, :, None, None].to(x.dtype)
+        x = torch.addcmul((self.bias * gain_before)[:, None, None].to(x.dtype), x, scale)
+        if noise is not None:
+            x = x + (noise * (self.noise_strength * gain_before)).to(x.dtype)
+        x = F.leaky_relu(x, LRELU_SLOPE)
+        return x if self.conv_clamp is None else x.clamp(-self.conv_clamp * gain, self.conv_clamp * gain)
+
+
+class ToRGB(nn.Module):
+    """Modulated 1 x 1 convolution to image channels: no demodulation, noise or activation, but clamped."""
+
+    def __init__(self, in_channels: int, image_channels: int, w_dim: int, conv_clamp: float | None) -> None:
+        super().__init__()
+        self.conv_clamp = conv_clamp
+        self.weight = nn.Parameter(torch.randn(image_channels, in_channels, 1, 1))
+        self.bias = nn.Parameter(torch.zeros(image_channels))
+        self.affine = EqualizedLinear(w_dim, in_channels, bias_init=1.0)
+
+    def forward(self, x: Tensor, w: Tensor) -> Tensor:
+        """Map (N, C_in, r, r) and (N, D_w) to (N, image_channels, r, r), in the dtype of the weights."""
+        styles = self.affine(w) / math.sqrt(x.shape[1])
+        x = F.conv2d(x * styles[:, :, None, None].to(x.dtype), self.weight, self.bias).to(self.weight.dtype)
+        return x if self.conv_clamp is None else x.clamp(-self.conv_clamp, self.conv_clamp)
+
+
+class UpsamplingSkip(nn.Module):
+    """The residual path of architecture "resnet": 1 x 1 convolution without bias, then up-sampling."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 1, 1))
+        self.filter = BinomialFilter(gain=4)
+
+    def forward(self, x: Tensor, gain: float) -> Tensor:
+        """Map (N, C_in, r / 2, r / 2) to (N, C_out, r, r), scaled by `gain`."""
+        return self.filter.upsample(F.conv2d(x, self.weight * (gain / math.sqrt(x.shape[1]))))
+
+
+class SynthesisBlock(nn.Module):
+    """All layers of one resolution: one convolution at 4 px, two above, and a ToRGB where needed."""
+
+    def __init__(
+        self,
+        in_channels: int | None,
+        out_channels: int,
+        w_dim: int,
+        resolution: int,
+        image_channels: int,
+        architecture: str,
+        is_last: bool,
+        conv_clamp: float | None,
+        demodulation: str,
+    ) -> None:
+        super().__init__()
+        layer = partial(
+            SynthesisLayer,
+            w_dim=w_dim,
+            resolution=resolution,
+            conv_clamp=conv_clamp,
+            demodulation=demodulation,
+        )
+        self.conv0 = self.skip = self.torgb = self.filter = None
+        if in_channels is not None:
+            self.conv0 = layer(in_channels, out_channels, up=True)
+            self.skip = UpsamplingSkip(in_channels, out_channels) if architecture == "resnet" else None
+        self.conv1 = layer(out_channels, out_channels, up=False)
+        if architecture == "skip" or is_last:
+            self.torgb = ToRGB(out_channels, image_channels, w_dim, conv_clamp)
+            self.filter = BinomialFilter(gain=4)
+
+    def forward(
+        self, x: Tensor, image: Tensor | None, ws: Tensor, noises: Sequence[Tensor | None]
+    ) -> tuple[Tensor, Tensor | None]:
+        """Advance the activations and the running image by one resolution.
+
+        Args:
+            x: (N, C_in, r / 2, r / 2); at 4 px the constant itself.
+            image: (N, 3, r / 2, r / 2), the running image, if there is one yet.
+            ws: (N, n + 1, D_w), a style for each of the n convolutions and then ToRGB's.
+            noises: n noise maps, or None for no noise.
+
+        Returns:
+            Activations (N, C_out, r, r) and the running image (N, 3, r, r), if there is one yet.
+        """
+        if self.conv0 is None:
+            x = self.conv1(x, ws[:, 0], noises[0])
+        elif self.skip is None:
+            x = self.conv1(self.conv0(x, ws[:, 0], noises[0]), ws[:, 1], noises[1])
+        else:  # each of the two paths has half of the variance
+            gain = math.sqrt(0.5)
+            residual = self.skip(x, gain)
+            x = residual + self.conv1(self.conv0(x, ws[:, 0], noises[0]), ws[:, 1], noises[1], gain)
+        if self.torgb is None or self.filter is None:
+            return x, image
+        rgb = self.torgb(x, ws[:, -1])
+        if image is None:
+            return x, rgb
+        with torch.autocast(x.device.type, enabled=False):  # images are summed in the dtype of the weights
+            return x, self.filter.upsample(image) + rgb
+
+
+class SynthesisNetwork(nn.Module):
+    """The synthesis network g: ws -> image. Arguments as in `Generator`."""
+
+    def __init__(
+        self,
+        resolution: int,
+        w_dim: int,
+        channels: Mapping[int, int],
+        image_channels: int,
+        architecture: str,
+        conv_clamp: float | None,
+        demodulation: str,
+    ) -> None:
+        super().__init__()
+        self.w_dim = w_dim
+        self.const = nn.Parameter(torch.randn(channels[4], 4, 4))
+        self.blocks = nn.ModuleDict()
+        for r, width in channels.items():
+            self.blocks[str(r)] = SynthesisBlock(
+                channels.get(r // 2), width, w_dim, r, image_channels, architecture, r == resolution,
+                conv_clamp, demodulation,
+            )  # fmt: skip
+        self.n_ws = 2 * len(channels)  # a style for each convolution, and one more for the last ToRGB
+
+    @property
+    def convolutions(self) -> list[SynthesisLayer]:
+        """The L - 1 convolutions, in the order of their styles and noise maps."""
+        return [module for module in self.modules() if isinstance(module, SynthesisLayer)]
+
+    def forward(
+        self,
+        ws: Tensor,
+        noise: str | Sequence[Tensor] = "const",
+        generator: torch.Generator | None = None,
+    ) -> Tensor:
+        """Synthesise images.
+
+        Args:
+            ws: (N, L, D_w), in W (the same vector L times) or W+.
+            noise: "const" (the maps stored with the weights), "random" (new maps for every sample), "none",
+                or L - 1 maps, one for each convolution: (r, r), (1, 1, r, r) or (N, 1, r, r).
+            generator: Source of "random" noise; None means PyTorch's default generator. The maps are drawn on
+                its device: a CPU generator gives the same noise on any device.
+
+        Returns:
+            Images (N, 3, R, R), nominally in [-1, 1] but not clamped, in the dtype of the weights.
+
+        Raises:
+            ValueError: If `ws` or `noise` does not fit this network.
+        """
+        if ws.ndim != 3 or ws.shape[1:] != (self.n_ws, self.w_dim):
+            raise ValueError(
+                f"ws must have shape (N, {self.n_ws}, {self.w_dim}), got {tuple(ws.shape)}; "
+                f"repeat a w of shape (N, {self.w_dim}) with w[:, None].expand(-1, {self.n_ws}, -1)"
+            )
+        ws = ws.to(self.const.dtype)
+        noises = self._noises(noise, len(ws), generator)
+        x = self.const.expand(len(ws), -1, -1, -1)
+        image: Tensor | None = None
+        for i, block in enumerate(self.blocks.values()):
+            # A block's ToRGB shares its style with the next block's first convolution.
+            first, last = max(2 * i - 1, 0), 2 * i + 1
+            x, image = block(x, image, ws[:, first : last + 1], noises[first:last])
+        assert image is not None  # the last block has a ToRGB
+        return image
+
+    def _noises(
+        self, noise: str | Sequence[Tensor], n: int, generator: torch.Generator | None
+    ) -> Sequence[Tensor | None]:
+        layers = self.convolutions
+        if isinstance(noise, str):
+            if noise == "const":
+                return [layer.noise_const for layer in layers]
+            if noise == "random":
+                return [self._random_map(n, layer.resolution, generator) for layer in layers]
+            if noise == "none":
+                return [None] * len(layers)
+            raise ValueError(f"noise must be one of {NOISES} or a sequence of maps, got {noise!r}")
+        if not isinstance(noise, (list, tuple)) or len(noise) != len(layers):
+            given = f"{len(noise)} of them" if isinstance(noise, (list, tuple)) else type(noise).__name__
+            raise ValueError(f"noise must be one of {NOISES} or a list of {len(layers)} maps, got {given}")
+        maps: list[Tensor] = list(noise)
+        for i, (layer, given_map) in enumerate(zip(layers, maps, strict=True)):
+            r = layer.resolution
+            if given_map.shape not in {(r, r), (1, 1, r, r), (n, 1, r, r)}:
+                raise ValueError(
+                    f"noise[{i}] must have shape ({r}, {r}), (1, 1, {r}, {r}) or ({n}, 1, {r}, {r}), "
+                    f"got {tuple(given_map.shape)}"
+                )
+        return [given_map.to(self.const) for given_map in maps]
+
+    def _random_map(self, n: int, resolution: int, generator: torch.Generator | None) -> Tensor:
+        shape = (n, 1, resolution, resolution)
+        device = self.const.device if generator is None else generator.device
+        return torch.randn(shape, generator=generator, device=device, dtype=self.const.dtype).to(self.const)
+
+
+class Generator(nn.Module):
+    """StyleGAN2's generator, G_src and G_trg of the paper.
+
+    New weights are drawn from PyTorch's default random generator, as in every `torch.nn` layer.
+
+    Args:
+        resolution: R, a power of two, at least 8.
+        z_dim: Width of z.
+        w_dim: Width D_w of w.
+        c_dim: Width of the label; 0 for an unconditional generator.
+        mapping_layers: Number of layers of the mapping network.
+        channels: Width of the convolutions at each resolution, {4: 512, 8: 512, ...} up to R.
+        image_channels: 3 for RGB.
+        architecture: "skip" (a ToRGB at each resolution, summed), "resnet" or "orig" (one ToRGB at the end).
+        conv_clamp: Clamp activations to [-conv_clamp, conv_clamp]; None for no clamp.
+        demodulation: "ada" or "rosinality", the code whose placement of the demodulation's epsilon to follow.
+
+    Raises:
+        ValueError: If an argument is not one of the above.
+    """
+
+    def __init__(
+        self,
+        resolution: int,
+        *,
+        z_dim: int = 512,
+        w_dim: int = 512,
+        c_dim: int = 0,
+        mapping_layers: int = 8,
+        channels: Mapping[int, int],
+        image_channels: int = 3,
+        architecture: str = "skip",
+        conv_clamp: float | None = None,
+        demodulation: str = "ada",
+    ) -> None:
+        super().__init__()
+        if architecture not in ARCHITECTURES:
+            raise ValueError(f"architecture must be one of {ARCHITECTURES}, got {architecture!r}")
+        if demodulation not in DEMODULATIONS:
+            raise ValueError(f"demodulation must be one of {DEMODULATIONS}, got {demodulation!r}")
+        channels = check_channels(resolution, channels)
+        self.config: dict[str, Any] = {
+            "resolution": resolution,
+            "z_dim": z_dim,
+            "w_dim": w_dim,
+            "c_dim": c_dim,
+            "mapping_layers": mapping_layers,
+            "channels": channels,
+            "image_channels": image_channels,
+            "architecture": architecture,
+            "conv_clamp": conv_clamp,
+            "demodulation": demodulation,
+        }
+        self.synthesis = SynthesisNetwork(
+            resolution, w_dim, channels, image_channels, architecture, conv_clamp, demodulation
+        )
+        self.mapping = MappingNetwork(z_dim, w_dim, c_dim, mapping_layers, self.synthesis.n_ws)
+
+    def forward(self, z: Tensor, c: Tensor | None = None, **synthesis_kwargs: Any) -> Tensor:
+        """Images (N, 3, R, R) of latents (N, z_dim) without truncation: `synthesis(mapping(z, c), ...)`."""
+        return self.synthesis(self.mapping(z, c), **synthesis_kwargs)
+
+
+def check_channels(resolution: int, channels: Mapping[int, int]) -> dict[int, int]:
+    """The widths at 4, 8, ..., resolution, in that order and with integer keys (JSON makes them strings).
+
+    Raises:
+        ValueError: If `resolution` is not a power of two of at least 8, or `channels` does not fit it.
+    """
+    if not isinstance(resolution, int) or resolution < 8 or resolution & (resolution - 1):
+        raise ValueError(f"resolution must be a power of two of at least 8, got {resolution!r}")
+    expected = [2**i for i in range(2, resolution.bit_length())]
+    table = {int(r): width for r, width in channels.items()}
+    if sorted(table) != expected or min(table.values()) < 1:
+        raise ValueError(f"channels must give a positive width for each of {expected}, got {dict(channels)}")
+    return {r: table[r] for r in expected}
+
+
+def _normalize_second_moment(x: Tensor) -> Tensor:
+    return x * (x.square().mean(dim=1, keepdim=True) + EPSILON).rsqrt()
