@@ -187,6 +187,7 @@ def test_a_text_is_never_cut(encoder, known):
     encoder = encoder if known == "encoder" else load_clip(clip_model.NAME)
     fits = " ".join(["cat"] * 22)  # and its start and its end: 24 tokens
     assert encoder.encode_texts([fits]).shape == (1, 128)
+    assert encoder.fits([fits, fits + " cat", "cat"]).tolist() == [True, False, True]
     with pytest.raises(ValueError, match="text='cat cat .* longer than the 24 tokens"):
         encoder.encode_texts(["dog", fits + " cat"])
 

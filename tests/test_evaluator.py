@@ -6,7 +6,7 @@ from zsgan.files import load_tensors
 from zsgan.menagerie import train_evaluator
 from zsgan.menagerie.draw import draw
 from zsgan.menagerie.evaluator import Evaluator, Prediction
-from zsgan.menagerie.factors import CATEGORIES, CONTINUOUS, sample_factors
+from zsgan.menagerie.factors import CATEGORIES, CONTINUOUS, STYLES, sample_factors
 from zsgan.menagerie.training import from_bytes, to_bytes
 
 
@@ -117,15 +117,17 @@ def test_loss_ignores_what_augmentation_disturbs(portraits):
     assert value(slice(0, 6)) != true
 
 
-def test_measure_of_a_perfect_and_a_constant_reader(portraits):
+def test_measure_of_known_readers(portraits):
+    """One that is right about photos and wrong about all else, and one that knows the means only."""
     images, factors = portraits
+    photos = factors.style == STYLES.index("photo")
 
     class Reader:
         def __init__(self, continuous, shift):
             self.continuous, self.shift = continuous, shift
 
         def embed(self, part):
-            return torch.arange(len(part), dtype=torch.float32)[:, None]
+            return part.flatten(1)
 
         def standardise(self, continuous):
             return continuous
@@ -137,8 +139,10 @@ def test_measure_of_a_perfect_and_a_constant_reader(portraits):
             }
             return Prediction(logits, self.continuous)
 
-    perfect = train_evaluator.measure(Reader(factors.continuous, 0), to_bytes(images), factors)
-    assert set(perfect["accuracy"].values()) == set(perfect["R2"].values()) == {1.0}
+    good = train_evaluator.measure(Reader(factors.continuous, (~photos).long()), to_bytes(images), factors)
+    assert set(good["accuracy, photos"].values()) == set(good["R2"].values()) == {1.0}
+    share = round(photos.double().mean().item(), 4)
+    assert set(good["accuracy"].values()) == {share} and 0 < share < 1
     constant = factors.continuous.mean(0).expand_as(factors.continuous)
     useless = train_evaluator.measure(Reader(constant, 1), to_bytes(images), factors)
     assert set(useless["accuracy"].values()) == set(useless["accuracy, photos"].values()) == {0.0}

@@ -214,18 +214,17 @@ def test_does_not_depend_on_the_order():
 
 def test_medoids_are_locally_optimal():
     """PAM: no exchange of a medoid lowers the sum. Alternation: none inside its own cluster does."""
-    distances = squared_distances(normal(40, 2))
-    _, medoids = k_medoids(distances, 4)
+    distances = squared_distances(normal(100, 5))
+    _, medoids = k_medoids(distances, 8)
     best = distances[:, medoids].amin(1).sum()
-    for slot in range(4):
-        for candidate in range(40):
-            swapped = medoids.clone()
-            swapped[slot] = candidate
-            assert distances[:, swapped].amin(1).sum() >= best - 1e-12
-    labels, medoids = k_medoids(distances, 4, method="alternate")
+    for slot in range(8):
+        others = distances[:, medoids[torch.arange(8) != slot]].amin(1)
+        assert torch.minimum(others[:, None], distances).sum(0).min() >= best - 1e-9
+    labels, medoids = k_medoids(distances, 8, method="alternate")
     for cluster, medoid in enumerate(medoids):
         inside = distances[labels == cluster][:, labels == cluster].sum(1)
-        assert distances[medoid, labels == cluster].sum() <= inside.min() + 1e-12
+        assert distances[medoid, labels == cluster].sum() <= inside.min() + 1e-9
+    assert distances[:, medoids].amin(1).sum() > best  # stopped early
 
 
 @pytest.mark.parametrize(

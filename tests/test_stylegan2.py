@@ -311,15 +311,26 @@ def test_noise() -> None:
     assert error(random, g.synthesis(twins, noise="random", generator=seeded(4))) > 1e-2
 
 
-def test_conv_clamp_bounds_the_layers_and_the_image_increments() -> None:
-    g = small_generator(conv_clamp=0.25)
+@pytest.mark.parametrize("architecture", ["skip", "resnet"])
+def test_conv_clamp_bounds_layers_and_image(architecture: str) -> None:
+    g = small_generator(conv_clamp=0.25, architecture=architecture)
     largest = []
-    for module in g.synthesis.modules():
-        if isinstance(module, SynthesisLayer):
-            module.register_forward_hook(lambda m, i, output: largest.append(output.abs().max().item()))
+    for layer in g.synthesis.convolutions:
+        layer.register_forward_hook(lambda module, inputs, output: largest.append(output.abs().max().item()))
     image = g(normal(2, 6))
-    assert largest == pytest.approx([0.25] * 5)
-    assert image.abs().max() <= 3 * 0.25 + 1e-12  # three clamped ToRGBs, interpolated and summed
+    second = 0.25 * math.sqrt(0.5) if architecture == "resnet" else 0.25  # the clamp follows the gain
+    assert largest == pytest.approx([0.25, 0.25, second, 0.25, second])
+    # Clamped ToRGBs, interpolated and summed.
+    assert image.abs().max() <= (3 if architecture == "skip" else 1) * 0.25 + 1e-12
+
+
+def test_conv_clamp_bounds_the_discriminator() -> None:
+    torch.manual_seed(0)
+    d, largest = Discriminator(8, {4: 4, 8: 3}, conv_clamp=0.25), []
+    for layer in (d.fromrgb, d.blocks["8"].conv0, d.blocks["8"].conv1, d.conv):
+        layer.register_forward_hook(lambda module, inputs, output: largest.append(output.abs().max().item()))
+    d(10 * normal(4, 3, 8, 8).float())
+    assert largest == pytest.approx([0.25, 0.25, 0.25 * math.sqrt(0.5), 0.25])
 
 
 def test_derivatives_of_first_and_second_order() -> None:
@@ -368,8 +379,12 @@ def test_bfloat16_autocast_keeps_styles_and_image_in_float32(memory_format: torc
     exact, styles = g(z), []
     for layer in g.synthesis.convolutions:
         layer.affine.register_forward_hook(lambda module, inputs, output: styles.append(output))
+    last, summands = g.synthesis.blocks["16"], []
+    last.register_forward_hook(lambda module, inputs, output: summands.append(inputs[1]))
+    last.torgb.register_forward_hook(lambda module, inputs, output: summands.append(output))
     with torch.autocast("cpu", torch.bfloat16):
         image = g(z)
+    assert torch.equal(image, last.filter.upsample(summands[1]) + summands[0])  # summed in float32
     assert image.dtype == torch.float32 and {s.dtype for s in styles} == {torch.float32}
     assert error(image, exact) < 0.03
     assert not torch.equal(image, exact)  # the convolutions did run in bfloat16

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import sys
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def main(argv: list[str] | None = None) -> int:
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
         options.command(options)
-    except (ValueError, OSError, RuntimeError, FloatingPointError) as error:
+    except (ValueError, OSError, RuntimeError, FloatingPointError, ImportError) as error:
         print(f"zsgan {options.name}: {error}", file=sys.stderr)
         return 1
     return 0
@@ -33,8 +34,8 @@ def main(argv: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="zsgan", description="Zero-shot GAN adaptation with semantic variations (Jeon et al., ICCV 2023).",
-        epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
+        prog="zsgan", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Zero-shot GAN adaptation with semantic variations (Jeon et al., ICCV 2023).",
     )  # fmt: skip
     commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
 
@@ -104,8 +105,8 @@ def _reproduce(options: argparse.Namespace) -> None:
     from zsgan.reproduce import reproduce
 
     page = reproduce(
-        options.profile, figures=options.figures, build=options.build, only=options.only, device=options.device,
-        workers=options.workers, progress=not options.quiet,
+        options.profile, figures=options.figures, build=options.build, only=options.only,
+        device=options.device, workers=options.workers, progress=not options.quiet,
     )  # fmt: skip
     print(page)
 
@@ -119,18 +120,20 @@ def _fetch(options: argparse.Namespace) -> None:
 
 def _adapt(options: argparse.Namespace) -> None:
     from zsgan.api import adapt
+    from zsgan.profiles import AdaptConfig
 
-    settings = {}
-    for item in options.set:
-        name, equals, value = item.partition("=")
-        if not equals:
-            raise ValueError(f"--set takes FIELD=VALUE, got {item!r}")
-        settings[name] = value
+    known = [field.name for field in fields(AdaptConfig)]
+    settings: dict[str, Any] = {"seed": options.seed, "source_text": options.source_text}
     if options.iterations is not None:
         settings["iterations"] = options.iterations
+    for item in options.set:
+        name, equals, value = item.partition("=")
+        if not equals or name not in known:
+            raise ValueError(f"--set takes FIELD=VALUE, FIELD one of {', '.join(known)}; got {item!r}")
+        settings[name] = value
     run = adapt(
-        options.source, options.text, source_text=options.source_text, profile=options.profile, row=options.row,
-        seed=options.seed, folder=options.runs, device=options.device, progress=not options.quiet, **settings,
+        options.source, options.text, profile=options.profile, row=options.row, folder=options.runs,
+        device=options.device, progress=not options.quiet, **settings,
     )  # fmt: skip
     print(run.folder)
 

@@ -102,21 +102,25 @@ class ClipEncoder(nn.Module):
             if "{}" not in template:
                 raise ValueError(f"template {template!r} must have a {{}} where the text goes; add it")
         prompts = [template.replace("{}", text) for text in texts for template in templates]
+        tokens, fits = self._tokens(prompts)
+        if not fits.all():
+            raise ValueError(
+                f"text={prompts[int(fits.int().argmin())]!r} is longer than the {self.model.context_length} tokens "
+                f"(start and end included) that {self.name} reads; shorten it"
+            )
         with torch.autocast(self.mean.device.type, enabled=False):
-            features = F.normalize(self.model.encode_text(self._tokens(prompts)), dim=-1)
+            features = F.normalize(self.model.encode_text(tokens), dim=-1)
         return F.normalize(features.view(len(texts), len(templates), -1).mean(1), dim=-1)
 
-    def _tokens(self, texts: Sequence[str]) -> Tensor:
+    def fits(self, texts: Sequence[str]) -> Tensor:
+        """Whether each of n texts is short enough to be read whole: (n,), bool."""
+        return self._tokens(texts)[1]
+
+    def _tokens(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         length = self.model.context_length
         # Tokenizers cut silently; with one place more than the model has, a text that fits ends in padding.
         tokens = self.tokenizer([*texts, ""], length + 1)
-        for text, last in zip(texts, tokens[:-1, -1], strict=True):
-            if last != tokens[-1, -1]:
-                raise ValueError(
-                    f"text={text!r} is longer than the {length} tokens (start and end included) that "
-                    f"{self.name} reads; shorten it"
-                )
-        return tokens[:-1, :length].to(self.mean.device)
+        return tokens[:-1, :length].to(self.mean.device), tokens[:-1, -1] == tokens[-1, -1]
 
 
 def load_clip(name: str, pretrained: str | None = None, device: torch.device | str = "cpu") -> ClipEncoder:

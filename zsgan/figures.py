@@ -1,7 +1,8 @@
-"""Pictures of results, each a PNG and an SVG with a JSON sidecar that says what made it; the same bytes every time."""
+"""Pictures of results: PNG and SVG, the same bytes every time, and a JSON sidecar with their origin."""
 
 import io
 from collections.abc import Mapping
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 def use_style() -> None:
     """Set the look that all figures share."""
-    mpl.rcParams.update(STYLE)
+    plt.style.use(STYLE)
 
 
 def save_figure(figure: Figure, stem: str, folder: Path, *, alt: str, provenance: Mapping[str, Any]) -> None:
@@ -101,7 +102,7 @@ def curves(
     """
     if axis is None:
         _, axis = plt.subplots(figsize=(6, 3.8), layout="constrained")
-    for row, colour, marker in zip(rows, PALETTE, MARKERS, strict=False):
+    for row, colour, marker in zip(rows, cycle(PALETTE), cycle(MARKERS), strict=False):
         values = data[data["row"] == row].groupby(x)[y]
         mean = values.mean()
         axis.plot(mean.index, mean, color=colour, marker=marker, markersize=4, label=row)

@@ -1,4 +1,4 @@
-"""Files that carry their own origin: safetensors with a configuration and provenance in the header, atomic JSON."""
+"""Files that say where they come from: safetensors with configuration and provenance, and atomic JSON."""
 
 import hashlib
 import json
@@ -69,11 +69,15 @@ def save_tensors(
     }
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     save_file(stored, partial, metadata=header)
+    partial.chmod(0o644)  # the library makes it readable to its owner alone
     partial.replace(path)
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], dict[str, Any]]:
-    """Read a file written by :func:`save_tensors`: its tensors (floating point as float32), config and provenance.
+    """Read a file written by :func:`save_tensors`.
+
+    Returns:
+        tensors by name (floating point as float32), config and provenance.
 
     Raises:
         ValueError: the file has no ``config`` in its header, so it is not one of ours.

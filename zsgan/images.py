@@ -20,10 +20,18 @@ def to_array(image: Tensor) -> np.ndarray:
 
 
 def save_images(images: Tensor, folder: Path) -> None:
-    """Write (N, 3, H, W) in [-1, 1] as ``00000.png``, ``00001.png``..."""
+    """Write (N, 3, H, W) in [-1, 1] as ``00000.png``, ``00001.png``...
+
+    Raises:
+        FileExistsError: the folder holds other images, which would be taken for some of these.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    for i, image in enumerate(images):
-        Image.fromarray(to_array(image)).save(folder / f"{i:05d}.png")
+    names = [f"{i:05d}.png" for i in range(len(images))]
+    others = [file.name for file in _pictures(folder) if file.name not in names]
+    if others:
+        raise FileExistsError(f"{folder} holds other images ({others[0]}...); choose another folder")
+    for name, image in zip(names, images, strict=True):
+        Image.fromarray(to_array(image)).save(folder / name)
 
 
 def load_images(folder: Path, progress: bool = False) -> Tensor:
@@ -33,7 +41,7 @@ def load_images(folder: Path, progress: bool = False) -> Tensor:
         FileNotFoundError: the folder is missing or holds no image.
         ValueError: the images differ in size.
     """
-    files = sorted(f for f in folder.glob("*") if f.suffix.lower() in ENDINGS)
+    files = _pictures(folder)
     if not files:
         raise FileNotFoundError(f"{folder} holds no image ({', '.join(sorted(ENDINGS))})")
     arrays = []
@@ -42,6 +50,11 @@ def load_images(folder: Path, progress: bool = False) -> Tensor:
             arrays.append(np.asarray(picture.convert("RGB")))
         if arrays[-1].shape != arrays[0].shape:
             raise ValueError(
-                f"{file} has shape {arrays[-1].shape}, {files[0]} has {arrays[0].shape}; bring them to one size"
+                f"{file} has shape {arrays[-1].shape}, {files[0]} has {arrays[0].shape}; "
+                "bring them to one size"
             )
     return torch.from_numpy(np.stack(arrays)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.glob("*") if file.suffix.lower() in ENDINGS)

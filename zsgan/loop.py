@@ -23,16 +23,18 @@ def loop(
     description: str | None = None,
     progress: bool = True,
 ) -> list[dict[str, float]]:
-    """Run ``step(0) ... step(total - 1)``, resuming where an earlier call with the same folder was stopped.
+    """Run ``step(0) ... step(total - 1)``, going on where an earlier call with the same folder was stopped.
 
     Args:
-        state: everything that the steps change: modules and optimisers (by their state_dict) and torch.Generators.
-            Resuming restores it, so the steps after a stop are the same, to the bit, as without the stop.
+        state: everything that the steps change: modules and optimisers (by their state_dict), and
+            torch.Generators. Resuming restores it, so the steps after a stop are the same, to the bit, as
+            without the stop.
         step: one training step; returns what to log.
         total: number of steps.
         folder: where ``state.pt`` is kept; written whole or not at all.
         save_every: steps between two savings.
-        log_every: steps between two entries of the history, a divisor of ``save_every``; ``None`` for the same.
+        log_every: steps between two entries of the history, a divisor of ``save_every`` (which is the
+            default).
         description: label of the progress bar.
         progress: show a progress bar.
 

@@ -1,4 +1,4 @@
-"""Configurations: what determines an adaptation (the paper's numbers, each with its source), and named sets of them."""
+"""Configurations: what determines an adaptation, the paper's numbers by default; and sets of them."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
@@ -7,13 +7,20 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import yaml
 
-from zsgan.losses import CovarianceReading
+from zsgan.ewc import Estimator, Granularity
+from zsgan.losses import CovarianceReading, Reduction
 
 PROFILES = Path(__file__).with_name("profiles")
 
-DIRECTIONS = ("directional", "moment")
-STARTS = ("random", "closed_form")
-TRAINED = ("convolutions", "convolutions_and_torgb")
+CHOICES: Mapping[str, tuple[str, ...]] = {
+    "direction": ("directional", "moment"),
+    "variation_start": ("random", "closed_form"),
+    "trained": ("convolutions", "convolutions_and_torgb"),
+    "fisher_estimator": get_args(Estimator),
+    "fisher_granularity": get_args(Granularity),
+    "relation_reduction": get_args(Reduction),
+}
+"""Fields of :class:`AdaptConfig` that name one of several -> what they may be."""
 
 
 @dataclass(frozen=True)
@@ -65,17 +72,25 @@ class AdaptConfig:
 
     def __post_init__(self) -> None:
         """Refuse values that cannot work, before anything is computed."""
-        _choice("direction", self.direction, DIRECTIONS)
-        _choice("variation_start", self.variation_start, STARTS)
-        _choice("trained", self.trained, TRAINED)
+        for name, known in CHOICES.items():
+            _choice(name, getattr(self, name), known)
         for name in ("iterations", "batch_size", "fisher_samples", "variation_iterations"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("lambda_div", "lambda_cov", "lambda_ewc", "lambda_rel"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
-        if self.lambda_rel > 0 and self.batch_size < 2:
-            raise ValueError("batch_size must be at least 2 for the relation loss; or set lambda_rel=0")
+        for name in ("lr", "variation_lr", "relation_temperature"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+        if len(self.betas) != 2:
+            raise ValueError(f"betas must be two numbers, got {self.betas}")
+        related = 2 if self.relation_diagonal else 3
+        if self.lambda_rel > 0 and self.batch_size < related:
+            raise ValueError(
+                f"batch_size must be at least {related} for the relation loss, got {self.batch_size}; "
+                "or set lambda_rel=0"
+            )
         if not self.clips:
             raise ValueError("clips must name at least one model")
         _ = self.covariance
@@ -83,7 +98,11 @@ class AdaptConfig:
     @property
     def covariance(self) -> CovarianceReading:
         """The reading of the second moment in eq. (3)."""
-        return CovarianceReading(self.covariance_centre, self.covariance_scale, self.covariance_distance)  # type: ignore[arg-type]
+        return CovarianceReading(
+            self.covariance_centre,
+            self.covariance_scale,  # type: ignore[arg-type]
+            self.covariance_distance,  # type: ignore[arg-type]
+        )
 
     @property
     def prompts(self) -> tuple[str, ...] | None:
@@ -101,7 +120,7 @@ class Scenario:
         generator: the source generator.
         source_text: what it was trained on, in words.
         target_text: what it shall make, in words.
-        truth: factors that all images of the target domain share (demo world), for instance {"species": "cat"}.
+        truth: factors that all images of the target domain share (demo world), such as {"species": "cat"}.
     """
 
     generator: str
@@ -170,7 +189,11 @@ def load_profile(name: str) -> Profile:
 
 
 def override(config: AdaptConfig, settings: Mapping[str, Any]) -> AdaptConfig:
-    """``config`` with some fields replaced, given as values or as text (``lambda_ewc=1e4`` of the command line)."""
+    """``config`` with some fields replaced, given as values or as text (``lambda_ewc=1e4``).
+
+    Raises:
+        ValueError: a field is unknown, or its value cannot be read or cannot work.
+    """
     return replace(config, **_coerced(AdaptConfig, settings))
 
 
@@ -219,7 +242,7 @@ def _coerce(name: str, value: Any, kind: Any) -> Any:
             return float(value)
         if kind is str and not isinstance(value, str):
             raise ValueError("text expected")
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise ValueError(f"{name}={value!r} cannot be read as {kind}: {error}") from None
     return value
 

@@ -83,7 +83,7 @@ class Judges:
         return extract(self.evaluator.embed, draw_truth(self.truth, self.n))
 
     def adaptation(self, images: Tensor) -> dict[str, float]:
-        """How far the adaptation went: share of images that each judge calls target, and closeness to the truth."""
+        """How far the adaptation went: share that each judge calls target, and closeness to the truth."""
         embedding = extract(self.evaluator.embed, images)
         pr = precision_recall(embedding, self.true_features, self.neighbours)
         judged = extract(self.clip.encode_images, images)
@@ -107,18 +107,25 @@ class Judges:
 
 
 def load_judges(profile: Profile, scenario: str) -> Judges:
-    """The judges of a scenario."""
-    chosen = profile.scenarios[scenario]
+    """The judges of a scenario.
+
+    Raises:
+        ValueError: the profile has no such scenario.
+    """
+    config = profile.config(scenario, next(iter(profile.rows)))
     clip = load_guiding_clip(profile.judge)
-    prompts = profile.config(scenario, next(iter(profile.rows))).prompts
-    texts = clip.encode_texts([chosen.source_text, chosen.target_text], prompts)
-    return Judges(
-        load_evaluator(), clip, texts, chosen.truth, profile.samples, profile.clusters, profile.neighbours
-    )
+    texts = clip.encode_texts([config.source_text, config.target_text], config.prompts)
+    truth = profile.scenarios[scenario].truth
+    return Judges(load_evaluator(), clip, texts, truth, profile.samples, profile.clusters, profile.neighbours)
 
 
 def results(profile: Profile, scenario: str, *, folder: Path = RUNS, progress: bool = False) -> pd.DataFrame:
-    """Every measurement of Table 1's rows, one line for each run: columns row, seed, iterations, n and the metrics."""
+    """Every measurement of Table 1's rows.
+
+    Returns:
+        a line for each run: columns row, seed, iterations, n, and those of :meth:`Judges.diversity` and
+        :meth:`Judges.adaptation`.
+    """
     judges = load_judges(profile, scenario)
     lines = []
     for row, seed, found in tqdm(_runs(profile, scenario, folder), desc="measuring", disable=not progress):
@@ -127,7 +134,7 @@ def results(profile: Profile, scenario: str, *, folder: Path = RUNS, progress: b
             images = _samples(found, profile.samples, profile)
             return judges.diversity(images) | judges.adaptation(images)
 
-        metrics = _kept(found, profile, {"n": profile.samples}, measure)
+        metrics = _kept(found, profile, {"truth": dict(judges.truth), "n": profile.samples}, measure)
         lines.append(
             {"row": row, "seed": seed, "iterations": found.config.iterations, "n": profile.samples, **metrics}
         )
@@ -135,7 +142,7 @@ def results(profile: Profile, scenario: str, *, folder: Path = RUNS, progress: b
 
 
 def bounds(profile: Profile, scenario: str) -> pd.DataFrame:
-    """The same measurements of what needs no adaptation: the source generator, and fresh true images of the target."""
+    """The same of what needs no adaptation: the source generator, and fresh true images of the target."""
     judges = load_judges(profile, scenario)
     source = load_generator(profile.scenarios[scenario].generator)
     images = {
@@ -156,7 +163,8 @@ def course(profile: Profile, scenario: str, *, folder: Path = RUNS, progress: bo
     """How every run went: SSE in the guiding CLIP's space (Fig. 3a) and the adaptation, at each snapshot.
 
     Returns:
-        columns row, seed, step, n, sse and those of :meth:`Judges.adaptation`; step 0 is the source generator.
+        columns row, seed, step, n, sse and those of :meth:`Judges.adaptation`; step 0 is the source
+        generator, the last one the adapted.
     """
     judges = load_judges(profile, scenario)
     n = profile.curve_samples
@@ -169,7 +177,8 @@ def course(profile: Profile, scenario: str, *, folder: Path = RUNS, progress: bo
                 images = _samples(found, n, profile, step)
                 return {"sse": float(sse(extract(guide.encode_images, images)))} | judges.adaptation(images)
 
-            metrics = _kept(found, profile, {"n": n, "step": step}, measure)
+            what = {"truth": dict(judges.truth), "true_n": judges.n, "n": n, "step": step}
+            metrics = _kept(found, profile, what, measure)
             lines.append({"row": row, "seed": seed, "step": step, "n": n, **metrics})
     return pd.DataFrame(lines)
 
@@ -204,7 +213,7 @@ def _networks(found: Run, profile: Profile) -> Sequence[str]:
 
 
 def _kept(
-    found: Run, profile: Profile, what: Mapping[str, int], measure: Callable[[], dict[str, float]]
+    found: Run, profile: Profile, what: Mapping[str, Any], measure: Callable[[], dict[str, float]]
 ) -> dict[str, float]:
     """The measurement from the run's folder if it is there, else made and kept."""
     key = {

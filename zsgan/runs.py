@@ -1,7 +1,7 @@
 """Runs on disk: adapt once, use everywhere.
 
-``runs/<id>/`` holds one adaptation; the id is a hash of all that determines it, so that a notebook, the command line
-and a cluster job which ask for the same configuration meet in the same folder::
+``runs/<id>/`` holds one adaptation; the id is a hash of all that determines it, so that a notebook, the
+command line and a cluster job which ask for the same configuration meet in the same folder::
 
     config.json              the configuration
     history.json             one row a step: each loss term (unweighted), their sum, the norm of the gradient
@@ -31,13 +31,14 @@ from torch import Tensor
 from tqdm import tqdm
 
 from zsgan import manifest
-from zsgan.adapt import NUMERICS, Adaptation, Guide, make_guide, source_fisher
+from zsgan.adaptation import NUMERICS, Adaptation, Guide, make_guide, source_fisher
 from zsgan.clip import DEMO, ClipEncoder, load_clip
-from zsgan.cpu import tune_cpu
-from zsgan.files import load_tensors, save_tensors, sha256, versions, write_json
+from zsgan.cpu import threads, tune_cpu
+from zsgan.files import load_tensors, save_tensors, sha256, versions, write_atomically, write_json
 from zsgan.loop import loop
-from zsgan.profiles import AdaptConfig, build
+from zsgan.profiles import AdaptConfig, build, override
 from zsgan.stylegan2 import Generator, load_generator
+from zsgan.stylegan2.loading import full_name
 
 log = logging.getLogger(__name__)
 
@@ -73,8 +74,9 @@ class Run:
 
     @property
     def snapshots(self) -> list[int]:
-        """Steps of which there is a snapshot, ascending; the last step is the adapted generator itself."""
-        return sorted(int(path.stem) for path in (self.folder / "snapshots").glob("*.safetensors"))
+        """Steps that :meth:`generator` knows beside 0, ascending; the last is the adapted generator."""
+        kept = {int(path.stem) for path in (self.folder / "snapshots").glob("*.safetensors")}
+        return sorted(kept | {self.config.iterations})
 
     def generator(self, step: int | None = None, device: torch.device | str = "cpu") -> Generator:
         """The adapted generator, or what it was after ``step`` steps (0: the source generator).
@@ -85,22 +87,23 @@ class Run:
         source = load_generator(self.config.generator, device)
         if step == 0:
             return source
-        if step is None:
+        if step is None or step == self.config.iterations:
             tensors, _, _ = load_tensors(self.folder / "generator.safetensors")
         elif step in self.snapshots:
-            tensors, _, _ = load_tensors(self.folder / "snapshots" / f"{step}.safetensors")
+            trained, _, _ = load_tensors(self.folder / "snapshots" / f"{step}.safetensors")
+            tensors = source.state_dict() | trained
         else:
             raise ValueError(
-                f"step={step} has no snapshot in {self.folder}; choose one of 0, {self.snapshots}"
+                f"step={step} has no snapshot in {self.folder}; choose one of {[0, *self.snapshots]}"
             )
-        source.load_state_dict(tensors, strict=step is None)
+        source.load_state_dict(tensors)
         return source
 
 
 def run(
     config: AdaptConfig, *, folder: Path = RUNS, device: torch.device | str = "cpu", progress: bool = False
 ) -> Run:
-    """The run of ``config``: found if it is finished, else made, going on from where an earlier attempt stopped.
+    """The run of ``config``: found if it is finished, else made, from where an earlier attempt stopped.
 
     Raises:
         RunInProgress: another process holds it.
@@ -146,7 +149,7 @@ def run_all(
     progress: bool = False,
 ) -> list[Run]:
     """The runs of several configurations, ``workers`` at a time, in the order of ``configs``."""
-    missing = [config for config in configs if not finished(config, folder)]
+    missing = [config for config in dict.fromkeys(configs) if not finished(config, folder)]
     with tqdm(total=len(missing), desc="adaptations", disable=not progress or len(missing) < 2) as bar:
         if workers == 1 or len(missing) < 2:
             for config in missing:
@@ -170,7 +173,8 @@ def run_id(config: AdaptConfig) -> str:
 
 
 def identity(config: AdaptConfig) -> dict[str, Any]:
-    """What :func:`run_id` hashes."""
+    """What :func:`run_id` hashes; the same for 0 and 0.0, and for "dog" and "generator-dog"."""
+    config = override(config, {**asdict(config), "generator": full_name(config.generator)})
     return {
         "config": asdict(config),
         "weights": {name: weights_id(name) for name in (config.generator, *config.clips)},
@@ -179,15 +183,15 @@ def identity(config: AdaptConfig) -> dict[str, Any]:
 
 
 def weights_id(name: str) -> str:
-    """SHA-256 of the weights that a generator or a CLIP has by that name; open_clip's own are known by their name."""
-    asset = DEMO.get(name, name)
+    """SHA-256 of the weights of a generator or a CLIP; those of open_clip are known by their name."""
+    asset = DEMO.get(name) or full_name(name)
     if asset in manifest.assets():
         return manifest.asset(asset).sha256
     return sha256(Path(name)) if Path(name).is_file() else name
 
 
 def load_guiding_clip(name: str, device: torch.device | str = "cpu") -> ClipEncoder:
-    """A CLIP as configurations name it: "menagerie-a", or architecture and weights as in "ViT-B-32/openai"."""
+    """A CLIP as configurations name it: "menagerie-a", or architecture/weights as in "ViT-B-32/openai"."""
     architecture, _, pretrained = name.partition("/")
     return load_clip(architecture, pretrained or None, device=device)
 
@@ -204,12 +208,13 @@ def fisher_of(
     folder: Path = RUNS,
     progress: bool = False,
 ) -> dict[str, Tensor]:
-    """Fisher information of the source, computed once for all runs that share it and kept in ``folder/cache``."""
+    """Fisher information of the source, once for all runs that share it; kept in ``folder/cache``."""
     relevant = (
         "generator", "source_text", "clips", "templates", "trained", "batch_size",
         "fisher_estimator", "fisher_granularity", "fisher_samples",
     )  # fmt: skip
-    key = identity(config) | {"config": {name: getattr(config, name) for name in relevant}}
+    key = identity(config)
+    key["config"] = {name: key["config"][name] for name in relevant}
     path = folder / "cache" / f"fisher-{_hash(key)}.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_suffix(".lock")):
@@ -225,7 +230,7 @@ def _make(config: AdaptConfig, place: Path, device: torch.device | str, progress
     write_json(place / "config.json", asdict(config))
     g_src = load_generator(config.generator, device)
     started = time.perf_counter()
-    with _threads(1 if torch.device(device).type == "cpu" and g_src.config["resolution"] <= SMALL else None):
+    with threads(1 if torch.device(device).type == "cpu" and g_src.config["resolution"] <= SMALL else None):
         guides = guides_of(config, device, progress)
         fisher = fisher_of(config, g_src, guides, place.parent, progress) if config.lambda_ewc > 0 else None
         adaptation = Adaptation(config, g_src, guides, fisher)
@@ -260,7 +265,7 @@ def _with_snapshots(adaptation: Adaptation, place: Path) -> Callable[[int], dict
 
     def step(i: int) -> dict[str, float]:
         row = adaptation.step(i)
-        if (i + 1) % every == 0:
+        if (i + 1) % every == 0 and i + 1 < adaptation.config.iterations:
             save_tensors(
                 adaptation.params, place / "snapshots" / f"{i + 1}.safetensors",
                 config={"step": i + 1}, provenance={}, dtype=torch.float16,
@@ -273,32 +278,18 @@ def _with_snapshots(adaptation: Adaptation, place: Path) -> Callable[[int], dict
 @contextmanager
 def _locked(place: Path) -> Iterator[None]:
     """Hold the run's folder; the lock ends with the process, however it ends."""
-    owner = place / "owner.json"
+    owner = place / "owner.txt"
     lock = FileLock(place / "lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        who = owner.read_text().strip() if owner.exists() else "unknown"
-        raise RunInProgress(
-            f"{place} is being computed by another process ({who}); wait for it, or stop it"
-        ) from None
+        who = owner.read_text() if owner.exists() else "unknown"
+        raise RunInProgress(f"{place} is being computed by {who}; wait for it, or stop it") from None
     try:
-        write_json(owner, {"host": platform.node(), "pid": os.getpid()})
+        write_atomically(owner, f"process {os.getpid()} on {platform.node()}".encode())
         yield
     finally:
-        owner.unlink(missing_ok=True)
         lock.release()
-
-
-@contextmanager
-def _threads(n: int | None) -> Iterator[None]:
-    before = torch.get_num_threads()
-    if n is not None:
-        torch.set_num_threads(n)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _hash(value: Any) -> str:

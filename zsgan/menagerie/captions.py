@@ -1,4 +1,4 @@
-"""Captions of portraits: what a person might write under one, with synonyms, and often only a part of what is seen."""
+"""Captions of portraits: what a person might write under one, with synonyms, and rarely all that is seen."""
 
 import re
 
@@ -44,7 +44,7 @@ TEMPLATES = (
     "a {style} of an animal{tail}",
     "a {style} of {article} {coat} animal{tail}",
 )
-"""Sentences; {animal} is the noun with its adjectives, {coat} the adjectives alone, {tail} "with ... on a ... background"."""
+"""Sentences; {animal}: noun with adjectives, {coat}: these alone, {tail}: "with ... on a ... background"."""
 
 _ODDS = (0.2, 0.2, 0.08, 0.08, 0.06, 0.07, 0.05, 0.06, 0.04, 0.04, 0.06, 0.06)
 
@@ -103,13 +103,16 @@ def _caption(
         details.append("a white blaze")
     tail = " with " + " and ".join(details) if details else ""
     if chance[11] < 0.2:
-        tail += f" on a {background} background"
+        tail += f" on {_article(background)} {background} background"
     animal = " ".join([*adjectives, word(SPECIES[species], chance[12])])
     coat = " ".join(adjectives)
-    article = "an" if (coat if coat_only else animal)[0] in "aeiou" else "a"
-    return template.format(
-        style=word(STYLES[style], chance[13]), article=article, animal=animal, coat=coat, tail=tail
-    ).replace("a 8-bit", "an 8-bit").replace("a oil", "an oil")  # fmt: skip
+    style_word, noun = word(STYLES[style], chance[13]), coat if coat_only else animal
+    text = template.format(style=style_word, article=_article(noun), animal=animal, coat=coat, tail=tail)
+    return text.replace(f"a {style_word}", f"{_article(style_word)} {style_word}")
+
+
+def _article(words: str) -> str:
+    return "an" if words[0] in "aeiou8" else "a"
 
 
 def background_name(rgb: Tensor) -> str:

@@ -1,7 +1,8 @@
 """Renderer of animal portraits: factors in, images out; vectorised over the batch, at any resolution.
 
-Everything is a signed distance (negative inside) painted over the picture so far, back to front: background, body,
-ears, head, muzzle, eyes. Coordinates are [-1, 1], x to the right and y down, so a portrait is the same at any size.
+Everything is a signed distance (negative inside) painted over the picture so far, back to front: background,
+body, ears, head, muzzle, eyes. Coordinates are [-1, 1], x to the right and y down, so a portrait is the same
+at any size.
 """
 
 from functools import lru_cache
@@ -81,6 +82,9 @@ def draw(factors: Factors, resolution: int = 64) -> Tensor:
 
 class _Portrait:
     """One batch being painted; every attribute broadcasts over (N, H, W)."""
+
+    image: Tensor  # (N, 3, H, W), the picture so far
+    coat: Tensor  # (N, 3, H, W), fur of the head
 
     def __init__(self, f: Factors, resolution: int):
         self.f, self.pixel, device = f, 2.6 / resolution, f.species.device
@@ -278,10 +282,10 @@ class _Portrait:
                     self._colour(_TONGUE), outline=False, fuzz=0.3)  # fmt: skip
         white = self._scene("white_muzzle")[:, None]
         coat = self.coat + (0.4 * self.pale + 0.56 - self.coat) * white
-        cushions = (
+        left, right = (
             _ellipse(x - cx - side * 0.36 * width, y - cy, 0.64 * width, 0.85 * height) for side in (-1, 1)
         )
-        shape = _union(*cushions, 0.06)
+        shape = _union(left, right, 0.06)
         shape = _union(shape, _ellipse(x - cx, y - cy + 0.5 * height, 0.55 * width, 0.7 * height), 0.08)
         self._layer(shape, coat * 1.06, self._bulge(cx, cy, 1.1 * width, 1.2 * height) + 0.05)
         self._mouth_line(cx, cy, width, height)
@@ -333,8 +337,10 @@ class _Portrait:
             gaze_x, gaze_y = self._scene("gaze_x") * radius, self._scene("gaze_y") * radius
             pupil = _ellipse(u - gaze_x, v - gaze_y, 0.95 * radius * s["pupil_width"], 0.72 * radius * aspect)
             self._layer(pupil, self._colour(_INK) * 0.5, None, outline=False, fuzz=0)
-            glint = _ellipse(u - gaze_x - 0.35 * self.light_x * radius, v - gaze_y - 0.3 * self.light_y * radius,
-                             0.24 * radius, 0.24 * radius)  # fmt: skip
+            glint = _ellipse(
+                u - gaze_x - 0.35 * self.light_x * radius, v - gaze_y - 0.3 * self.light_y * radius,
+                0.24 * radius, 0.24 * radius,
+            )  # fmt: skip
             self._layer(glint, torch.ones_like(iris), None, 0.95, outline=False, fuzz=0)
 
 
@@ -368,7 +374,7 @@ def _stylise(image: Tensor, f: Factors, resolution: int) -> Tensor:
 
 @lru_cache(maxsize=8)
 def _textures(resolution: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """64 textures each of fur strands, clouds, blots and grit, (64, R, R); the same picture at every resolution."""
+    """64 textures each of fur strands, clouds, blots and grit, (64, R, R); alike at every resolution."""
     g = torch.Generator().manual_seed(5)
     n, full = 64, 128
     noise = torch.randn(n, 1, full, full, generator=g)

@@ -1,4 +1,4 @@
-"""Factors of a portrait: which animal, in which style and colours, posed and lit how; sampled, and exchanged."""
+"""Factors of a portrait: which animal, in which style and colours, how posed and lit; and their exchange."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
@@ -78,8 +78,8 @@ class Factors:
         pattern: (N,) index into PATTERNS.
         eyes: (N,) index into EYES (colour of the iris).
         ears: (N,) index into EARS.
-        continuous: (N, len(CONTINUOUS)), columns named by CONTINUOUS: shape in standard deviations from the mean of
-            the species, scene in the units of the drawing (see ``draw``).
+        continuous: (N, len(CONTINUOUS)), columns named by CONTINUOUS: shape in standard deviations from the
+            mean of the species, scene in the units of the drawing (see ``draw``).
         texture: (N,) which fur and background texture, in [0, 4096).
     """
 

@@ -1,14 +1,16 @@
-"""Train a StyleGAN2 of the demo world: low resolution first, adversarially, on renders of one species in one style.
+"""Train a StyleGAN2 of the demo world on renders: adversarially, low resolution first.
 
-``python -m zsgan.menagerie.train_generator photos`` trains on photos of every species; ``dog`` and ``cat`` start from
-its finished weights (``--init``), so that features which other domains need exist in the source generator, as they
-do in generators trained on large photo collections.
+``python -m zsgan.menagerie.train_generator photos`` trains on photos of every species; ``dog`` and ``cat``
+start from its finished weights (``--init``), so that features which other domains need exist in the source
+generator, as they do in generators trained on large photo collections.
 """
 
 import argparse
 import logging
 import sys
+from collections.abc import Mapping
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -26,6 +28,8 @@ DOMAINS = {"photos": None, "dog": "dog", "cat": "cat"}  # species of the photos
 LEARNING_RATE = 0.002
 EMA_HALF_LIFE = 5_000  # images
 R1_EVERY = 16
+NETWORKS = ("generator", "average", "discriminator")
+Start = Mapping[str, Mapping[str, Tensor]]
 
 
 def r1_gamma(resolution: int) -> float:
@@ -42,9 +46,11 @@ def networks(resolution: int) -> tuple[Generator, Discriminator]:
     return generator, Discriminator(resolution, channels)
 
 
-def grow(small: torch.nn.Module, large: torch.nn.Module) -> None:
-    """Copy what two resolutions of a network share; a generator's new ToRGBs start at zero, so its image stays."""
-    shared = small.state_dict()
+def grow(shared: Mapping[str, Tensor], large: torch.nn.Module) -> None:
+    """Copy what a network shares with another resolution of it, given by its state dict.
+
+    A generator's new ToRGBs start at zero, so that its image stays what it was.
+    """
     for name, tensor in large.state_dict().items():
         if name in shared and shared[name].shape == tensor.shape:
             tensor.copy_(shared[name])
@@ -61,7 +67,7 @@ class Stage:
         bank: uint8 renders (n, 3, R, R), R a multiple of ``resolution``.
         seed: of latents, noise and order.
         device: where to train.
-        previous: the stage to grow from.
+        start: state dicts of "generator", "average" and "discriminator" to grow from.
     """
 
     def __init__(
@@ -71,34 +77,38 @@ class Stage:
         bank: Tensor,
         seed: int,
         device: str,
-        previous: "Stage | None" = None,
+        start: Start | None = None,
     ):
-        torch.manual_seed(seed)  # initial weights; everything else draws from self.random
         self.resolution, self.batch, self.device = resolution, batch, device
         self.bank, self.factor = bank, bank.shape[-1] // resolution
-        self.generator, self.discriminator = networks(resolution)
+        with torch.random.fork_rng():  # layers draw initial weights from the global generator
+            torch.manual_seed(seed)
+            self.generator, self.discriminator = networks(resolution)
         self.average = deepcopy(self.generator)
-        if previous is not None:
-            grow(previous.generator, self.generator)
-            grow(previous.average, self.average)
-            grow(previous.discriminator, self.discriminator)
-        for module in (self.generator, self.discriminator, self.average):
-            module.to(device, memory_format=torch.channels_last)
+        for name, module in self.networks.items():
+            if start is not None:
+                grow(start[name], module)
+            module.to(device).to(memory_format=torch.channels_last)
         self.average.requires_grad_(False)
-        options = {"lr": LEARNING_RATE, "betas": (0.0, 0.99), "fused": True}
-        self.optimiser_g = torch.optim.Adam(self.generator.parameters(), **options)
-        self.optimiser_d = torch.optim.Adam(self.discriminator.parameters(), **options)
+        adam = partial(torch.optim.Adam, lr=LEARNING_RATE, betas=(0.0, 0.99), fused=True)
+        self.optimiser_g = adam(self.generator.parameters())
+        self.optimiser_d = adam(self.discriminator.parameters())
         self.random = torch.Generator().manual_seed(seed + resolution)
-        self.mixed = device != "cpu"  # most CPUs compute bfloat16 more slowly than float32
+        # Most CPUs compute bfloat16 more slowly than float32.
+        kind = torch.device(device).type
+        self.autocast = partial(torch.autocast, kind, torch.bfloat16, enabled=kind != "cpu")
         self.decay = 0.5 ** (batch / EMA_HALF_LIFE)
+
+    @property
+    def networks(self) -> dict[str, Generator | Discriminator]:
+        """Generator, its running average, and discriminator."""
+        return {"generator": self.generator, "average": self.average, "discriminator": self.discriminator}
 
     @property
     def state(self) -> dict[str, object]:
         """Everything that a step changes."""
-        return {
-            "generator": self.generator, "average": self.average, "discriminator": self.discriminator,
-            "optimiser_g": self.optimiser_g, "optimiser_d": self.optimiser_d, "random": self.random,
-        }  # fmt: skip
+        optimisers = {"optimiser_g": self.optimiser_g, "optimiser_d": self.optimiser_d}
+        return {**self.networks, **optimisers, "random": self.random}
 
     def reals(self) -> Tensor:
         """A batch of renders, half of them mirrored, at this stage's resolution, in [-1, 1]."""
@@ -115,8 +125,8 @@ class Stage:
         return self.generator.synthesis(ws, noise="random", generator=self.random), ws
 
     def step(self, i: int) -> dict[str, float]:
-        """One step of the discriminator (with lazy R1) and one of the generator; non-saturating logistic loss."""
-        with torch.autocast(self.device, torch.bfloat16, enabled=self.mixed):
+        """One step of the discriminator (lazy R1) and one of the generator; non-saturating logistic loss."""
+        with self.autocast():
             with torch.no_grad():
                 fakes, _ = self.fakes()
             fake_logits = self.discriminator(fakes).float()
@@ -132,7 +142,7 @@ class Stage:
         self.optimiser_d.step()
 
         self.discriminator.requires_grad_(False)
-        with torch.autocast(self.device, torch.bfloat16, enabled=self.mixed):
+        with self.autocast():
             fakes, ws = self.fakes()
             logits = self.discriminator(fakes).float()
         loss_g = F.softplus(-logits).mean()
@@ -166,9 +176,7 @@ def main(argv: list[str] | None = None) -> int:
     """Command line."""
     parser = training.arguments(__doc__.splitlines()[0], seed=0)
     parser.add_argument("domain", choices=DOMAINS, help="what to learn: photos of every species, or of one")
-    parser.add_argument(
-        "--init", type=Path, help="folder of a finished training to start from (the last stage only)"
-    )
+    parser.add_argument("--init", type=Path, help="folder of a finished training to start from")
     parser.add_argument("--bank", type=int, default=20_000, help="renders to train on")
     parser.add_argument(
         "--kimg", type=float, nargs="+", default=[40, 60, 100], metavar="K",
@@ -185,44 +193,43 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def train(options: argparse.Namespace) -> None:
-    """Run the stages that ``options.kimg`` asks for, and ship the averaged generator and the discriminator."""
+    """Run the stages that ``options.kimg`` asks for; ship the averaged generator and the discriminator."""
     resolutions = [r for r in CHANNELS if r >= 16]
     species = DOMAINS[options.domain]
     bank, _ = training.bank(
         options.bank, resolutions[-1], torch.Generator().manual_seed(options.seed),
         species=species, style="photo", progress=not options.quiet,
     )  # fmt: skip
-    folder, stage = options.state / f"generator_{options.domain}", None
+    folder = options.state / f"generator_{options.domain}"
+    start: Start | None = None
+    if options.init is not None:
+        start = {name: load_tensors(options.init / f"{name}.safetensors")[0] for name in NETWORKS}
+    stage = None
     for resolution, kimg, batch in zip(resolutions, options.kimg, options.batch, strict=True):
         if kimg == 0:
             continue
-        stage = Stage(resolution, batch, bank, options.seed, options.device, stage)
-        if options.init is not None and resolution == resolutions[-1]:
-            for name in ("generator", "average", "discriminator"):
-                tensors, _, _ = load_tensors(options.init / f"{name}.safetensors")
-                getattr(stage, name).load_state_dict(tensors)
-        steps = round(kimg * 1000 / batch)
+        stage = Stage(resolution, batch, bank, options.seed, options.device, start)
         training.loop(
             stage.state,
             stage.step,
-            steps,
+            round(kimg * 1000 / batch),
             folder / str(resolution),
             save_every=250,
             progress=not options.quiet,
         )
-    if stage is None or stage.resolution != resolutions[-1]:
-        sys.exit("--kimg must give the last stage some images: nothing to ship otherwise")
+        start = {name: module.state_dict() for name, module in stage.networks.items()}
+    if stage is None:
+        sys.exit("--kimg must give at least one stage some images")
     provenance = {"command": training.command(), "seed": options.seed}
-    for name in ("generator", "average", "discriminator"):
-        module = getattr(stage, name)
-        save_tensors(
-            module.state_dict(), folder / f"{name}.safetensors", config=module.config, provenance=provenance
-        )
-    if species is None:
-        return  # only a start for the others
+    for name, module in stage.networks.items():
+        path = folder / f"{name}.safetensors"
+        save_tensors(module.state_dict(), path, config=module.config, provenance=provenance)
+    if species is None or stage.resolution != resolutions[-1]:
+        return  # only a start for others
     for kind, module in (("generator", stage.average), ("discriminator", stage.discriminator)):
         training.ship(
-            module.state_dict(), options.out / f"{kind}_{options.domain}.safetensors", name=f"{kind}-{options.domain}",
+            module.state_dict(), options.out / f"{kind}_{options.domain}.safetensors",
+            name=f"{kind}-{options.domain}",
             description=f"StyleGAN2 {kind}, 64 px, photos of {options.domain}s of the menagerie",
             config=module.config, seed=options.seed, measured=measure(stage) if kind == "generator" else {},
         )  # fmt: skip

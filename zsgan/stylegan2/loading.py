@@ -9,21 +9,26 @@ from zsgan.stylegan2.checkpoints import load_generator_file
 from zsgan.stylegan2.generator import Generator
 
 
+def full_name(name: str) -> str:
+    """What data_manifest.yaml calls a generator: "generator-dog" for "dog"; other names stay as they are."""
+    full = f"generator-{name}"
+    return full if full in manifest.assets() else name
+
+
 def load_generator(name_or_path: str | Path, device: torch.device | str = "cpu") -> Generator:
     """A generator in evaluation mode.
 
     Args:
-        name_or_path: an entry of data_manifest.yaml ("generator-dog", or "dog" for short), or a .safetensors file.
+        name_or_path: an entry of data_manifest.yaml ("generator-dog", or "dog" for short), or a .safetensors
+            file.
         device: where to put it.
 
     Raises:
         ValueError: neither an entry nor a file, or not a generator.
         FileNotFoundError: an entry whose file is missing or altered.
     """
-    name = str(name_or_path)
-    if f"generator-{name}" in manifest.assets():
-        path = manifest.path(f"generator-{name}")
-    elif name in manifest.assets():
+    name = full_name(str(name_or_path))
+    if name in manifest.assets():
         path = manifest.path(name)
     elif Path(name).is_file():
         path = Path(name)

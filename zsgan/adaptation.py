@@ -48,7 +48,11 @@ class Guide:
 
 
 def make_guide(encoder: ClipEncoder, config: AdaptConfig, progress: bool = False) -> Guide:
-    """Encode the texts and, for the moment loss, run stage 1 (eq. 2)."""
+    """Encode the texts and, for the moment loss, run stage 1 (eq. 2).
+
+    Raises:
+        ValueError: the texts are the same to the encoder, or cannot be encoded.
+    """
     t_src, t_trg = encoder.encode_texts([config.source_text, config.target_text], config.prompts)
     if torch.equal(t_src, t_trg):
         raise ValueError(
@@ -72,8 +76,8 @@ def make_guide(encoder: ClipEncoder, config: AdaptConfig, progress: bool = False
 def trained_parameters(generator: Generator, trained: str = "convolutions") -> dict[str, nn.Parameter]:
     """Parameters of ``generator`` that adaptation changes, by name.
 
-    The synthesis constant and the convolutions with their affine layers, noise strengths and biases; the mapping
-    network and (unless ``trained`` is "convolutions_and_torgb") every ToRGB stay frozen.
+    The synthesis constant and the convolutions with their affine layers, noise strengths and biases; the
+    mapping network and (unless ``trained`` is "convolutions_and_torgb") every ToRGB stay frozen.
     """
     return {
         name: parameter
@@ -87,7 +91,7 @@ def source_fisher(
 ) -> dict[str, Tensor]:
     """Fisher information of the source generator, eq. (4), averaged over the guides.
 
-    Independent of the row, the target text and (but for its latents) the seed: one result serves many runs.
+    Independent of the row, the target text and the seed: one result serves many runs.
     """
     generator = deepcopy(g_src).requires_grad_(False)
     params = trained_parameters(generator, config.trained)
@@ -155,7 +159,14 @@ class Adaptation:
         self.state: dict[str, Any] = {"g_trg": self.g_trg, "optimiser": self.optimiser, "random": self.random}
 
     def step(self, _: int) -> dict[str, float]:
-        """One step of Adam on eq. (6); returns each loss term (unweighted), their sum and the gradient's norm."""
+        """One step of Adam on eq. (6).
+
+        Returns:
+            "loss" (eq. 6), "gradient_norm", and each term of the loss, unweighted.
+
+        Raises:
+            FloatingPointError: the gradient is not finite; the generator is left as it was.
+        """
         config = self.config
         z = torch.randn(config.batch_size, self.g_src.mapping.z_dim, generator=self.random).to(self.device)
         with torch.no_grad():
@@ -181,7 +192,8 @@ class Adaptation:
         norm = torch.stack([p.grad.norm() for p in self.params.values() if p.grad is not None]).norm()
         if not norm.isfinite():
             raise FloatingPointError(
-                f"the gradient is not finite (loss {loss.item():.3g}); lower lr={config.lr} or the weights lambda_*"
+                f"the gradient is not finite (loss {loss.item():.3g}); "
+                f"lower lr={config.lr} or the weights lambda_*"
             )
         self.optimiser.step()
         return {"loss": loss.item(), "gradient_norm": norm.item()} | {k: float(v) for k, v in terms.items()}
@@ -201,8 +213,12 @@ class Adaptation:
             terms = {"first_moment": first, "covariance": second}
         if config.lambda_rel > 0:
             relation = relation_loss(
-                f_trg, f_src, config.relation_temperature, config.relation_diagonal, config.relation_reduction  # type: ignore[arg-type]
-            )  # fmt: skip
+                f_trg,
+                f_src,
+                config.relation_temperature,
+                config.relation_diagonal,
+                config.relation_reduction,  # type: ignore[arg-type]
+            )
             loss = loss + config.lambda_rel * relation
             terms["relation"] = relation
         return loss, terms
