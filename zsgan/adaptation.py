@@ -186,7 +186,7 @@ class Adaptation:
             assert self.fisher is not None
             penalty = ewc_penalty(self.params, self.source_params, self.fisher)
             loss = loss + config.lambda_ewc * penalty
-            terms["ewc"] = penalty
+            terms["ewc"] = penalty.detach()
         self.optimiser.zero_grad()
         loss.backward()
         norm = torch.stack([p.grad.norm() for p in self.params.values() if p.grad is not None]).norm()

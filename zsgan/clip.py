@@ -104,9 +104,10 @@ class ClipEncoder(nn.Module):
         prompts = [template.replace("{}", text) for text in texts for template in templates]
         tokens, fits = self._tokens(prompts)
         if not fits.all():
+            text, length = prompts[int(fits.int().argmin())], self.model.context_length
             raise ValueError(
-                f"text={prompts[int(fits.int().argmin())]!r} is longer than the {self.model.context_length} tokens "
-                f"(start and end included) that {self.name} reads; shorten it"
+                f"text={text!r} is longer than the {length} tokens (start and end included) that {self.name} "
+                "reads; shorten it"
             )
         with torch.autocast(self.mean.device.type, enabled=False):
             features = F.normalize(self.model.encode_text(tokens), dim=-1)

@@ -1,7 +1,7 @@
 """Pictures of results: PNG and SVG, the same bytes every time, and a JSON sidecar with their origin."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from zsgan.files import versions, write_atomically, write_json
 from zsgan.images import to_array
 
 STYLE: dict[str, Any] = {
-    "figure.dpi": 100,
+    "figure.dpi": 160,  # in notebooks; a page scales it down
     "savefig.dpi": 160,
     "font.size": 10,
     "axes.spines.top": False,
@@ -56,21 +56,30 @@ def save_figure(figure: Figure, stem: str, folder: Path, *, alt: str, provenance
     write_json(folder / f"{stem}.json", {"alt": alt, "versions": versions(), **provenance})
 
 
-def image_grid(rows: Mapping[str, Tensor], *, size: float = 0.9, title: str | None = None) -> Figure:
-    """Rows of images, each with its label at the left; a column is one latent.
+def image_grid(
+    rows: Mapping[str, Tensor],
+    *,
+    columns: Sequence[str] | None = None,
+    size: float = 0.9,
+    title: str | None = None,
+) -> Figure:
+    """Rows of images, each with its label at the left; a column is one latent, or one animal.
 
     Args:
         rows: label -> images (n, 3, H, W) in [-1, 1], the same n for all.
+        columns: n labels above the columns.
         size: inches a picture.
         title: above the grid.
 
     Raises:
-        ValueError: the rows differ in length, or there are none.
+        ValueError: the rows differ in length, there are none, or the columns' labels are not as many.
     """
     counts = {len(images) for images in rows.values()}
     if len(counts) != 1:
         raise ValueError(f"rows must hold the same number of images each, got {sorted(counts)}")
     n = counts.pop()
+    if columns is not None and len(columns) != n:
+        raise ValueError(f"columns must be one label for each of the {n} images of a row, got {len(columns)}")
     figure, axes = plt.subplots(
         len(rows), n, figsize=(n * size + 1.5, len(rows) * size), squeeze=False,
         gridspec_kw={"wspace": 0.04, "hspace": 0.04},
@@ -81,6 +90,8 @@ def image_grid(rows: Mapping[str, Tensor], *, size: float = 0.9, title: str | No
             axis.set(xticks=[], yticks=[])
             axis.spines[:].set_visible(False)
         line[0].set_ylabel(label, rotation=0, ha="right", va="center")
+    for axis, label in zip(axes[0], columns or (), strict=False):
+        axis.set_title(label, fontsize="medium")
     if title:
         figure.suptitle(title)
     return figure
@@ -111,4 +122,26 @@ def curves(
     axis.legend()
     figure = axis.figure
     assert isinstance(figure, Figure)
+    return figure
+
+
+def heat_maps(
+    panels: Mapping[str, Tensor], *, label: str, low: float, high: float, size: float = 2.3
+) -> Figure:
+    """Square matrices side by side on one scale of colours.
+
+    Args:
+        panels: title -> matrix (n, n).
+        label: what the colours mean.
+        low: value of the darkest colour.
+        high: value of the brightest colour.
+        size: inches a matrix.
+    """
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(size * len(panels) + 0.8, size + 0.4), squeeze=False, layout="constrained"
+    )
+    for axis, (title, matrix) in zip(axes[0], panels.items(), strict=True):
+        picture = axis.imshow(matrix.detach().cpu(), vmin=low, vmax=high, cmap="cividis")
+        axis.set(title=title, xticks=[], yticks=[])
+    figure.colorbar(picture, ax=axes, label=label, shrink=0.8)
     return figure

@@ -119,6 +119,34 @@ def load_judges(profile: Profile, scenario: str) -> Judges:
     return Judges(load_evaluator(), clip, texts, truth, profile.samples, profile.clusters, profile.neighbours)
 
 
+def generator_quality(name: str, truth: Mapping[str, str], n: int, neighbours: int = 3) -> dict[str, float]:
+    """How near a source generator is to the domain that it was trained on, without truncation.
+
+    Args:
+        name: the generator.
+        truth: factors that its domain shares.
+        n: images of the generator, and of each of two independent sets of renders.
+        neighbours: k of precision and recall.
+
+    Returns:
+        FID, precision and recall against renders; "floor": the same of the second set of renders.
+    """
+    evaluator = load_evaluator()
+    true = extract(evaluator.embed, draw_truth(truth, n))
+    sets = {
+        "": sample_images(load_generator(name), n, seed=SAMPLES_SEED, truncation_psi=1.0),
+        ", floor": draw_truth(truth, n, TRUTH_SEED + 1),
+    }
+    quality: dict[str, float] = {}
+    for suffix, images in sets.items():
+        embedding = extract(evaluator.embed, images)
+        precision, recall = precision_recall(embedding, true, neighbours)
+        numbers = {"fid": frechet_distance(embedding, true), "precision": precision, "recall": recall}
+        numbers["evaluator_rate"] = truth_rate(evaluator.read(embedding), truth)
+        quality |= {key + suffix: value for key, value in numbers.items()}
+    return quality
+
+
 def results(profile: Profile, scenario: str, *, folder: Path = RUNS, progress: bool = False) -> pd.DataFrame:
     """Every measurement of Table 1's rows.
 

@@ -20,6 +20,55 @@ PAPER_TABLE_1: Mapping[str, tuple[float, float, float, float]] = {
 }
 
 
+ABSENT = "–"  # a cell that has no value
+
+
+def table_1(results: pd.DataFrame, bounds: pd.DataFrame, label: str) -> pd.DataFrame:
+    """Table 1: what the paper prints and what was measured here, in columns of their own.
+
+    Measured values are means over the seeds; after ± stands the spread inside a run (over the clusters, over
+    the images), as in the paper, averaged over the seeds.
+
+    Args:
+        results: one line for each run, of :func:`zsgan.results.results`.
+        bounds: one line for each reference row, of :func:`zsgan.results.bounds`.
+        label: heads the measured columns, such as the profile's name.
+
+    Returns:
+        finished cells, a line for each row of the paper's table and of ``bounds``.
+    """
+    lines = {row: _printed(row) for row in PAPER_TABLE_1}
+    for row, runs in pd.concat([results, bounds]).groupby("row", sort=False):
+        lines[str(row)] = _printed(str(row)) | _measured(runs, label)
+    return pd.DataFrame.from_dict(lines, orient="index").fillna(ABSENT).rename_axis("row")
+
+
+def _printed(row: str) -> dict[str, str]:
+    if row not in PAPER_TABLE_1:
+        return {"paper Avg.": ABSENT, "paper All": ABSENT}
+    avg, avg_std, all_, all_std = PAPER_TABLE_1[row]
+    return {"paper Avg.": plus_minus(avg, avg_std), "paper All": plus_minus(all_, all_std)}
+
+
+def _measured(runs: pd.DataFrame, label: str) -> dict[str, str]:
+    mean = runs.mean(numeric_only=True)
+    seeds = len(runs["seed"].dropna())
+    low, high = runs["lpips_avg"].min(), runs["lpips_avg"].max()
+    return {
+        f"{label} Avg.": plus_minus(mean["lpips_avg"], mean["lpips_avg_std"]),
+        f"{label} All": plus_minus(mean["lpips_all"], mean["lpips_all_std"]),
+        "Avg. over the seeds": f"{low:.3f} to {high:.3f}" if seeds > 1 else ABSENT,
+        "target rate, evaluator": f"{mean['evaluator_rate']:.2f}",
+        "target rate, CLIP": f"{mean['clip_rate']:.2f}",
+        "FID": f"{mean['fid']:.1f}",
+        "precision": f"{mean['precision']:.2f}",
+        "recall": f"{mean['recall']:.2f}",
+        "iterations": f"{mean['iterations']:.0f}" if seeds else ABSENT,
+        "seeds": str(seeds) if seeds else ABSENT,
+        "n": f"{mean['n']:.0f}",
+    }
+
+
 def save_table(
     table: pd.DataFrame, stem: str, folder: Path, *, caption: str, provenance: Mapping[str, Any]
 ) -> None:

@@ -1,0 +1,88 @@
+"""What several test files share: one thread, no windows, toy networks, and a finished run of the demo."""
+
+import os
+
+os.environ["MPLBACKEND"] = "Agg"
+
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+torch.set_num_threads(1)
+
+TINY = {"iterations": 4, "fisher_samples": 2, "variation_iterations": 5}
+
+
+class ToyEncoder(nn.Module):
+    """A linear CLIP: images are pooled to 8 x 8 and projected, every text has a random feature of its own."""
+
+    def __init__(self, name: str = "toy", dim: int = 12, seed: int = 0) -> None:
+        super().__init__()
+        self.name, self.dim = name, dim
+        random = torch.Generator().manual_seed(seed)
+        self.register_buffer("projection", torch.randn(3 * 64, dim, generator=random))
+
+    def encode_images(self, images):
+        return F.normalize(F.adaptive_avg_pool2d(images, 8).flatten(1) @ self.projection, dim=1)
+
+    def encode_texts(self, texts, templates=None):
+        rows = [torch.Generator().manual_seed(int.from_bytes(text.encode()) % 2**31) for text in texts]
+        features = torch.stack([torch.randn(self.dim, generator=row) for row in rows])
+        return F.normalize(features.to(self.projection.dtype), dim=1)
+
+
+@pytest.fixture
+def toy_encoder():
+    return ToyEncoder()
+
+
+@pytest.fixture
+def make_encoder():
+    return ToyEncoder
+
+
+@pytest.fixture
+def make_generator():
+    """A function that makes small random generators of 16 px whose noise counts."""
+    from zsgan.stylegan2 import Generator
+
+    def make(seed=0, resolution=16, noise=0.1, width=8):
+        channels = {4 * 2**i: width for i in range(resolution.bit_length() - 2)}
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            generator = Generator(resolution, z_dim=16, w_dim=16, mapping_layers=2, channels=channels)
+            with torch.no_grad():
+                for layer in generator.synthesis.convolutions:
+                    layer.noise_strength.fill_(noise)
+        return generator.eval()
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def smoke():
+    """The smoke profile with two rows and hardly any steps or images; its networks are the shipped ones."""
+    from zsgan.profiles import load_profile
+
+    profile = load_profile("smoke")
+    rows = {name: profile.rows[name] for name in ("L_dir", "L_dm + L_EWC + L_rel")}
+    return replace(
+        profile, rows=rows, settings={**profile.settings, **TINY}, samples=12, curve_samples=6, clusters=2
+    )
+
+
+@pytest.fixture(scope="session")
+def runs_folder(tmp_path_factory):
+    """Where the test session keeps runs that no test changes."""
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture(scope="session")
+def full_run(smoke, runs_folder):
+    """A finished run of the full method, Dog -> Cat."""
+    from zsgan.runs import run
+
+    return run(smoke.config("dog-to-cat", "L_dm + L_EWC + L_rel"), folder=runs_folder)

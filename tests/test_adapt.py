@@ -1,0 +1,319 @@
+import copy
+from dataclasses import replace
+
+import pytest
+import torch
+
+from zsgan.adaptation import Adaptation, Guide, make_guide, source_fisher, trained_parameters
+from zsgan.profiles import AdaptConfig, override
+
+FULL = AdaptConfig(
+    "generator-dog",
+    "dog",
+    "cat",
+    clips=("toy",),
+    templates=("{}",),
+    n_variations=3,
+    variation_iterations=20,
+    lambda_cov=0.5,
+    covariance_scale="sum",
+    covariance_distance="frobenius",
+    lambda_ewc=30.0,
+    fisher_samples=6,
+    lambda_rel=5.0,
+)
+DIRECTIONAL = override(FULL, {"direction": "directional", "lambda_ewc": 0, "lambda_rel": 0})
+
+
+def adaptation_of(config, g_src, *encoders):
+    guides = [make_guide(encoder, config) for encoder in encoders]
+    fisher = source_fisher(g_src, guides, config) if config.lambda_ewc > 0 else None
+    return Adaptation(config, g_src, guides, fisher)
+
+
+def parameters(generator):
+    return {name: tensor.clone() for name, tensor in generator.state_dict().items()}
+
+
+# What is trained
+
+
+def test_trained_parameters(make_generator):
+    generator = make_generator()
+    layers = ["4.conv1", "8.conv0", "8.conv1", "16.conv0", "16.conv1"]
+    parts = ["weight", "bias", "noise_strength", "affine.weight", "affine.bias"]
+    expected = {"synthesis.const"} | {f"synthesis.blocks.{x}.{part}" for x in layers for part in parts}
+    assert set(trained_parameters(generator)) == expected
+    colour = {
+        f"synthesis.blocks.{r}.torgb.{part}"
+        for r in (4, 8, 16)
+        for part in ("weight", "bias", "affine.weight", "affine.bias")
+    }
+    assert set(trained_parameters(generator, "convolutions_and_torgb")) == expected | colour
+
+
+@pytest.mark.parametrize("trained", ["convolutions", "convolutions_and_torgb"])
+@pytest.mark.parametrize("base", [FULL, DIRECTIONAL], ids=["full", "directional"])
+def test_only_the_trained_parameters_change_and_all_of_them_do(make_generator, toy_encoder, base, trained):
+    g_src = make_generator()
+    before = parameters(g_src)
+    adaptation = adaptation_of(override(base, {"trained": trained}), g_src, toy_encoder)
+    for i in range(3):
+        adaptation.step(i)
+    chosen = set(trained_parameters(g_src, trained))
+    for name, after in adaptation.g_trg.state_dict().items():
+        assert torch.equal(after, before[name]) == (name not in chosen), name
+    assert all(torch.equal(after, before[name]) for name, after in g_src.state_dict().items())
+    assert all(not p.requires_grad and p.grad is None for p in g_src.parameters())
+
+
+# The loss
+
+
+def features_of(config, adaptation, encoder):
+    """Features of the next step's images: latents, source noise and target noise, drawn in this order."""
+    random = torch.Generator()
+    random.set_state(adaptation.random.get_state())
+    z = torch.randn(config.batch_size, 16, generator=random)
+    with torch.no_grad():
+        ws = adaptation.g_src.mapping(z)
+        images = [g.synthesis(ws, "random", random) for g in (adaptation.g_src, adaptation.g_trg)]
+        return [encoder.encode_images(image) for image in images]
+
+
+def cosine(a, b):
+    return (a @ b) / (a.norm() * b.norm())
+
+
+def test_the_loss_is_that_of_the_equations(make_generator, toy_encoder):
+    g_src, encoder = make_generator().double(), toy_encoder.double()
+    adaptation = adaptation_of(FULL, g_src, encoder)
+    for i in range(4):
+        adaptation.step(i)
+    source, target = features_of(FULL, adaptation, encoder)
+    now = {name: p.detach().clone() for name, p in adaptation.params.items()}
+    row = adaptation.step(4)
+
+    guide = adaptation.guides[0]
+    directions = target - source
+    texts = torch.stack([guide.t_trg, *guide.variations.v]) - guide.t_src
+    first = 1 - cosine(directions.mean(0), texts.mean(0))
+    second = sum(((directions.T @ directions - texts.T @ texts) ** 2).flatten()).sqrt()
+    rows = [(f @ f.T).exp() / (f @ f.T).exp().sum(1, keepdim=True) for f in (source, target)]
+    relation = (rows[0] * (rows[0] / rows[1]).log()).sum() / 4
+    ewc = sum((adaptation.fisher[n] * (p - g_src.state_dict()[n]) ** 2).sum() for n, p in now.items())
+    expected = {"first_moment": first, "covariance": second, "relation": relation, "ewc": ewc}
+    for name, value in expected.items():
+        assert row[name] == pytest.approx(value.item(), rel=1e-6), name
+        assert row[name] > 0
+    assert row["loss"] == pytest.approx((first + 0.5 * second + 5 * relation + 30 * ewc).item(), rel=1e-6)
+    assert set(row) == {*expected, "loss", "gradient_norm"}
+
+
+def test_the_directional_loss_is_that_of_eq_1(make_generator, toy_encoder):
+    g_src, encoder = make_generator().double(), toy_encoder.double()
+    adaptation = adaptation_of(DIRECTIONAL, g_src, encoder)
+    adaptation.step(0)
+    source, target = features_of(DIRECTIONAL, adaptation, encoder)
+    t_src, t_trg = encoder.encode_texts(["dog", "cat"])
+    expected = sum(1 - cosine(d, t_trg - t_src) for d in target - source) / 4
+    row = adaptation.step(1)
+    assert row["loss"] == row["directional"] == pytest.approx(expected.item(), rel=1e-6)
+    assert set(row) == {"directional", "loss", "gradient_norm"}
+
+
+def test_the_gradient_norm_is_that_of_the_loss(make_generator, toy_encoder):
+    """To first order, a step of plain gradient descent lowers the loss by lr times its square."""
+    g_src, encoder = make_generator().double(), toy_encoder.double()
+    adaptation = adaptation_of(DIRECTIONAL, g_src, encoder)
+    state = adaptation.random.get_state()
+    adaptation.optimiser = torch.optim.SGD(adaptation.params.values(), lr=1e-7)
+    before = adaptation.step(0)
+    adaptation.random.set_state(state)
+    after = adaptation.step(0)
+    expected = 1e-7 * before["gradient_norm"] ** 2
+    assert before["loss"] - after["loss"] == pytest.approx(expected, rel=1e-3)
+
+
+def test_several_guides_are_averaged(make_generator, make_encoder):
+    encoders = make_encoder(seed=0), make_encoder(seed=1, dim=9)
+    config = override(FULL, {"lambda_ewc": 0})
+    alone = [adaptation_of(config, make_generator(), encoder).step(0) for encoder in encoders]
+    together = adaptation_of(config, make_generator(), *encoders).step(0)
+    for name in ("loss", "first_moment", "covariance", "relation"):
+        assert together[name] == pytest.approx((alone[0][name] + alone[1][name]) / 2, rel=1e-5), name
+
+
+def test_the_order_of_a_batch_does_not_matter(make_generator, toy_encoder):
+    adaptation = adaptation_of(FULL, make_generator().double(), toy_encoder.double())
+    source, target = features_of(FULL, adaptation, toy_encoder)
+    order = torch.tensor([2, 0, 3, 1])
+    loss, _ = adaptation._guided(adaptation.guides[0], target, source)
+    permuted, _ = adaptation._guided(adaptation.guides[0], target[order], source[order])
+    assert loss.item() == pytest.approx(permuted.item(), rel=1e-12)
+
+
+# Optimisation
+
+
+def test_the_directional_loss_decreases(make_generator, toy_encoder):
+    adaptation = adaptation_of(DIRECTIONAL, make_generator(), toy_encoder)
+    losses = [adaptation.step(i)["directional"] for i in range(30)]
+    assert sum(losses[-5:]) / 5 < 0.7 * sum(losses[:3]) / 3
+
+
+def test_a_large_lambda_ewc_keeps_the_parameters_that_matter(make_generator, toy_encoder):
+    def drift(lambda_ewc):
+        """Squared drift weighted by Fisher information, and without it, after 25 steps."""
+        g_src = make_generator()
+        adaptation = adaptation_of(override(FULL, {"lambda_ewc": lambda_ewc}), g_src, toy_encoder)
+        for i in range(25):
+            adaptation.step(i)
+        moved = {n: (p - adaptation.source_params[n]).square() for n, p in adaptation.params.items()}
+        weighted = sum((adaptation.fisher[n] * m).sum() for n, m in moved.items())
+        return weighted.item(), sum(m.sum() for m in moved.values()).item()
+
+    free, held = drift(1e-9), drift(1e9)
+    assert held[0] < 0.05 * free[0] and held[1] < 0.5 * free[1]
+
+
+def test_same_seed_same_bits(make_generator, toy_encoder):
+    def adapted(seed):
+        adaptation = adaptation_of(override(FULL, {"seed": seed}), make_generator(), toy_encoder)
+        rows = [adaptation.step(i) for i in range(3)]
+        return rows, adaptation.g_trg.state_dict()
+
+    (rows, first), (again_rows, again), (other_rows, other) = adapted(0), adapted(0), adapted(1)
+    assert rows == again_rows and all(torch.equal(first[name], again[name]) for name in first)
+    assert other_rows[0] != rows[0]
+    assert not torch.equal(first["synthesis.const"], other["synthesis.const"])
+
+
+def test_the_state_carries_everything_over(make_generator, toy_encoder):
+    whole = adaptation_of(FULL, make_generator(), toy_encoder)
+    rows = [whole.step(i) for i in range(5)]
+    first = adaptation_of(FULL, make_generator(), toy_encoder)
+    for i in range(2):
+        first.step(i)
+    saved = {
+        name: part.get_state() if isinstance(part, torch.Generator) else copy.deepcopy(part.state_dict())
+        for name, part in first.state.items()
+    }
+    second = adaptation_of(FULL, make_generator(), toy_encoder)
+    for name, part in second.state.items():
+        (part.set_state if isinstance(part, torch.Generator) else part.load_state_dict)(saved[name])
+    assert [second.step(i) for i in range(2, 5)] == rows[2:]
+    finished = second.g_trg.state_dict()
+    assert all(torch.equal(t, finished[name]) for name, t in whole.g_trg.state_dict().items())
+
+
+def test_a_gradient_that_is_not_finite_stops_before_the_step(make_generator, toy_encoder):
+    adaptation = adaptation_of(DIRECTIONAL, make_generator(), toy_encoder)
+    broken = toy_encoder.encode_images
+    toy_encoder.encode_images = lambda images: broken(images) * torch.nan
+    before = parameters(adaptation.g_trg)
+    with pytest.raises(FloatingPointError, match="the gradient is not finite .*lower lr=0.002"):
+        adaptation.step(0)
+    after = adaptation.g_trg.state_dict()
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+
+
+def test_elastic_weight_consolidation_needs_fisher_information(make_generator, toy_encoder):
+    with pytest.raises(ValueError, match="fisher is needed for lambda_ewc=30.0"):
+        Adaptation(FULL, make_generator(), [make_guide(toy_encoder, FULL)])
+
+
+# Guides
+
+
+def test_the_directional_guide_follows_the_text_direction(toy_encoder):
+    guide = make_guide(toy_encoder, DIRECTIONAL)
+    t_src, t_trg = toy_encoder.encode_texts(["dog", "cat"])
+    assert guide.variations is None
+    assert torch.equal(guide.text_set, (t_trg - t_src)[None])
+
+
+def test_the_moment_guide_has_the_variations_of_stage_1(toy_encoder):
+    guide = make_guide(toy_encoder, FULL)
+    t_src, t_trg = toy_encoder.encode_texts(["dog", "cat"])
+    assert guide.text_set.shape == (4, 12) and len(guide.variations.l_cons) == 21
+    assert torch.equal(guide.text_set, torch.cat([t_trg[None], guide.variations.v]) - t_src)
+    assert torch.allclose((guide.variations.v - t_trg).norm(dim=1), torch.ones(3))  # epsilon = |t_trg| = 1
+    assert not torch.equal(guide.text_set, make_guide(toy_encoder, override(FULL, {"seed": 1})).text_set)
+    short = make_guide(toy_encoder, override(FULL, {"epsilon": 0.25}))
+    assert torch.allclose((short.variations.v - t_trg).norm(dim=1), torch.full((3,), 0.25))
+
+
+def test_stage_1_can_start_at_its_optimum(toy_encoder):
+    guide = make_guide(toy_encoder, override(FULL, {"variation_start": "closed_form"}))
+    z = guide.variations.z
+    assert torch.allclose(z @ z.T, torch.eye(3), atol=1e-5)
+    assert torch.allclose(z @ guide.t_trg, torch.full((3,), 3**-0.5), atol=1e-5)
+    assert len(guide.variations.l_cons) == 1  # no iterations
+
+
+def test_variations_can_be_brought_back_to_the_length_of_the_target(toy_encoder):
+    guide = make_guide(toy_encoder, override(FULL, {"renormalise_variations": True}))
+    assert torch.allclose((guide.text_set + guide.t_src).norm(dim=1), torch.ones(4), atol=1e-6)
+    longer = guide.variations.v.norm(dim=1)
+    assert (longer > 1.01).all()
+
+
+@pytest.mark.parametrize("config", [FULL, DIRECTIONAL], ids=["full", "directional"])
+def test_texts_that_are_the_same_give_no_direction(toy_encoder, config):
+    with pytest.raises(ValueError, match="source_text='dog' and target_text='dog' are the same to toy"):
+        make_guide(toy_encoder, override(config, {"target_text": "dog"}))
+
+
+# Fisher information
+
+
+def test_fisher_information_belongs_to_the_source(make_generator, toy_encoder):
+    g_src = make_generator()
+
+    def fisher(**settings):
+        config = override(FULL, settings)
+        return source_fisher(g_src, [make_guide(toy_encoder, config)], config)
+
+    one = fisher()
+    assert set(one) == set(trained_parameters(g_src))
+    assert all((f >= 0).all() and f.any() and f.shape == g_src.state_dict()[n].shape for n, f in one.items())
+    for settings in ({"seed": 5}, {"target_text": "fox"}, {"direction": "directional"}, {"lambda_rel": 0}):
+        assert all(torch.equal(f, one[name]) for name, f in fisher(**settings).items()), settings
+    for settings in ({"source_text": "fox"}, {"fisher_samples": 7}, {"fisher_estimator": "batch"}):
+        assert not torch.equal(fisher(**settings)["synthesis.const"], one["synthesis.const"]), settings
+    assert set(fisher(trained="convolutions_and_torgb")) > set(one)
+    assert all(p.requires_grad and p.grad is None for p in g_src.parameters())  # as it was handed in
+
+
+def test_fisher_information_is_the_mean_squared_gradient_of_the_cosine(make_generator, toy_encoder):
+    g_src = make_generator(noise=0.0).double()  # no noise: its random stream is another matter
+    encoder = toy_encoder.double()
+    guide = make_guide(encoder, FULL)
+    fisher = source_fisher(g_src, [guide], FULL)
+    random = torch.Generator().manual_seed(2_000_003)
+    ws = g_src.mapping(torch.randn(6, 16, generator=random)).detach()
+    bias = g_src.synthesis.blocks["8"].conv1.bias.requires_grad_()
+    squares = []
+    for w in ws:
+        similarity = encoder.encode_images(g_src.synthesis(w[None], "none"))[0] @ guide.t_src
+        squares.append(torch.autograd.grad(similarity, bias)[0] ** 2)
+    expected = torch.stack(squares).mean(0).float()
+    assert torch.allclose(fisher["synthesis.blocks.8.conv1.bias"], expected.to(torch.float64), rtol=1e-5)
+
+
+def test_fisher_information_of_several_guides_is_averaged(make_generator, make_encoder):
+    g_src = make_generator(noise=0.0)
+    guides = [make_guide(make_encoder(seed=seed), FULL) for seed in (0, 1)]
+    alone = [source_fisher(g_src, [guide], FULL) for guide in guides]
+    together = source_fisher(g_src, guides, FULL)
+    for name in together:
+        if not name.endswith("noise_strength"):  # whose gradient depends on the noise that was drawn
+            mean = (alone[0][name] + alone[1][name]) / 2
+            assert torch.allclose(together[name], mean, rtol=1e-4, atol=1e-12), name
+
+
+def test_a_guide_is_compared_by_identity(toy_encoder):
+    """Tensors have no truth value: two guides must not be compared field by field."""
+    guide = make_guide(toy_encoder, FULL)
+    assert guide == guide and guide != replace(guide) and isinstance(guide, Guide)
