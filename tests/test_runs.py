@@ -11,7 +11,7 @@ import torch
 
 from zsgan import manifest, runs
 from zsgan.adaptation import Adaptation, trained_parameters
-from zsgan.files import load_tensors
+from zsgan.files import load_tensors, versions
 from zsgan.profiles import AdaptConfig, override
 from zsgan.runs import RunInProgress, finished, fisher_of, open_run, run, run_all, run_id
 from zsgan.stylegan2 import load_generator
@@ -77,7 +77,7 @@ def test_what_a_finished_run_holds(full_run, config):
     for key, value in runs.identity(config).items():
         assert full_run.provenance[key] == json.loads(json.dumps(value))
     assert full_run.provenance["weights"]["generator-dog"] == manifest.asset("generator-dog").sha256
-    assert full_run.provenance["versions"]["torch"] == torch.__version__
+    assert full_run.provenance["versions"] == versions()
     header = load_tensors(full_run.folder / "generator.safetensors")[2]
     assert header == full_run.provenance
 

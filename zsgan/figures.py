@@ -8,6 +8,7 @@ from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
@@ -80,20 +81,22 @@ def image_grid(
     n = counts.pop()
     if columns is not None and len(columns) != n:
         raise ValueError(f"columns must be one label for each of the {n} images of a row, got {len(columns)}")
-    figure, axes = plt.subplots(
-        len(rows), n, figsize=(n * size + 1.5, len(rows) * size), squeeze=False,
-        gridspec_kw={"wspace": 0.04, "hspace": 0.04},
-    )  # fmt: skip
-    for line, (label, images) in zip(axes, rows.items(), strict=True):
-        for axis, image in zip(line, images, strict=True):
-            axis.imshow(to_array(image), interpolation="nearest")
-            axis.set(xticks=[], yticks=[])
-            axis.spines[:].set_visible(False)
-        line[0].set_ylabel(label, rotation=0, ha="right", va="center")
-    for axis, label in zip(axes[0], columns or (), strict=False):
-        axis.set_title(label, fontsize="medium")
+    # One picture for all: an axis for each image would take seconds to draw.
+    side, gap = next(iter(rows.values())).shape[-1], 2
+    step = side + gap
+    sheet = np.full((len(rows) * step - gap, n * step - gap, 3), 255, np.uint8)
+    for i, images in enumerate(rows.values()):
+        for j, image in enumerate(images):
+            sheet[i * step : i * step + side, j * step : j * step + side] = to_array(image)
+    figure, axis = plt.subplots(figsize=(n * size + 1.5, len(rows) * size + 0.3), layout="constrained")
+    axis.imshow(sheet, interpolation="antialiased")
+    axis.set_yticks([i * step + side / 2 for i in range(len(rows))], list(rows))
+    axis.set_xticks([j * step + side / 2 for j in range(n)] if columns else [], columns or [])
+    axis.tick_params(length=0, labeltop=True, labelbottom=False)
+    axis.spines[:].set_visible(False)
+    axis.grid(False)
     if title:
-        figure.suptitle(title)
+        axis.set_title(title)
     return figure
 
 
@@ -143,5 +146,6 @@ def heat_maps(
     for axis, (title, matrix) in zip(axes[0], panels.items(), strict=True):
         picture = axis.imshow(matrix.detach().cpu(), vmin=low, vmax=high, cmap="cividis")
         axis.set(title=title, xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
     figure.colorbar(picture, ax=axes, label=label, shrink=0.8)
     return figure

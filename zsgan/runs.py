@@ -252,7 +252,7 @@ def _make(config: AdaptConfig, place: Path, device: torch.device | str, progress
     )
     write_json(place / "provenance.json", provenance)
     (place / "state.pt").unlink(missing_ok=True)
-    return Run(place, config, provenance)
+    return Run(place, config, json.loads(json.dumps(provenance)))  # as it will be read
 
 
 def snapshot_every(config: AdaptConfig) -> int:

@@ -1,0 +1,352 @@
+import json
+import re
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+
+import zsgan
+from zsgan import api, cli, manifest, runs
+from zsgan.cli import main
+from zsgan.images import load_images, save_images
+from zsgan.profiles import load_profile
+from zsgan.results import draw_truth
+from zsgan.runs import open_run, run_id
+from zsgan.sampling import sample_images
+from zsgan.stylegan2 import load_generator
+
+COMMANDS = ("reproduce", "fetch", "adapt", "sample", "evaluate")
+TINY = (
+    "--profile",
+    "smoke",
+    "--set",
+    "fisher_samples=2",
+    "--set",
+    "variation_iterations=5",
+    "--iterations",
+    "4",
+)
+
+
+def zsgan_(capsys, *arguments):
+    """Exit code, output and errors of a command."""
+    capsys.readouterr()
+    code = main([str(argument) for argument in arguments])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def refused(capsys, *arguments):
+    """The message of a command that fails."""
+    code, out, err = zsgan_(capsys, *arguments)
+    assert code == 1 and out == ""
+    assert err.startswith(f"zsgan {arguments[0]}: ") and "Traceback" not in err
+    return err
+
+
+# Help
+
+
+def test_help_does_not_wait_for_torch():
+    result = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "zsgan.cli", "--help"], capture_output=True, text=True
+    )
+    assert result.returncode == 0
+    assert all(command in result.stdout for command in COMMANDS) and "examples:" in result.stdout
+    imported = {line.rsplit("|", 1)[-1].strip() for line in result.stderr.splitlines()}
+    assert "zsgan" in imported and not {"torch", "numpy", "open_clip"} & imported
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_its_options(capsys, command):
+    with pytest.raises(SystemExit) as stopped:
+        main([command, "--help"])
+    text = capsys.readouterr().out
+    assert stopped.value.code == 0
+    assert f"usage: zsgan {command}" in text and "--quiet" in text
+    options = text.split("options:")[1]
+    for line in re.findall(r"^  (-.*)$", options, flags=re.MULTILINE):
+        name = re.match(r"(-h, )?--[a-z-]+( [A-Z_=]+)?", line)
+        rest = line[name.end() :].strip() or options.split(line)[1].splitlines()[1].strip()
+        assert rest, f"{line} has no explanation"
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["dance"], ["adapt"], ["sample", "dog"], ["adapt", "--text", "cat", "--x"]]
+)
+def test_wrong_arguments_end_with_code_2(capsys, arguments):
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments)
+    assert stopped.value.code == 2
+    assert "usage: zsgan" in capsys.readouterr().err
+
+
+def test_the_examples_of_the_help_are_commands():
+    """They parse, and the settings in them exist."""
+    lines = [re.split(r"\s{3,}", line.strip())[0] for line in cli.EXAMPLES.splitlines()[1:]]
+    assert [line.split()[1] for line in lines] == ["reproduce", "adapt", "adapt", "sample", "evaluate"]
+    for line in lines:
+        words = [word.strip('"') for word in re.findall(r'"[^"]+"|\S+', line)]
+        options = cli._parser().parse_args(words[1:])
+        if options.name == "adapt":
+            assert options.row in (None, *load_profile(options.profile).rows)
+
+
+# Adapt, sample, evaluate
+
+
+@pytest.fixture(scope="module")
+def adapted(tmp_path_factory):
+    """Folder of runs, and what ``zsgan adapt`` printed."""
+    folder = tmp_path_factory.mktemp("cli")
+    with pytest.MonkeyPatch.context() as patch:
+        printed = []
+        patch.setattr("builtins.print", lambda text, **options: printed.append(str(text)))
+        code = main(["adapt", "--source", "dog", "--text", "cat", "--runs", str(folder), "--quiet", *TINY])
+    assert code == 0 and len(printed) == 1
+    return folder, printed[0]
+
+
+def test_adapt_makes_the_run_of_its_settings(adapted, full_run, smoke):
+    folder, printed = adapted
+    found = open_run(folder / printed.split("/")[-1])
+    assert str(found.folder) == printed
+    # The same as the notebooks' Dog -> Cat: both find one run.
+    assert found.folder.name == full_run.folder.name
+    assert found.history == full_run.history
+
+
+def test_adapt_finds_the_finished_run(adapted, capsys, monkeypatch):
+    folder, printed = adapted
+    monkeypatch.setattr(runs, "Adaptation", None)
+    code, out, err = zsgan_(
+        capsys, "adapt", "--source", "generator-dog", "--text", "cat", "--runs", folder, "--quiet", *TINY
+    )
+    assert (code, out, err) == (0, printed + "\n", "")
+
+
+def test_adapt_takes_every_setting(monkeypatch, capsys, tmp_path):
+    asked = []
+
+    def run(config, **options):
+        asked.append((config, options))
+        return replace(open_run_stub, folder=tmp_path / "a")
+
+    open_run_stub = runs.Run(tmp_path, None, {})
+    monkeypatch.setattr(api, "run", run)
+    code, out, _ = zsgan_(
+        capsys, "adapt", "--source", "cat", "--source-text", "kitten", "--text", "striped dog",
+        "--profile", "smoke", "--row", "L_dir", "--seed", 3, "--set", "lr=1e-3", "--set", "betas=[0.5, 0.9]", "--iterations", 7,
+        "--runs", tmp_path, "--device", "cpu", "--quiet",
+    )  # fmt: skip
+    assert (code, out) == (0, f"{tmp_path / 'a'}\n")
+    config, options = asked[0]
+    base = load_profile("smoke").config("cat-to-dog", "L_dir", 3)
+    expected = replace(
+        base,
+        generator="cat",
+        source_text="kitten",
+        target_text="striped dog",
+        lr=1e-3,
+        betas=(0.5, 0.9),
+        iterations=7,
+    )
+    assert config == expected
+    assert options == {"folder": tmp_path, "device": "cpu", "progress": False}
+    zsgan_(capsys, "adapt", "--text", "cat", "--set", "seed=5", "--set", "source_text=puppy")
+    assert asked[1][0].seed == 5 and asked[1][0].source_text == "puppy"
+    assert asked[1][1]["progress"] is True
+    full = load_profile("demo").config("dog-to-cat", "L_dm + L_EWC + L_rel", 5)
+    assert asked[1][0] == replace(full, generator="dog", source_text="puppy")
+
+
+def test_sample_writes_the_generators_images(adapted, full_run, capsys, tmp_path):
+    _, place = adapted
+    code, out, err = zsgan_(
+        capsys, "sample", place, "--n", 5, "--seed", 2, "--psi", 0.5, "--out", tmp_path / "cats", "--quiet"
+    )
+    assert (code, out, err) == (0, f"{tmp_path / 'cats'}\n", "")
+    expected = sample_images(full_run.generator(), 5, seed=2, truncation_psi=0.5)
+    assert (load_images(tmp_path / "cats") - expected).abs().max() < 1.01 / 255
+    assert (
+        zsgan_(capsys, "sample", "dog", "--n", 5, "--seed", 2, "--psi", 0.5, "--out", tmp_path / "dogs")[0]
+        == 0
+    )
+    source = sample_images(load_generator("dog"), 5, seed=2, truncation_psi=0.5)
+    assert (load_images(tmp_path / "dogs") - source).abs().max() < 1.01 / 255
+
+
+def test_evaluate_says_what_its_numbers_rest_on(capsys, tmp_path):
+    cats = draw_truth({"species": "cat", "style": "photo"}, 10, seed=0)
+    save_images(cats, tmp_path / "cats")
+    code, out, err = zsgan_(capsys, "evaluate", tmp_path / "cats", "--clusters", 2, "--quiet")
+    alone = json.loads(out)
+    assert (code, err) == (0, "") and alone["n"] == 10 and alone["clusters"] == 2
+    assert "demo world" in alone["features"] and alone["lpips_avg"] > 0 and "fid" not in alone
+    _, out, _ = zsgan_(
+        capsys, "evaluate", tmp_path / "cats", "--clusters", 2, "--n", 10, "--against", "drawn:cat", "--quiet"
+    )
+    drawn = json.loads(out)
+    assert {key: drawn[key] for key in alone} == alone
+    assert drawn["against"] == "drawn:cat" and drawn["n_against"] == 10
+    assert (
+        drawn["fid"] < 0.05 and drawn["precision"] == drawn["recall"] == 1
+    )  # but for rounding, the same images
+    save_images(draw_truth({"species": "bear", "style": "sketch"}, 8), tmp_path / "bears")
+    _, out, _ = zsgan_(
+        capsys, "evaluate", tmp_path / "cats", "--clusters", 2, "--against", tmp_path / "bears", "--quiet"
+    )
+    assert json.loads(out)["n_against"] == 8 and json.loads(out)["fid"] > 10 * drawn["fid"]
+
+
+def test_evaluate_samples_a_run(adapted, capsys):
+    arguments = ("evaluate", adapted[1], "--n", 8, "--clusters", 2, "--psi", 0.5, "--quiet")
+    code, out, _ = zsgan_(capsys, *arguments)
+    assert code == 0 and json.loads(out)["n"] == 8
+    assert zsgan_(capsys, *arguments)[1] == out
+    assert zsgan_(capsys, *arguments, "--seed", 1)[1] != out
+
+
+def test_fetch_verifies_the_shipped_files(capsys):
+    code, out, _ = zsgan_(capsys, "fetch", "--quiet")
+    names = sorted(manifest.assets())
+    assert code == 0 and out.splitlines() == [str(manifest.asset(name).file) for name in names]
+    assert zsgan_(capsys, "fetch", "evaluator", "--quiet")[1].splitlines() == [
+        str(manifest.path("evaluator"))
+    ]
+
+
+# Errors: code 1, the input by name, and what to do
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["--text", "xylophone"],
+            "text='.*xylophone.*' has words .* never trained on: xylophone. It knows .*cat",
+        ),
+        (["--text", "dog"], "source_text='dog' and target_text='dog' are the same"),
+        (
+            ["--text", "cat", "--set", "lambda_ewc"],
+            "--set takes FIELD=VALUE, FIELD one of .*; got 'lambda_ewc'",
+        ),
+        (
+            ["--text", "cat", "--set", "lambda_foo=1"],
+            "FIELD one of generator, .*lambda_ewc.*; got 'lambda_foo=1'",
+        ),
+        (["--text", "cat", "--set", "folder=x"], "FIELD one of .*; got 'folder=x'"),
+        (["--text", "cat", "--set", "lr=fast"], "lr='fast' cannot be read as .*float"),
+        (["--text", "cat", "--iterations", "0"], "iterations must be at least 1, got 0"),
+        (
+            ["--text", "cat", "--row", "L_foo"],
+            r"row='L_foo' is unknown; choose one of L_dir, L_dm, L_dm \+ L_EWC",
+        ),
+        (["--text", "cat", "--profile", "tiny"], "profile='tiny' is unknown; choose one of demo, .*smoke"),
+        (
+            ["--text", "cat", "--source", "dgo"],
+            "generator='dgo' is neither a file nor one of .*generator-dog",
+        ),
+        (
+            ["--text", "cat", "--source", "x.safetensors"],
+            "source_text is needed: .* x.safetensors make, in words",
+        ),
+    ],
+)
+def test_adapt_names_what_is_wrong(capsys, tmp_path, arguments, message):
+    profile = () if "--profile" in arguments else ("--profile", "smoke")
+    err = refused(capsys, "adapt", *profile, *arguments, "--runs", tmp_path, "--quiet")
+    assert re.search(message, err)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            ["sample", "runs/absent", "--out", "x"],
+            "'runs/absent' is neither a file nor one of .*generator-dog",
+        ),
+        (["sample", "{empty}", "--out", "x"], "{empty} holds no finished run .*make it with zsgan adapt"),
+        (["sample", "dog", "--n", "0", "--out", "x"], "n must be at least 1, got 0"),
+        (["evaluate", "{empty}"], "{empty} holds no image"),
+        (["evaluate", "{empty}/absent"], "absent holds no image"),
+        (
+            ["evaluate", "{cats}", "--clusters", "9"],
+            "k must lie between 1 and the number of images, 4, got 9",
+        ),
+        (["evaluate", "{cats}", "--clusters", "2", "--against", "drawn:horse"], "species='horse' is unknown"),
+        (
+            ["evaluate", "{cats}", "--clusters", "2", "--against", "drawn:cat:etching"],
+            "style='etching' is unknown",
+        ),
+        (["evaluate", "{cats}", "--clusters", "2", "--against", "{empty}"], "{empty} holds no image"),
+        (["fetch", "generator-dgo"], "'generator-dgo'; the closest: generator-dog"),
+        (["reproduce", "--profile", "tiny"], "profile='tiny' is unknown; choose one of"),
+    ],
+)
+def test_commands_name_what_is_wrong(capsys, tmp_path, monkeypatch, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    empty, cats = tmp_path / "empty", tmp_path / "cats"
+    empty.mkdir()
+    save_images(torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(0)), cats)
+    err = refused(capsys, *(argument.format(empty=empty, cats=cats) for argument in arguments), "--quiet")
+    assert re.search(message.format(empty=empty), err)
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_failure_loses_nothing(adapted, capsys, monkeypatch):
+    """Neither the finished run nor the steps of one that was stopped."""
+    folder, printed = adapted
+    arguments = ["adapt", "--text", "cat", "--runs", folder, "--quiet", *TINY]
+    before = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+    refused(capsys, *arguments, "--text", "xylophone")
+    whole = runs.Adaptation.step
+
+    def step(self, i):
+        if i == 2:
+            raise RuntimeError("the power failed")
+        return whole(self, i)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs.Adaptation, "step", step)
+        assert "the power failed" in refused(capsys, *arguments, "--seed", "1")
+    assert all(file.read_bytes() == content for file, content in before.items())
+    assert zsgan_(capsys, *arguments)[1] == printed + "\n"
+    taken = []
+    monkeypatch.setattr(runs.Adaptation, "step", lambda self, i: taken.append(i) or whole(self, i))
+    code, out, _ = zsgan_(capsys, *arguments, "--seed", "1")
+    assert code == 0 and taken == [2, 3] and open_run(folder / out.strip().split("/")[-1]).config.seed == 1
+
+
+# The same in Python
+
+
+def test_the_public_names_are_what_they_say():
+    """Also after the modules were imported, whose names they must not share."""
+    for name in zsgan.__all__:
+        value = getattr(zsgan, name)
+        assert callable(value) and value.__module__.startswith("zsgan."), name
+        assert getattr(zsgan, name) is value
+    assert zsgan.adapt is api.adapt
+    with pytest.raises(AttributeError, match="no attribute 'adpat'; it has AdaptConfig, adapt"):
+        _ = zsgan.adpat
+
+
+def test_python_finds_the_run_of_the_command_line(adapted, monkeypatch):
+    folder, printed = adapted
+    monkeypatch.setattr(runs, "Adaptation", None)
+    found = zsgan.adapt(
+        "dog", "cat", profile="smoke", folder=folder, iterations=4, fisher_samples=2, variation_iterations=5
+    )
+    assert str(found.folder) == printed == str(folder / run_id(found.config))
+    assert zsgan.sample_images(found.generator(), 2, seed=0).shape == (2, 3, 64, 64)
+
+
+def test_a_generator_opens_by_name_file_or_run(adapted, tmp_path):
+    _, place = adapted
+    names = ("dog", "generator-dog", str(manifest.path("generator-dog")))
+    same = [api.open_generator(name).state_dict()["synthesis.const"] for name in names]
+    assert torch.equal(same[0], same[1]) and torch.equal(same[0], same[2])
+    assert not torch.equal(same[0], api.open_generator(place).state_dict()["synthesis.const"])

@@ -1,0 +1,184 @@
+import io
+import json
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+from zsgan.figures import curves, image_grid, save_figure, use_style
+from zsgan.files import versions
+from zsgan.images import to_array
+from zsgan.tables import PAPER_TABLE_1, markdown, plus_minus, save_table
+
+PROVENANCE = {"profile": "smoke", "runs": {"L_dir, seed 0": "abc"}}
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    with plt.rc_context():
+        use_style()
+        yield
+    plt.close("all")
+
+
+@pytest.fixture
+def data():
+    return pd.DataFrame(
+        {
+            "row": ["L_dir"] * 4 + ["L_dm"] * 4,
+            "seed": [0, 0, 1, 1] * 2,
+            "step": [0, 10] * 4,
+            "sse": [4.0, 1.0, 6.0, 3.0, 5.0, 4.0, 5.0, 8.0],
+        }
+    )
+
+
+def images(n=3, value=0.0):
+    return torch.full((n, 3, 8, 8), value)
+
+
+def grid():
+    rows = {"source": torch.linspace(-1, 1, 576).view(3, 3, 8, 8), "L_dir": images()}
+    return image_grid(rows, title="Dog to Cat")
+
+
+# Figures
+
+
+@pytest.mark.parametrize("kind", ["grid", "curves"])
+def test_a_figure_is_the_same_bytes_every_time(tmp_path, data, kind):
+    def make(folder):
+        figure = (
+            grid() if kind == "grid" else curves(data, "step", "sse", ["L_dir", "L_dm"], xlabel="", ylabel="")
+        )
+        save_figure(figure, "fig", folder, alt="a picture", provenance=PROVENANCE)
+        plt.close(figure)
+        return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+    first, second = make(tmp_path / "one"), make(tmp_path / "two")
+    assert first == second and set(first) == {"fig.png", "fig.svg", "fig.json"}
+    assert Image.open(io.BytesIO(first["fig.png"])).size[0] > 200
+    assert first["fig.svg"].startswith(b"<?xml") and b"<dc:date>" not in first["fig.svg"]
+
+
+def test_the_sidecar_says_what_made_the_figure(tmp_path):
+    save_figure(grid(), "fig", tmp_path, alt="Dogs above, cats below", provenance=PROVENANCE)
+    sidecar = json.loads((tmp_path / "fig.json").read_text())
+    assert sidecar["alt"] == "Dogs above, cats below"
+    assert sidecar["runs"] == PROVENANCE["runs"] and sidecar["profile"] == "smoke"
+    assert sidecar["versions"] == versions()
+
+
+def test_a_figure_can_be_shown_after_it_was_saved(tmp_path):
+    figure = grid()
+    save_figure(figure, "fig", tmp_path, alt="", provenance={})
+    assert plt.fignum_exists(figure.number)
+
+
+def test_the_grid_shows_the_images_in_their_places():
+    rows = {"source": torch.rand(3, 3, 8, 8) * 2 - 1, "L_dir": torch.rand(3, 3, 8, 8) * 2 - 1}
+    figure = image_grid(rows)
+    assert len(figure.axes) == 6
+    shown = [axis.images[0].get_array() for axis in figure.axes]
+    expected = [to_array(image) for label in rows for image in rows[label]]
+    assert all((a == b).all() for a, b in zip(shown, expected, strict=True))
+    assert [axis.get_ylabel() for axis in figure.axes] == ["source", "", "", "L_dir", "", ""]
+
+
+@pytest.mark.parametrize(
+    ("rows", "counts"),
+    [({"a": images(3), "b": images(2)}, r"\[2, 3\]"), ({}, r"\[\]")],
+    ids=["uneven", "none"],
+)
+def test_a_grid_needs_as_many_images_in_each_row(rows, counts):
+    with pytest.raises(ValueError, match=f"rows must hold the same number of images each, got {counts}"):
+        image_grid(rows)
+
+
+def test_curves_are_means_over_seeds_with_a_band_of_their_range(data):
+    figure = curves(data, "step", "sse", ["L_dm", "L_dir"], xlabel="iterations", ylabel="SSE")
+    (axis,) = figure.axes
+    assert [line.get_label() for line in axis.lines] == ["L_dm", "L_dir"]
+    assert [line.get_xydata().tolist() for line in axis.lines] == [[[0, 5], [10, 6]], [[0, 5], [10, 2]]]
+    corners = [{tuple(vertex) for vertex in band.get_paths()[0].vertices} for band in axis.collections]
+    assert corners == [{(0, 5), (10, 4), (10, 8)}, {(0, 4), (0, 6), (10, 1), (10, 3)}]
+    assert (axis.get_xlabel(), axis.get_ylabel()) == ("iterations", "SSE")
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["L_dm", "L_dir"]
+
+
+def test_curves_can_share_a_figure(data):
+    figure, (left, right) = plt.subplots(1, 2)
+    assert curves(data, "step", "sse", ["L_dir"], xlabel="", ylabel="", axis=right) is figure
+    assert not left.lines and len(right.lines) == 1
+
+
+def test_no_row_is_dropped_for_want_of_colours():
+    rows = [f"row {i}" for i in range(12)]
+    data = pd.DataFrame({"row": rows, "seed": 0, "step": 0, "sse": 1.0})
+    (axis,) = curves(data, "step", "sse", rows, xlabel="", ylabel="").axes
+    assert [line.get_label() for line in axis.lines] == rows
+
+
+# Tables
+
+
+@pytest.fixture
+def table():
+    return pd.DataFrame(
+        {"n": [500, 500], "LPIPS": ["0.402 ± 0.008", "0.464 ± 0.013"]},
+        index=pd.Index(["L_dir", "L_dm"], name="row"),
+    )
+
+
+def test_markdown(table):
+    assert markdown(table) == (
+        "| row | n | LPIPS |\n"
+        "| --- | ---: | ---: |\n"
+        "| L_dir | 500 | 0.402 ± 0.008 |\n"
+        "| L_dm | 500 | 0.464 ± 0.013 |"
+    )
+    assert markdown(table.rename_axis(None)).startswith("|  | n | LPIPS |\n")
+
+
+def test_a_table_is_the_same_bytes_every_time(tmp_path, table):
+    for folder in (tmp_path / "one", tmp_path / "two"):
+        save_table(table, "table1", folder, caption="what it shows", provenance=PROVENANCE)
+    first, second = ({f.name: f.read_bytes() for f in (tmp_path / x).iterdir()} for x in ("one", "two"))
+    assert first == second and set(first) == {"table1.csv", "table1.md", "table1.json"}
+    assert first["table1.md"].decode() == markdown(table) + "\n"
+    csv = "row,n,LPIPS\nL_dir,500,0.402 ± 0.008\nL_dm,500,0.464 ± 0.013\n"
+    assert first["table1.csv"] == csv.encode()
+    sidecar = json.loads(first["table1.json"])
+    assert sidecar["caption"] == "what it shows" and sidecar["runs"] == PROVENANCE["runs"]
+    assert sidecar["versions"] == versions()
+
+
+def test_plus_minus():
+    assert plus_minus(0.5068, 0.0161) == "0.507 ± 0.016"
+    assert plus_minus(12.34, 0.5, digits=1) == "12.3 ± 0.5"
+
+
+def test_table_1_of_the_paper():
+    """Dog -> Cat: mean and deviation over clusters ("Avg."), and over images ("All")."""
+    printed = """
+        0.575 +- 0.019 | 0.575 +- 0.046
+        0.460 +- 0.010 | 0.462 +- 0.063
+        0.480 +- 0.006 | 0.480 +- 0.064
+        0.402 +- 0.008 | 0.405 +- 0.057
+        0.464 +- 0.013 | 0.470 +- 0.064
+        0.493 +- 0.015 | 0.497 +- 0.067
+        0.507 +- 0.016 | 0.512 +- 0.072
+    """
+    rows = [line.replace("|", "+-").split("+-") for line in printed.strip().splitlines()]
+    assert list(PAPER_TABLE_1.values()) == [tuple(map(float, row)) for row in rows]
+    assert list(PAPER_TABLE_1) == [
+        "Ojha et al., 10-shot",
+        "StyleGAN-NADA",
+        "StyleGAN-NADA + L_EWC",
+        "L_dir",
+        "L_dm",
+        "L_dm + L_EWC",
+        "L_dm + L_EWC + L_rel",
+    ]

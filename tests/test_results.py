@@ -1,0 +1,223 @@
+import json
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+import torch
+
+from zsgan import results as module
+from zsgan.menagerie.draw import draw
+from zsgan.menagerie.evaluator import Prediction, load_evaluator
+from zsgan.menagerie.factors import CONTINUOUS, SPECIES, STYLES, sample_factors
+from zsgan.metrics import PAPER, Lpips, intra_cluster_lpips
+from zsgan.profiles import load_profile
+from zsgan.results import bounds, course, draw_truth, load_judges, provenance, results, truth_rate
+from zsgan.runs import load_guiding_clip
+from zsgan.sampling import sample_images
+from zsgan.stylegan2 import load_generator
+
+SCENARIO = "dog-to-cat"
+ADAPTATION = ["evaluator_rate", "clip_rate", "fid", "precision", "recall"]
+DIVERSITY = ["lpips_avg", "lpips_avg_std", "lpips_all", "lpips_all_std", "clip_variance"]
+
+
+@pytest.fixture(scope="module")
+def judges(smoke):
+    return load_judges(smoke, SCENARIO)
+
+
+@pytest.fixture(scope="module")
+def table(smoke, runs_folder):
+    return results(smoke, SCENARIO, folder=runs_folder)
+
+
+@pytest.fixture(scope="module")
+def curves(smoke, runs_folder):
+    return course(smoke, SCENARIO, folder=runs_folder)
+
+
+@pytest.fixture
+def blind(monkeypatch):
+    """Nothing can be measured anew."""
+
+    def fail(*args, **kwargs):
+        raise AssertionError("this should have been kept")
+
+    monkeypatch.setattr(module, "sample_images", fail)
+
+
+@pytest.fixture
+def quick(monkeypatch, judges):
+    """No network is loaded again."""
+
+    def load(profile, scenario):
+        return replace(judges, truth=profile.scenarios[scenario].truth, n=profile.samples)
+
+    monkeypatch.setattr(module, "load_judges", load)
+    monkeypatch.setattr(module, "load_guiding_clip", lambda name: None)
+
+
+# The true target domain
+
+
+def test_the_truth_is_seeded():
+    cats = {"species": "cat", "style": "photo"}
+    assert torch.equal(draw_truth(cats, 6, seed=1), draw_truth(cats, 6, seed=1))
+    assert not torch.equal(draw_truth(cats, 6, seed=1), draw_truth(cats, 6, seed=2))
+    assert not torch.equal(draw_truth(cats, 6), draw_truth(cats, 6, seed=module.TRUTH_SEED + 1))
+
+
+def test_the_truth_is_what_the_world_draws():
+    factors = sample_factors(60, torch.Generator().manual_seed(1), species="fox", style="sketch")
+    assert torch.allclose(
+        draw_truth({"species": "fox", "style": "sketch"}, 60, 1, 16), draw(factors, 16), atol=1e-5
+    )
+    assert draw_truth({}, 2, 1, 32).shape == (2, 3, 32, 32)
+
+
+def one_hot(indices, n):
+    return torch.eye(n)[torch.tensor(indices)]
+
+
+def test_truth_rate_by_hand():
+    cat, dog = SPECIES.index("cat"), SPECIES.index("dog")
+    photo, sketch = STYLES.index("photo"), STYLES.index("sketch")
+    logits = {
+        "species": one_hot([cat, cat, dog, cat, dog], len(SPECIES)),
+        "style": one_hot([photo, sketch, photo, photo, sketch], len(STYLES)),
+    }
+    prediction = Prediction(logits, torch.zeros(5, len(CONTINUOUS)))
+    assert truth_rate(prediction, {"species": "cat", "style": "photo"}) == 0.4
+    assert truth_rate(prediction, {"species": "cat"}) == 0.6
+    assert truth_rate(prediction, {"style": "sketch"}) == 0.4
+    assert truth_rate(prediction, {"species": "bear"}) == 0.0
+    assert truth_rate(prediction, {}) == 1.0
+    with pytest.raises(ValueError, match="species='horse' is unknown"):
+        truth_rate(prediction, {"species": "horse"})
+
+
+# Judges
+
+
+def test_the_judges_are_those_of_the_profile(judges, smoke):
+    assert judges.clip.name == smoke.judge == "menagerie-b"
+    assert judges.truth == {"species": "cat", "style": "photo"}
+    expected = judges.clip.encode_texts(["dog", "cat"], smoke.settings["templates"])
+    assert torch.equal(judges.texts, expected)
+    with pytest.raises(ValueError, match="scenario='dog' is unknown; choose one of dog-to-cat"):
+        load_judges(smoke, "dog")
+
+
+def test_true_images_are_as_close_to_the_truth_as_can_be(judges):
+    measured = judges.adaptation(draw_truth(judges.truth, judges.n))
+    assert list(measured) == ADAPTATION
+    assert measured["fid"] == pytest.approx(0, abs=1e-6)
+    assert measured["precision"] == measured["recall"] == 1
+
+
+def test_diversity_is_that_of_the_paper(judges):
+    images = draw_truth(judges.truth, 9, seed=4)
+    measured = judges.diversity(images)
+    assert list(measured) == DIVERSITY
+    expected = intra_cluster_lpips(Lpips(load_evaluator().features).distances(images), 2, **PAPER)
+    assert measured["lpips_avg"] == expected.avg and measured["lpips_all_std"] == expected.all_std
+    clip = load_guiding_clip("menagerie-b").encode_images(images)
+    pairs = torch.cdist(clip.double(), clip.double()).square()
+    assert measured["clip_variance"] == pytest.approx(pairs.sum().item() / (2 * 9 * 8), rel=1e-4)
+    alike = judges.diversity(images[:1].expand(9, -1, -1, -1))
+    assert alike["lpips_all"] == pytest.approx(0, abs=1e-6)
+    assert alike["clip_variance"] == pytest.approx(0, abs=1e-6)
+
+
+# Tables
+
+
+def test_the_table_has_a_line_for_every_run(table, smoke):
+    assert set(table.columns) == {"row", "seed", "iterations", "n", *DIVERSITY, *ADAPTATION}
+    assert table["row"].tolist() == list(smoke.rows) and table["seed"].tolist() == [0, 0]
+    assert table["iterations"].tolist() == [4, 4] and table["n"].tolist() == [12, 12]
+    assert table.notna().all(axis=None)
+    shares = table[["evaluator_rate", "clip_rate", "precision", "recall"]]
+    assert ((shares >= 0) & (shares <= 1)).all(axis=None)
+    assert (table[["fid", "lpips_avg", "lpips_all", "clip_variance"]] > 0).all(axis=None)
+    assert table["fid"][0] != table["fid"][1]
+
+
+def test_the_table_measures_the_adapted_generators(table, smoke, full_run, judges):
+    images = sample_images(full_run.generator(), 12, seed=module.SAMPLES_SEED, truncation_psi=0.7)
+    expected = judges.diversity(images) | judges.adaptation(images)
+    assert table.iloc[1][list(expected)].to_dict() == pytest.approx(expected)
+
+
+def test_measurements_are_kept(table, curves, smoke, runs_folder, blind):
+    pd.testing.assert_frame_equal(results(smoke, SCENARIO, folder=runs_folder), table)
+    pd.testing.assert_frame_equal(course(smoke, SCENARIO, folder=runs_folder), curves)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"samples": 13}, {"clusters": 3}, {"neighbours": 2}, {"truncation_psi": 0.5}]
+)
+def test_other_measurements_are_made_anew(table, curves, smoke, runs_folder, blind, quick, settings):
+    other = replace(smoke, **settings)
+    for measure in (results, course):
+        with pytest.raises(AssertionError, match="should have been kept"):
+            measure(other, SCENARIO, folder=runs_folder)
+
+
+def test_another_truth_is_measured_anew(table, curves, smoke, runs_folder, blind, quick):
+    truth = replace(smoke.scenarios[SCENARIO], truth={"species": "cat"})
+    other = replace(smoke, scenarios={SCENARIO: truth})
+    for measure in (results, course):
+        with pytest.raises(AssertionError, match="should have been kept"):
+            measure(other, SCENARIO, folder=runs_folder)
+
+
+def test_other_judges_measure_anew(table, smoke, runs_folder, blind, quick, monkeypatch):
+    known = module.weights_id
+    monkeypatch.setattr(module, "weights_id", lambda name: "other" if name == "evaluator" else known(name))
+    with pytest.raises(AssertionError, match="should have been kept"):
+        results(smoke, SCENARIO, folder=runs_folder)
+
+
+def test_the_course_has_every_snapshot(curves, smoke, full_run):
+    assert set(curves.columns) == {"row", "seed", "step", "n", "sse", *ADAPTATION}
+    assert curves["row"].tolist() == [row for row in smoke.rows for _ in range(5)]
+    assert curves["step"].tolist() == [0, 1, 2, 3, 4] * 2 and (curves["n"] == 6).all()
+    start = curves[curves["step"] == 0].drop(columns="row")
+    assert (start.iloc[0] == start.iloc[1]).all()  # the source generator is the same for all
+    assert curves["sse"].nunique() == 9
+
+
+def test_the_sum_of_squared_errors_is_that_of_fig_3a(curves, full_run):
+    clip = load_guiding_clip("menagerie-a")
+    line = curves[(curves["row"] == "L_dm + L_EWC + L_rel")].set_index("step")["sse"]
+    for step in (0, 2, 4):
+        images = sample_images(full_run.generator(step), 6, seed=module.SAMPLES_SEED, truncation_psi=0.7)
+        features = clip.encode_images(images).double()
+        expected = ((features - features.mean(0)) ** 2).sum().item()
+        assert line[step] == pytest.approx(expected, rel=1e-4)
+
+
+def test_bounds_are_those_of_no_adaptation_and_a_perfect_one(smoke, judges):
+    frame = bounds(smoke, SCENARIO)
+    assert set(frame.columns) == {"row", "n", *DIVERSITY, *ADAPTATION}
+    assert frame["row"].tolist() == ["source, not adapted", "true target"] and (frame["n"] == 12).all()
+    source = sample_images(load_generator("dog"), 12, seed=module.SAMPLES_SEED, truncation_psi=0.7)
+    assert frame["fid"][0] == pytest.approx(judges.adaptation(source)["fid"])
+    assert 0 < frame["fid"][1] < frame["fid"][0]  # fresh true images: not zero
+
+
+def test_provenance_names_everything(smoke, runs_folder, full_run, table):
+    record = provenance(smoke, SCENARIO, runs_folder)
+    assert json.loads(json.dumps(record)) == record
+    assert record["profile"] == "smoke" and record["scenario"] == SCENARIO and record["seeds"] == [0]
+    assert list(record["runs"]) == ["L_dir, seed 0", "L_dm + L_EWC + L_rel, seed 0"]
+    assert record["runs"]["L_dm + L_EWC + L_rel, seed 0"] == full_run.folder.name
+    assert set(record["weights"]) == {"generator-dog", "menagerie-a", "menagerie-b", "evaluator"}
+    assert record["settings"]["samples"] == 12
+
+
+@pytest.mark.parametrize("name", ["smoke", "demo"])
+def test_the_seeds_of_measuring_are_not_those_of_the_runs(name):
+    seeds = load_profile(name).seeds
+    assert max(seeds) < min(module.SAMPLES_SEED, module.TRUTH_SEED)
