@@ -245,10 +245,11 @@ def test_the_moment_guide_has_the_variations_of_stage_1(toy_encoder):
 
 
 def test_stage_1_can_start_at_its_optimum(toy_encoder):
-    guide = make_guide(toy_encoder, override(FULL, {"variation_start": "closed_form"}))
+    guide = make_guide(toy_encoder, override(FULL, {"variation_start": "closed_form"}))  # epsilon = 1
     z = guide.variations.z
     assert torch.allclose(z @ z.T, torch.eye(3), atol=1e-5)
     assert torch.allclose(z @ guide.t_trg, torch.full((3,), 3**-0.5), atol=1e-5)
+    assert torch.allclose(guide.variations.v, guide.t_trg + z, atol=1e-6)
     assert len(guide.variations.l_cons) == 1  # no iterations
 
 

@@ -138,15 +138,15 @@ def test_adapt_takes_every_setting(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(api, "run", run)
     code, out, _ = zsgan_(
         capsys, "adapt", "--source", "cat", "--source-text", "kitten", "--text", "striped dog",
-        "--profile", "smoke", "--row", "L_dir", "--seed", 3, "--set", "lr=1e-3", "--set", "betas=[0.5, 0.9]", "--iterations", 7,
-        "--runs", tmp_path, "--device", "cpu", "--quiet",
+        "--profile", "smoke", "--row", "L_dir", "--seed", 3, "--set", "lr=1e-3", "--set", "betas=[0.5, 0.9]",
+        "--iterations", 7, "--runs", tmp_path, "--device", "cpu", "--quiet",
     )  # fmt: skip
     assert (code, out) == (0, f"{tmp_path / 'a'}\n")
     config, options = asked[0]
-    base = load_profile("smoke").config("cat-to-dog", "L_dir", 3)
+    base = load_profile("smoke").config("dog-to-cat", "L_dir", 3)
     expected = replace(
         base,
-        generator="cat",
+        generator="generator-cat",
         source_text="kitten",
         target_text="striped dog",
         lr=1e-3,

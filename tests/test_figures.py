@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from zsgan.figures import curves, image_grid, save_figure, use_style
+from zsgan.figures import curves, heat_maps, image_grid, save_figure, use_style
 from zsgan.files import versions
 from zsgan.images import to_array
 from zsgan.tables import PAPER_TABLE_1, markdown, plus_minus, save_table
@@ -78,13 +78,25 @@ def test_a_figure_can_be_shown_after_it_was_saved(tmp_path):
 
 
 def test_the_grid_shows_the_images_in_their_places():
-    rows = {"source": torch.rand(3, 3, 8, 8) * 2 - 1, "L_dir": torch.rand(3, 3, 8, 8) * 2 - 1}
-    figure = image_grid(rows)
-    assert len(figure.axes) == 6
-    shown = [axis.images[0].get_array() for axis in figure.axes]
-    expected = [to_array(image) for label in rows for image in rows[label]]
-    assert all((a == b).all() for a, b in zip(shown, expected, strict=True))
-    assert [axis.get_ylabel() for axis in figure.axes] == ["source", "", "", "L_dir", "", ""]
+    random = torch.Generator().manual_seed(0)
+    rows = {label: torch.rand(3, 3, 8, 8, generator=random) * 2 - 1 for label in ("source", "L_dir")}
+    (axis,) = image_grid(rows, columns=["a", "b", "c"]).axes
+    sheet = axis.images[0].get_array()
+    assert sheet.shape == (18, 28, 3)  # 2 x 3 images with gaps of 2 pixels
+    for i, (row, y) in enumerate(zip(rows.values(), axis.get_yticks(), strict=True)):
+        for j, (image, x) in enumerate(zip(row, axis.get_xticks(), strict=True)):
+            place = sheet[10 * i : 10 * i + 8, 10 * j : 10 * j + 8]
+            assert (place == to_array(image)).all()
+            assert 10 * i < y < 10 * i + 8 and 10 * j < x < 10 * j + 8  # where the labels are
+    assert (sheet[8:10] == 255).all() and (sheet[:, 8:10] == 255).all()
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["source", "L_dir"]
+    assert [label.get_text() for label in axis.get_xticklabels()] == ["a", "b", "c"]
+    assert not image_grid(rows).axes[0].get_xticklabels()
+
+
+def test_a_grid_needs_a_label_for_each_column():
+    with pytest.raises(ValueError, match="columns must be one label for each of the 3 images .*, got 2"):
+        image_grid({"source": images(3)}, columns=["a", "b"])
 
 
 @pytest.mark.parametrize(
@@ -119,6 +131,17 @@ def test_no_row_is_dropped_for_want_of_colours():
     data = pd.DataFrame({"row": rows, "seed": 0, "step": 0, "sse": 1.0})
     (axis,) = curves(data, "step", "sse", rows, xlabel="", ylabel="").axes
     assert [line.get_label() for line in axis.lines] == rows
+
+
+def test_heat_maps_share_their_colours():
+    panels = {"before": torch.eye(3), "after": torch.full((3, 3), 0.5, requires_grad=True)}
+    figure = heat_maps(panels, label="cosine", low=-1, high=1)
+    *axes, bar = figure.axes
+    assert [axis.get_title() for axis in axes] == ["before", "after"]
+    for axis, matrix in zip(axes, panels.values(), strict=True):
+        (picture,) = axis.images
+        assert picture.get_array().tolist() == matrix.tolist() and picture.get_clim() == (-1, 1)
+    assert bar.get_ylabel() == "cosine"
 
 
 # Tables

@@ -1,4 +1,4 @@
-"""The main command, in miniature: notebooks, figures, tables and the book from nothing, as CI and a reader run it."""
+"""The main command in miniature: notebooks, figures, tables and the book from nothing."""
 
 import json
 import os

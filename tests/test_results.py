@@ -204,7 +204,7 @@ def test_bounds_are_those_of_no_adaptation_and_a_perfect_one(smoke, judges):
     assert frame["row"].tolist() == ["source, not adapted", "true target"] and (frame["n"] == 12).all()
     source = sample_images(load_generator("dog"), 12, seed=module.SAMPLES_SEED, truncation_psi=0.7)
     assert frame["fid"][0] == pytest.approx(judges.adaptation(source)["fid"])
-    assert 0 < frame["fid"][1] < frame["fid"][0]  # fresh true images: not zero
+    assert 0.01 < frame["fid"][1] < frame["fid"][0]  # fresh true images: not zero
 
 
 def test_provenance_names_everything(smoke, runs_folder, full_run, table):

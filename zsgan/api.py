@@ -13,6 +13,7 @@ from zsgan.results import draw_truth
 from zsgan.runs import RUNS, Run, open_run, run
 from zsgan.sampling import sample_images
 from zsgan.stylegan2 import Generator, load_generator
+from zsgan.stylegan2.loading import full_name
 
 
 def adapt(
@@ -52,7 +53,8 @@ def adapt(
             raise ValueError(f"source_text is needed: what does the generator in {source} make, in words?")
         source_text = source.removeprefix("generator-")
     base = chosen.config(next(iter(chosen.scenarios)), label, seed)
-    place = {"generator": source, "source_text": source_text, "target_text": text}
+    # the full name, so that a run asked for by hand is the one that the notebooks make
+    place = {"generator": full_name(source), "source_text": source_text, "target_text": text}
     config: AdaptConfig = override(base, {**place, **settings})
     return run(config, folder=folder, device=device, progress=progress)
 

@@ -144,7 +144,7 @@ def heat_maps(
         1, len(panels), figsize=(size * len(panels) + 0.8, size + 0.4), squeeze=False, layout="constrained"
     )
     for axis, (title, matrix) in zip(axes[0], panels.items(), strict=True):
-        picture = axis.imshow(matrix.detach().cpu(), vmin=low, vmax=high, cmap="cividis")
+        picture = axis.imshow(matrix.detach().cpu().numpy(), vmin=low, vmax=high, cmap="cividis")
         axis.set(title=title, xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
     figure.colorbar(picture, ax=axes, label=label, shrink=0.8)

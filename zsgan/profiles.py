@@ -179,13 +179,23 @@ def load_profile(name: str) -> Profile:
     """
     known = sorted(path.stem for path in PROFILES.glob("*.yaml"))
     _choice("profile", name, tuple(known))
-    content = yaml.safe_load((PROFILES / f"{name}.yaml").read_text(encoding="utf-8"))
+    content = _read(name)
     scenarios = {key: build(Scenario, value) for key, value in content.pop("scenarios").items()}
     profile: Profile = build(Profile, {"name": name, "scenarios": scenarios, **content})
     for scenario in profile.scenarios:
         for row in profile.rows:
             profile.config(scenario, row)
     return profile
+
+
+def _read(name: str) -> dict[str, Any]:
+    """A profile's file; one that extends another replaces its entries, and adds to its settings."""
+    content: dict[str, Any] = yaml.safe_load((PROFILES / f"{name}.yaml").read_text(encoding="utf-8"))
+    if "extends" not in content:
+        return content
+    base = _read(content.pop("extends"))
+    settings = {**base["settings"], **content.pop("settings", {})}
+    return {**base, **content, "settings": settings}
 
 
 def override(config: AdaptConfig, settings: Mapping[str, Any]) -> AdaptConfig:

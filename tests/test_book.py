@@ -1,0 +1,144 @@
+"""The form of the chapters: what a reader and papermill rely on. That they run, `zsgan reproduce` shows."""
+
+import ast
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from zsgan import notebooks, reproduce
+from zsgan.tables import ABSENT, PAPER_TABLE_1, table_1
+
+CHAPTERS = notebooks.chapters()
+PAGES = sorted(notebooks.BOOK.glob("*.md"))
+MAKES_A_PICTURE = re.compile(r"\b(image_grid|heat_maps|curves|plt\.subplots)\(")
+
+chapter = pytest.mark.parametrize("page", CHAPTERS, ids=lambda page: page.stem)
+
+
+def code_cells(page: Path):
+    return [cell for cell in notebooks.load(page).cells if cell.cell_type == "code"]
+
+
+def calls(page: Path, name: str) -> list[ast.Call]:
+    """Calls of a function by that name in the chapter's cells."""
+    nodes = [node for cell in code_cells(page) for node in ast.walk(ast.parse(cell.source))]
+    return [node for node in nodes if isinstance(node, ast.Call) and getattr(node.func, "id", None) == name]
+
+
+def pictures(page: Path) -> dict[str, dict]:
+    """Name -> options of each numbered figure that a cell of the chapter makes."""
+    options = [cell.metadata.get("mystnb", {}) for cell in code_cells(page)]
+    return {o["figure"]["name"]: o for o in options if "figure" in o}
+
+
+def directives(page: Path, kind: str) -> list[tuple[str, dict[str, str]]]:
+    """Argument and options of each directive of a kind in a page."""
+    found = re.findall(rf"^```{{{kind}}} (.*)\n((?::.*\n)*)", page.read_text(), flags=re.MULTILINE)
+    return [(title, dict(re.findall(r":(\S+): (.*)", options))) for title, options in found]
+
+
+# Chapters
+
+
+def test_parameters_are_those_that_reproduce_passes(monkeypatch, tmp_path):
+    passed = {}
+    monkeypatch.setattr(reproduce, "run_all", lambda *_, **__: [])
+    monkeypatch.setattr(reproduce.notebooks, "build_book", lambda *_: tmp_path)
+
+    def record(name, parameters, *_, **__):
+        passed[name] = set(parameters)
+
+    monkeypatch.setattr(reproduce.notebooks, "execute", record)
+    reproduce.reproduce("smoke", figures=tmp_path, build=tmp_path)
+    accepted = {
+        page.stem: set(notebooks.papermill.inspect_notebook(notebooks.load(page))) for page in CHAPTERS
+    }
+    assert passed == accepted
+
+
+@chapter
+def test_every_code_cell_of_the_page_reaches_the_notebook(page):
+    # A backtick in a directive's first line, for instance, makes the next cell a part of the prose.
+    assert len(code_cells(page)) == page.read_text().count("```{code-cell}")
+
+
+@chapter
+def test_cells_are_short(page):
+    long = [cell.source for cell in code_cells(page) if len(cell.source.splitlines()) > 12]
+    assert long == []
+
+
+@chapter
+def test_a_chapter_checks_what_it_claims(page):
+    asserts = [cell for cell in code_cells(page) if "assert " in cell.source]
+    assert len(asserts) >= 2
+
+
+@chapter
+def test_every_picture_has_an_alternative_text_a_caption_and_a_name(page):
+    for cell in code_cells(page):
+        if MAKES_A_PICTURE.search(cell.source):
+            options = cell.metadata.get("mystnb", {})
+            assert options.get("image", {}).get("alt"), cell.source
+            assert options.get("figure", {}).get("caption") and options["figure"].get("name"), cell.source
+
+
+@chapter
+def test_a_saved_picture_has_the_alternative_text_that_the_page_has(page):
+    shown = {options["image"]["alt"] for options in pictures(page).values()}
+    for call in calls(page, "save_figure"):
+        alt = next(ast.literal_eval(k.value) for k in call.keywords if k.arg == "alt")
+        assert alt in shown
+
+
+def test_names_of_figures_and_tables_are_used_once_in_the_book():
+    names = [name for page in CHAPTERS for name in pictures(page)]
+    names += [
+        options["name"] for page in PAGES for kind in ("figure", "csv-table")
+        for _, options in directives(page, kind)
+    ]  # fmt: skip
+    assert len(names) == len(set(names)) > 10
+
+
+def test_every_file_that_a_page_includes_is_written_by_a_chapter():
+    written = {
+        f"figures/{ast.literal_eval(call.args[1])}.{ending}"
+        for page in CHAPTERS
+        for name, endings in (("save_figure", ("png", "svg")), ("save_table", ("csv",)))
+        for call in calls(page, name)
+        for ending in endings
+    }
+    figures = [(title, options) for page in PAGES for title, options in directives(page, "figure")]
+    tables = [options["file"] for page in PAGES for _, options in directives(page, "csv-table")]
+    assert {title for title, _ in figures} | set(tables) <= written
+    assert figures and tables
+    assert all(options.get("alt") for _, options in figures)
+
+
+# Table 1
+
+
+def measured(**columns) -> pd.DataFrame:
+    metrics = {
+        "lpips_avg": 0.3, "lpips_avg_std": 0.01, "lpips_all": 0.31, "lpips_all_std": 0.05, "clip_variance": 1,
+        "evaluator_rate": 0.5, "clip_rate": 0.75, "fid": 12.0, "precision": 0.6, "recall": 0.4, "n": 500,
+    }  # fmt: skip
+    return pd.DataFrame({**metrics, **columns})
+
+
+def test_table_1_keeps_printed_and_measured_numbers_apart():
+    runs = measured(row=["L_dir", "L_dir"], seed=[0, 1], lpips_avg=[0.3, 0.5], iterations=300)
+    table = table_1(runs, measured(row=["true target"]), "demo")
+    assert list(table.index) == [*PAPER_TABLE_1, "true target"]
+    row = table.loc["L_dir"]
+    assert row["paper Avg."] == "0.402 ± 0.008" and row["paper All"] == "0.405 ± 0.057"
+    assert row["demo Avg."] == "0.400 ± 0.010" and row["Avg. over the seeds"] == "0.300 to 0.500"
+    assert (row["iterations"], row["seeds"], row["n"]) == ("300", "2", "500")
+    assert (row["target rate, evaluator"], row["target rate, CLIP"]) == ("0.50", "0.75")
+    ours = [column for column in table if not column.startswith("paper")]
+    assert (table.loc["Ojha et al., 10-shot", ours] == ABSENT).all()
+    bound = table.loc["true target"]
+    assert bound["paper Avg."] == bound["paper All"] == bound["seeds"] == bound["iterations"] == ABSENT
+    assert bound["demo All"] == "0.310 ± 0.050"
