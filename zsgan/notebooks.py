@@ -11,6 +11,7 @@ A chapter is a MyST Markdown notebook, ``book/NAME.md``. What is made of it is m
 
 import argparse
 import logging
+import os
 import shutil
 import subprocess
 import sys
@@ -111,6 +112,8 @@ def execute(
     executed = folder.resolve() / f"{name}.ipynb"
     executed.unlink(missing_ok=True)
     unfinished = executed.with_suffix(".unfinished.ipynb")
+    # The kernel inherits this; with another backend of the caller's the pictures would not reach the notebook.
+    os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
     try:
         papermill.execute_notebook(
             notebook,
