@@ -112,7 +112,7 @@ def execute(
     executed = folder.resolve() / f"{name}.ipynb"
     executed.unlink(missing_ok=True)
     unfinished = executed.with_suffix(".unfinished.ipynb")
-    # The kernel inherits this; with another backend of the caller's the pictures would not reach the notebook.
+    # The kernel inherits this; with another backend of the caller, pictures would not reach the notebook.
     os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
     try:
         papermill.execute_notebook(
