@@ -64,7 +64,8 @@ class Environment:
             uv_only = Path(scratch, "uv.lock")
             uv_only.write_text(locked("uv", lock.read_text(encoding="utf-8")), encoding="utf-8")
             self.run("pip", "install", "-q", "--disable-pip-version-check", "--require-hashes", "-r", uv_only)
-        self.run("uv", "pip", "sync", "--require-hashes", lock)
+        # Compiled once here, with all cores: no process has to do it while it imports torch and the rest.
+        self.run("uv", "pip", "sync", "--compile-bytecode", "--require-hashes", lock)
         self.run("uv", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "-e", self.root)
         self.marker.write_text(self.expected, encoding="utf-8")
 

@@ -29,7 +29,7 @@ LAYERS = [
 
 LONGEST = 300
 LONGER = {
-    "stylegan2.generator": "one network in one file, as its readers know it",
+    "stylegan2.generator": "the synthesis network in one file, as its readers know it",
     "menagerie.draw": "the drawing of one animal from nose to tail",
 }
 

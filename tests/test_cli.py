@@ -59,6 +59,12 @@ def test_help_does_not_wait_for_torch():
     assert "zsgan" in imported and not {"torch", "numpy", "open_clip"} & imported
 
 
+def test_only_a_clip_waits_for_open_clip():
+    program = "import sys, zsgan.reproduce, zsgan.api; print(*sys.modules)"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert not {"open_clip", "timm", "torchvision", "seaborn", "scipy"} & set(result.stdout.split())
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_its_options(capsys, command):
     with pytest.raises(SystemExit) as stopped:

@@ -1,13 +1,17 @@
+import base64
 import io
 import json
+import re
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 import pytest
+import seaborn as sns
 import torch
 from PIL import Image
 
-from zsgan.figures import curves, heat_maps, image_grid, save_figure, use_style
+from zsgan.figures import PALETTE, curves, heat_maps, image_grid, save_figure, use_style
 from zsgan.files import versions
 from zsgan.images import to_array
 from zsgan.tables import PAPER_TABLE_1, markdown, plus_minus, save_table
@@ -61,6 +65,21 @@ def test_a_figure_is_the_same_bytes_every_time(tmp_path, data, kind):
     assert first == second and set(first) == {"fig.png", "fig.svg", "fig.json"}
     assert Image.open(io.BytesIO(first["fig.png"])).size[0] > 200
     assert first["fig.svg"].startswith(b"<?xml") and b"<dc:date>" not in first["fig.svg"]
+
+
+def test_an_svg_holds_the_images_pixel_by_pixel(tmp_path):
+    figure = grid()
+    sheet = figure.axes[0].images[0]
+    before = sheet.get_interpolation()
+    save_figure(figure, "fig", tmp_path, alt="", provenance={})
+    (embedded,) = re.findall(rb"data:image/png;base64,([^\"]+)", (tmp_path / "fig.svg").read_bytes())
+    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(embedded))).convert("RGB"))
+    assert (picture == sheet.get_array()).all() or (picture[::-1] == sheet.get_array()).all()
+    assert sheet.get_interpolation() == before != "none"  # as it was, for the notebook
+
+
+def test_the_colours_are_seaborns():
+    assert list(PALETTE) == sns.color_palette("colorblind").as_hex()
 
 
 def test_the_sidecar_says_what_made_the_figure(tmp_path):

@@ -376,3 +376,12 @@ def test_spread_and_what_is_kept():
     assert ratio["fur"] == pytest.approx(0.5) and ratio[CONTINUOUS[0]] == pytest.approx(0.25)
     assert math.isnan(ratio["species"])
     assert set(ratio) == {*CATEGORIES, *CONTINUOUS}
+
+
+@pytest.mark.parametrize("distinct", [1, 2, 4])
+def test_total_collapse_has_no_diversity(distinct):
+    """Fewer different images than clusters: every image is a medoid or equal to one."""
+    places = torch.arange(20) % distinct
+    distances = (places[:, None] != places[None]).double() * 0.5
+    statistic = intra_cluster_lpips(distances, 5, **PAPER)
+    assert statistic.avg == statistic.all == 0

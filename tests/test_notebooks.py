@@ -1,4 +1,5 @@
 import json
+import os
 import re
 import shutil
 from pathlib import Path
@@ -176,6 +177,16 @@ def test_a_chapter_runs_in_the_books_folder_with_its_parameters(done):
     outputs = [output for cell in executed.cells for output in cell.get("outputs", [])]
     records = {o.metadata.scrapbook.name: o.data["application/papermill.record/text/plain"] for o in outputs}
     assert records == {"third": repr(1 / 3), "word": "'1e-3'"}
+
+
+def test_pictures_reach_the_notebook_whatever_backend_the_caller_has(tmp_path, monkeypatch):
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    plot = "import matplotlib.pyplot as plt; plt.plot([1, 2])"
+    book = make_book(tmp_path, CHAPTER.replace("assert not in_colab()", plot))
+    executed = notebooks.execute("01_first", {"out": tmp_path}, tmp_path / "executed", book=book)
+    outputs = [o for cell in nbformat.read(executed, as_version=4).cells for o in cell.get("outputs", [])]
+    assert any("image/png" in output.get("data", {}) for output in outputs)
+    assert os.environ["MPLBACKEND"] == "Agg"
 
 
 def test_a_misspelt_parameter_is_refused(book, tmp_path):

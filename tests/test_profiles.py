@@ -2,7 +2,7 @@ from dataclasses import MISSING, fields, replace
 
 import pytest
 
-from zsgan.clip import TEMPLATES
+from zsgan.clip import imagenet_templates
 from zsgan.losses import CovarianceReading
 from zsgan.profiles import AdaptConfig, Scenario, build, load_profile, override
 
@@ -76,11 +76,19 @@ def test_values_are_read_from_text(config, name, text, value):
         ({"iterations": "inf"}, "iterations='inf' cannot be read"),
         ({"iterations": True}, "iterations=True .* a whole number expected"),
         ({"iterations": 0}, "iterations must be at least 1, got 0"),
-        ({"lambda_ewc": "-1"}, "lambda_ewc must be at least 0, got -1.0"),
-        ({"lambda_cov": "nan"}, "lambda_cov must be at least 0, got nan"),
-        ({"lr": 0}, "lr must be above 0, got 0"),
-        ({"relation_temperature": 0}, "relation_temperature must be above 0"),
-        ({"betas": "0.9"}, r"betas must be two numbers, got \(0.9,\)"),
+        ({"lambda_ewc": "-1"}, "lambda_ewc must be finite and at least 0, got -1.0"),
+        ({"lambda_cov": "nan"}, "lambda_cov must be finite and at least 0, got nan"),
+        ({"lr": 0}, "lr must be finite and above 0, got 0"),
+        ({"relation_temperature": 0}, "relation_temperature must be finite and above 0"),
+        ({"epsilon": -1.0}, "epsilon must be finite and above 0, got -1.0"),
+        ({"epsilon": float("nan")}, "epsilon must be finite"),
+        ({"lambda_cov": float("inf")}, "lambda_cov must be finite and at least 0, got inf"),
+        ({"betas": "[0.5, 1.0]"}, r"betas must be two numbers in \[0, 1\)"),
+        ({"n_variations": 1}, "n_variations must be at least 2, got 1"),
+        ({"covariance_scale": "n-1", "batch_size": 1, "lambda_rel": 0}, "batch_size must be at least 2"),
+        ({"betas": "[0, 0.99"}, r"betas='\[0, 0.99' cannot be read"),
+        ({"templates": "[a photo of a {}, b]"}, "templates=.* cannot be read"),
+        ({"betas": "0.9"}, r"betas must be two numbers in \[0, 1\), got \(0.9,\)"),
         ({"covariance_centre": "perhaps"}, "covariance_centre='perhaps' .*true or false expected"),
         ({"covariance_centre": 1}, "covariance_centre=1 .*true or false expected"),
         ({"target_text": 3}, "target_text=3 .*text expected"),
@@ -129,7 +137,7 @@ def test_the_covariance_is_read_from_its_fields(config):
 
 
 def test_prompts(config):
-    assert config.prompts == TEMPLATES and len(TEMPLATES) == 79
+    assert config.prompts == imagenet_templates() and len(config.prompts) == 79
     assert override(config, {"templates": "a {}"}).prompts == ("a {}",)
 
 
@@ -202,6 +210,26 @@ def test_a_profile_that_extends_another_says_what_differs(tmp_path, monkeypatch)
     monkeypatch.setattr("zsgan.profiles.PROFILES", tmp_path)
     large, small = load_profile("large"), load_profile("small")
     assert small == replace(large, name="small", settings={"lr": 0.001, "iterations": 3}, seeds=(1, 2))
+
+
+@pytest.mark.parametrize(
+    ("text", "missing"),
+    [
+        (MINE.replace("scenarios:", "# scenarios:").replace("  dog-to-cat", "#"), "scenarios, rows"),
+        (MINE, "rows"),
+        ("extends: empty\nsamples: 3", "scenarios, rows, seeds, curve_samples, judge"),
+        ("", "scenarios, rows, settings, seeds, samples, curve_samples, judge"),
+    ],
+    ids=["scenarios", "rows", "extends", "all"],
+)
+def test_a_profile_that_lacks_entries_is_told_which(tmp_path, monkeypatch, text, missing):
+    (tmp_path / "mine.yaml").write_text(text)
+    (tmp_path / "empty.yaml").write_text("")
+    monkeypatch.setattr("zsgan.profiles.PROFILES", tmp_path)
+    with pytest.raises(
+        ValueError, match=rf"mine\.yaml has no {missing}; a profile needs scenarios, .*extends: demo"
+    ):
+        load_profile("mine")
 
 
 @pytest.mark.parametrize(

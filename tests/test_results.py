@@ -6,12 +6,22 @@ import pytest
 import torch
 
 from zsgan import results as module
+from zsgan.adaptation import _FISHER, _LATENTS, _VARIATIONS
 from zsgan.menagerie.draw import draw
 from zsgan.menagerie.evaluator import Prediction, load_evaluator
 from zsgan.menagerie.factors import CONTINUOUS, SPECIES, STYLES, sample_factors
-from zsgan.metrics import PAPER, Lpips, intra_cluster_lpips
+from zsgan.metrics import PAPER, Lpips, frechet_distance, intra_cluster_lpips, precision_recall
 from zsgan.profiles import load_profile
-from zsgan.results import bounds, course, draw_truth, load_judges, provenance, results, truth_rate
+from zsgan.results import (
+    bounds,
+    course,
+    draw_truth,
+    generator_quality,
+    load_judges,
+    provenance,
+    results,
+    truth_rate,
+)
 from zsgan.runs import load_guiding_clip
 from zsgan.sampling import sample_images
 from zsgan.stylegan2 import load_generator
@@ -129,11 +139,30 @@ def test_diversity_is_that_of_the_paper(judges):
     assert alike["clip_variance"] == pytest.approx(0, abs=1e-6)
 
 
+def test_the_quality_of_a_generator_is_that_of_its_images():
+    dogs = {"species": "dog", "style": "photo"}
+    quality = generator_quality("dog", dogs, 30, truncations=(1.0, 0.5), neighbours=2)
+    assert quality.index.tolist() == ["drawn", "generated, ψ = 1", "generated, ψ = 0.5"]
+    assert quality.columns.tolist() == ["evaluator_rate", "fid", "precision", "recall"]
+    evaluator = load_evaluator()
+    true = evaluator.embed(draw_truth(dogs, 30))
+    images = sample_images(load_generator("dog"), 30, seed=module.SAMPLES_SEED, truncation_psi=0.5)
+    made = evaluator.embed(images)
+    precision, recall = precision_recall(made, true, 2)
+    assert quality.iloc[2].to_dict() == pytest.approx({
+        "evaluator_rate": truth_rate(evaluator(images), dogs),
+        "fid": frechet_distance(made, true), "precision": precision, "recall": recall,
+    })  # fmt: skip
+    drawn = quality.loc["drawn"]
+    assert 0 < drawn["fid"] < quality["fid"].iloc[1:].min() and drawn["evaluator_rate"] > 0.9
+    assert not quality.iloc[1].equals(quality.iloc[2])
+
+
 # Tables
 
 
 def test_the_table_has_a_line_for_every_run(table, smoke):
-    assert set(table.columns) == {"row", "seed", "iterations", "n", *DIVERSITY, *ADAPTATION}
+    assert set(table.columns) == {"row", "seed", "iterations", "n", "psi", *DIVERSITY, *ADAPTATION}
     assert table["row"].tolist() == list(smoke.rows) and table["seed"].tolist() == [0, 0]
     assert table["iterations"].tolist() == [4, 4] and table["n"].tolist() == [12, 12]
     assert table.notna().all(axis=None)
@@ -200,11 +229,13 @@ def test_the_sum_of_squared_errors_is_that_of_fig_3a(curves, full_run):
 
 def test_bounds_are_those_of_no_adaptation_and_a_perfect_one(smoke, judges):
     frame = bounds(smoke, SCENARIO)
-    assert set(frame.columns) == {"row", "n", *DIVERSITY, *ADAPTATION}
-    assert frame["row"].tolist() == ["source, not adapted", "true target"] and (frame["n"] == 12).all()
+    assert set(frame.columns) == {"row", "psi", "n", *DIVERSITY, *ADAPTATION}
+    rows = ["source, not adapted", "source, not truncated", "true target"]
+    assert frame["row"].tolist() == rows and (frame["n"] == 12).all()
+    assert frame["psi"][:2].tolist() == [0.7, 1.0] and frame["psi"].isna()[2]
     source = sample_images(load_generator("dog"), 12, seed=module.SAMPLES_SEED, truncation_psi=0.7)
     assert frame["fid"][0] == pytest.approx(judges.adaptation(source)["fid"])
-    assert 0.01 < frame["fid"][1] < frame["fid"][0]  # fresh true images: not zero
+    assert 0.01 < frame["fid"][2] < frame["fid"][0]  # fresh true images: not zero
 
 
 def test_provenance_names_everything(smoke, runs_folder, full_run, table):
@@ -220,4 +251,6 @@ def test_provenance_names_everything(smoke, runs_folder, full_run, table):
 @pytest.mark.parametrize("name", ["smoke", "demo"])
 def test_the_seeds_of_measuring_are_not_those_of_the_runs(name):
     seeds = load_profile(name).seeds
-    assert max(seeds) < min(module.SAMPLES_SEED, module.TRUTH_SEED)
+    streams = {seed + offset for seed in seeds for offset in (_VARIATIONS, _FISHER, _LATENTS)}
+    assert len(streams) == 3 * len(seeds)
+    assert not streams & {module.SAMPLES_SEED, module.TRUTH_SEED, module.TRUTH_SEED + 1}

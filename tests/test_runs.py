@@ -122,6 +122,17 @@ def test_the_last_step_needs_no_snapshot_of_its_own(full_run, tmp_path):
     assert all(torch.equal(last[name], adapted[name]) for name in adapted)
 
 
+def test_snapshots_need_the_generator_that_was_adapted(full_run):
+    """Retraining the source must not mix its new layers with an old snapshot."""
+    weights = full_run.provenance["weights"] | {"generator-dog": "0" * 64}
+    stale = replace(full_run, provenance=full_run.provenance | {"weights": weights})
+    for step in (0, 1):
+        with pytest.raises(ValueError, match="was adapted from another generator-dog"):
+            stale.generator(step)
+    adapted, kept = full_run.generator().state_dict(), stale.generator().state_dict()
+    assert all(torch.equal(adapted[name], kept[name]) for name in adapted)
+
+
 # Interrupted
 
 
@@ -311,7 +322,10 @@ def test_what_is_done_is_not_lost_when_another_run_fails(config, full_run, tmp_p
     ("settings", "message"),
     [
         ({"generator": "generator-dgo"}, "generator='generator-dgo' is neither a file nor one of generator-"),
-        ({"clips": "menagerie-c"}, "name='menagerie-c' is no CLIP .*menagerie-a"),
+        ({"clips": "menagerie-c"}, "clip 'menagerie-c' names no weights .*menagerie-a"),
+        ({"clips": "ViT-B-32"}, "clip 'ViT-B-32' names no weights .*such as ViT-B-32/openai"),
+        ({"clips": "menagerie-clip"}, "clip 'menagerie-clip' names no weights"),
+        ({"clips": "hf-hub:somebody/something"}, "clip 'hf-hub:somebody/something' names no weights"),
         ({"source_text": "cat"}, "source_text='cat' and target_text='cat' are the same to menagerie-a"),
     ],
 )

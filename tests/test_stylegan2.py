@@ -25,7 +25,8 @@ from zsgan.stylegan2.checkpoints import (
     save,
 )
 from zsgan.stylegan2.discriminator import minibatch_standard_deviation
-from zsgan.stylegan2.generator import BinomialFilter, SynthesisLayer
+from zsgan.stylegan2.generator import SynthesisLayer
+from zsgan.stylegan2.layers import BinomialFilter
 
 GOLDEN = Path(__file__).parent / "golden"
 ADA = ("golden_nv_32", "golden_nv_cond_32", "golden_nv_resnet_32", "golden_nv_clamp_32")

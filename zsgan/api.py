@@ -5,11 +5,12 @@ from typing import Any
 
 import torch
 
+from zsgan import manifest
 from zsgan.images import load_images
 from zsgan.menagerie.evaluator import load_evaluator
-from zsgan.metrics import PAPER, Lpips, extract, frechet_distance, intra_cluster_lpips, precision_recall
+from zsgan.metrics import PAPER, Lpips, extract, intra_cluster_lpips
 from zsgan.profiles import AdaptConfig, load_profile, override
-from zsgan.results import draw_truth
+from zsgan.results import closeness, draw_truth
 from zsgan.runs import RUNS, Run, open_run, run
 from zsgan.sampling import sample_images
 from zsgan.stylegan2 import Generator, load_generator
@@ -61,9 +62,10 @@ def adapt(
 
 def open_generator(name: str, device: torch.device | str = "cpu") -> Generator:
     """The generator of a run's folder, or a source generator by name or file."""
-    return (
-        open_run(Path(name)).generator(device=device) if Path(name).is_dir() else load_generator(name, device)
-    )
+    known = full_name(name) in manifest.assets()
+    if Path(name).is_dir() and not known:
+        return open_run(Path(name)).generator(device=device)
+    return load_generator(name, device)
 
 
 def evaluate(
@@ -94,7 +96,7 @@ def evaluate(
     Returns:
         the numbers, with how many images and which features they rest on.
     """
-    if (Path(images) / "provenance.json").exists():
+    if (Path(images) / "config.json").exists():
         generator = open_run(Path(images)).generator(device=device)
         made = sample_images(generator, n, seed=seed, truncation_psi=truncation_psi, progress=progress)
     else:
@@ -112,11 +114,7 @@ def evaluate(
         return result
     true = _truth(against, n, seed, progress)
     made_features, true_features = (extract(evaluator.embed, x, device=device) for x in (made, true))
-    pr = precision_recall(made_features, true_features)
-    return result | {
-        "against": against, "n_against": len(true), "fid": frechet_distance(made_features, true_features),
-        "precision": pr.precision, "recall": pr.recall,
-    }  # fmt: skip
+    return result | {"against": against, "n_against": len(true)} | closeness(made_features, true_features)
 
 
 def _truth(against: str, n: int, seed: int, progress: bool) -> torch.Tensor:

@@ -54,7 +54,10 @@ def _parser() -> argparse.ArgumentParser:
     sub = add("reproduce", _reproduce, "run the notebooks, write every figure and table, build the book")
     sub.add_argument("--profile", default="demo", help="smoke (a minute, numbers mean nothing) or demo")
     sub.add_argument("--only", metavar="CHAPTER", help="one notebook, for instance 04_results; no book")
-    sub.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="adaptations at a time")
+    sub.add_argument(
+        "--workers", type=int, default=min(2, os.cpu_count() or 1),
+        help="adaptations at a time, about 1.5 GB of memory each",
+    )  # fmt: skip
     sub.add_argument("--figures", type=Path, default=Path("figures"), help="where figures and tables go")
     sub.add_argument("--build", type=Path, default=Path("build"), help="where notebooks and the book go")
     add_device(sub)

@@ -4,18 +4,15 @@ from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-import open_clip
 import torch
 import torch.nn.functional as F
-from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES
 from torch import Tensor, nn
 
 from zsgan import manifest
 from zsgan.files import load_tensors
-from zsgan.menagerie import clip_model
 
-TEMPLATES = tuple(t("{}") for t in OPENAI_IMAGENET_TEMPLATES if t("{}") != "a photo of many {}.")
-"""The 79 prompts of StyleGAN-NADA (Gal et al. 2022): CLIP's 80 for ImageNet but the one of many."""
+# Only the functions that need open_clip import it: it takes as long as torch, and who samples or measures a
+# generator, or finds a finished run, needs no CLIP.
 
 DEMO = {"menagerie-a": "clip-a", "menagerie-b": "clip-b"}
 """Names of the demo's CLIPs -> names of their weights in the manifest."""
@@ -80,9 +77,9 @@ class ClipEncoder(nn.Module):
 
         Args:
             texts: n texts.
-            templates: prompts with ``{}`` where the text goes, such as :data:`TEMPLATES`; the unit-norm
-                features of a text's prompts are averaged, and the average scaled to unit norm. ``None``
-                encodes the texts as they are.
+            templates: prompts with ``{}`` where the text goes, such as :func:`imagenet_templates`; the
+                unit-norm features of a text's prompts are averaged, and the average scaled to unit norm.
+                ``None`` encodes the texts as they are.
 
         Returns:
             (n, D), unit norm.
@@ -124,6 +121,13 @@ class ClipEncoder(nn.Module):
         return tokens[:-1, :length].to(self.mean.device), tokens[:-1, -1] == tokens[-1, -1]
 
 
+def imagenet_templates() -> tuple[str, ...]:
+    """The 79 prompts of StyleGAN-NADA (Gal et al. 2022): CLIP's 80 for ImageNet but the one of many."""
+    from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES
+
+    return tuple(t("{}") for t in OPENAI_IMAGENET_TEMPLATES if t("{}") != "a photo of many {}.")
+
+
 def load_clip(name: str, pretrained: str | None = None, device: torch.device | str = "cpu") -> ClipEncoder:
     """Load a CLIP.
 
@@ -136,6 +140,10 @@ def load_clip(name: str, pretrained: str | None = None, device: torch.device | s
     Raises:
         ValueError: there is no such model, or ``pretrained`` is given for one of the demo's.
     """
+    import open_clip
+
+    from zsgan.menagerie import clip_model
+
     if name in DEMO:
         if pretrained is not None:
             raise ValueError(f"pretrained={pretrained!r}, but {name} has only its own weights; leave it out")

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 Estimator = Literal["empirical", "batch", "hutchinson", "gauss_newton"]
 Granularity = Literal["element", "layer"]

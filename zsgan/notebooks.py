@@ -11,7 +11,6 @@ A chapter is a MyST Markdown notebook, ``book/NAME.md``. What is made of it is m
 
 import argparse
 import logging
-import os
 import shutil
 import subprocess
 import sys
@@ -112,8 +111,6 @@ def execute(
     executed = folder.resolve() / f"{name}.ipynb"
     executed.unlink(missing_ok=True)
     unfinished = executed.with_suffix(".unfinished.ipynb")
-    # The kernel inherits this; with another backend of the caller, pictures would not reach the notebook.
-    os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
     try:
         papermill.execute_notebook(
             notebook,
@@ -122,7 +119,11 @@ def execute(
             kernel_name="python3",
             cwd=book,
             progress_bar=progress,
-            extra_arguments=["--log-level=ERROR"],  # not a warning on local ports for every chapter
+            extra_arguments=[
+                "--log-level=ERROR",  # not a warning on local ports for every chapter
+                # Pictures go into the notebook, whatever MPLBACKEND the kernel inherits.
+                "--IPKernelApp.matplotlib=inline",
+            ],
         )
     except PapermillExecutionError as error:
         where = f"chapter {name!r} failed in cell {error.cell_index} (see {unfinished})"

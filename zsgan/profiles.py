@@ -1,12 +1,14 @@
 """Configurations: what determines an adaptation, the paper's numbers by default; and sets of them."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 import yaml
 
+from zsgan.clip import imagenet_templates
 from zsgan.ewc import Estimator, Granularity
 from zsgan.losses import CovarianceReading, Reduction
 
@@ -78,13 +80,19 @@ class AdaptConfig:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         for name in ("lambda_div", "lambda_cov", "lambda_ewc", "lambda_rel"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name} must be at least 0, got {getattr(self, name)}")
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be finite and at least 0, got {getattr(self, name)}")
+        if self.epsilon is not None and not 0 < self.epsilon < math.inf:
+            raise ValueError(f"epsilon must be finite and above 0, got {self.epsilon}")
         for name in ("lr", "variation_lr", "relation_temperature"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
-        if len(self.betas) != 2:
-            raise ValueError(f"betas must be two numbers, got {self.betas}")
+            if not 0 < getattr(self, name) < math.inf:
+                raise ValueError(f"{name} must be finite and above 0, got {getattr(self, name)}")
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas must be two numbers in [0, 1), got {self.betas}")
+        if self.n_variations < 2:
+            raise ValueError(f"n_variations must be at least 2, got {self.n_variations}")
+        if self.covariance_scale == "n-1" and self.batch_size < 2:
+            raise ValueError("batch_size must be at least 2 for covariance_scale='n-1', got 1")
         related = 2 if self.relation_diagonal else 3
         if self.lambda_rel > 0 and self.batch_size < related:
             raise ValueError(
@@ -107,9 +115,7 @@ class AdaptConfig:
     @property
     def prompts(self) -> tuple[str, ...] | None:
         """Templates to hand to a CLIP."""
-        from zsgan.clip import TEMPLATES  # open_clip takes seconds to import
-
-        return TEMPLATES if self.templates == ("imagenet",) else self.templates
+        return imagenet_templates() if self.templates == ("imagenet",) else self.templates
 
 
 @dataclass(frozen=True)
@@ -175,11 +181,17 @@ def load_profile(name: str) -> Profile:
     """Read a profile by name.
 
     Raises:
-        ValueError: there is no such profile, or its file has a wrong field.
+        ValueError: there is no such profile, or its file lacks an entry or has a wrong one.
     """
     known = sorted(path.stem for path in PROFILES.glob("*.yaml"))
     _choice("profile", name, tuple(known))
     content = _read(name)
+    needed = [f.name for f in fields(Profile) if f.default is MISSING and f.name != "name"]
+    if missing := [entry for entry in needed if entry not in content]:
+        raise ValueError(
+            f"{PROFILES / name}.yaml has no {', '.join(missing)}; a profile needs {', '.join(needed)}. "
+            "Add what is missing, or 'extends: demo' to take it from there"
+        )
     scenarios = {key: build(Scenario, value) for key, value in content.pop("scenarios").items()}
     profile: Profile = build(Profile, {"name": name, "scenarios": scenarios, **content})
     for scenario in profile.scenarios:
@@ -190,11 +202,11 @@ def load_profile(name: str) -> Profile:
 
 def _read(name: str) -> dict[str, Any]:
     """A profile's file; one that extends another replaces its entries, and adds to its settings."""
-    content: dict[str, Any] = yaml.safe_load((PROFILES / f"{name}.yaml").read_text(encoding="utf-8"))
+    content: dict[str, Any] = yaml.safe_load((PROFILES / f"{name}.yaml").read_text(encoding="utf-8")) or {}
     if "extends" not in content:
         return content
     base = _read(content.pop("extends"))
-    settings = {**base["settings"], **content.pop("settings", {})}
+    settings = {**base.get("settings", {}), **content.pop("settings", {})}
     return {**base, **content, "settings": settings}
 
 
@@ -252,7 +264,7 @@ def _coerce(name: str, value: Any, kind: Any) -> Any:
             return float(value)
         if kind is str and not isinstance(value, str):
             raise ValueError("text expected")
-    except (ValueError, TypeError, OverflowError) as error:
+    except (ValueError, TypeError, OverflowError, yaml.YAMLError) as error:
         raise ValueError(f"{name}={value!r} cannot be read as {kind}: {error}") from None
     return value
 

@@ -55,6 +55,18 @@ def truth_rate(prediction: Prediction, truth: Mapping[str, str]) -> float:
     return right.double().mean().item()
 
 
+def closeness(made: Tensor, true: Tensor, neighbours: int = 3) -> dict[str, float]:
+    """How close images are to true ones: FID, precision and recall.
+
+    Args:
+        made: (N, D) features of the images.
+        true: (M, D) features of true images.
+        neighbours: k of precision and recall.
+    """
+    precision, recall = precision_recall(made, true, neighbours)
+    return {"fid": frechet_distance(made, true), "precision": precision, "recall": recall}
+
+
 @dataclass(frozen=True, eq=False)
 class Judges:
     """Networks and true images that measure what an adaptation made; no row is guided by them.
@@ -85,15 +97,11 @@ class Judges:
     def adaptation(self, images: Tensor) -> dict[str, float]:
         """How far the adaptation went: share that each judge calls target, and closeness to the truth."""
         embedding = extract(self.evaluator.embed, images)
-        pr = precision_recall(embedding, self.true_features, self.neighbours)
         judged = extract(self.clip.encode_images, images)
         return {
             "evaluator_rate": truth_rate(self.evaluator.read(embedding), self.truth),
             "clip_rate": target_rate(judged, self.texts[1], self.texts[0]),
-            "fid": frechet_distance(embedding, self.true_features),
-            "precision": pr.precision,
-            "recall": pr.recall,
-        }
+        } | closeness(embedding, self.true_features, self.neighbours)
 
     def diversity(self, images: Tensor) -> dict[str, float]:
         """Intra-cluster LPIPS as in Table 1, and the variance of the judging CLIP's features."""
@@ -119,40 +127,42 @@ def load_judges(profile: Profile, scenario: str) -> Judges:
     return Judges(load_evaluator(), clip, texts, truth, profile.samples, profile.clusters, profile.neighbours)
 
 
-def generator_quality(name: str, truth: Mapping[str, str], n: int, neighbours: int = 3) -> dict[str, float]:
-    """How near a source generator is to the domain that it was trained on, without truncation.
+def generator_quality(
+    name: str, truth: Mapping[str, str], n: int, *, truncations: Sequence[float] = (1.0,), neighbours: int = 3
+) -> pd.DataFrame:
+    """How close a source generator is to the domain that it was trained on.
 
     Args:
         name: the generator.
         truth: factors that its domain shares.
-        n: images of the generator, and of each of two independent sets of renders.
+        n: images of each line, and drawings that they are compared with.
+        truncations: psi of the generator's images, a line for each; 1 for none.
         neighbours: k of precision and recall.
 
     Returns:
-        FID, precision and recall against renders; "floor": the same of the second set of renders.
+        columns evaluator_rate and those of :func:`closeness`. The first line, "drawn", is for other drawings
+        of the domain, and the best that a generator can be expected to reach.
     """
-    evaluator = load_evaluator()
+    evaluator, generator = load_evaluator(), load_generator(name)
     true = extract(evaluator.embed, draw_truth(truth, n))
-    sets = {
-        "": sample_images(load_generator(name), n, seed=SAMPLES_SEED, truncation_psi=1.0),
-        ", floor": draw_truth(truth, n, TRUTH_SEED + 1),
+    sets = {"drawn": draw_truth(truth, n, TRUTH_SEED + 1)} | {
+        f"generated, ψ = {psi:g}": sample_images(generator, n, seed=SAMPLES_SEED, truncation_psi=psi)
+        for psi in truncations
     }
-    quality: dict[str, float] = {}
-    for suffix, images in sets.items():
+    lines = {}
+    for label, images in sets.items():
         embedding = extract(evaluator.embed, images)
-        precision, recall = precision_recall(embedding, true, neighbours)
-        numbers = {"fid": frechet_distance(embedding, true), "precision": precision, "recall": recall}
-        numbers["evaluator_rate"] = truth_rate(evaluator.read(embedding), truth)
-        quality |= {key + suffix: value for key, value in numbers.items()}
-    return quality
+        rate = truth_rate(evaluator.read(embedding), truth)
+        lines[label] = {"evaluator_rate": rate} | closeness(embedding, true, neighbours)
+    return pd.DataFrame.from_dict(lines, orient="index")
 
 
 def results(profile: Profile, scenario: str, *, folder: Path = RUNS, progress: bool = False) -> pd.DataFrame:
     """Every measurement of Table 1's rows.
 
     Returns:
-        a line for each run: columns row, seed, iterations, n, and those of :meth:`Judges.diversity` and
-        :meth:`Judges.adaptation`.
+        a line for each run: columns row, seed, iterations, n, psi (truncation), and those of
+        :meth:`Judges.diversity` and :meth:`Judges.adaptation`.
     """
     judges = load_judges(profile, scenario)
     lines = []
@@ -164,27 +174,35 @@ def results(profile: Profile, scenario: str, *, folder: Path = RUNS, progress: b
 
         metrics = _kept(found, profile, {"truth": dict(judges.truth), "n": profile.samples}, measure)
         lines.append(
-            {"row": row, "seed": seed, "iterations": found.config.iterations, "n": profile.samples, **metrics}
-        )
+            {
+                "row": row, "seed": seed, "iterations": found.config.iterations, "n": profile.samples,
+                "psi": profile.truncation_psi, **metrics,
+            }
+        )  # fmt: skip
     return pd.DataFrame(lines)
 
 
 def bounds(profile: Profile, scenario: str) -> pd.DataFrame:
-    """The same of what needs no adaptation: the source generator, and fresh true images of the target."""
+    """The same of what needs no adaptation: the source generator, and fresh true images of the target.
+
+    Returns:
+        three lines: the source truncated as the rows are, the source not truncated, the truth.
+    """
     judges = load_judges(profile, scenario)
     source = load_generator(profile.scenarios[scenario].generator)
-    images = {
-        "source, not adapted": sample_images(
-            source, profile.samples, seed=SAMPLES_SEED, truncation_psi=profile.truncation_psi
-        ),
-        "true target": draw_truth(judges.truth, profile.samples, TRUTH_SEED + 1),
-    }
-    return pd.DataFrame(
-        [
-            {"row": name, "n": profile.samples} | judges.diversity(x) | judges.adaptation(x)
-            for name, x in images.items()
-        ]
-    )
+    n = profile.samples
+    lines = [
+        {"row": name, "psi": psi, "images": sample_images(source, n, seed=SAMPLES_SEED, truncation_psi=psi)}
+        for name, psi in (
+            ("source, not adapted", profile.truncation_psi), ("source, not truncated", 1.0),
+        )
+    ]  # fmt: skip
+    lines.append({"row": "true target", "images": draw_truth(judges.truth, n, TRUTH_SEED + 1)})
+    measured = []
+    for line in lines:
+        x = line.pop("images")
+        measured.append(line | {"n": n} | judges.diversity(x) | judges.adaptation(x))
+    return pd.DataFrame(measured)
 
 
 def course(profile: Profile, scenario: str, *, folder: Path = RUNS, progress: bool = False) -> pd.DataFrame:

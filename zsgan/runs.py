@@ -82,21 +82,26 @@ class Run:
         """The adapted generator, or what it was after ``step`` steps (0: the source generator).
 
         Raises:
-            ValueError: there is no snapshot of that step.
+            ValueError: there is no snapshot of that step, or the source generator is no longer the one that
+                was adapted.
         """
-        source = load_generator(self.config.generator, device)
+        if step is None or step == self.config.iterations:
+            return load_generator(str(self.folder / "generator.safetensors"), device)
+        name = full_name(self.config.generator)
+        if weights_id(name) != self.provenance["weights"][name]:
+            raise ValueError(
+                f"{self.folder} was adapted from another {name}: its weights have changed since. "
+                "Only the adapted generator can be loaded (no step), or run it again"
+            )
+        source = load_generator(name, device)
         if step == 0:
             return source
-        if step is None or step == self.config.iterations:
-            tensors, _, _ = load_tensors(self.folder / "generator.safetensors")
-        elif step in self.snapshots:
-            trained, _, _ = load_tensors(self.folder / "snapshots" / f"{step}.safetensors")
-            tensors = source.state_dict() | trained
-        else:
+        if step not in self.snapshots:
             raise ValueError(
                 f"step={step} has no snapshot in {self.folder}; choose one of {[0, *self.snapshots]}"
             )
-        source.load_state_dict(tensors)
+        trained, _, _ = load_tensors(self.folder / "snapshots" / f"{step}.safetensors")
+        source.load_state_dict(source.state_dict() | trained)
         return source
 
 
@@ -191,9 +196,20 @@ def weights_id(name: str) -> str:
 
 
 def load_guiding_clip(name: str, device: torch.device | str = "cpu") -> ClipEncoder:
-    """A CLIP as configurations name it: "menagerie-a", or architecture/weights as in "ViT-B-32/openai"."""
+    """A CLIP as configurations name it: "menagerie-a", or architecture/weights as in "ViT-B-32/openai".
+
+    Raises:
+        ValueError: the name tells no weights, so the CLIP would be random.
+    """
+    if name in DEMO:
+        return load_clip(name, device=device)
     architecture, _, pretrained = name.partition("/")
-    return load_clip(architecture, pretrained or None, device=device)
+    if not pretrained or ":" in architecture:
+        raise ValueError(
+            f"clip {name!r} names no weights of open_clip; write architecture/weights, such as "
+            f"ViT-B-32/openai, or one of the demo's: {', '.join(DEMO)}"
+        )
+    return load_clip(architecture, pretrained, device=device)
 
 
 def guides_of(config: AdaptConfig, device: torch.device | str = "cpu", progress: bool = False) -> list[Guide]:
@@ -243,7 +259,7 @@ def _make(config: AdaptConfig, place: Path, device: torch.device | str, progress
         "id": place.name,
         "versions": versions(),
         "machine": platform.machine(),
-        "device": torch.cuda.get_device_name(device) if torch.device(device).type == "cuda" else "cpu",
+        "device": torch.cuda.get_device_name(device) if torch.device(device).type == "cuda" else str(device),
         "seconds": round(time.perf_counter() - started, 1),
     }
     g_trg = adaptation.g_trg

@@ -60,12 +60,13 @@ def _measured(runs: pd.DataFrame, label: str) -> dict[str, str]:
         "Avg. over the seeds": f"{low:.3f} to {high:.3f}" if seeds > 1 else ABSENT,
         "target rate, evaluator": f"{mean['evaluator_rate']:.2f}",
         "target rate, CLIP": f"{mean['clip_rate']:.2f}",
-        "FID": f"{mean['fid']:.1f}",
+        "FID (evaluator)": f"{mean['fid']:.1f}",
         "precision": f"{mean['precision']:.2f}",
         "recall": f"{mean['recall']:.2f}",
         "iterations": f"{mean['iterations']:.0f}" if seeds else ABSENT,
         "seeds": str(seeds) if seeds else ABSENT,
         "n": f"{mean['n']:.0f}",
+        "ψ": ABSENT if pd.isna(mean["psi"]) else f"{mean['psi']:g}",
     }
 
 

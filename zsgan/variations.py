@@ -31,7 +31,7 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 EPS = 1e-8  # floor of the norms in a cosine: a zero vector has cosine 0 and a finite gradient
 

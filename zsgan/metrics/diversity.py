@@ -133,7 +133,7 @@ def intra_cluster_lpips(
         to_centres = distances[:, medoids]
 
     values = []
-    for cluster in range(k):
+    for cluster in range(to_centres.shape[1]):
         members = (labels == cluster).nonzero()[:, 0]
         if max_members is not None:
             members = members[torch.randperm(len(members), generator=generator)[:max_members]]

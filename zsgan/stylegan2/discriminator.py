@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zsgan.stylegan2.generator import (
+from zsgan.stylegan2.layers import (
     LRELU_GAIN,
     LRELU_SLOPE,
     BinomialFilter,

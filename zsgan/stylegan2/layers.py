@@ -1,0 +1,169 @@
+"""What StyleGAN2's generator and discriminator share: two layers, the mapping network, and their widths."""
+
+import math
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+LRELU_SLOPE = 0.2
+LRELU_GAIN = math.sqrt(2)  # keeps the variance of a unit normal through the leaky ReLU
+MAPPING_LR_MULTIPLIER = 0.01
+EPSILON = 1e-8
+
+
+class EqualizedLinear(nn.Module):
+    """Linear layer with the equalised learning rate: the stored weight is near N(0, 1), scaled at run time.
+
+    It always computes in the dtype of its weight: styles and demodulation stay float32 under autocast.
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        *,
+        activate: bool = False,
+        bias_init: float = 0.0,
+        lr_multiplier: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.activate = activate
+        self.lr_multiplier = lr_multiplier
+        self.weight = nn.Parameter(torch.randn(out_features, in_features) / lr_multiplier)
+        self.bias = nn.Parameter(torch.full((out_features,), bias_init / lr_multiplier))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, in_features) to (N, out_features)."""
+        with torch.autocast(x.device.type, enabled=False):
+            weight = self.weight * (self.lr_multiplier / math.sqrt(self.weight.shape[1]))
+            x = F.linear(x.to(weight.dtype), weight, self.bias * self.lr_multiplier)
+            return F.leaky_relu(x, LRELU_SLOPE) * LRELU_GAIN if self.activate else x
+
+
+class BinomialFilter(nn.Module):
+    """The [1, 3, 3, 1] low-pass filter of every up- and down-sampling, summing to `gain`."""
+
+    kernel: Tensor
+
+    def __init__(self, gain: float = 1.0) -> None:
+        super().__init__()
+        taps = torch.tensor([1.0, 3.0, 3.0, 1.0])
+        # Not persistent: a constant of the architecture, exact in every floating-point format.
+        self.register_buffer("kernel", torch.outer(taps, taps)[None, None] * (gain / 64), persistent=False)
+
+    def forward(self, x: Tensor, *, padding: int, stride: int = 1) -> Tensor:
+        """Filter each channel of (N, C, H, W), zero-padded by `padding` and sub-sampled by `stride`."""
+        channels = x.shape[1]
+        kernel = self.kernel.to(x.dtype).expand(channels, 1, 4, 4)
+        return F.conv2d(x, kernel, padding=padding, stride=stride, groups=channels)
+
+    def upsample(self, x: Tensor) -> Tensor:
+        """Double the resolution of (N, C, H, W): insert zeros, then filter (gain 4 keeps the brightness)."""
+        channels = x.shape[1]
+        kernel = self.kernel.to(x.dtype).expand(channels, 1, 4, 4)
+        return F.conv_transpose2d(x, kernel, stride=2, padding=1, groups=channels)
+
+
+class MappingNetwork(nn.Module):
+    """The mapping network f: z -> w, with an optional label embedding and the truncation trick.
+
+    Args:
+        z_dim: Width of z; 0 for a network of labels alone (the discriminator's).
+        w_dim: Width D_w of w, of the hidden layers and of the label embedding.
+        c_dim: Width of the label; 0 for none.
+        n_layers: Number of fully connected layers.
+        n_ws: L, the number of w vectors that the synthesis network takes.
+    """
+
+    w_avg: Tensor
+
+    def __init__(self, z_dim: int, w_dim: int, c_dim: int, n_layers: int, n_ws: int) -> None:
+        super().__init__()
+        self.z_dim, self.w_dim, self.c_dim, self.n_ws = z_dim, w_dim, c_dim, n_ws
+        self.embed = EqualizedLinear(c_dim, w_dim) if c_dim else None
+        widths = [z_dim + (w_dim if c_dim else 0)] + [w_dim] * n_layers
+        self.layers = nn.ModuleList(
+            EqualizedLinear(n_in, n_out, activate=True, lr_multiplier=MAPPING_LR_MULTIPLIER)
+            for n_in, n_out in zip(widths, widths[1:], strict=False)
+        )
+        self.register_buffer("w_avg", torch.zeros(w_dim) if z_dim else None)
+
+    def forward(
+        self,
+        z: Tensor,
+        c: Tensor | None = None,
+        truncation_psi: float = 1.0,
+        truncation_cutoff: int | None = None,
+    ) -> Tensor:
+        """Map latents to styles.
+
+        Args:
+            z: (N, z_dim), samples of N(0, I).
+            c: (N, c_dim) labels; None when the network has none.
+            truncation_psi: 1 for none; w moves to `w_avg` as it goes to 0.
+            truncation_cutoff: Truncate only the first so many of the L vectors; None for all.
+
+        Returns:
+            ws, (N, L, D_w): the same w for every layer, apart from the cutoff.
+
+        Raises:
+            ValueError: If a shape or a truncation argument is wrong.
+        """
+        psi, cutoff = self._check(z, c, truncation_psi, truncation_cutoff)
+        x = _normalize_second_moment(z) if self.z_dim else z
+        if self.embed is not None:
+            assert c is not None
+            x = torch.cat([x, _normalize_second_moment(self.embed(c))], dim=1)
+        for layer in self.layers:
+            x = layer(x)
+        ws = x[:, None].expand(-1, self.n_ws, -1)
+        if psi == 1 or cutoff == 0:
+            return ws
+        return torch.cat([torch.lerp(self.w_avg, ws[:, :cutoff], psi), ws[:, cutoff:]], dim=1)
+
+    @torch.no_grad()
+    def update_w_avg(self, ws: Tensor, decay: float = 0.995) -> None:
+        """Move `w_avg` towards the mean of a batch; for training a GAN, never done by `forward`.
+
+        Args:
+            ws: (N, L, D_w), not truncated.
+            decay: Weight of the old average, in [0, 1].
+        """
+        self.w_avg.lerp_(ws.detach().mean((0, 1)).to(self.w_avg.dtype), 1 - decay)
+
+    def _check(self, z: Tensor, c: Tensor | None, psi: float, cutoff: int | None) -> tuple[float, int]:
+        if z.ndim != 2 or z.shape[1] != self.z_dim:
+            raise ValueError(f"z must have shape (N, {self.z_dim}), got {tuple(z.shape)}")
+        if self.c_dim == 0 and c is not None and c.shape[-1] != 0:
+            raise ValueError(f"c has shape {tuple(c.shape)}, but this network takes no labels: pass c=None")
+        if self.c_dim and (c is None or c.shape != (len(z), self.c_dim)):
+            given = None if c is None else tuple(c.shape)
+            raise ValueError(f"c must have shape ({len(z)}, {self.c_dim}), a label for each z, got {given}")
+        if isinstance(psi, bool) or not isinstance(psi, (int, float)) or not math.isfinite(psi):
+            raise ValueError(f"truncation_psi must be a finite number (1 for no truncation), got {psi!r}")
+        if cutoff is None:
+            return psi, self.n_ws
+        if isinstance(cutoff, bool) or not isinstance(cutoff, int) or not 0 <= cutoff <= self.n_ws:
+            raise ValueError(f"truncation_cutoff must be None or an int in [0, {self.n_ws}], got {cutoff!r}")
+        return psi, cutoff
+
+
+def check_channels(resolution: int, channels: Mapping[int, int]) -> dict[int, int]:
+    """The widths at 4, 8, ..., resolution, in that order and with integer keys (JSON makes them strings).
+
+    Raises:
+        ValueError: If `resolution` is not a power of two of at least 8, or `channels` does not fit it.
+    """
+    if not isinstance(resolution, int) or resolution < 8 or resolution & (resolution - 1):
+        raise ValueError(f"resolution must be a power of two of at least 8, got {resolution!r}")
+    expected = [2**i for i in range(2, resolution.bit_length())]
+    table = {int(r): width for r, width in channels.items()}
+    if sorted(table) != expected or min(table.values()) < 1:
+        raise ValueError(f"channels must give a positive width for each of {expected}, got {dict(channels)}")
+    return {r: table[r] for r in expected}
+
+
+def _normalize_second_moment(x: Tensor) -> Tensor:
+    return x * (x.square().mean(dim=1, keepdim=True) + EPSILON).rsqrt()
