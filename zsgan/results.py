@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -190,19 +191,18 @@ def bounds(profile: Profile, scenario: str) -> pd.DataFrame:
     """
     judges = load_judges(profile, scenario)
     source = load_generator(profile.scenarios[scenario].generator)
-    n = profile.samples
-    lines = [
-        {"row": name, "psi": psi, "images": sample_images(source, n, seed=SAMPLES_SEED, truncation_psi=psi)}
-        for name, psi in (
-            ("source, not adapted", profile.truncation_psi), ("source, not truncated", 1.0),
-        )
-    ]  # fmt: skip
-    lines.append({"row": "true target", "images": draw_truth(judges.truth, n, TRUTH_SEED + 1)})
-    measured = []
-    for line in lines:
-        x = line.pop("images")
-        measured.append(line | {"n": n} | judges.diversity(x) | judges.adaptation(x))
-    return pd.DataFrame(measured)
+    n, psi = profile.samples, profile.truncation_psi
+    sets = [
+        ("source, not adapted", psi, sample_images(source, n, seed=SAMPLES_SEED, truncation_psi=psi)),
+        ("source, not truncated", 1.0, sample_images(source, n, seed=SAMPLES_SEED, truncation_psi=1.0)),
+        ("true target", math.nan, draw_truth(judges.truth, n, TRUTH_SEED + 1)),
+    ]
+    return pd.DataFrame(
+        [
+            {"row": name, "psi": psi, "n": n} | judges.diversity(x) | judges.adaptation(x)
+            for name, psi, x in sets
+        ]
+    )
 
 
 def course(profile: Profile, scenario: str, *, folder: Path = RUNS, progress: bool = False) -> pd.DataFrame:
