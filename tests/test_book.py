@@ -124,6 +124,7 @@ def measured(**columns) -> pd.DataFrame:
     metrics = {
         "lpips_avg": 0.3, "lpips_avg_std": 0.01, "lpips_all": 0.31, "lpips_all_std": 0.05, "clip_variance": 1,
         "evaluator_rate": 0.5, "clip_rate": 0.75, "fid": 12.0, "precision": 0.6, "recall": 0.4, "n": 500,
+        "psi": 0.7,
     }  # fmt: skip
     return pd.DataFrame({**metrics, **columns})
 
@@ -136,6 +137,7 @@ def test_table_1_keeps_printed_and_measured_numbers_apart():
     assert row["paper Avg."] == "0.402 ± 0.008" and row["paper All"] == "0.405 ± 0.057"
     assert row["demo Avg."] == "0.400 ± 0.010" and row["Avg. over the seeds"] == "0.300 to 0.500"
     assert (row["iterations"], row["seeds"], row["n"]) == ("300", "2", "500")
+    assert row["ψ"] == "0.7"
     assert (row["target rate, evaluator"], row["target rate, CLIP"]) == ("0.50", "0.75")
     ours = [column for column in table if not column.startswith("paper")]
     assert (table.loc["Ojha et al., 10-shot", ours] == ABSENT).all()

@@ -7,6 +7,7 @@ import torch
 
 from zsgan import results as module
 from zsgan.adaptation import _FISHER, _LATENTS, _VARIATIONS
+from zsgan.clip import load_guiding_clip
 from zsgan.menagerie.draw import draw
 from zsgan.menagerie.evaluator import Prediction, load_evaluator
 from zsgan.menagerie.factors import CONTINUOUS, SPECIES, STYLES, sample_factors
@@ -22,7 +23,6 @@ from zsgan.results import (
     results,
     truth_rate,
 )
-from zsgan.runs import load_guiding_clip
 from zsgan.sampling import sample_images
 from zsgan.stylegan2 import load_generator
 

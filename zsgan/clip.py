@@ -163,3 +163,20 @@ def load_clip(name: str, pretrained: str | None = None, device: torch.device | s
         name, pretrained=pretrained, precision="fp32", device=device, force_quick_gelu=quick_gelu
     )
     return ClipEncoder(model, open_clip.get_tokenizer(name), name)
+
+
+def load_guiding_clip(name: str, device: torch.device | str = "cpu") -> ClipEncoder:
+    """A CLIP as configurations name it: "menagerie-a", or architecture/weights as in "ViT-B-32/openai".
+
+    Raises:
+        ValueError: the name tells no weights, so the CLIP would be random.
+    """
+    if name in DEMO:
+        return load_clip(name, device=device)
+    architecture, _, pretrained = name.partition("/")
+    if not pretrained or ":" in architecture:
+        raise ValueError(
+            f"clip {name!r} names no weights of open_clip; write architecture/weights, such as "
+            f"ViT-B-32/openai, or one of the demo's: {', '.join(DEMO)}"
+        )
+    return load_clip(architecture, pretrained, device=device)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from zsgan.clip import ClipEncoder
+from zsgan.clip import ClipEncoder, load_guiding_clip
 from zsgan.files import write_json
 from zsgan.menagerie.draw import draw
 from zsgan.menagerie.evaluator import Evaluator, Prediction, load_evaluator
@@ -31,7 +31,7 @@ from zsgan.metrics import (
     variance,
 )
 from zsgan.profiles import Profile
-from zsgan.runs import RUNS, Run, load_guiding_clip, run, weights_id
+from zsgan.runs import RUNS, Run, run, weights_id
 from zsgan.sampling import sample_images
 from zsgan.stylegan2 import load_generator
 

@@ -32,7 +32,7 @@ from tqdm import tqdm
 
 from zsgan import manifest
 from zsgan.adaptation import NUMERICS, Adaptation, Guide, make_guide, source_fisher
-from zsgan.clip import DEMO, ClipEncoder, load_clip
+from zsgan.clip import DEMO, load_guiding_clip
 from zsgan.cpu import threads, tune_cpu
 from zsgan.files import load_tensors, save_tensors, sha256, versions, write_atomically, write_json
 from zsgan.loop import loop
@@ -193,23 +193,6 @@ def weights_id(name: str) -> str:
     if asset in manifest.assets():
         return manifest.asset(asset).sha256
     return sha256(Path(name)) if Path(name).is_file() else name
-
-
-def load_guiding_clip(name: str, device: torch.device | str = "cpu") -> ClipEncoder:
-    """A CLIP as configurations name it: "menagerie-a", or architecture/weights as in "ViT-B-32/openai".
-
-    Raises:
-        ValueError: the name tells no weights, so the CLIP would be random.
-    """
-    if name in DEMO:
-        return load_clip(name, device=device)
-    architecture, _, pretrained = name.partition("/")
-    if not pretrained or ":" in architecture:
-        raise ValueError(
-            f"clip {name!r} names no weights of open_clip; write architecture/weights, such as "
-            f"ViT-B-32/openai, or one of the demo's: {', '.join(DEMO)}"
-        )
-    return load_clip(architecture, pretrained, device=device)
 
 
 def guides_of(config: AdaptConfig, device: torch.device | str = "cpu", progress: bool = False) -> list[Guide]:
