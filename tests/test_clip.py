@@ -157,7 +157,7 @@ def test_the_templates_are_79_of_open_clips_80():
 
 
 def test_compact_tokens_are_open_clips(encoder):
-    texts = captions(sample_factors(300, rng()), rng())
+    texts = captions(sample_factors(300, rng()), rng()).texts
     texts += ["An 8-bit PIXEL art of a cat, close-up.", "", "a photo of a dog."]
     expected = open_clip.SimpleTokenizer(context_length=24)(texts)
     compact = encoder.tokenizer(texts)
@@ -311,19 +311,85 @@ def test_blur_is_a_gaussian():
     torch.testing.assert_close(blur(torch.ones(1, 3, 16, 16), 1.0), torch.ones(1, 3, 16, 16))
 
 
-def test_training_resumes_to_the_same_bits(tmp_path, monkeypatch):
+def test_equal_captions_in_two_groups_are_all_positives_of_theirs():
+    """A caption that is true of everything, beside two that tell the images apart, by hand."""
+    images, texts = torch.eye(2), torch.tensor([[1.0, 0], [0, 1], [0.6, 0.8]])
+    same = torch.tensor([[1.0, 0, 1], [0, 1, 1]])
+    chances = [[math.exp(2 * c) for c in row] for row in (images @ texts.T).tolist()]
+    rows = [-math.log(chances[i][j] / sum(chances[i])) / 2 for i, j in ((0, 0), (0, 2), (1, 1), (1, 2))]
+    columns = [[chances[0][j], chances[1][j]] for j in range(3)]
+    parts = [[-math.log(c / sum(column)) for c in column] for column in columns]
+    expected = (sum(rows) / 2 + (parts[0][0] + parts[1][1] + sum(parts[2]) / 2) / 3) / 2
+    loss = train_clip.contrastive_loss(images, texts, torch.tensor(2.0), same)
+    assert loss.item() == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.fixture
+def trained(tmp_path):
+    """Trains a CLIP for three steps of 4 of 12 portraits, in a folder of tmp_path."""
     factors = sample_factors(12, rng())
     pictures = to_bytes(draw(factors))
 
-    def run(folder):
+    def run(folder, **settings):
         generator = rng(5)
         model, tokenizer = clip_model.build(train_clip.token_ids(), generator)
+        settings = {"steps": 3, "batch": 4} | settings
         history = train_clip.train(
             model, tokenizer, pictures, factors, generator,
-            steps=3, batch=4, folder=tmp_path / folder, save_every=1, progress=False,
+            folder=tmp_path / folder, save_every=1, progress=False, **settings,
         )  # fmt: skip
         return model.state_dict(), [{k: v for k, v in row.items() if k != "seconds"} for row in history]
 
+    return run
+
+
+def test_training_is_peaceful_first_and_attacks_more_and_more(trained, monkeypatch, tmp_path):
+    attacked = []
+
+    def spy(encode, images, texts, same, **settings):
+        attacked.append((len(images), tuple(same.shape), settings["epsilon"]))
+        return attack(encode, images, texts, same, **settings)
+
+    monkeypatch.setattr(train_clip, "attack", spy)
+    _, history = trained("one")
+    epsilons = [0.0, train_clip.EPSILON * (1 / 3 - 0.25) / (0.6 - 0.25), train_clip.EPSILON]
+    assert [row["epsilon"] for row in history] == pytest.approx(epsilons)
+    assert attacked == [(3, (3, 4), pytest.approx(epsilon)) for epsilon in epsilons[1:]]  # 1 of 4 is spared
+    groups = torch.load(tmp_path / "one" / "state.pt")["state"]["optimizer"]["param_groups"]
+    # the third of 60 steps of warming up, two thirds down the cosine
+    assert [group["lr"] for group in groups] == pytest.approx([train_clip.LEARNING_RATE * 3 / 60 / 4] * 2)
+
+
+def test_training_takes_every_true_caption_as_a_positive(trained, monkeypatch):
+    true, loss = [], train_clip.contrastive_loss
+
+    def write(factors, generator):
+        written = captions(factors, generator)
+        true.append(written.true_of(factors))
+        return written
+
+    used = []
+
+    def spy(images, texts, scale, same):
+        used.append(same)
+        return loss(images, texts, scale, same)
+
+    monkeypatch.setattr(train_clip, "captions", write)
+    monkeypatch.setattr(train_clip, "contrastive_loss", spy)
+    trained("one", batch=12)
+    assert len(used) == 3 and all(torch.equal(a, b) for a, b in zip(used, true, strict=True))
+    assert sum(same.sum() for same in used) > 3 * 12  # of more than its own portrait
+
+
+def test_the_state_of_another_training_is_refused(trained):
+    trained("one")
+    for other in ({"seed": 1}, {"batch": 5}, {"steps": 4}):
+        with pytest.raises(ValueError, match="belongs to a training with other arguments"):
+            trained("one", **other)
+
+
+def test_training_resumes_to_the_same_bits(trained, monkeypatch):
+    run = trained
     whole, history = run("whole")
     calls = []
 
@@ -366,7 +432,7 @@ def test_zero_shot_accuracy_counts_true_answers(encoder, kind):
 
 
 def test_recall_counts_captions_found_again(encoder):
-    words = captions(sample_factors(64, rng(3)), rng(3))
+    words = captions(sample_factors(64, rng(3)), rng(3)).texts
     features = encoder.encode_texts(words)
     assert measure_clip._recall(encoder, features, words, among=32) == 1
     assert measure_clip._recall(encoder, -features, words, among=32) == 0

@@ -169,6 +169,9 @@ def test_training_resumes_to_the_same_bits(tmp_path, monkeypatch):
     with pytest.raises(Stop):
         train_evaluator.train(0, tmp_path / "stopped", **settings)
     monkeypatch.setattr(train_evaluator, "loss", true_loss)
+    for seed, other in ((1, {}), (0, {"portraits": 25}), (0, {"steps": 5})):
+        with pytest.raises(ValueError, match="belongs to a training with other arguments"):
+            train_evaluator.train(seed, tmp_path / "stopped", **settings | other)
     resumed, measured_again = train_evaluator.train(0, tmp_path / "stopped", **settings)
 
     start = Evaluator().state_dict()
@@ -179,7 +182,9 @@ def test_training_resumes_to_the_same_bits(tmp_path, monkeypatch):
     assert not whole.training
 
 
-def test_command_writes_weights_that_rebuild_the_evaluator(tmp_path, monkeypatch):
+@pytest.mark.parametrize("which", ["evaluator", "perceptual"])
+def test_command_writes_weights_that_rebuild_the_network(tmp_path, monkeypatch, which):
+    """The judge goes to the finished weights; the other network is of use to trainings alone."""
     monkeypatch.setattr(train_evaluator, "BATCH", 8)
     true_train = train_evaluator.train
     made = []
@@ -190,15 +195,22 @@ def test_command_writes_weights_that_rebuild_the_evaluator(tmp_path, monkeypatch
 
     monkeypatch.setattr(train_evaluator, "train", small)
     words = ["--images", "16", "--steps", "2", "--quiet", "--device", "cpu"]
-    train_evaluator.main([*words, "--state", str(tmp_path), "--out", str(tmp_path)])
-    tensors, config, provenance = load_tensors(tmp_path / "evaluator.safetensors")
+    state, out = tmp_path / "state", tmp_path / "out"
+    out.mkdir()
+    train_evaluator.main([which, *words, "--state", str(state), "--out", str(out)])
+    (path,) = tmp_path.rglob("*.safetensors")
+    assert path == (out if which == "evaluator" else state) / f"{which}.safetensors"
+    assert (state / which / "state.pt").exists()
+    tensors, config, provenance = load_tensors(path)
     again = Evaluator(**config)
     again.load_state_dict(tensors)
     for name, value in made[0][0].state_dict().items():
         kept = value.half().float() if value.is_floating_point() else value
         assert torch.equal(again.state_dict()[name], kept)
     assert set(provenance["measured"]) == {"accuracy", "accuracy, photos", "R2", "training"}
-    assert (tmp_path / "evaluator.safetensors").stat().st_size < 2e6
+    assert path.stat().st_size < 2e6
+    with pytest.raises(SystemExit):
+        train_evaluator.main(["judge", *words])
 
 
 def test_bytes_round_trip(portraits):

@@ -74,13 +74,49 @@ def test_several_stops_and_a_call_that_finds_everything_done(tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(whole.bits(), again.bits(), strict=True))
 
 
-def test_a_longer_total_goes_on(tmp_path):
-    whole, _ = run(tmp_path / "whole", total=20)
-    run(tmp_path / "parts", total=12)
-    longer, history = run(tmp_path / "parts", total=20)
-    assert longer.steps == list(range(12, 20))
-    assert all(torch.equal(a, b) for a, b in zip(whole.bits(), longer.bits(), strict=True))
-    assert [row["step"] for row in history] == [4, 8, 12, 16, 20]
+@pytest.mark.parametrize("done", [True, False])
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"total": 24},
+        {"total": 22},
+        {"arguments": {"seed": 2, "batch": [4, 8]}},
+        {"arguments": {"seed": 1, "batch": [4]}},
+        {"arguments": {"seed": 1}},
+        {"arguments": {"seed": 1, "batch": [4, 8], "more": None}},
+        {"arguments": {}},
+        {"arguments": None},
+    ],
+)
+def test_a_state_of_other_arguments_is_refused(tmp_path, other, done):
+    asked = {"total": 23, "arguments": {"seed": 1, "batch": [4, 8]}}
+    if done:
+        run(tmp_path, **asked)
+    else:
+        with pytest.raises(Stopped):
+            run(tmp_path, stop_at=9, **asked)
+    kept = (tmp_path / "state.pt").read_bytes()
+    refused = Training()
+    untouched = [part.clone() for part in refused.bits()]
+    with pytest.raises(ValueError, match=r'belongs to a training with other arguments: .*"seed": 1.*, now '):
+        loop(refused.state, refused.step, folder=tmp_path, save_every=4, progress=False, **asked | other)
+    assert refused.steps == [] and (tmp_path / "state.pt").read_bytes() == kept
+    assert all(torch.equal(a, b) for a, b in zip(untouched, refused.bits(), strict=True))
+
+
+def test_the_same_arguments_go_on_in_whatever_order(tmp_path):
+    whole, history = run(tmp_path / "whole")
+    with pytest.raises(Stopped):
+        run(tmp_path / "parts", stop_at=9, arguments={"seed": 1, "batch": (4, 8)})
+    resumed, resumed_history = run(tmp_path / "parts", arguments={"batch": [4, 8], "seed": 1})
+    assert resumed.steps == list(range(8, 23)) and resumed_history == history
+    assert all(torch.equal(a, b) for a, b in zip(whole.bits(), resumed.bits(), strict=True))
+
+
+def test_how_often_it_is_saved_is_no_other_training(tmp_path):
+    with pytest.raises(Stopped):
+        run(tmp_path, stop_at=9)
+    assert run(tmp_path, save_every=3)[0].steps == list(range(8, 23))
 
 
 def test_the_history_holds_what_the_steps_return(tmp_path):

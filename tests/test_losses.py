@@ -334,3 +334,33 @@ X = torch.ones(3, 4)
 def test_bad_arguments(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+# The floor of norms
+
+
+@pytest.mark.parametrize("length", [1e-6, 0.01, 0.049])
+def test_below_the_floor_the_loss_is_linear_and_its_gradient_bounded(length):
+    """1 - dI.dT / (floor |dT|): the gradient stays bounded, however short dI is."""
+    delta_text = torch.tensor([0.3, -0.4, 0.0])
+    delta_image = (length * torch.tensor([[0.0, 0.6, 0.8], [1.0, 0.0, 0.0]])).requires_grad_()
+    loss = directional_loss(delta_image, delta_text, floor=0.05)
+    unit = delta_text / 0.5
+    assert loss.item() == pytest.approx(1 - (delta_image @ unit / 0.05).mean().item(), abs=1e-6)
+    (gradient,) = torch.autograd.grad(loss, delta_image)
+    torch.testing.assert_close(gradient, (-unit / 0.05 / 2).expand(2, -1))
+
+
+def test_above_the_floor_nothing_changes():
+    delta_image, texts, reading = X + 1, X[:2] - 1, CovarianceReading()
+    plain = moment_terms(delta_image, texts, reading)
+    torch.testing.assert_close(moment_terms(delta_image, texts, reading, floor=0.05), plain)
+    assert directional_loss(delta_image, texts[0], 0.05) == directional_loss(delta_image, texts[0])
+
+
+def test_the_floor_of_the_first_moment_is_for_the_means():
+    """Long directions that cancel have a short mean: the floor counts."""
+    delta_image = torch.tensor([[1.0, 0.01], [-1.0, 0.01]])
+    texts = torch.tensor([[0.0, 2.0]])
+    first, _ = moment_terms(delta_image, texts, CovarianceReading(), floor=0.05)
+    assert first.item() == pytest.approx(1 - 0.01 / 0.05, abs=1e-6)

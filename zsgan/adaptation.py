@@ -21,7 +21,7 @@ from zsgan.profiles import AdaptConfig
 from zsgan.stylegan2 import Generator
 from zsgan.variations import Variations, closed_form_variations, semantic_variations
 
-NUMERICS = 1
+NUMERICS = 2
 """Version of what a configuration computes; raised whenever the same configuration gives other numbers."""
 
 # Offsets of the seeds of independent random streams.
@@ -203,11 +203,15 @@ class Adaptation:
         config = self.config
         delta_image = image_directions(f_trg, f_src)
         if config.direction == "directional":
-            loss = directional_loss(delta_image, guide.text_set[0])
+            loss = directional_loss(delta_image, guide.text_set[0], config.direction_floor)
             terms = {"directional": loss}
         else:
             first, second = moment_terms(
-                delta_image, guide.text_set, config.covariance, config.normalise_directions
+                delta_image,
+                guide.text_set,
+                config.covariance,
+                config.normalise_directions,
+                config.direction_floor,
             )
             loss = first + config.lambda_cov * second
             terms = {"first_moment": first, "covariance": second}

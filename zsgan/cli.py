@@ -58,7 +58,9 @@ def _parser() -> argparse.ArgumentParser:
         "--workers", type=int, default=min(2, os.cpu_count() or 1),
         help="adaptations at a time, about 1.5 GB of memory each",
     )  # fmt: skip
-    sub.add_argument("--figures", type=Path, default=Path("figures"), help="where figures and tables go")
+    sub.add_argument(
+        "--figures", type=Path, help="where figures and tables go: figures for the demo, else below --build"
+    )
     sub.add_argument("--build", type=Path, default=Path("build"), help="where notebooks and the book go")
     add_device(sub)
 

@@ -1,5 +1,6 @@
 """A resumable loop: the same bits with and without a stop."""
 
+import json
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -22,6 +23,7 @@ def loop(
     log_every: int | None = None,
     description: str | None = None,
     progress: bool = True,
+    arguments: Mapping[str, Any] | None = None,
 ) -> list[dict[str, float]]:
     """Run ``step(0) ... step(total - 1)``, going on where an earlier call with the same folder was stopped.
 
@@ -37,21 +39,30 @@ def loop(
             default).
         description: label of the progress bar.
         progress: show a progress bar.
+        arguments: what else determines the result; must be JSON. Kept beside the state, and a state made
+            under others is not resumed.
 
     Returns:
         the logged values, one entry for every ``log_every`` steps and one for the last step.
 
     Raises:
-        ValueError: ``log_every`` does not divide ``save_every``, so that resuming would lose entries' places.
+        ValueError: ``log_every`` does not divide ``save_every``, so that resuming would lose entries' places;
+            or the folder holds the state of a training under other arguments.
     """
     log_every = save_every if log_every is None else log_every
     if save_every % log_every:
         raise ValueError(f"log_every must divide save_every={save_every}, got {log_every}")
     path = folder / "state.pt"
+    asked = json.dumps({"total": total, **(arguments or {})}, sort_keys=True)
     first, seconds = 0, 0.0
     history: list[dict[str, float]] = []
     if path.exists():
         saved = torch.load(path, map_location="cpu", weights_only=True)
+        if saved["arguments"] != asked:
+            raise ValueError(
+                f"{path} belongs to a training with other arguments: {saved['arguments']}, now {asked}. "
+                "Repeat those to go on, or delete the folder to begin anew"
+            )
         for name, part in state.items():
             if isinstance(part, torch.Generator):
                 part.set_state(saved["state"][name])
@@ -78,6 +89,7 @@ def loop(
             for name, part in state.items()
         }
         partial = path.with_suffix(".partial")
-        torch.save({"state": parts, "step": done, "history": history, "seconds": elapsed}, partial)
+        kept = {"state": parts, "step": done, "history": history, "seconds": elapsed, "arguments": asked}
+        torch.save(kept, partial)
         partial.replace(path)
     return history

@@ -65,17 +65,20 @@ def text_set(t_src: Tensor, t_trg: Tensor, variations: Tensor, renormalise: bool
     return torch.cat([t_trg[None], variations]) - t_src
 
 
-def directional_loss(delta_image: Tensor, delta_text: Tensor) -> Tensor:
+def directional_loss(delta_image: Tensor, delta_text: Tensor, floor: float = EPS) -> Tensor:
     """Directional loss of StyleGAN-NADA, eq. (1): mean_n [1 - cos(dI_n, dT)], in [0, 2].
 
     Args:
-        delta_image: (N, D) image directions. One that is exactly zero counts 1; its gradient is finite but of
-            order 1 / EPS, so let the two generators differ (by independent noise, say) from the first step.
+        delta_image: (N, D) image directions. One that is exactly zero counts 1; its gradient is of order
+            1 / floor.
         delta_text: (D,) text direction.
+        floor: a norm below this counts as this in the cosine. At the first steps the two generators hardly
+            differ, the gradient of a plain cosine is of order 1 / |dI|, and Adam's second moment remembers it
+            for thousands of steps, in which nothing moves. Not in the paper.
     """
     if delta_text.ndim != 1:
         raise ValueError(f"delta_text must be one direction of shape (D,), got {tuple(delta_text.shape)}")
-    return (1 - F.cosine_similarity(delta_image, delta_text[None], dim=1, eps=EPS)).mean()
+    return (1 - _cosine(delta_image, delta_text, floor)).mean()
 
 
 def directional_moment_loss(
@@ -84,6 +87,7 @@ def directional_moment_loss(
     lambda_cov: float,
     covariance: CovarianceReading,
     normalise_directions: bool = False,
+    floor: float = EPS,
 ) -> Tensor:
     """Directional moment loss, eq. (3): first_moment_loss + lambda_cov * covariance_distance.
 
@@ -93,24 +97,33 @@ def directional_moment_loss(
         lambda_cov: weight of the second moment; printed: 1e3, whose effect depends entirely on `covariance`.
         covariance: the reading of the second term.
         normalise_directions: scale every direction of both sets to unit length first (not printed).
+        floor: of norms in the cosine, see `directional_loss`.
     """
-    first, second = moment_terms(delta_image, text_set, covariance, normalise_directions)
+    first, second = moment_terms(delta_image, text_set, covariance, normalise_directions, floor)
     return first + lambda_cov * second
 
 
 def moment_terms(
-    delta_image: Tensor, text_set: Tensor, covariance: CovarianceReading, normalise_directions: bool = False
+    delta_image: Tensor,
+    text_set: Tensor,
+    covariance: CovarianceReading,
+    normalise_directions: bool = False,
+    floor: float = EPS,
 ) -> tuple[Tensor, Tensor]:
     """The two terms of eq. (3), unweighted; arguments as in `directional_moment_loss`."""
     if normalise_directions:
         delta_image = F.normalize(delta_image, dim=1, eps=EPS)
         text_set = F.normalize(text_set, dim=1, eps=EPS)
-    return first_moment_loss(delta_image, text_set), covariance_distance(delta_image, text_set, covariance)
+    first = first_moment_loss(delta_image, text_set, floor)
+    return first, covariance_distance(delta_image, text_set, covariance)
 
 
-def first_moment_loss(delta_image: Tensor, text_set: Tensor) -> Tensor:
-    """First term of eq. (3): 1 - cos(mean of delta_image (N, D), mean of text_set (K + 1, D)), in [0, 2]."""
-    return 1 - F.cosine_similarity(delta_image.mean(0), text_set.mean(0), dim=0, eps=EPS)
+def first_moment_loss(delta_image: Tensor, text_set: Tensor, floor: float = EPS) -> Tensor:
+    """First term of eq. (3): 1 - cos(mean of delta_image (N, D), mean of text_set (K + 1, D)), in [0, 2].
+
+    For `floor` see `directional_loss`; here it holds for the norms of the two means.
+    """
+    return 1 - _cosine(delta_image.mean(0), text_set.mean(0), floor)
 
 
 def covariance_distance(delta_image: Tensor, text_set: Tensor, covariance: CovarianceReading) -> Tensor:
@@ -155,6 +168,7 @@ def moment_gradient_ratio(
     lambda_cov: float,
     covariance: CovarianceReading,
     normalise_directions: bool = False,
+    floor: float = EPS,
 ) -> Tensor:
     """Which term of eq. (3) drives training: |lambda_cov * d second / d dI| / |d first / d dI|, a scalar.
 
@@ -162,7 +176,7 @@ def moment_gradient_ratio(
     """
     with torch.enable_grad():
         delta_image = delta_image.detach().requires_grad_()
-        terms = moment_terms(delta_image, text_set.detach(), covariance, normalise_directions)
+        terms = moment_terms(delta_image, text_set.detach(), covariance, normalise_directions, floor)
         first, second = (torch.autograd.grad(term, delta_image, retain_graph=True)[0] for term in terms)
     return lambda_cov * second.norm() / first.norm()
 
@@ -219,6 +233,15 @@ def in_domain_angle_loss(f_trg: Tensor, f_src: Tensor) -> Tensor:
     i, j = torch.triu_indices(n, n, offset=1, device=f_trg.device)
     cos_trg, cos_src = (F.cosine_similarity(f[i], f[j], dim=1, eps=EPS) for f in (f_trg, f_src))
     return (cos_src - cos_trg).square().mean()
+
+
+def _cosine(a: Tensor, b: Tensor, floor: float) -> Tensor:
+    """Cosine of vectors (..., D) whose norms count at least ``floor``: linear in each vector below it.
+
+    Written out, since the gradient of ``F.cosine_similarity`` below its ``eps`` is not that of its value.
+    """
+    norm_a, norm_b = (torch.linalg.vector_norm(x, dim=-1).clamp_min(floor) for x in (a, b))
+    return (a * b).sum(-1) / (norm_a * norm_b)
 
 
 def _check_same_images(f_trg: Tensor, f_src: Tensor) -> None:

@@ -54,6 +54,7 @@ class AdaptConfig:
     covariance_scale: str = "n"  # printed: "sum"; open, see CovarianceReading
     covariance_distance: str = "row"  # open
     normalise_directions: bool = False  # printed: no
+    direction_floor: float = 1e-8  # norms in the cosines count at least this; see directional_loss; open
 
     lambda_ewc: float = 1e7  # eq. (4), sec. 4.1
     fisher_estimator: str = "empirical"  # open
@@ -84,7 +85,7 @@ class AdaptConfig:
                 raise ValueError(f"{name} must be finite and at least 0, got {getattr(self, name)}")
         if self.epsilon is not None and not 0 < self.epsilon < math.inf:
             raise ValueError(f"epsilon must be finite and above 0, got {self.epsilon}")
-        for name in ("lr", "variation_lr", "relation_temperature"):
+        for name in ("lr", "variation_lr", "relation_temperature", "direction_floor"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ValueError(f"{name} must be finite and above 0, got {getattr(self, name)}")
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):

@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 def reproduce(
     profile: str = "demo",
     *,
-    figures: Path = Path("figures"),
+    figures: Path | None = None,
     build: Path = Path("build"),
     runs: Path = RUNS,
     only: str | None = None,
@@ -27,7 +27,8 @@ def reproduce(
 
     Args:
         profile: "smoke" or "demo".
-        figures: where the notebooks write figures and tables.
+        figures: where the notebooks write figures and tables; by default ``figures``, which is committed, for
+            the demo alone, and ``build/<profile>/figures`` for every other profile.
         build: where executed notebooks and the book go.
         runs: folder of runs.
         only: execute this chapter alone, and do not render the book.
@@ -49,6 +50,8 @@ def reproduce(
     scenario = next(iter(settings.scenarios))
     configs = [settings.config(scenario, row, seed) for row in settings.rows for seed in settings.seeds]
     run_all(configs, folder=runs, device=device, workers=workers, progress=progress)
+    if figures is None:
+        figures = Path("figures") if profile == "demo" else build / profile / "figures"
     executed = build / "executed"
     figures.mkdir(parents=True, exist_ok=True)
     for name in [only] if only else names:

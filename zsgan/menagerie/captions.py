@@ -1,11 +1,12 @@
 """Captions of portraits: what a person might write under one, with synonyms, and rarely all that is seen."""
 
 import re
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from zsgan.menagerie.factors import EARS, EYES, FURS, PATTERNS, SPECIES, STYLES, Factors
+from zsgan.menagerie.factors import CATEGORIES, EARS, EYES, FURS, PATTERNS, SPECIES, STYLES, Factors
 
 SYNONYMS: dict[str, tuple[str, ...]] = {
     "dog": ("dog", "dog", "dog", "puppy", "hound"),
@@ -28,8 +29,6 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
 }
 """Values of factors -> the words for them, the usual ones repeated."""
 
-BACKGROUNDS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "grey")
-
 TEMPLATES = (
     "a {style} of {article} {animal}{tail}",
     "a {style} of {article} {animal}{tail}",
@@ -44,99 +43,91 @@ TEMPLATES = (
     "a {style} of an animal{tail}",
     "a {style} of {article} {coat} animal{tail}",
 )
-"""Sentences; {animal}: noun with adjectives, {coat}: these alone, {tail}: "with ... on a ... background"."""
+"""Sentences; {animal}: noun with adjectives, {coat}: these alone, {tail}: "with ... and ..."."""
 
 _ODDS = (0.2, 0.2, 0.08, 0.08, 0.06, 0.07, 0.05, 0.06, 0.04, 0.04, 0.06, 0.06)
+UNSAID = -1
 
 
-def captions(factors: Factors, generator: torch.Generator) -> list[str]:
+@dataclass(frozen=True)
+class Captions:
+    """M captions, and what each says.
+
+    Attributes:
+        texts: M lower-case texts, all made of words in :data:`VOCABULARY`.
+        said: (M, len(CATEGORIES)) the index of the value that a caption names, or UNSAID.
+    """
+
+    texts: list[str]
+    said: Tensor
+
+    def true_of(self, factors: Factors) -> Tensor:
+        """Whether caption m is true of portrait n: (N, M), 1.0 or 0.0."""
+        seen = torch.stack([getattr(factors, kind) for kind in CATEGORIES], 1)
+        return ((self.said == UNSAID) | (self.said == seen[:, None])).all(2).float()
+
+
+def captions(factors: Factors, generator: torch.Generator) -> Captions:
     """A caption for each of N portraits, drawn at random among the true ones.
 
     Args:
         factors: N portraits.
         generator: the source of randomness; another draw gives other captions of the same portraits.
-
-    Returns:
-        N lower-case texts, all made of words in :data:`VOCABULARY`.
     """
-    chances = torch.rand(len(factors), 16, generator=generator).tolist()
-    which = torch.multinomial(
-        torch.tensor(_ODDS), len(factors), replacement=True, generator=generator
-    ).tolist()
-    columns = [factors.column(c).tolist() for c in ("mouth_open", "white_muzzle", "blaze")]
-    backgrounds = [background_name(rgb) for rgb in factors.continuous[:, -3:]]
-    kinds = zip(
-        factors.species.tolist(), factors.style.tolist(), factors.fur.tolist(), factors.pattern.tolist(),
-        factors.eyes.tolist(), factors.ears.tolist(), *columns, strict=True,
-    )  # fmt: skip
-    return [
-        _caption(chance, TEMPLATES[template], background, *kind)
-        for chance, template, background, kind in zip(chances, which, backgrounds, kinds, strict=True)
+    chances = torch.rand(len(factors), 10, generator=generator).tolist()
+    odds = torch.tensor(_ODDS)
+    which = torch.multinomial(odds, len(factors), replacement=True, generator=generator).tolist()
+    seen = torch.stack([getattr(factors, kind) for kind in CATEGORIES], 1).tolist()
+    made = [
+        _caption(chance, TEMPLATES[template], dict(zip(CATEGORIES, values, strict=True)))
+        for chance, template, values in zip(chances, which, seen, strict=True)
     ]
+    said = [[saying.get(kind, UNSAID) for kind in CATEGORIES] for _, saying in made]
+    return Captions([text for text, _ in made], torch.tensor(said))
 
 
-def _caption(
-    chance: list[float], template: str, background: str,
-    species: int, style: int, fur: int, pattern: int, eyes: int, ears: int,
-    mouth_open: float, white_muzzle: float, blaze: float,
-) -> str:  # fmt: skip
+def _caption(chance: list[float], template: str, seen: dict[str, int]) -> tuple[str, dict[str, int]]:
+    """A text, and the values that it names."""
+
     def word(value: str, u: float) -> str:
         options = SYNONYMS.get(value, (value,))
         return options[int(u * len(options))]
 
+    said = []
+    adjectives, details = [], []
     coat_only = "{coat}" in template
-    adjectives = []
-    if mouth_open > 0.3 and chance[0] < 0.25:
-        adjectives.append("happy")
-    if PATTERNS[pattern] != "plain" and chance[1] < 0.35:
-        adjectives.append(word(PATTERNS[pattern], chance[2]))
-    if coat_only or chance[3] < 0.45:
-        adjectives.append(word(FURS[fur], chance[4]))
-    details = []
-    if chance[5] < 0.3:
-        details.append(word(f"{EYES[eyes]} eyes", chance[6]))
-    if chance[7] < 0.2:
-        details.append(word(EARS[ears], chance[8]))
-    if white_muzzle > 0 and chance[9] < 0.15:
-        details.append("a white muzzle")
-    if blaze > 0 and chance[10] < 0.2:
-        details.append("a white blaze")
+    if coat_only or "{animal}" in template:
+        if PATTERNS[seen["pattern"]] != "plain" and chance[0] < 0.4:
+            adjectives.append(word(PATTERNS[seen["pattern"]], chance[1]))
+            said.append("pattern")
+        if coat_only or chance[2] < 0.5:
+            adjectives.append(word(FURS[seen["fur"]], chance[3]))
+            said.append("fur")
+    if "{tail}" in template:
+        if chance[4] < 0.35:
+            details.append(word(f"{EYES[seen['eyes']]} eyes", chance[5]))
+            said.append("eyes")
+        if chance[6] < 0.25:
+            details.append(word(EARS[seen["ears"]], chance[7]))
+            said.append("ears")
+    said += [kind for kind, place in (("species", "{animal}"), ("style", "{style}")) if place in template]
     tail = " with " + " and ".join(details) if details else ""
-    if chance[11] < 0.2:
-        tail += f" on {_article(background)} {background} background"
-    animal = " ".join([*adjectives, word(SPECIES[species], chance[12])])
+    animal = " ".join([*adjectives, word(SPECIES[seen["species"]], chance[8])])
     coat = " ".join(adjectives)
-    style_word, noun = word(STYLES[style], chance[13]), coat if coat_only else animal
+    style_word, noun = word(STYLES[seen["style"]], chance[9]), coat if coat_only else animal
     text = template.format(style=style_word, article=_article(noun), animal=animal, coat=coat, tail=tail)
-    return text.replace(f"a {style_word}", f"{_article(style_word)} {style_word}")
+    text = text.replace(f"a {style_word}", f"{_article(style_word)} {style_word}")
+    return text, {kind: seen[kind] for kind in said}
 
 
 def _article(words: str) -> str:
     return "an" if words[0] in "aeiou8" else "a"
 
 
-def background_name(rgb: Tensor) -> str:
-    """Name, one of BACKGROUNDS, of a colour (3,) in [0, 1]."""
-    red, green, blue = rgb.tolist()
-    top, low = max(red, green, blue), min(red, green, blue)
-    if top - low < 0.22 * top:
-        return "grey"
-    if top == red:
-        hue = ((green - blue) / (top - low)) % 6
-    elif top == green:
-        hue = (blue - red) / (top - low) + 2
-    else:
-        hue = (red - green) / (top - low) + 4
-    limits = (0.3, 0.75, 1.2, 2.8, 4.3, 5.0, 5.7)
-    return ("red", "orange", "yellow", "green", "blue", "purple", "pink", "red")[
-        sum(hue >= x for x in limits)
-    ]
-
-
 def _words() -> tuple[str, ...]:
-    texts = [*TEMPLATES, *SPECIES, *STYLES, *FURS, *PATTERNS[1:], *EYES, *BACKGROUNDS]
+    texts = [*TEMPLATES, *SPECIES, *STYLES, *FURS, *PATTERNS[1:], *EYES]
     texts += [option for options in SYNONYMS.values() for option in options]
-    texts += ["an happy with and on background white blaze muzzle, eyes"]
+    texts += ["an animal with and eyes,"]
     return tuple(sorted(set(re.findall(r"[a-z0-9]+|[,.-]", re.sub(r"{\w+}", "", " ".join(texts))))))
 
 

@@ -1,65 +1,27 @@
 """Renderer of animal portraits: factors in, images out; vectorised over the batch, at any resolution.
 
 Everything is a signed distance (negative inside) painted over the picture so far, back to front: background,
-body, ears, head, muzzle, eyes. Coordinates are [-1, 1], x to the right and y down, so a portrait is the same
-at any size.
+body, pricked ears, head, folded ears, muzzle, eyes. Coordinates are [-1, 1], x to the right and y down, so a
+portrait is the same at any size. No step is random, and none but the flat colours of a painting has a
+threshold: the picture is a smooth function of the scores.
 """
-
-from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zsgan.menagerie.factors import EARS, EYES, FURS, PATTERNS, SHAPE, SPECIES, STYLES, Factors
+from zsgan.menagerie.factors import STYLES, Factors, appearance
 
-_FUR_COLOURS = {
-    "black": (0.14, 0.13, 0.14),
-    "white": (0.93, 0.92, 0.90),
-    "grey": (0.53, 0.55, 0.59),
-    "brown": (0.43, 0.27, 0.16),
-    "golden": (0.88, 0.70, 0.38),
-    "ginger": (0.87, 0.45, 0.15),
-}
-_EYE_COLOURS = {
-    "brown": (0.36, 0.19, 0.07),
-    "blue": (0.30, 0.62, 0.95),
-    "green": (0.40, 0.75, 0.28),
-    "amber": (0.96, 0.70, 0.14),
-}
-# Mean shape of each species, in half picture widths; angles in radians from straight up, outwards.
-_MEAN_SHAPE = {
-    #                  dog    cat    fox    bear  rabbit  mouse
-    "head_width":    (0.51,  0.53,  0.50,  0.58,  0.45,  0.43),
-    "head_height":   (0.53,  0.47,  0.47,  0.54,  0.48,  0.46),
-    "jaw_width":     (0.35,  0.36,  0.22,  0.40,  0.36,  0.23),
-    "ear_spread":    (0.36,  0.34,  0.34,  0.42,  0.20,  0.42),
-    "ear_angle":     (0.42,  0.26,  0.28,  0.70,  0.14,  0.73),
-    "ear_length":    (0.34,  0.34,  0.46,  0.12,  0.64,  0.16),
-    "ear_base":      (0.17,  0.18,  0.18,  0.17,  0.11,  0.25),
-    "ear_tip":       (0.05,  0.03,  0.02,  0.15,  0.09,  0.25),
-    "muzzle_width":  (0.27,  0.18,  0.16,  0.25,  0.18,  0.14),
-    "muzzle_height": (0.24,  0.12,  0.20,  0.20,  0.13,  0.17),
-    "muzzle_drop":   (0.25,  0.21,  0.29,  0.25,  0.23,  0.29),
-    "nose_size":     (0.105, 0.055, 0.065, 0.095, 0.050, 0.060),
-    "eye_size":      (0.086, 0.118, 0.082, 0.058, 0.100, 0.080),
-    "eye_aspect":    (1.00,  0.88,  0.76,  1.00,  1.05,  1.08),
-    "eye_slant":     (0.00,  0.24,  0.34,  0.00,  0.00,  0.00),
-    "eye_spread":    (0.21,  0.225, 0.20,  0.21,  0.215, 0.19),
-    "pupil_width":   (0.62,  0.24,  0.36,  0.75,  0.70,  0.78),
-}  # fmt: skip
-_SHAPE_SD = {
-    "head_width": 0.030, "head_height": 0.030, "jaw_width": 0.030, "ear_spread": 0.025, "ear_angle": 0.13,
-    "ear_length": 0.045, "ear_base": 0.015, "ear_tip": 0.012, "muzzle_width": 0.025, "muzzle_height": 0.022,
-    "muzzle_drop": 0.020, "nose_size": 0.010, "eye_size": 0.011, "eye_aspect": 0.05, "eye_slant": 0.07,
-    "eye_spread": 0.020, "pupil_width": 0.06,
-}  # fmt: skip
-_PINK_NOSE = {"dog": 0.0, "cat": 0.85, "fox": 0.0, "bear": 0.0, "rabbit": 0.9, "mouse": 0.95}
-_WHISKERS = {"dog": 0.0, "cat": 1.0, "fox": 0.4, "bear": 0.0, "rabbit": 0.7, "mouse": 0.8}
-_LONG_FOLDED_EAR = {"dog": 0.42, "cat": 0.20, "fox": 0.34, "bear": 0.12, "rabbit": 0.56, "mouse": 0.16}
-
-_PINK, _TONGUE, _MOUTH, _INK = (0.89, 0.53, 0.53), (0.92, 0.42, 0.46), (0.28, 0.07, 0.08), (0.07, 0.06, 0.06)
-_INNER_EAR = (0.86, 0.57, 0.53)
+_PINK, _TONGUE, _MOUTH, _INK = (0.89, 0.50, 0.52), (0.93, 0.42, 0.47), (0.30, 0.08, 0.09), (0.07, 0.06, 0.06)
+_INNER_EAR = (0.88, 0.58, 0.54)
+_SPOTS = (
+    (-0.30, -0.36), (0.02, -0.42), (0.34, -0.30), (-0.44, 0.06),
+    (0.46, 0.12), (-0.34, 0.34), (0.32, 0.38), (0.0, -0.2),
+)  # fmt: skip
+_CELLS = 16  # of pixel art, a side
+# How strongly each style shades, and how thick its outlines are (half a line, in half picture widths).
+_SHADING = {"photo": 1.0, "cartoon": 0.35, "sketch": 0.5, "painting": 0.8, "pixel art": 0.7}
+_OUTLINE = {"cartoon": 0.034, "sketch": 0.022}
 
 
 def draw(factors: Factors, resolution: int = 64) -> Tensor:
@@ -75,351 +37,326 @@ def draw(factors: Factors, resolution: int = 64) -> Tensor:
     Raises:
         ValueError: ``resolution`` is not a positive multiple of 16.
     """
-    if resolution < 16 or resolution % 16:
-        raise ValueError(f"resolution must be a positive multiple of 16, got {resolution}")
+    if resolution < _CELLS or resolution % _CELLS:
+        raise ValueError(f"resolution must be a positive multiple of {_CELLS}, got {resolution}")
     return _stylise(_Portrait(factors, resolution).paint(), factors, resolution) * 2 - 1
 
 
 class _Portrait:
-    """One batch being painted; every attribute broadcasts over (N, H, W)."""
+    """The canvas of N portraits, and one method for each part of the face.
 
-    image: Tensor  # (N, 3, H, W), the picture so far
-    coat: Tensor  # (N, 3, H, W), fur of the head
+    Signed distances are (N, H, W) in half picture widths, colours (N, 3, H or 1, W or 1) in [0, 1].
+    """
 
-    def __init__(self, f: Factors, resolution: int):
-        self.f, self.pixel, device = f, 2.6 / resolution, f.species.device
-        axis = (torch.arange(resolution, device=device) + 0.5) / resolution * 2 - 1
-        self.Y, self.X = (grid[None] for grid in torch.meshgrid(axis, axis, indexing="ij"))
-        fur, low, middle, _ = _textures(resolution, device)
-        n = fur.shape[0]
-        self.strands, self.clouds, self.blots = fur[f.texture % n], low[f.texture // n], middle[f.texture % n]
-        waves = low[f.texture % n]
-        self.photo, self.cartoon, self.sketch, self.painting, self.pixel_art = (
-            (f.style == i).float()[:, None, None] for i in range(len(STYLES))
+    def __init__(self, factors: Factors, resolution: int) -> None:
+        self.seen = appearance(factors)
+        self.device = factors.species.device
+        self.pixel = 2.9 / resolution  # width over which an edge is blended
+        shading, outline, outlined, painted = (
+            self._of_style(factors, table)
+            for table in (_SHADING, _OUTLINE, dict.fromkeys(_OUTLINE, 1.0), {"painting": 0.02})
         )
-        self.shading = (
-            self.photo + 0.8 * self.painting + 0.35 * self.cartoon + 0.7 * self.pixel_art + 0.6 * self.sketch
+        self.outline, self.outlined = outline, outlined
+        self.shade = self["light_strength"] * shading
+        # Glossy things shine in a photo and a painting, less in a cartoon; a sketch has paper-white only.
+        self.gloss = self._of_style(factors, {"photo": 1.0, "painting": 1.0, "cartoon": 0.5})
+        self.backdrop = self._of_style(
+            factors, {"photo": 1.3, "painting": 1.3, "cartoon": 0.3, "sketch": 0.3, "pixel art": 0.3}
         )
-        self.outline = self.cartoon + self.sketch
-        self.outline_width = 0.030 * self.cartoon + 0.018 * self.sketch
-        self.fuzz = 0.008 * self.strands * (self.photo + self.painting)
+        axis = (torch.arange(resolution, device=self.device) + 0.5) / resolution * 2 - 1
+        y, x = torch.meshgrid(axis, axis, indexing="ij")
+        self.y = y[None]
+        # The brush of a painting trembles.
+        self.u = (x[None] - self["shift_x"] - painted * torch.sin(9 * y)) / self["scale"]
+        self.v = (y[None] - 0.10 - painted * torch.sin(8 * x)) / self["scale"]
+        self.x = x[None]
+        light_x = self["light_x"]
+        self.light = (light_x, -0.8 * (1 - 0.6 * light_x.square()).sqrt())
+        self.fur = self.colour("fur")
+        self.image = self.fur
 
-        s = {name: self._scene(name) for name in ("tilt", "shift_x", "shift_y", "scale")}
-        # Brush strokes bend the coordinates of paintings.
-        self.x0 = (self.X + 0.03 * self.clouds * self.painting - s["shift_x"]) / s["scale"]
-        self.y0 = (self.Y + 0.03 * waves * self.painting - 0.06 - s["shift_y"]) / s["scale"]
-        cos, sin = torch.cos(s["tilt"]), torch.sin(s["tilt"])
-        self.x, self.y = cos * self.x0 + sin * self.y0, cos * self.y0 - sin * self.x0
-        self.yaw = self._scene("yaw")
-        self.light_x = self._scene("light_x")
-        self.light_y = -(1 - 0.6 * self.light_x.square()).sqrt() * 0.8
-        self.light = self._scene("light_strength")
-        self.shape = {name: self._shape(name) for name in SHAPE}
-        self.folded = (f.ears == EARS.index("folded")).float()[:, None, None]
+    def __getitem__(self, name: str) -> Tensor:
+        """What is seen, shaped (N, 1, 1)."""
+        return self.seen[name][:, None, None]
 
-        fur_colour = torch.tensor([_FUR_COLOURS[name] for name in FURS], device=device)[f.fur]
-        self.base = (fur_colour + f.column("fur_lightness")[:, None]).clamp(0.05, 0.97)[:, :, None, None]
-        self.grain = (
-            1
-            + (0.05 * self.strands + 0.04 * self.blots) * (self.photo + 0.6 * self.painting)
-            + 0.07 * self.clouds * self.photo
-        )[:, None]
-        self.fur = self.base * self.grain
-        self.pale = (self.base * 0.42 + 0.56) * self.grain
+    def colour(self, value: str | tuple[float, float, float]) -> Tensor:
+        """A colour that is seen, or a fixed one, shaped (N or 1, 3, 1, 1)."""
+        rgb = self.seen[value] if isinstance(value, str) else torch.tensor([value], device=self.device)
+        return rgb[:, :, None, None]
 
-    def _scene(self, name: str) -> Tensor:
-        return self.f.column(name)[:, None, None]
+    def _of_style(self, factors: Factors, table: dict[str, float]) -> Tensor:
+        values = torch.tensor([table.get(style, 0.0) for style in STYLES], device=self.device)
+        return values[factors.style][:, None, None]
 
-    def _species(self, table: dict[str, float]) -> Tensor:
-        return torch.tensor([table[name] for name in SPECIES], device=self.f.species.device)[self.f.species][
-            :, None, None
-        ]
-
-    def _shape(self, name: str) -> Tensor:
-        return self._species(dict(zip(SPECIES, _MEAN_SHAPE[name], strict=True))) + _SHAPE_SD[
-            name
-        ] * self._scene(name)
-
-    def _colour(self, rgb: tuple[float, float, float]) -> Tensor:
-        return torch.tensor(rgb, device=self.f.species.device)[None, :, None, None]
-
-    def _layer(
+    def layer(
         self,
         distance: Tensor,
         colour: Tensor,
-        shade: Tensor | None = None,
+        relief: Tensor | None = None,
         alpha: Tensor | float = 1.0,
-        outline: bool = True,
-        fuzz: float = 1.0,
+        outlined: bool = True,
     ) -> None:
-        """Paint the inside of a shape, antialiased over a pixel, and its contour in the drawn styles."""
-        if fuzz:
-            distance = distance + fuzz * self.fuzz
-        cover = (0.5 - distance / self.pixel).clamp(0, 1) * alpha
-        if shade is not None:
-            colour = colour * (1 + self.light * self.shading * shade)[:, None]
-        self.image = self.image + (colour - self.image) * cover[:, None]
-        if outline:
-            line = (
-                (0.5 - (distance.abs() - self.outline_width) / self.pixel).clamp(0, 1) * self.outline * alpha
-            )
-            self.image = self.image * (1 - 0.88 * line[:, None])
+        """Paint where ``distance`` is negative, lit by ``relief`` (0: flat), outlined where styles ask."""
+        cover = (0.5 - distance / self.pixel).clamp(0, 1)
+        cover = cover * cover * (3 - 2 * cover) * alpha
+        if relief is not None:
+            colour = colour * (1 + self.shade * relief)[:, None]
+        self.image = torch.lerp(self.image, colour.expand_as(self.image), cover[:, None])
+        if outlined:
+            line = (0.5 - (distance.abs() - self.outline) / self.pixel).clamp(0, 1) * self.outlined * alpha
+            self.image = self.image * (1 - 0.85 * line[:, None])
 
-    def _bulge(self, cx: Tensor | float, cy: Tensor | float, rx: Tensor, ry: Tensor) -> Tensor:
-        """Lambert-like shading of an ellipsoid lit from above."""
-        u, v = (self.x - cx) / rx, (self.y - cy) / ry
-        return (self.light_x * u + self.light_y * v) * 0.8 - 0.35 * (u * u + v * v).clamp(0, 1) + 0.12
+    def bulge(self, x: Tensor | float, y: Tensor | float, rx: Tensor | float, ry: Tensor | float) -> Tensor:
+        """Relief of a ball around (x, y): light from one side and above, darker towards the rim."""
+        a, b = (self.u - x) / rx, (self.v - y) / ry
+        lit = self.light[0] * a + self.light[1] * b
+        return 0.8 * lit - 0.35 * (a.square() + b.square()).clamp(0, 1) + 0.12
 
     def paint(self) -> Tensor:
-        """The unstyled picture, (N, 3, H, W)."""
-        background = torch.stack([self._scene(f"background_{c}") for c in ("red", "green", "blue")], 1)
-        soft = self.photo + self.painting
-        glow = (
-            1
-            + 0.25 * (self.light_x * self.X + self.light_y * self.Y) * (soft + 0.3)
-            + 0.09 * self.clouds * soft
-        )
-        self.image = background * glow[:, None]
-        chest = torch.full_like(self.x, 0.62)
-        self._layer(
-            _ellipse(self.x0, self.y0 - 1.05, chest, chest),
-            self.fur * 0.86,
-            self._bulge(0, 1.05, chest, chest),
-        )
-        self._ears(folded=False)
-        self._head()
-        self._ears(folded=True)
-        self._muzzle()
-        self._eyes()
-        return self.image
-
-    def _ears(self, folded: bool) -> None:
-        """Pricked ears lie behind the head, folded ones hang in front of it."""
-        s = self.shape
-        absent = 5 * (1 - self.folded if folded else self.folded)  # moves the shape out of the picture
-        angle = 2.15 + (s["ear_angle"] - self._shape_mean("ear_angle")) if folded else s["ear_angle"]
-        length = (
-            self._species(_LONG_FOLDED_EAR) + s["ear_length"] - self._shape_mean("ear_length")
-            if folded
-            else s["ear_length"]
-        )
-        base_radius, tip_radius = (
-            (0.11, s["ear_tip"] * 0.5 + 0.12) if folded else (s["ear_base"], s["ear_tip"])
-        )
-        root_y = -s["head_height"] * (0.40 if folded else 0.62)
+        """Images (N, 3, R, R) in [0, 1], before the style's own look."""
+        self.background()
+        self.body()
+        self.ears(folded=False)
+        coat = self.coat()
+        self.head(coat)
+        self.ears(folded=True)
+        self.muzzle(coat)
+        self.nose()
+        self.whiskers()
         for side in (-1, 1):
-            root_x = side * s["ear_spread"] - 0.05 * self.yaw
-            tip_x, tip_y = root_x + side * torch.sin(angle) * length, root_y - torch.cos(angle) * length
-            distance, along = _capsule(self.x, self.y, root_x, root_y, tip_x, tip_y, base_radius, tip_radius)
-            shade = self.light_x * side * 0.4 + self.light_y * (0.4 - along) - 0.1
-            self._layer(distance + absent, self.fur * (0.76 if folded else 1.0), shade, fuzz=1.2)
-            if not folded:
-                inner, _ = _capsule(
-                    self.x, self.y,
-                    root_x + 0.1 * (tip_x - root_x), root_y + 0.1 * (tip_y - root_y),
-                    root_x + 0.72 * (tip_x - root_x), root_y + 0.72 * (tip_y - root_y),
-                    base_radius * 0.55, tip_radius * 0.55,
-                )  # fmt: skip
-                flesh = (self._colour(_INNER_EAR) * 0.6 + self.base * 0.4) * self.grain
-                self._layer(inner + absent, flesh, None, 0.9, outline=False)
+            self.eye(side)
+        return self.image.clamp(0, 1)
 
-    def _shape_mean(self, name: str) -> Tensor:
-        return self._species(dict(zip(SPECIES, _MEAN_SHAPE[name], strict=True)))
+    def background(self) -> None:
+        """A wall, lighter where the light comes from."""
+        falloff = 0.18 * (self.light[0] * self.x + self.light[1] * self.y) * self.backdrop
+        self.image = self.colour("background") * (1 + self["background_gradient"] * self.y + falloff)[:, None]
 
-    def _head(self) -> None:
-        s, x, y = self.shape, self.x, self.y
-        skull = _ellipse(x, y, s["head_width"], s["head_height"])
-        jaw = _ellipse(
-            x - 0.03 * self.yaw, y - 0.55 * s["head_height"], s["jaw_width"], 0.52 * s["head_height"]
+    def body(self) -> None:
+        """Shoulders at the lower edge."""
+        self.layer(
+            _ellipse(self.u, self.v - 1.08, 0.66, 0.62), self.fur * 0.84, self.bulge(0, 1.08, 0.66, 0.62)
         )
-        head = _union(skull, jaw, 0.15)
-        fox = (self.f.species == SPECIES.index("fox")).float()[:, None, None]
-        cheeks = _union(head, _ellipse(x.abs() - 0.38, y - 0.18, x.new_tensor(0.20), x.new_tensor(0.13)), 0.1)
-        head = torch.where(fox > 0, cheeks, head)
-        self.coat = self._coat()
-        self._layer(head, self.coat, self._bulge(0, 0.05, 1.1 * s["head_width"], 1.2 * s["head_height"]))
-        mask = _union(
-            _ellipse(x.abs() - 0.27, y - 0.27, x.new_tensor(0.20), x.new_tensor(0.17)),
-            _ellipse(x, y - 0.38, x.new_tensor(0.16), x.new_tensor(0.16)),
-            0.1,
-        )
-        self._layer(mask + 5 * (1 - fox), self.pale * 0.5 + 0.46, None, 0.9, outline=False)
 
-    def _coat(self) -> Tensor:
-        """Fur of the head with its pattern and blaze, (N, 3, H, W)."""
-        x, y = self.x, self.y
-        plain, striped, spotted, patched = (
-            (self.f.pattern == i).float()[:, None, None] for i in range(len(PATTERNS))
-        )
-        where = ((y < -0.02) + 0.8 * (x.abs() > 0.33)).clamp(0, 1)
-        wave = torch.sin(26 * x.abs() + 2 * y + 0.9 * self.clouds) * where
-        side = torch.where(self.f.texture % 2 == 0, 1.0, -1.0)[:, None, None]
-        patch = _ellipse(x - side * 1.05 * self.shape["eye_spread"] - 0.08 * self.yaw, y + 0.10,
-                         0.20 + 0.02 * self.clouds, x.new_tensor(0.24))  # fmt: skip
-        marks = (
-            0.78 * ((wave - 0.2) * 4).clamp(0, 1) * striped
-            + 0.80 * ((self.blots - 0.6) * 4).clamp(0, 1) * spotted
-            + 0.85 * (0.5 - patch / 0.06).clamp(0, 1) * patched
-        )[:, None]
-        dark = self.base.mean(1, keepdim=True) < 0.35
-        coat = (
-            self.fur
-            + (torch.where(dark, self.base * 0.4 + 0.5, self.base * 0.38) * self.grain - self.fur) * marks
-        )
-        blaze = _ellipse(x - 0.10 * self.yaw, y + 0.25, x.new_tensor(0.07), x.new_tensor(0.34))
-        blaze = (0.85 * (0.5 - blaze / 0.04).clamp(0, 1) * self._scene("blaze"))[:, None]
-        return coat + (0.5 * self.pale + 0.46 - coat) * blaze
-
-    def _muzzle(self) -> None:
-        s, x, y = self.shape, self.x, self.y
-        width, height, cx, cy = s["muzzle_width"], s["muzzle_height"], 0.12 * self.yaw, s["muzzle_drop"]
-        opened = self._scene("mouth_open")
-        closed = 5.0 * (opened < 0.05)
-        lip = cy + 0.72 * height
-        self._layer(_ellipse(x - cx, y - lip - 0.07 * opened, 0.52 * width, 0.02 + 0.15 * opened) + closed,
-                    self._colour(_MOUTH), fuzz=0.3)  # fmt: skip
-        self._layer(_ellipse(x - cx, y - lip - 0.13 * opened, 0.30 * width, 0.02 + 0.10 * opened) + closed,
-                    self._colour(_TONGUE), outline=False, fuzz=0.3)  # fmt: skip
-        white = self._scene("white_muzzle")[:, None]
-        coat = self.coat + (0.4 * self.pale + 0.56 - self.coat) * white
-        left, right = (
-            _ellipse(x - cx - side * 0.36 * width, y - cy, 0.64 * width, 0.85 * height) for side in (-1, 1)
-        )
-        shape = _union(left, right, 0.06)
-        shape = _union(shape, _ellipse(x - cx, y - cy + 0.5 * height, 0.55 * width, 0.7 * height), 0.08)
-        self._layer(shape, coat * 1.06, self._bulge(cx, cy, 1.1 * width, 1.2 * height) + 0.05)
-        self._mouth_line(cx, cy, width, height)
-
-        nose_y, nose = cy - 0.45 * height, s["nose_size"]
-        pink = self._species(_PINK_NOSE)[:, None]
-        colour = self._colour(_INK) * 1.3 * (1 - pink) + self._colour(_PINK) * pink
-        tip = _union(_ellipse(x - cx, y - nose_y + 0.15 * nose, 1.25 * nose, 0.75 * nose),
-                     _ellipse(x - cx, y - nose_y - 0.4 * nose, 0.6 * nose, 0.6 * nose), 0.05)  # fmt: skip
-        self._layer(tip, colour, self._bulge(cx, nose_y, 1.3 * nose, nose), fuzz=0.2)
-        gleam = _ellipse(x - cx + 0.3 * nose, y - nose_y + 0.4 * nose, 0.4 * nose, 0.2 * nose)
-        self._layer(gleam, colour * 0.4 + 0.6, None, 0.6 * (self.photo + self.painting + 0.5 * self.cartoon),
-                    outline=False, fuzz=0)  # fmt: skip
-        bright = self.base.mean(1, keepdim=True) > 0.6
-        hair = torch.where(bright, 0.25, 0.95).expand(-1, 3, -1, -1)
+    def ears(self, folded: bool) -> None:
+        """Both ears, each of a base and a tip that bends outwards; folded ones hang before the head."""
+        hang = torch.sigmoid(9 * (self["ear_bend"] - 0.95))
+        base, tip = self["ear_width"], self["ear_tip"]
+        middle = 0.62 * base + 0.38 * tip
+        angle, length = self["ear_angle"], self["ear_length"]
         for side in (-1, 1):
-            for k in (-1, 0, 1):
-                root = cx + side * 0.6 * width
-                whisker, _ = _capsule(
-                    x, y, root, cy + 0.03 * k, root + side * 0.38, cy - 0.03 + 0.10 * k, 0.011, 0.003
-                )
-                self._layer(whisker, hair, None, 0.75 * self._species(_WHISKERS), outline=False, fuzz=0)
-
-    def _mouth_line(self, cx: Tensor, cy: Tensor, width: Tensor, height: Tensor) -> None:
-        ink = self._colour(_INK) * 1.5
-        cleft, _ = _capsule(self.x, self.y, cx, cy - 0.45 * height, cx, cy + 0.45 * height, 0.010, 0.010)
-        self._layer(cleft, ink, None, 0.85, outline=False, fuzz=0.2)
-        arc = _ellipse(
-            (self.x - cx).abs() - 0.38 * width, self.y - cy - 0.28 * height, 0.38 * width, 0.35 * height
-        )
-        arc = torch.maximum(arc.abs() - 0.010, cy + 0.3 * height - self.y)
-        self._layer(arc, ink, None, 0.85, outline=False, fuzz=0.2)
-
-    def _eyes(self) -> None:
-        s, x, y = self.shape, self.x, self.y
-        iris = torch.tensor([_EYE_COLOURS[name] for name in EYES], device=x.device)[self.f.eyes][
-            :, :, None, None
-        ]
-        radius, aspect = s["eye_size"], s["eye_aspect"]
-        for side in (-1, 1):
-            u, v = x - side * s["eye_spread"] - 0.08 * self.yaw, y + 0.10
-            slant = -side * s["eye_slant"]
-            cos, sin = torch.cos(slant), torch.sin(slant)
-            p, q = cos * u + sin * v, cos * v - sin * u
-            self._layer(_ellipse(p, q, 1.22 * radius, 1.22 * radius * aspect), self._colour(_INK), None, 0.9,
-                        outline=False, fuzz=0.3)  # fmt: skip
-            self._layer(_ellipse(p, q, radius, radius * aspect), iris, (-0.5 * v / radius).clamp(-0.6, 0.6),
-                        outline=False, fuzz=0)  # fmt: skip
-            gaze_x, gaze_y = self._scene("gaze_x") * radius, self._scene("gaze_y") * radius
-            pupil = _ellipse(u - gaze_x, v - gaze_y, 0.95 * radius * s["pupil_width"], 0.72 * radius * aspect)
-            self._layer(pupil, self._colour(_INK) * 0.5, None, outline=False, fuzz=0)
-            glint = _ellipse(
-                u - gaze_x - 0.35 * self.light_x * radius, v - gaze_y - 0.3 * self.light_y * radius,
-                0.24 * radius, 0.24 * radius,
+            x0 = side * self["ear_spread"] - 0.06 * self["yaw"]
+            y0 = -0.66 * self["head_height"] + 0.05 * self["pitch"]
+            x1 = x0 + side * torch.sin(angle) * length * 0.42
+            y1 = y0 - torch.cos(angle) * length * 0.42
+            x2 = x1 + side * torch.sin(angle + self["ear_bend"]) * length * 0.62
+            y2 = y1 - torch.cos(angle + self["ear_bend"]) * length * 0.62
+            outer = _union(
+                _capsule(self.u, self.v, x0, y0, x1, y1, base, middle),
+                _capsule(self.u, self.v, x1, y1, x2, y2, middle, tip),
+                0.05,
+            )
+            if folded:
+                relief = 0.4 * side * self.light[0] - 0.2 * (self.v + 0.3)
+                self.layer(outer, self.fur * 0.72, relief, hang)
+                continue
+            self.layer(outer, self.fur * 0.95, 0.4 * side * self.light[0] + 0.1 * self.light[1], 1 - hang)
+            inner = _union(
+                _capsule(
+                    self.u, self.v, torch.lerp(x0, x1, 0.15), torch.lerp(y0, y1, 0.15), x1, y1,
+                    0.55 * base, 0.55 * middle,
+                ),
+                _capsule(
+                    self.u, self.v, x1, y1, torch.lerp(x1, x2, 0.6), torch.lerp(y1, y2, 0.6),
+                    0.55 * middle, 0.5 * tip,
+                ),
+                0.04,
             )  # fmt: skip
-            self._layer(glint, torch.ones_like(iris), None, 0.95, outline=False, fuzz=0)
+            skin = self.colour(_INNER_EAR) * 0.65 + self.fur * 0.35
+            self.layer(inner, skin, None, 0.9 * (1 - hang), outlined=False)
+
+    def coat(self) -> Tensor:
+        """Colours (N, 3, R, R) of the face: fur with stripes, spots, patches around the eyes, and a blaze."""
+        x, y = self.u, self.v
+        brow = torch.sigmoid(9 * (torch.sin(21 * x.abs() + 3.5 * y) - 0.15)) * torch.sigmoid(14 * (-0.05 - y))
+        cheek = torch.sigmoid(9 * (torch.sin(17 * y + 9 * x.abs()) - 0.1)) * torch.sigmoid(
+            16 * (x.abs() - 0.36)
+        )
+        blobs = torch.stack(
+            [torch.exp(-1.6 * ((x - a).square() + (y - b).square()) / 0.085**2) for a, b in _SPOTS]
+        ).sum(0)
+        marked = 0.8 * (brow + cheek) * self["stripes"]
+        marked = marked + 0.8 * torch.sigmoid(12 * (blobs - 0.45)) * self["spots"]
+        for side, name in ((-1, "patch_left"), (1, "patch_right")):
+            around_eye = x - side * 1.05 * self["eye_spread"] - 0.1 * self["yaw"]
+            patch = torch.sigmoid(-22 * _ellipse(around_eye, y + 0.12, 0.23, 0.27))
+            marked = marked + 0.85 * patch * self[name]
+        # Markings are darker than the fur, but lighter on a dark one.
+        dark = torch.sigmoid(20 * (0.42 - self["value"]))[:, None]
+        marking = 0.36 * self.fur * (1 - dark) + (0.4 * self.fur + 0.5) * dark
+        coat = torch.lerp(self.fur.expand(-1, -1, *x.shape[1:]), marking, marked.clamp(0, 1)[:, None])
+        stripe = torch.sigmoid(-24 * _ellipse(x - 0.14 * self["yaw"], y + 0.25, 0.085, 0.36)) * self["blaze"]
+        return torch.lerp(coat, self.pale().expand_as(coat), 0.95 * stripe[:, None])
+
+    def pale(self) -> Tensor:
+        """The light colour of a blaze or a muzzle."""
+        return 0.25 * self.fur + 0.72
+
+    def head(self, coat: Tensor) -> None:
+        """Skull and jaw."""
+        width, height = self["head_width"], self["head_height"]
+        skull = _ellipse(self.u, self.v, width, height)
+        jaw = _ellipse(self.u - 0.05 * self["yaw"], self.v - 0.55 * height, self["jaw_width"], 0.52 * height)
+        self.layer(_union(skull, jaw, 0.15), coat, self.bulge(0, 0.05, 1.1 * width, 1.2 * height))
+
+    def _muzzle(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Centre and size of the muzzle."""
+        x = 0.16 * self["yaw"]
+        y = self["muzzle_drop"] + 0.05 * self["pitch"]
+        return x, y, self["muzzle_width"], self["muzzle_height"]
+
+    def muzzle(self, coat: Tensor) -> None:
+        """Open mouth with a tongue; over it two cheeks, the bridge of the nose, and the line of the lips."""
+        x, y, w, h = self._muzzle()
+        opened, lip, u, v = self["mouth_open"], y + 0.72 * h, self.u - x, self.v
+        self.layer(
+            _ellipse(u, v - lip - 0.07 * opened, 0.55 * w, 0.015 + 0.15 * opened),
+            self.colour(_MOUTH), None, opened,
+        )  # fmt: skip
+        self.layer(
+            _ellipse(u, v - lip - 0.13 * opened - 0.03, 0.34 * w, 0.015 + 0.13 * opened),
+            self.colour(_TONGUE), None, opened * self["tongue"], outlined=False,
+        )  # fmt: skip
+        left, right = (_ellipse(u - side * 0.36 * w, v - y, 0.66 * w, 0.85 * h) for side in (-1, 1))
+        bridge = _ellipse(u, v - y + 0.5 * h, 0.55 * w, 0.7 * h)
+        colour = torch.lerp(coat, (0.98 * self.pale()).expand_as(coat), 0.95 * self["pale"][:, None])
+        self.layer(
+            _union(_union(left, right, 0.06), bridge, 0.08), 1.05 * colour,
+            self.bulge(x, y, 1.1 * w, 1.2 * h) + 0.05,
+        )  # fmt: skip
+        ink = 1.5 * self.colour(_INK)
+        self.layer(
+            _capsule(u, v, 0.0, y - 0.4 * h, 0.0, y + 0.45 * h, 0.016, 0.016), ink, None, 0.8, outlined=False
+        )
+        lips = _ellipse(u.abs() - 0.38 * w, v - y - 0.28 * h, 0.38 * w, 0.35 * h).abs() - 0.016
+        self.layer(torch.maximum(lips, y + 0.3 * h - v), ink, None, 0.8, outlined=False)
+
+    def nose(self) -> None:
+        """Its tip, dark or pink, with a highlight."""
+        x, y, _, h = self._muzzle()
+        size, y = self["nose_size"], y - 0.45 * h
+        u, v = self.u - x, self.v - y
+        colour = torch.lerp(1.3 * self.colour(_INK), self.colour(_PINK), self["pink_nose"][:, None])
+        tip = _union(
+            _ellipse(u, v + 0.15 * size, 1.25 * size, 0.78 * size),
+            _ellipse(u, v - 0.4 * size, 0.6 * size, 0.6 * size),
+            0.05,
+        )
+        self.layer(tip, colour, self.bulge(x, y, 1.3 * size, size))
+        shine = _ellipse(u + 0.3 * size, v + 0.35 * size, 0.45 * size, 0.24 * size)
+        self.layer(shine, 0.4 * colour + 0.6, None, 0.6 * self.gloss, outlined=False)
+
+    def whiskers(self) -> None:
+        """Three on either side, light on dark fur and dark on light."""
+        x, y, w, _ = self._muzzle()
+        hair = 0.7 * torch.sigmoid(14 * (0.5 - self["value"]))[:, None] + 0.22
+        for side in (-1, 1):
+            for i in (-1, 0, 1):
+                root = x + side * 0.6 * w
+                one = _capsule(
+                    self.u, self.v, root, y + 0.03 * i, root + side * 0.36, y - 0.02 + 0.11 * i, 0.013, 0.008
+                )
+                self.layer(one, hair.expand(-1, 3, -1, -1), None, 0.7 * self["whiskers"], outlined=False)
+
+    def eye(self, side: int) -> None:
+        """Dark rim, iris, pupil and highlight of the left (-1) or right (1) eye."""
+        radius, gaze = self["eye_size"], self["gaze_x"] * self["eye_size"]
+        u = self.u - side * self["eye_spread"] - 0.1 * self["yaw"]
+        v = self.v + 0.11 + 0.04 * self["pitch"]
+        sine, cosine = torch.sin(-side * self["eye_slant"]), torch.cos(self["eye_slant"])
+        a, b = cosine * u + sine * v, cosine * v - sine * u
+        ink = self.colour(_INK)
+        self.layer(_ellipse(a, b, 1.25 * radius, 1.15 * radius), ink, None, 0.9, outlined=False)
+        self.layer(
+            _ellipse(a, b, radius, 0.92 * radius), self.colour("iris"), (-0.5 * v / radius).clamp(-0.6, 0.6),
+            outlined=False,
+        )  # fmt: skip
+        pupil = _ellipse(u - gaze, v, radius * self["pupil_width"], 0.78 * radius)
+        self.layer(pupil, 0.5 * ink, outlined=False)
+        shine = _ellipse(u - gaze + 0.32 * radius, v + 0.32 * radius, 0.26 * radius, 0.26 * radius)
+        self.layer(shine, torch.ones_like(ink), None, 0.95, outlined=False)
 
 
-def _stylise(image: Tensor, f: Factors, resolution: int) -> Tensor:
-    """Turn the painted picture into its style, (N, 3, H, W) in [0, 1]."""
-    image = image.clamp(0, 1)
-    _, _, middle, grit = _textures(resolution, image.device)
-    n = grit.shape[0]
-    grit, middle = grit[f.texture // n][:, None], middle[f.texture % n][:, None]
-    grey = image.mean(1, keepdim=True)
-    axis = (torch.arange(resolution, device=image.device) + 0.5) / resolution * 2 - 1
-    hatch = 0.5 + 0.5 * torch.sin(32 * (0.7 * axis[None, :] + axis[:, None]))
-    cells = F.interpolate(
-        F.avg_pool2d(image, resolution // 16), scale_factor=resolution // 16, mode="nearest"
-    )
-    tone = 0.95 - 0.5 * (0.75 - grey).clamp(0, 1) * (0.35 + 0.65 * hatch)
-    pencil = torch.where(grey > 0.62, 0.95, tone) * (1 - 0.44 * ((0.45 - grey) * 3).clamp(0, 1)) + 0.02 * grit
-    posters = (torch.floor((image + 0.05 * middle) * 5) + 0.5) / 5 + 0.02 * grit
-    styled = {
-        "photo": image + 0.010 * grit,
-        "cartoon": (image - grey) * 1.35 + grey * 0.9 + 0.08,
-        "sketch": pencil * image.new_tensor([1.0, 0.985, 0.95])[:, None, None],
-        "painting": posters + 0.35 * (posters - posters.mean(1, keepdim=True)),
-        "pixel art": (torch.floor(cells * 6) + 0.5) / 6,
-    }
-    out = torch.zeros_like(image)
-    for i, style in enumerate(STYLES):
-        out = torch.where((f.style == i)[:, None, None, None], styled[style], out)
-    return out.clamp(0, 1)
-
-
-@lru_cache(maxsize=8)
-def _textures(resolution: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """64 textures each of fur strands, clouds, blots and grit, (64, R, R); alike at every resolution."""
-    g = torch.Generator().manual_seed(5)
-    n, full = 64, 128
-    noise = torch.randn(n, 1, full, full, generator=g)
-    kernel = torch.ones(1, 1, 11, 3) / 33**0.5
-    strands = F.conv2d(F.pad(noise, (1, 1, 5, 5), mode="circular"), kernel)
-    clouds, blots = (
-        F.interpolate(torch.randn(n, 1, k, k, generator=g), (full, full), mode="bicubic", align_corners=False)
-        for k in (7, 21)
-    )
-    grit = torch.randn(n, 1, full // 2, full // 2, generator=g)
-
-    def at_resolution(texture: Tensor) -> Tensor:
-        if texture.shape[-1] != resolution:
-            texture = F.interpolate(texture, (resolution, resolution), mode="bilinear", antialias=True)
-        return texture[:, 0].to(device)
-
-    return at_resolution(strands), at_resolution(clouds), at_resolution(blots), at_resolution(grit)
-
-
-def _ellipse(x: Tensor, y: Tensor, rx: Tensor, ry: Tensor) -> Tensor:
-    """Approximate signed distance to an ellipse around the origin (first order at the contour)."""
-    k0 = torch.sqrt((x / rx) ** 2 + (y / ry) ** 2 + 1e-9)
-    k1 = torch.sqrt((x / rx**2) ** 2 + (y / ry**2) ** 2 + 1e-9)
-    return k0 * (k0 - 1) / k1
+def _ellipse(x: Tensor, y: Tensor, rx: Tensor | float, ry: Tensor | float) -> Tensor:
+    """Distance to an ellipse around the origin, exact on its edge and to first order beside it."""
+    inner = ((x / rx).square() + (y / ry).square() + 1e-9).sqrt()
+    slope = ((x / rx**2).square() + (y / ry**2).square() + 1e-9).sqrt()
+    return inner * (inner - 1) / slope
 
 
 def _capsule(
     x: Tensor,
     y: Tensor,
-    ax: Tensor,
-    ay: Tensor,
-    bx: Tensor,
-    by: Tensor,
-    ra: Tensor | float,
-    rb: Tensor | float,
-) -> tuple[Tensor, Tensor]:
-    """Signed distance to a stroke from a to b, thick ra to rb; and the position along it in [0, 1]."""
-    vx, vy, px, py = bx - ax, by - ay, x - ax, y - ay
-    along = ((px * vx + py * vy) / (vx * vx + vy * vy + 1e-9)).clamp(0, 1)
-    return torch.sqrt((px - along * vx) ** 2 + (py - along * vy) ** 2 + 1e-9) - (
-        ra + (rb - ra) * along
-    ), along
+    x0: Tensor | float,
+    y0: Tensor,
+    x1: Tensor | float,
+    y1: Tensor,
+    radius0: Tensor | float,
+    radius1: Tensor | float,
+) -> Tensor:
+    """Distance to a rod from (x0, y0) to (x1, y1), as thick as ``radius0`` there and ``radius1`` here."""
+    dx, dy, px, py = x1 - x0, y1 - y0, x - x0, y - y0
+    along = ((px * dx + py * dy) / (dx * dx + dy * dy + 1e-9)).clamp(0, 1)
+    off = ((px - along * dx).square() + (py - along * dy).square() + 1e-9).sqrt()
+    return off - (radius0 + (radius1 - radius0) * along)
 
 
-def _union(a: Tensor, b: Tensor, k: float) -> Tensor:
-    """Smooth union of two signed distances, rounded over the length ``k``."""
-    h = (k - (a - b).abs()).clamp_min(0) / k
-    return torch.minimum(a, b) - h * h * k * 0.25
+def _union(a: Tensor, b: Tensor, blend: float) -> Tensor:
+    """Union of two shapes whose joint is rounded over the distance ``blend``."""
+    overlap = (blend - (a - b).abs()).clamp_min(0) / blend
+    return torch.minimum(a, b) - overlap * overlap * blend * 0.25
+
+
+def _stylise(image: Tensor, factors: Factors, resolution: int) -> Tensor:
+    """The look of each style, on painted portraits (N, 3, R, R) in [0, 1]."""
+    looks = (_same, _cartoon, _sketch, _painting, _pixel_art)  # in the order of STYLES
+    result = image.clone()
+    for index, look in enumerate(looks):
+        chosen = factors.style == index
+        if chosen.any():
+            result[chosen] = look(image[chosen])
+    return result.clamp(0, 1)
+
+
+def _same(image: Tensor) -> Tensor:
+    return image
+
+
+def _cartoon(image: Tensor) -> Tensor:
+    """Gaudy and light."""
+    grey = image.mean(1, keepdim=True)
+    return (image - grey) * 1.5 + grey * 0.9 + 0.09
+
+
+def _sketch(image: Tensor) -> Tensor:
+    """Pencil on cream paper: hatched where it is dark."""
+    axis = (torch.arange(image.shape[-1], device=image.device) + 0.5) / image.shape[-1] * 2 - 1
+    hatch = 0.5 + 0.5 * torch.sin(26 * (0.7 * axis + axis[:, None]))
+    grey = image.mean(1, keepdim=True)
+    graphite = 0.95 * (0.72 - grey).clamp(0, 1) * (0.35 + 0.65 * hatch) + 0.25 * torch.sigmoid(
+        20 * (0.3 - grey)
+    )
+    return (0.97 - graphite) * image.new_tensor([1.0, 0.985, 0.95])[:, None, None]
+
+
+def _painting(image: Tensor) -> Tensor:
+    """Few strong colours, laid on flat."""
+    flat = (torch.floor(image * 5) + 0.5) / 5
+    mixed = 0.4 * image + 0.6 * flat
+    return mixed + 0.5 * (mixed - mixed.mean(1, keepdim=True))
+
+
+def _pixel_art(image: Tensor) -> Tensor:
+    """Large square cells."""
+    cells = F.adaptive_avg_pool2d(image, _CELLS)
+    return F.interpolate(cells, image.shape[-2:], mode="nearest")

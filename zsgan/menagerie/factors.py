@@ -1,16 +1,24 @@
-"""Factors of a portrait: which animal, in which style and colours, how posed and lit; and their exchange."""
+"""Factors of a portrait: which animal, in which style, and the scores that shape, colour, pose and light it.
 
+The world is smooth: a photo's pixels are smooth functions of the scores, each of which is normal with mean 0
+and deviation 1 in every species and style. So a generator's latent can *be* the portrait
+(:func:`from_latent`), and the same scores under another species or style are the ideal answer to an
+adaptation.
+"""
+
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 SPECIES = ("dog", "cat", "fox", "bear", "rabbit", "mouse")
 STYLES = ("photo", "cartoon", "sketch", "painting", "pixel art")
 FURS = ("black", "white", "grey", "brown", "golden", "ginger")
 PATTERNS = ("plain", "striped", "spotted", "patched")
-EYES = ("brown", "blue", "green", "amber")
+EYES = ("brown", "amber", "green", "blue")
 EARS = ("pricked", "folded")
 
 CATEGORIES: Mapping[str, tuple[str, ...]] = {
@@ -21,50 +29,71 @@ CATEGORIES: Mapping[str, tuple[str, ...]] = {
     "eyes": EYES,
     "ears": EARS,
 }
-"""Categorical factors: field of :class:`Factors` -> the names of its values."""
+"""What a caption can say: attribute of :class:`Factors` -> the names of its values."""
 
-# Deviations from the mean of the species, in its standard deviations (normal, cut at 2).
+COAT = ("fur_light", "fur_warm", "fur_saturation", "pale", "stripes", "spots", "patch", "iris", "blaze")
 SHAPE = (
-    "head_width", "head_height", "jaw_width", "ear_spread", "ear_angle", "ear_length", "ear_base", "ear_tip",
-    "muzzle_width", "muzzle_height", "muzzle_drop", "nose_size", "eye_size", "eye_aspect", "eye_slant",
-    "eye_spread", "pupil_width",
+    "head_width", "head_height", "jaw_width", "ear_bend", "ear_length", "ear_spread", "ear_width",
+    "muzzle_width", "muzzle_height", "muzzle_drop", "nose_size", "eye_size", "eye_slant", "eye_spread",
+    "pupil_width",
 )  # fmt: skip
-# The same distribution for every species and style.
 SCENE = (
-    "yaw", "tilt", "shift_x", "shift_y", "scale", "mouth_open", "gaze_x", "gaze_y", "white_muzzle", "blaze",
-    "fur_lightness", "light_x", "light_strength", "background_red", "background_green", "background_blue",
+    "yaw", "pitch", "mouth_open", "gaze_x", "light_x", "light_strength", "background_warm",
+    "background_green", "background_light", "background_gradient", "scale", "shift_x",
 )  # fmt: skip
-CONTINUOUS = SHAPE + SCENE
-"""Names of the columns of :attr:`Factors.continuous`."""
+CONTINUOUS = COAT + SHAPE + SCENE
+"""Names of the scores, the columns of :attr:`Factors.continuous`."""
 
-# How often each value occurs. Species overlap on purpose: no single trait gives one away.
+LIMIT = 2.5
+"""Scores beyond this many deviations count as this many."""
+
+# Mean shape of a species, in half picture widths; angles in radians, of ears from straight up, outwards.
+_MEANS = {
+    #                  dog    cat    fox    bear  rabbit  mouse
+    "head_width":    (0.56,  0.60,  0.54,  0.64,  0.52,  0.50),
+    "head_height":   (0.58,  0.52,  0.50,  0.60,  0.56,  0.52),
+    "jaw_width":     (0.42,  0.40,  0.24,  0.48,  0.38,  0.26),
+    "ear_bend":      (1.60,  0.00,  0.00,  0.00,  0.15,  0.00),
+    "ear_length":    (0.50,  0.46,  0.54,  0.16,  0.74,  0.16),
+    "ear_spread":    (0.40,  0.36,  0.36,  0.46,  0.20,  0.46),
+    "ear_width":     (0.19,  0.22,  0.21,  0.21,  0.13,  0.31),
+    "muzzle_width":  (0.34,  0.22,  0.19,  0.32,  0.22,  0.17),
+    "muzzle_height": (0.30,  0.15,  0.26,  0.26,  0.16,  0.22),
+    "muzzle_drop":   (0.27,  0.24,  0.34,  0.28,  0.25,  0.33),
+    "nose_size":     (0.135, 0.065, 0.085, 0.125, 0.055, 0.075),
+    "eye_size":      (0.105, 0.150, 0.105, 0.075, 0.125, 0.100),
+    "eye_slant":     (0.00,  0.28,  0.38,  0.00,  0.00,  0.00),
+    "eye_spread":    (0.245, 0.265, 0.235, 0.245, 0.26,  0.225),
+    "pupil_width":   (0.66,  0.22,  0.36,  0.80,  0.72,  0.80),
+}  # fmt: skip
+_DEVIATIONS = {
+    "head_width": 0.035, "head_height": 0.035, "jaw_width": 0.035, "ear_length": 0.05, "ear_spread": 0.03,
+    "ear_width": 0.02, "muzzle_width": 0.03, "muzzle_height": 0.025, "muzzle_drop": 0.02, "nose_size": 0.014,
+    "eye_size": 0.014, "eye_slant": 0.07, "eye_spread": 0.02, "pupil_width": 0.07,
+}  # fmt: skip
+_BEND_DEVIATION = (0.55, 0.10, 0.10, 0.05, 0.12, 0.05)
+# What does not vary within a species.
+_FIXED = {
+    "ear_angle":     (0.75,  0.42,  0.40,  0.75,  0.16,  0.80),
+    "ear_tip":       (0.12,  0.02,  0.02,  0.19,  0.10,  0.31),
+    "pink_nose":     (0.0,   0.9,   0.0,   0.0,   1.0,   0.9),
+    "whiskers":      (0.0,   1.0,   0.3,   0.0,   0.6,   0.8),
+    "tongue":        (1.0,   0.0,   0.4,   0.3,   0.0,   0.0),
+}  # fmt: skip
+# Shift of a coat's score: what is common in a species. They overlap: no colour gives a species away.
+_SHIFTS = {
+    "fur_light":      (0.0,  0.1,  0.2, -0.5,  0.5,  0.2),
+    "fur_warm":       (0.0,  0.1, -0.6,  0.0,  0.3,  0.3),
+    "fur_saturation": (0.0,  0.0,  0.9,  0.3, -0.3, -0.6),
+    "stripes":       (-0.6,  0.5, -1.5, -1.5, -1.0, -1.2),
+    "spots":          (0.0, -0.4, -1.5, -1.5, -0.4, -0.8),
+    "iris":          (-0.5,  0.7,  0.2, -0.8, -0.4, -0.8),
+    "pale":           (0.0,  0.0,  1.2, -0.8,  0.0,  0.0),
+}  # fmt: skip
+_IRIS_COLOURS = ((0.38, 0.20, 0.07), (0.96, 0.70, 0.14), (0.40, 0.75, 0.28), (0.30, 0.62, 0.95))  # as EYES
+_IRIS_PLACES = (0.3, 1.1, 1.9, 2.7)  # of those colours on the scale of the iris score, 0 to 3
+_FOLDED = 0.95  # an ear bent by more is called folded, rad
 _STYLE_ODDS = (0.4, 0.15, 0.15, 0.15, 0.15)
-_FUR_ODDS = {
-    "dog": (0.17, 0.15, 0.14, 0.20, 0.20, 0.14),
-    "cat": (0.18, 0.17, 0.20, 0.11, 0.14, 0.20),
-    "fox": (0.05, 0.07, 0.12, 0.15, 0.16, 0.45),
-    "bear": (0.23, 0.17, 0.10, 0.34, 0.11, 0.05),
-    "rabbit": (0.12, 0.26, 0.24, 0.20, 0.12, 0.06),
-    "mouse": (0.12, 0.23, 0.38, 0.15, 0.08, 0.04),
-}
-_PATTERN_ODDS = {
-    "dog": (0.40, 0.10, 0.20, 0.30),
-    "cat": (0.33, 0.34, 0.13, 0.20),
-    "fox": (0.70, 0.10, 0.10, 0.10),
-    "bear": (0.70, 0.10, 0.10, 0.10),
-    "rabbit": (0.50, 0.10, 0.18, 0.22),
-    "mouse": (0.64, 0.12, 0.12, 0.12),
-}
-_EYES_ODDS = {
-    "dog": (0.50, 0.20, 0.12, 0.18),
-    "cat": (0.12, 0.24, 0.36, 0.28),
-    "fox": (0.25, 0.10, 0.15, 0.50),
-    "bear": (0.64, 0.10, 0.12, 0.14),
-    "rabbit": (0.52, 0.22, 0.12, 0.14),
-    "mouse": (0.64, 0.14, 0.11, 0.11),
-}
-_FOLDED_ODDS = {"dog": 0.35, "cat": 0.15, "fox": 0.10, "bear": 0.0, "rabbit": 0.25, "mouse": 0.0}
-_TEXTURES = 4096
 
 
 @dataclass(frozen=True)
@@ -74,23 +103,12 @@ class Factors:
     Attributes:
         species: (N,) index into SPECIES.
         style: (N,) index into STYLES.
-        fur: (N,) index into FURS.
-        pattern: (N,) index into PATTERNS.
-        eyes: (N,) index into EYES (colour of the iris).
-        ears: (N,) index into EARS.
-        continuous: (N, len(CONTINUOUS)), columns named by CONTINUOUS: shape in standard deviations from the
-            mean of the species, scene in the units of the drawing (see ``draw``).
-        texture: (N,) which fur and background texture, in [0, 4096).
+        continuous: (N, len(CONTINUOUS)) scores, columns named by CONTINUOUS.
     """
 
     species: Tensor
     style: Tensor
-    fur: Tensor
-    pattern: Tensor
-    eyes: Tensor
-    ears: Tensor
     continuous: Tensor
-    texture: Tensor
 
     def __len__(self) -> int:
         return len(self.species)
@@ -100,12 +118,40 @@ class Factors:
         return Factors(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
 
     def column(self, name: str) -> Tensor:
-        """One continuous factor, (N,)."""
+        """One score, (N,)."""
         return self.continuous[:, CONTINUOUS.index(name)]
 
     def to(self, device: torch.device | str) -> "Factors":
         """The same factors on another device."""
         return Factors(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
+    @property
+    def fur(self) -> Tensor:
+        """(N,) index into FURS: the nearest word for the colour of the coat."""
+        seen = appearance(self)
+        hue, saturation, value = seen["hue"], seen["saturation"], seen["value"]
+        dull = torch.where(value < 0.36, 0, torch.where(value > 0.76, 1, 2))
+        bright = torch.where((value > 0.84) & (saturation < 0.34), 1, torch.where(hue > 0.075, 4, 5))
+        coloured = torch.where(value < 0.32, 0, torch.where(value < 0.58, 3, bright))
+        return torch.where(saturation < 0.24, dull, coloured)
+
+    @property
+    def pattern(self) -> Tensor:
+        """(N,) index into PATTERNS: the marking that one would name first."""
+        seen = appearance(self)
+        patched = torch.maximum(seen["patch_left"], seen["patch_right"]) > 0.5
+        marked = torch.where(seen["spots"] > 0.5, 2, torch.where(patched, 3, 0))
+        return torch.where(seen["stripes"] > 0.5, 1, marked)
+
+    @property
+    def eyes(self) -> Tensor:
+        """(N,) index into EYES: the colour of the iris."""
+        return appearance(self)["iris_mix"].argmax(1)
+
+    @property
+    def ears(self) -> Tensor:
+        """(N,) index into EARS."""
+        return (appearance(self)["ear_bend"] > _FOLDED).long()
 
 
 def index_of(kind: str, name: str) -> int:
@@ -133,51 +179,34 @@ def sample_factors(
     """
     if n < 1:
         raise ValueError(f"n must be at least 1, got {n}")
-
-    def uniform(low: float = 0.0, high: float = 1.0) -> Tensor:
-        return low + (high - low) * torch.rand(n, generator=generator)
-
-    def normal(sd: float) -> Tensor:
-        return sd * torch.randn(n, generator=generator).clamp(-2, 2)
-
-    def pick(odds: Tensor) -> Tensor:
-        return torch.multinomial(odds, 1, generator=generator)[:, 0]
-
-    def per_species(table: Mapping[str, tuple[float, ...]]) -> Tensor:
-        return torch.tensor([table[name] for name in SPECIES])[kind]
-
+    continuous = torch.randn(n, len(CONTINUOUS), generator=generator)
     kind = torch.randint(len(SPECIES), (n,), generator=generator)
-    manner = pick(torch.tensor(_STYLE_ODDS).expand(n, -1))
+    manner = torch.multinomial(torch.tensor(_STYLE_ODDS), n, replacement=True, generator=generator)
     if species is not None:
         kind = torch.full((n,), index_of("species", species))
     if style is not None:
         manner = torch.full((n,), index_of("style", style))
-    fur, pattern, eyes = (pick(per_species(odds)) for odds in (_FUR_ODDS, _PATTERN_ODDS, _EYES_ODDS))
-    ears = (uniform() < torch.tensor([_FOLDED_ODDS[name] for name in SPECIES])[kind]).long()
+    return Factors(kind, manner, continuous)
 
-    shape = torch.randn(n, len(SHAPE), generator=generator).clamp(-2, 2)
-    background = _hsv(uniform(), uniform(0.15, 0.6), uniform(0.35, 0.9))
-    scene = {
-        "yaw": uniform(-1, 1),
-        "tilt": normal(0.15),
-        "shift_x": normal(0.06),
-        "shift_y": normal(0.04),
-        "scale": 1.2 + normal(0.07),
-        "mouth_open": uniform(-0.8, 1).clamp_min(0),
-        "gaze_x": normal(0.12),
-        "gaze_y": normal(0.12),
-        "white_muzzle": (uniform() < 0.5) * uniform(0.4, 0.9),
-        "blaze": (uniform() < 0.2) * uniform(0.6, 1.0),
-        "fur_lightness": normal(0.05),
-        "light_x": uniform(-1, 1),
-        "light_strength": uniform(0.35, 0.65),
-        "background_red": background[:, 0],
-        "background_green": background[:, 1],
-        "background_blue": background[:, 2],
-    }
-    continuous = torch.cat([shape, torch.stack([scene[name] for name in SCENE], 1)], 1)
-    texture = torch.randint(_TEXTURES, (n,), generator=generator)
-    return Factors(kind, manner, fur, pattern, eyes, ears, continuous, texture)
+
+def from_latent(z: Tensor, species: Tensor | str, style: str = "photo") -> Factors:
+    """The portraits that latents stand for: what a matched generator learns to draw.
+
+    Args:
+        z: (N, D_z) samples of N(0, I), D_z >= len(CONTINUOUS). Scaled to unit second moment, as a StyleGAN2's
+            mapping network does first; then the first columns are the scores.
+        species: one for all, or (N,) indices into SPECIES.
+        style: for all.
+
+    Raises:
+        ValueError: z is too narrow, or a name is unknown.
+    """
+    if z.ndim != 2 or z.shape[1] < len(CONTINUOUS):
+        raise ValueError(f"z must be (N, D) with D >= {len(CONTINUOUS)} scores, got {tuple(z.shape)}")
+    scores = (z * z.square().mean(1, keepdim=True).rsqrt())[:, : len(CONTINUOUS)]
+    if isinstance(species, str):
+        species = torch.full((len(z),), index_of("species", species), device=z.device)
+    return Factors(species, torch.full_like(species, index_of("style", style)), scores)
 
 
 def with_species(factors: Factors, species: str) -> Factors:
@@ -190,7 +219,65 @@ def with_style(factors: Factors, style: str) -> Factors:
     return replace(factors, style=torch.full_like(factors.style, index_of("style", style)))
 
 
+def appearance(factors: Factors) -> dict[str, Tensor]:
+    """Scores -> what is seen, by name; all smooth in the scores.
+
+    Returns:
+        (N,) each unless said otherwise. Shape in half picture widths, angles in radians ("ear_bend": of the
+        ear's tip against its base; "eye_slant"). Coat: "hue", "saturation", "value" and "fur" (N, 3) in
+        [0, 1]; strengths in [0, 1] of "pale" (muzzle), "stripes", "spots", "patch_left", "patch_right",
+        "blaze", "pink_nose", "whiskers", "tongue"; "iris_mix" (N, 4), weights of EYES, and "iris" (N, 3).
+        Scene: "yaw", "pitch" in [-1, 1], "mouth_open" in [0, 1], "gaze_x" in eye radii, "light_x" in [-1, 1],
+        "light_strength", "background" (N, 3) in [0, 1], "background_gradient", "scale", "shift_x".
+    """
+    scores = factors.continuous.clamp(-LIMIT, LIMIT)
+    score = dict(zip(CONTINUOUS, scores.unbind(1), strict=True))
+
+    def of_species(table: tuple[float, ...]) -> Tensor:
+        return scores.new_tensor(table)[factors.species]
+
+    shifted = score | {name: score[name] + of_species(shift) for name, shift in _SHIFTS.items()}
+    seen = {name: of_species(_MEANS[name]) + sd * score[name] for name, sd in _DEVIATIONS.items()}
+    seen |= {name: of_species(table) for name, table in _FIXED.items()}
+    bend = of_species(_MEANS["ear_bend"]) + of_species(_BEND_DEVIATION) * score["ear_bend"]
+    seen["ear_bend"] = F.softplus(8 * bend) / 8  # ears do not bend inwards
+
+    value = 0.13 + 0.82 * _normal_cdf(shifted["fur_light"])
+    hue = 0.03 + 0.085 * _normal_cdf(shifted["fur_warm"])
+    saturation = 0.85 * _normal_cdf(shifted["fur_saturation"])
+    # Very dark and very light coats are never gaudy.
+    muted = saturation * (0.45 + 0.55 * (1 - (value - 0.55).abs() / 0.45))
+    seen |= {"hue": hue, "saturation": saturation, "value": value, "fur": _hsv(hue, muted, value)}
+    seen["stripes"] = torch.sigmoid(5 * (shifted["stripes"] - 0.6))
+    seen["spots"] = torch.sigmoid(5 * (shifted["spots"] - 0.9))
+    seen["patch_left"] = torch.sigmoid(5 * (-score["patch"] - 0.9))
+    seen["patch_right"] = torch.sigmoid(5 * (score["patch"] - 0.9))
+    seen["pale"] = torch.sigmoid(5 * (shifted["pale"] - 0.3))
+    seen["blaze"] = torch.sigmoid(5 * (score["blaze"] - 1.1))
+    place = 3 * _normal_cdf(shifted["iris"])
+    seen["iris_mix"] = torch.softmax(-6 * (place[:, None] - scores.new_tensor(_IRIS_PLACES)).square(), 1)
+    seen["iris"] = seen["iris_mix"] @ scores.new_tensor(_IRIS_COLOURS)
+
+    seen["yaw"] = 0.8 * torch.tanh(score["yaw"])
+    seen["pitch"] = 0.5 * torch.tanh(score["pitch"])
+    seen["mouth_open"] = torch.sigmoid(3 * (score["mouth_open"] - 0.2))
+    seen["gaze_x"] = 0.12 * score["gaze_x"]
+    seen["light_x"] = torch.tanh(score["light_x"])
+    seen["light_strength"] = 0.5 + 0.1 * score["light_strength"]
+    warm, green = 0.16 * torch.tanh(score["background_warm"]), 0.10 * torch.tanh(score["background_green"])
+    light = 0.6 + 0.16 * torch.tanh(score["background_light"])
+    seen["background"] = torch.stack([light + warm, light + green, light - warm], 1)
+    seen["background_gradient"] = 0.25 * score["background_gradient"]
+    seen["scale"] = 1.22 + 0.04 * score["scale"]
+    seen["shift_x"] = 0.03 * score["shift_x"]
+    return seen
+
+
+def _normal_cdf(x: Tensor) -> Tensor:
+    return 0.5 * (1 + torch.erf(x / math.sqrt(2)))
+
+
 def _hsv(hue: Tensor, saturation: Tensor, value: Tensor) -> Tensor:
     """HSV, each (N,) in [0, 1], to RGB (N, 3)."""
-    k = (torch.tensor([5.0, 3.0, 1.0]) + hue[:, None] * 6) % 6
+    k = (hue.new_tensor([5.0, 3.0, 1.0]) + hue[:, None] * 6) % 6
     return value[:, None] * (1 - saturation[:, None] * torch.minimum(k, 4 - k).clamp(0, 1))

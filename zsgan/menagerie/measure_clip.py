@@ -19,6 +19,7 @@ QUESTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "fur": ("a {value} {animal}", world.FURS),
     "pattern": ("a {value} {animal}", world.PATTERNS[1:]),  # nobody says "plain": such animals are left out
     "eyes": ("a {animal} with {value} eyes", world.EYES),
+    "ears": ("a {animal} with {value} ears", world.EARS),
 }
 """Factor -> prompt, and the values to choose from when the animal is known."""
 
@@ -60,7 +61,7 @@ def measure(
         result[f"species, {variant}"] = _accuracy(features @ species.T, factors.species)
         for kind in QUESTIONS:
             result[f"{kind}, {variant}"] = _zero_shot(encoder, features, factors, kind)
-    words = captions(factors, generator)
+    words = captions(factors, generator).texts
     read = encoder.fits(words).tolist()  # a few captions are longer than CLIP's context
     result["recall at 1 of 128"] = _recall(
         encoder,

@@ -28,15 +28,17 @@ from zsgan.menagerie.factors import Factors
 from zsgan.menagerie.measure_clip import measure
 
 RESOLUTION = 64
-LEARNING_RATE = 1e-3
+LEARNING_RATE = 1.5e-3
 WEIGHT_DECAY = 0.05
-WARM_UP = 0.05
-"""Part of the training over which the learning rate rises; nothing is attacked in it."""
+WARM_UP = 60
+"""Steps over which the learning rate rises."""
+PEACE = 0.25
+"""Part of the training in which nothing is attacked."""
 EPSILON = 3.0
 """Final radius of the L2 ball, for images in [-1, 1] (0.027 per value, root mean square)."""
-RAMP = 0.4
+RAMP = 0.6
 """Part of the training at whose end the ball has its final radius."""
-CLEAN = 0.25
+CLEAN = 0.2
 """Part of every batch that is not attacked."""
 MAX_SCALE = math.log(100.0)
 
@@ -47,13 +49,13 @@ def token_ids() -> list[int]:
 
 
 def contrastive_loss(images: Tensor, texts: Tensor, scale: Tensor, same: Tensor) -> Tensor:
-    """Symmetric InfoNCE (Radford et al. 2021), where equal captions are each other's positives.
+    """Symmetric InfoNCE (Radford et al. 2021) where every true caption is a positive: no false negatives.
 
     Args:
         images: (N, D) unit-norm features.
         texts: (M, D) unit-norm features.
         scale: factor of the cosines, a scalar.
-        same: (N, M), 1 where the text is a caption of the image, else 0.
+        same: (N, M), 1 where the text is true of the image, else 0.
     """
     logits = scale * images @ texts.T
     by_image = -(logits.log_softmax(1) * same / same.sum(1, keepdim=True)).sum(1)
@@ -79,6 +81,7 @@ def train(
     folder: Path,
     save_every: int = 100,
     progress: bool = True,
+    seed: int = 0,
 ) -> list[dict[str, float]]:
     """Train ``model`` on portraits, with captions drawn anew each time; can be resumed.
 
@@ -93,6 +96,7 @@ def train(
         folder: where the state is kept from which a stopped training resumes (see ``training.loop``).
         save_every: steps between two savings.
         progress: show a progress bar.
+        seed: that ``model`` and ``images`` were drawn with; a state of another is not resumed.
     """
     device = model.logit_scale.device
     model.train().to(memory_format=torch.channels_last)
@@ -108,16 +112,16 @@ def train(
 
     def step(i: int) -> dict[str, float]:
         done = i / steps
-        rate = LEARNING_RATE * min((i + 1) / (WARM_UP * steps), (1 + math.cos(math.pi * done)) / 2)
+        rate = LEARNING_RATE * min(1.0, (i + 1) / WARM_UP) * (1 + math.cos(math.pi * done)) / 2
         for group in optimizer.param_groups:
             group["lr"] = rate
-        epsilon = EPSILON * min(1.0, max(0.0, (done - WARM_UP) / (RAMP - WARM_UP)))
+        epsilon = EPSILON * min(1.0, max(0.0, (done - PEACE) / (RAMP - PEACE)))
 
         index = torch.randint(len(images), (batch,), generator=generator)
-        words = captions(factors[index], generator)
+        written = captions(factors[index], generator)
         stops = (torch.rand(batch, generator=generator) < 0.2).tolist()
-        words = [word + "." * stop for word, stop in zip(words, stops, strict=True)]
-        same = torch.tensor([[float(a == b) for b in words] for a in words], device=device)
+        words = [text + "." * stop for text, stop in zip(written.texts, stops, strict=True)]
+        same = written.true_of(factors[index]).to(device)
         x = augment(training.from_bytes(images[index]).to(device), generator)
         x = x.contiguous(memory_format=torch.channels_last)
         texts = model.encode_text(tokenizer(words).to(device), normalize=True)
@@ -152,16 +156,19 @@ def train(
         }
 
     state = {"model": model, "optimizer": optimizer, "generator": generator}
-    return training.loop(state, step, steps, folder, save_every=save_every, progress=progress)
+    identity = {"seed": seed, "batch": batch, "images": len(images), "epsilon": EPSILON}
+    return training.loop(
+        state, step, steps, folder, save_every=save_every, progress=progress, arguments=identity
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train, measure and save one CLIP."""
     parser = training.arguments(__doc__.split("\n")[0].split(":")[0], seed=0)
     parser.add_argument("which", choices=("a", "b"), help="a guides adaptations, b only judges them")
-    parser.add_argument("--images", type=int, default=40_000, help="portraits to draw")
-    parser.add_argument("--steps", type=int, default=1800, help="training steps")
-    parser.add_argument("--batch", type=int, default=128, help="images in a step")
+    parser.add_argument("--images", type=int, default=24_000, help="portraits to draw")
+    parser.add_argument("--steps", type=int, default=2000, help="training steps")
+    parser.add_argument("--batch", type=int, default=96, help="images in a step")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     tune_cpu(options.threads)
@@ -181,6 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         batch=options.batch,
         folder=options.state / name,
         progress=not options.quiet,
+        seed=options.seed,
     )
     encoder = ClipEncoder(model, tokenizer, name)
     measured = measure(encoder, torch.Generator().manual_seed(options.seed + 1_000_003), epsilon=EPSILON)

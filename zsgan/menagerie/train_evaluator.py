@@ -16,6 +16,10 @@ from zsgan.menagerie.evaluator import RESOLUTION, Evaluator
 from zsgan.menagerie.factors import CATEGORIES, CONTINUOUS, STYLES, Factors
 from zsgan.menagerie.training import arguments, bank, from_bytes, ship
 
+KINDS = {
+    "evaluator": "Network that reads the factors of the demo's portraits; also its FID and LPIPS features",
+    "perceptual": "Network whose features the training of generators compares: none is trained on its judge",
+}
 BATCH = 64
 LEARNING_RATE = 2e-3
 WEIGHT_DECAY = 0.02
@@ -28,7 +32,7 @@ REGRESSION_WEIGHT = 10.0
 """Of the continuous factors' mean squared error, against the sum of the categorical cross-entropies."""
 
 # What augmentation changes without telling by how much: place, size and tones.
-_DISTURBING = ("tilt", "shift_", "scale", "fur_", "light_strength", "background_")
+_DISTURBING = ("shift_", "scale", "fur_", "light_strength", "background_")
 _DISTURBED = torch.tensor([name.startswith(_DISTURBING) for name in CONTINUOUS])
 
 
@@ -129,32 +133,35 @@ def train(
         return {"loss": value.item()}
 
     state = {"evaluator": evaluator, "optimizer": optimizer, "generator": generator}
-    loop(state, step, steps, folder, save_every=save_every, progress=progress)
+    identity = {"seed": seed, "portraits": portraits}
+    loop(state, step, steps, folder, save_every=save_every, progress=progress, arguments=identity)
     evaluator.eval()
     return evaluator, measure(evaluator, new_images.to(device), new_factors.to(device))
 
 
 def main(words: Sequence[str] | None = None) -> None:
     """Train, measure and save the evaluator."""
-    parser = arguments("Train the demo's evaluator.", seed=0)
-    parser.add_argument("--images", type=int, default=30_000, help="portraits to draw and train on")
-    parser.add_argument("--steps", type=int, default=3_000, help=f"training steps, of {BATCH} images")
+    parser = arguments("Train the evaluator, or the perceptual network for generators.", seed=0)
+    parser.add_argument("which", choices=KINDS, help="evaluator judges; perceptual helps to train generators")
+    parser.add_argument("--images", type=int, default=20_000, help="portraits to draw and train on")
+    parser.add_argument("--steps", type=int, default=2_000, help=f"training steps, of {BATCH} images")
     options = parser.parse_args(words)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     tune_cpu(options.threads)
     evaluator, measured = train(
         options.seed,
-        options.state / "evaluator",
+        options.state / options.which,
         portraits=options.images,
         steps=options.steps,
         device=options.device,
         progress=not options.quiet,
     )
+    shipped = options.which == "evaluator"
     ship(
         evaluator.state_dict(),
-        options.out / "evaluator.safetensors",
-        name="evaluator",
-        description="Network that reads the factors of the demo's portraits; also its FID and LPIPS features",
+        (options.out if shipped else options.state) / f"{options.which}.safetensors",
+        name=options.which,
+        description=KINDS[options.which],
         config=evaluator.config,
         seed=options.seed,
         measured=measured | {"training": {"steps": options.steps, "batch": BATCH, "images": options.images}},

@@ -1,56 +1,73 @@
-"""Train a StyleGAN2 of the demo world on renders: adversarially, low resolution first.
+"""Train a StyleGAN2 of the demo world by matching: a latent *is* a portrait; the generator draws it.
 
-``python -m zsgan.menagerie.train_generator photos`` trains on photos of every species; ``dog`` and ``cat``
-start from its finished weights (``--init``), so that features which other domains need exist in the source
-generator, as they do in generators trained on large photo collections.
+``python -m zsgan.menagerie.train_generator world`` learns photos of every species, with the species as a
+label, at 16, 32 and 64 px. ``dog`` and ``cat`` start from it (``--init``): the label's embedding is folded
+exactly into the bias of the first mapping layer, and the training goes on with one species. So the features
+that other species need exist in the source generator, as they do in generators trained on large photo
+collections.
+
+Regression is to the drawn portrait (:func:`zsgan.menagerie.factors.from_latent`): absolute differences of
+pixels, of their gradients, of means over 4 x 4 pixels, and at 64 px of the features of a network that is
+trained like the evaluator, but is not it: nothing is ever optimised against the judge.
 """
 
 import argparse
 import logging
 import sys
-from collections.abc import Mapping
 from copy import deepcopy
-from functools import partial
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from tqdm import tqdm
 
 from zsgan.cpu import tune_cpu
 from zsgan.files import load_tensors, save_tensors
 from zsgan.menagerie import training
-from zsgan.stylegan2 import Discriminator, Generator
+from zsgan.menagerie.draw import draw
+from zsgan.menagerie.evaluator import Evaluator
+from zsgan.menagerie.factors import SPECIES, from_latent, index_of
+from zsgan.stylegan2 import Generator
 
 CHANNELS = {4: 128, 8: 128, 16: 96, 32: 48, 64: 24}
-W_DIM, MAPPING_LAYERS = 128, 4
-DOMAINS = {"photos": None, "dog": "dog", "cat": "cat"}  # species of the photos
-LEARNING_RATE = 0.002
-EMA_HALF_LIFE = 5_000  # images
-R1_EVERY = 16
-NETWORKS = ("generator", "average", "discriminator")
-Start = Mapping[str, Mapping[str, Tensor]]
+RESOLUTIONS = (16, 32, 64)
+Z_DIM, W_DIM, MAPPING_LAYERS = 64, 128, 2
+DOMAINS = ("world", "dog", "cat")
+
+LEARNING_RATE = 0.03
+AFFINE_RATE, MAPPING_RATE = 3, 20
+"""Factors of the learning rate of affine layers and of the mapping network (which scales its own by 0.01)."""
+BETAS = (0.9, 0.99)
+WARM_UP, FLAT, FINAL_RATE = 100, 0.4, 0.03
+"""Steps of rising learning rate; part of the training after which it falls; where it falls to."""
+NOISE_STRENGTH = 0.03
+"""Of every layer, held while matching. Without noise an adapted copy would agree exactly with its source at
+the first step, where the directional loss has no gradient to follow."""
+PERCEPTUAL_WEIGHT = 2.0
+AVERAGE_HALF_LIFE = 3_000
+"""Images after which the running average has forgotten half."""
 
 
-def r1_gamma(resolution: int) -> float:
-    """Weight of the R1 penalty, growing with the number of pixels up to 32 px (0.4 at 64 px was too much)."""
-    return 0.1 * min(resolution / 32, 1) ** 2
-
-
-def networks(resolution: int) -> tuple[Generator, Discriminator]:
-    """A new generator and discriminator of one stage."""
-    channels = {r: width for r, width in CHANNELS.items() if r <= resolution}
-    generator = Generator(
-        resolution, z_dim=W_DIM, w_dim=W_DIM, mapping_layers=MAPPING_LAYERS, channels=channels
+def network(resolution: int, conditional: bool) -> Generator:
+    """A new generator of one stage; its label, if it takes one, is the species."""
+    return Generator(
+        resolution,
+        z_dim=Z_DIM,
+        w_dim=W_DIM,
+        c_dim=len(SPECIES) if conditional else 0,
+        mapping_layers=MAPPING_LAYERS,
+        channels={r: width for r, width in CHANNELS.items() if r <= resolution},
     )
-    return generator, Discriminator(resolution, channels)
 
 
-def grow(shared: Mapping[str, Tensor], large: torch.nn.Module) -> None:
-    """Copy what a network shares with another resolution of it, given by its state dict.
+@torch.no_grad()
+def grow(small: Generator, large: Generator) -> None:
+    """Copy what a generator shares with one of higher resolution; the new ToRGBs start at zero.
 
-    A generator's new ToRGBs start at zero, so that its image stays what it was.
+    So the larger one's image is, at first, the smaller one's enlarged.
     """
+    shared = small.state_dict()
     for name, tensor in large.state_dict().items():
         if name in shared and shared[name].shape == tensor.shape:
             tensor.copy_(shared[name])
@@ -58,181 +75,257 @@ def grow(shared: Mapping[str, Tensor], large: torch.nn.Module) -> None:
             tensor.zero_()
 
 
+@torch.no_grad()
+def specialise(conditional: Generator, species: str) -> Generator:
+    """The unconditional generator that draws what ``conditional`` draws for one label.
+
+    The first mapping layer sees the latent beside the label's embedding. That embedding is constant now, so
+    its part of the layer is a constant too: it goes into the bias. Exact up to rounding.
+    """
+    result = network(conditional.config["resolution"], conditional=False)
+    mapping = conditional.mapping
+    assert mapping.embed is not None
+    label = F.one_hot(torch.tensor([index_of("species", species)]), len(SPECIES)).float()
+    embedding = mapping.embed(label)[0]
+    embedding = embedding * (embedding.square().mean() + 1e-8).rsqrt()
+    state = {name: tensor for name, tensor in conditional.state_dict().items() if ".embed." not in name}
+    first = "mapping.layers.0.weight"
+    # Weights are stored for a gain of 1 / sqrt(fan in), and the fan in shrinks.
+    seen, folded = state[first].split([Z_DIM, W_DIM], dim=1)
+    state["mapping.layers.0.bias"] = state["mapping.layers.0.bias"] + folded @ embedding / (
+        (Z_DIM + W_DIM) ** 0.5
+    )
+    state[first] = seen * (Z_DIM / (Z_DIM + W_DIM)) ** 0.5
+    result.load_state_dict(state)
+    return result
+
+
+@torch.no_grad()
+def finish(generator: Generator, n: int = 10_000) -> None:
+    """Bring a trained generator to the form in which others come.
+
+    Sets ``w_avg`` to the mean of ``n`` ws, and scales every convolution's weights to unit mean square, which
+    its demodulation undoes: large training steps leave large weights, to which the learning rate of an
+    adaptation would mean something else.
+    """
+    for layer in generator.synthesis.convolutions:
+        layer.weight.div_(layer.weight.square().mean().sqrt())
+    mapping = generator.mapping
+    if mapping.embed is None:
+        z = torch.randn(n, Z_DIM, generator=torch.Generator().manual_seed(0)).to(mapping.w_avg)
+        mapping.w_avg.copy_(mapping(z)[:, 0].mean(0))
+
+
+def bank(
+    n: int, species: str | None, random: torch.Generator, progress: bool
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Latents (n, Z_DIM), species (n,) and the portraits that they stand for, uint8 (n, 3, 64, 64)."""
+    z = torch.randn(n, Z_DIM, generator=random)
+    kind = torch.randint(len(SPECIES), (n,), generator=random)
+    if species is not None:
+        kind = torch.full_like(kind, index_of("species", species))
+    factors = from_latent(z, kind)
+    images = torch.empty(n, 3, RESOLUTIONS[-1], RESOLUTIONS[-1], dtype=torch.uint8)
+    starts = range(0, n, training.CHUNK)
+    for start in tqdm(starts, desc="drawing", unit=f"x{training.CHUNK} images", disable=not progress):
+        part = slice(start, min(start + training.CHUNK, n))
+        images[part] = training.to_bytes(draw(factors[part], RESOLUTIONS[-1]))
+    return z, kind, images
+
+
+def matching_loss(made: Tensor, drawn: Tensor, perceptual: Evaluator | None) -> Tensor:
+    """How far images (N, 3, R, R) are from those they should be; see the top of this file."""
+    loss = (made - drawn).abs().mean() + (F.avg_pool2d(made, 4) - F.avg_pool2d(drawn, 4)).abs().mean()
+    for dim in (2, 3):
+        loss = loss + (made.diff(dim=dim) - drawn.diff(dim=dim)).abs().mean()
+    if perceptual is None:
+        return loss
+    with torch.no_grad():
+        targets = _unit(perceptual.features(drawn))
+    features = _unit(perceptual.features(made))
+    # The finest maps are left out: pixels say the same.
+    pairs = list(zip(features, targets, strict=True))[1:]
+    difference = torch.stack([(a - b).abs().mean() for a, b in pairs]).sum() / len(features)
+    return loss + PERCEPTUAL_WEIGHT * difference
+
+
+def _unit(maps: list[Tensor]) -> list[Tensor]:
+    return [x * (x.square().mean(1, keepdim=True) + 1e-3).rsqrt() for x in maps]
+
+
 class Stage:
-    """Adversarial training at one resolution.
+    """Matching at one resolution.
 
     Args:
-        resolution: of this stage; the bank is reduced to it.
+        generator: to train; its running average starts as its copy.
+        data: of :func:`bank`; images are reduced to the generator's resolution.
         batch: images a step.
-        bank: uint8 renders (n, 3, R, R), R a multiple of ``resolution``.
-        seed: of latents, noise and order.
-        device: where to train.
-        start: state dicts of "generator", "average" and "discriminator" to grow from.
+        steps: of the whole stage, over which the learning rate rises and falls.
+        seed: of noise and order.
+        perceptual: see :func:`matching_loss`.
     """
 
     def __init__(
         self,
-        resolution: int,
+        generator: Generator,
+        data: tuple[Tensor, Tensor, Tensor],
         batch: int,
-        bank: Tensor,
+        steps: int,
         seed: int,
-        device: str,
-        start: Start | None = None,
+        perceptual: Evaluator | None = None,
     ):
-        self.resolution, self.batch, self.device = resolution, batch, device
-        self.bank, self.factor = bank, bank.shape[-1] // resolution
-        with torch.random.fork_rng():  # layers draw initial weights from the global generator
-            torch.manual_seed(seed)
-            self.generator, self.discriminator = networks(resolution)
-        self.average = deepcopy(self.generator)
-        for name, module in self.networks.items():
-            if start is not None:
-                grow(start[name], module)
-            module.to(device).to(memory_format=torch.channels_last)
-        self.average.requires_grad_(False)
-        adam = partial(torch.optim.Adam, lr=LEARNING_RATE, betas=(0.0, 0.99), fused=True)
-        self.optimiser_g = adam(self.generator.parameters())
-        self.optimiser_d = adam(self.discriminator.parameters())
-        self.random = torch.Generator().manual_seed(seed + resolution)
-        # Most CPUs compute bfloat16 more slowly than float32.
-        kind = torch.device(device).type
-        self.autocast = partial(torch.autocast, kind, torch.bfloat16, enabled=kind != "cpu")
-        self.decay = 0.5 ** (batch / EMA_HALF_LIFE)
+        self.resolution = generator.config["resolution"]
+        self.data, self.batch, self.steps, self.perceptual = data, batch, steps, perceptual
+        self.device = generator.synthesis.const.device
+        self.generator = generator.to(memory_format=torch.channels_last)
+        with torch.no_grad():
+            for layer in generator.synthesis.convolutions:
+                layer.noise_strength.fill_(NOISE_STRENGTH)
+        self.average = deepcopy(self.generator).requires_grad_(False)
+        groups: dict[int, list[torch.nn.Parameter]] = {1: [], AFFINE_RATE: [], MAPPING_RATE: []}
+        for name, parameter in generator.named_parameters():
+            if name.endswith("noise_strength"):
+                parameter.requires_grad_(False)
+                continue
+            factor = MAPPING_RATE if name.startswith("mapping.") else AFFINE_RATE if ".affine." in name else 1
+            groups[factor].append(parameter)
+        self.factors = list(groups)
+        self.optimiser = torch.optim.Adam(
+            [{"params": parameters, "lr": 0.0} for parameters in groups.values()], betas=BETAS, fused=True
+        )
+        self.random = torch.Generator().manual_seed(seed + self.resolution)
+        self.state = {
+            "generator": self.generator, "average": self.average, "optimiser": self.optimiser,
+            "random": self.random,
+        }  # fmt: skip
 
-    @property
-    def networks(self) -> dict[str, Generator | Discriminator]:
-        """Generator, its running average, and discriminator."""
-        return {"generator": self.generator, "average": self.average, "discriminator": self.discriminator}
-
-    @property
-    def state(self) -> dict[str, object]:
-        """Everything that a step changes."""
-        optimisers = {"optimiser_g": self.optimiser_g, "optimiser_d": self.optimiser_d}
-        return {**self.networks, **optimisers, "random": self.random}
-
-    def reals(self) -> Tensor:
-        """A batch of renders, half of them mirrored, at this stage's resolution, in [-1, 1]."""
-        index = torch.randint(len(self.bank), (self.batch,), generator=self.random)
-        mirrored = torch.rand(self.batch, 1, 1, 1, generator=self.random) < 0.5
-        images = training.from_bytes(self.bank[index].to(self.device))
-        images = torch.where(mirrored.to(self.device), images.flip(3), images)
-        return F.avg_pool2d(images, self.factor) if self.factor > 1 else images
-
-    def fakes(self) -> tuple[Tensor, Tensor]:
-        """Images of the generator, and the ws that made them."""
-        z = torch.randn(self.batch, W_DIM, generator=self.random).to(self.device)
-        ws = self.generator.mapping(z)
-        return self.generator.synthesis(ws, noise="random", generator=self.random), ws
+    def learning_rate(self, i: int) -> float:
+        """Of step i, for the convolutions."""
+        done = i / self.steps
+        fall = 1.0 if done < FLAT else max(FINAL_RATE, (1 - done) / (1 - FLAT))
+        return LEARNING_RATE * min(1.0, (i + 1) / WARM_UP) * fall
 
     def step(self, i: int) -> dict[str, float]:
-        """One step of the discriminator (lazy R1) and one of the generator; non-saturating logistic loss."""
-        with self.autocast():
-            with torch.no_grad():
-                fakes, _ = self.fakes()
-            fake_logits = self.discriminator(fakes).float()
-            real_logits = self.discriminator(self.reals()).float()
-        loss_d = F.softplus(fake_logits).mean() + F.softplus(-real_logits).mean()
-        if i % R1_EVERY == 0:
-            reals = self.reals().requires_grad_()
-            (gradient,) = torch.autograd.grad(self.discriminator(reals).sum(), reals, create_graph=True)
-            penalty = gradient.square().sum((1, 2, 3)).mean()
-            loss_d = loss_d + 0.5 * r1_gamma(self.resolution) * R1_EVERY * penalty
-        self.optimiser_d.zero_grad()
-        loss_d.backward()
-        self.optimiser_d.step()
-
-        self.discriminator.requires_grad_(False)
-        with self.autocast():
-            fakes, ws = self.fakes()
-            logits = self.discriminator(fakes).float()
-        loss_g = F.softplus(-logits).mean()
-        self.optimiser_g.zero_grad()
-        loss_g.backward()
-        self.optimiser_g.step()
-        self.discriminator.requires_grad_(True)
-
-        self.generator.mapping.update_w_avg(ws)
-        torch._foreach_lerp_(
-            list(self.average.parameters()), list(self.generator.parameters()), 1 - self.decay
-        )
-        for mine, theirs in zip(self.average.buffers(), self.generator.buffers(), strict=True):
-            mine.copy_(theirs)
-        return {"loss_d": loss_d.item(), "loss_g": loss_g.item(), "real": real_logits.mean().item()}
+        """One step on a batch of latents and the portraits that they stand for."""
+        z, species, images = self.data
+        index = torch.randint(len(z), (self.batch,), generator=self.random)
+        drawn = training.from_bytes(images[index].to(self.device))
+        if factor := images.shape[-1] // self.resolution - 1:
+            drawn = F.avg_pool2d(drawn, factor + 1)
+        drawn = drawn.contiguous(memory_format=torch.channels_last)
+        label = None
+        if self.generator.mapping.embed is not None:
+            label = F.one_hot(species[index], len(SPECIES)).float().to(self.device)
+        ws = self.generator.mapping(z[index].to(self.device), label)
+        made = self.generator.synthesis(ws, noise="random", generator=self.random)
+        loss = matching_loss(made, drawn, self.perceptual)
+        for group, factor in zip(self.optimiser.param_groups, self.factors, strict=True):
+            group["lr"] = self.learning_rate(i) * factor
+        self.optimiser.zero_grad()
+        loss.backward()
+        self.optimiser.step()
+        weight = 1 - 0.5 ** (self.batch / AVERAGE_HALF_LIFE)
+        with torch.no_grad():  # or the average would keep a graph of all steps
+            torch._foreach_lerp_(list(self.average.parameters()), list(self.generator.parameters()), weight)
+        return {"loss": loss.item(), "L1": (made.detach() - drawn).abs().mean().item()}
 
 
-def measure(stage: Stage) -> dict[str, float]:
-    """Latents and images of the averaged generator have finite values; quality is measured by the metrics."""
-    with torch.no_grad():
-        z = torch.randn(64, W_DIM, generator=torch.Generator().manual_seed(0)).to(stage.device)
-        images = stage.average.synthesis(stage.average.mapping(z))
-    if not images.isfinite().all():
-        raise FloatingPointError(
-            "the trained generator makes images that are not finite; lower the learning rate"
-        )
-    return {"image_mean": images.mean().item(), "image_std": images.std().item()}
+@torch.no_grad()
+def measure(generator: Generator, species: str, n: int = 500) -> dict[str, float]:
+    """Peak signal-to-noise ratio in dB, range 2, against the portraits of ``n`` unseen latents."""
+    z = torch.randn(n, Z_DIM, generator=torch.Generator().manual_seed(9_000_011))
+    errors = []
+    for part in z.split(50):
+        made = generator.synthesis(generator.mapping(part.to(generator.synthesis.const))).clamp(-1, 1).cpu()
+        errors.append((made - draw(from_latent(part, species), made.shape[-1])).square().mean((1, 2, 3)))
+    return {"PSNR": round(float((10 * torch.log10(4 / torch.cat(errors))).mean()), 2)}
 
 
 def main(argv: list[str] | None = None) -> int:
     """Command line."""
-    parser = training.arguments(__doc__.splitlines()[0], seed=0)
+    parser = training.arguments("Train a StyleGAN2 of the demo world by matching.", seed=0)
     parser.add_argument("domain", choices=DOMAINS, help="what to learn: photos of every species, or of one")
-    parser.add_argument("--init", type=Path, help="folder of a finished training to start from")
-    parser.add_argument("--bank", type=int, default=20_000, help="renders to train on")
+    parser.add_argument("--init", type=Path, help="for a species: file of the finished world")
+    parser.add_argument("--perceptual", type=Path, help="file of train_evaluator's perceptual network")
+    parser.add_argument("--bank", type=int, default=20_000, help="portraits to draw and train on")
     parser.add_argument(
-        "--kimg", type=float, nargs="+", default=[40, 60, 100], metavar="K",
+        "--kimg", type=float, nargs="+", default=[24, 32, 32], metavar="K",
         help="thousands of images for each stage: 16, 32 and 64 px",
     )  # fmt: skip
     parser.add_argument(
-        "--batch", type=int, nargs="+", default=[32, 32, 16], help="images a step of each stage"
+        "--batch", type=int, nargs="+", default=[16, 8, 8], help="images a step of each stage"
     )
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    for name, values in (("--kimg", options.kimg), ("--batch", options.batch)):
+        if len(values) != len(RESOLUTIONS):
+            parser.error(f"{name} needs a value for each of {RESOLUTIONS} px, got {values}")
+    if (options.domain == "world") != (options.init is None):
+        parser.error("--init is needed for a species, and only there: the finished world to start from")
+    if not any(options.kimg):
+        parser.error("--kimg must give at least one stage some images")
     tune_cpu(options.threads)
     train(options)
     return 0
 
 
 def train(options: argparse.Namespace) -> None:
-    """Run the stages that ``options.kimg`` asks for; ship the averaged generator and the discriminator."""
-    resolutions = [r for r in CHANNELS if r >= 16]
-    species = DOMAINS[options.domain]
-    bank, _ = training.bank(
-        options.bank, resolutions[-1], torch.Generator().manual_seed(options.seed),
-        species=species, style="photo", progress=not options.quiet,
-    )  # fmt: skip
-    folder = options.state / f"generator_{options.domain}"
-    start: Start | None = None
+    """Run the stages that ``options.kimg`` asks for; keep the averaged generator; ship it if a source."""
+    species = None if options.domain == "world" else options.domain
+    generator: Generator | None = None
     if options.init is not None:
-        start = {name: load_tensors(options.init / f"{name}.safetensors")[0] for name in NETWORKS}
-    stage = None
-    for resolution, kimg, batch in zip(resolutions, options.kimg, options.batch, strict=True):
+        tensors, config, _ = load_tensors(options.init)
+        generator = Generator(**config)
+        generator.load_state_dict(tensors)
+        if generator.mapping.embed is not None:
+            generator = specialise(generator, options.domain)
+    perceptual = None
+    if options.perceptual is not None:
+        tensors, config, _ = load_tensors(options.perceptual)
+        perceptual = Evaluator(**config)
+        perceptual.load_state_dict(tensors)
+        perceptual.to(options.device).eval().requires_grad_(False)
+    random = torch.Generator().manual_seed(options.seed)
+    data = bank(options.bank, species, random, progress=not options.quiet)
+    folder = options.state / f"generator_{options.domain}"
+    identity = {
+        name: str(getattr(options, name)) for name in ("seed", "bank", "kimg", "batch", "init", "perceptual")
+    }
+    for resolution, kimg, batch in zip(RESOLUTIONS, options.kimg, options.batch, strict=True):
         if kimg == 0:
             continue
-        stage = Stage(resolution, batch, bank, options.seed, options.device, start)
-        training.loop(
-            stage.state,
-            stage.step,
-            round(kimg * 1000 / batch),
-            folder / str(resolution),
-            save_every=250,
-            progress=not options.quiet,
-        )
-        start = {name: module.state_dict() for name, module in stage.networks.items()}
-    if stage is None:
-        sys.exit("--kimg must give at least one stage some images")
-    provenance = {"command": training.command(), "seed": options.seed}
-    for name, module in stage.networks.items():
-        path = folder / f"{name}.safetensors"
-        save_tensors(module.state_dict(), path, config=module.config, provenance=provenance)
-    if species is None or stage.resolution != resolutions[-1]:
-        return  # only a start for others
-    for kind, module in (("generator", stage.average), ("discriminator", stage.discriminator)):
-        training.ship(
-            module.state_dict(), options.out / f"{kind}_{options.domain}.safetensors",
-            name=f"{kind}-{options.domain}",
-            description=f"StyleGAN2 {kind}, 64 px, photos of {options.domain}s of the menagerie",
-            config=module.config, seed=options.seed, measured=measure(stage) if kind == "generator" else {},
+        with torch.random.fork_rng():  # layers draw initial weights from the global generator
+            torch.manual_seed(options.seed)
+            new = network(resolution, conditional=species is None)
+        if generator is not None:
+            grow(generator, new)
+        steps = round(kimg * 1000 / batch)
+        stage = Stage(
+            new.to(options.device), data, batch, steps, options.seed,
+            perceptual if resolution == RESOLUTIONS[-1] else None,
         )  # fmt: skip
+        training.loop(
+            stage.state, stage.step, steps, folder / str(resolution),
+            save_every=250, progress=not options.quiet, arguments=identity,
+        )  # fmt: skip
+        generator = stage.average
+    assert generator is not None
+    finish(generator)
+    provenance = {"command": training.command(), "seed": options.seed}
+    save_tensors(
+        generator.state_dict(),
+        folder / "generator.safetensors",
+        config=generator.config,
+        provenance=provenance,
+    )
+    if species is None or generator.config["resolution"] != RESOLUTIONS[-1]:
+        return  # only a start for others
+    training.ship(
+        generator.state_dict(), options.out / f"generator_{species}.safetensors",
+        name=f"generator-{species}",
+        description=f"StyleGAN2 generator, 64 px, photos of {species}s of the menagerie",
+        config=generator.config, seed=options.seed, measured=measure(generator, species),
+    )  # fmt: skip
 
 
 if __name__ == "__main__":
