@@ -15,6 +15,7 @@ from zsgan.clip import load_clip
 from zsgan.menagerie.draw import draw
 from zsgan.menagerie.evaluator import load_evaluator
 from zsgan.menagerie.factors import CATEGORIES, SPECIES, sample_factors
+from zsgan.menagerie.train_generator import measure
 from zsgan.metrics import species_rate
 from zsgan.sampling import sample_images
 from zsgan.stylegan2 import load_generator
@@ -46,7 +47,8 @@ def test_all_weights_together_stay_small():
 def test_the_evaluator_reads_renders(renders):
     factors, images = renders
     prediction = load_evaluator()(images)
-    for kind, floor in {"species": 0.95, "style": 0.97, "fur": 0.9, "ears": 0.95}.items():
+    # Coats are a continuum, so the nearest word for one is often a close call.
+    for kind, floor in {"species": 0.97, "style": 0.97, "fur": 0.75, "ears": 0.95}.items():
         right = prediction.label(kind) == getattr(factors, kind)
         assert right.double().mean() > floor, kind
 
@@ -68,4 +70,9 @@ def test_the_generators_make_their_species(species):
     prediction = load_evaluator()(images)
     rates = {name: species_rate(prediction, name) for name in SPECIES}
     assert max(rates, key=lambda name: rates[name]) == species, rates
-    assert rates[species] > 0.5, rates
+    assert rates[species] > 0.9, rates
+
+
+@pytest.mark.parametrize("species", ["dog", "cat"])
+def test_a_latent_is_drawn_as_the_portrait_that_it_stands_for(species):
+    assert measure(load_generator(species), species, 60)["PSNR"] > 24

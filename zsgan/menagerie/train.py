@@ -87,7 +87,7 @@ def main(words: Sequence[str] | None = None) -> int:
         parser.error(f"--workers must be at least 1, got {options.workers}")
     if options.what == "list":
         for name in COMMANDS:
-            print("python", *command(name, options.state))
+            sys.stdout.write(" ".join(["python", *command(name, options.state)]) + "\n")
         return 0
     try:
         train_all(options.state, options.workers)
