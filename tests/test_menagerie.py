@@ -336,7 +336,7 @@ def test_pictures_are_smooth_in_the_scores(some, style):
 
 
 def test_a_painting_is_a_photo_like_picture_of_few_tones(some):
-    """Flat colours: without the mixed-in picture and the saturation, every channel has at most five values."""
+    """Flat colours: without the mixed-in picture and the saturation, each channel has five values at most."""
     image = torch.rand(2, 3, 8, 8, generator=rng(6))
     painted = _painting(image)
     mean = painted.mean(1, keepdim=True)
