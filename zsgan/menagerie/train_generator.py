@@ -20,7 +20,6 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from tqdm import tqdm
 
 from zsgan.cpu import tune_cpu
 from zsgan.files import load_tensors, save_tensors
@@ -124,13 +123,7 @@ def bank(
     kind = torch.randint(len(SPECIES), (n,), generator=random)
     if species is not None:
         kind = torch.full_like(kind, index_of("species", species))
-    factors = from_latent(z, kind)
-    images = torch.empty(n, 3, RESOLUTIONS[-1], RESOLUTIONS[-1], dtype=torch.uint8)
-    starts = range(0, n, training.CHUNK)
-    for start in tqdm(starts, desc="drawing", unit=f"x{training.CHUNK} images", disable=not progress):
-        part = slice(start, min(start + training.CHUNK, n))
-        images[part] = training.to_bytes(draw(factors[part], RESOLUTIONS[-1]))
-    return z, kind, images
+    return z, kind, training.render(from_latent(z, kind), RESOLUTIONS[-1], progress)
 
 
 def matching_loss(made: Tensor, drawn: Tensor, perceptual: Evaluator | None) -> Tensor:

@@ -18,7 +18,7 @@ from zsgan.loop import loop
 from zsgan.menagerie.draw import draw
 from zsgan.menagerie.factors import Factors, sample_factors
 
-__all__ = ["arguments", "bank", "command", "from_bytes", "loop", "ship", "to_bytes"]
+__all__ = ["arguments", "bank", "command", "from_bytes", "loop", "render", "ship", "to_bytes"]
 
 log = logging.getLogger(__name__)
 
@@ -64,11 +64,17 @@ def bank(
         images as uint8 (n, 3, resolution, resolution), and their factors.
     """
     factors = sample_factors(n, generator, species=species, style=style)
+    return render(factors, resolution, progress), factors
+
+
+def render(factors: Factors, resolution: int, progress: bool = False) -> Tensor:
+    """Draw N portraits, a few at a time: uint8 (N, 3, resolution, resolution)."""
+    n = len(factors)
     images = torch.empty(n, 3, resolution, resolution, dtype=torch.uint8)
     for start in tqdm(range(0, n, CHUNK), desc="drawing", unit=f"x{CHUNK} images", disable=not progress):
         part = slice(start, min(start + CHUNK, n))
         images[part] = to_bytes(draw(factors[part], resolution))
-    return images, factors
+    return images
 
 
 def to_bytes(images: Tensor) -> Tensor:
