@@ -1,6 +1,7 @@
 """What several test files share: one thread, no windows, toy networks, and a finished run of the demo."""
 
 import os
+from zlib import crc32
 
 os.environ["MPLBACKEND"] = "Agg"
 
@@ -13,7 +14,7 @@ from torch import nn
 
 torch.set_num_threads(1)
 
-TINY = {"iterations": 4, "fisher_samples": 2, "variation_iterations": 5}
+TINY = {"optimiser": {"iterations": 4}, "ewc": {"samples": 2}, "stage1": {"iterations": 5}}
 
 
 class ToyEncoder(nn.Module):
@@ -25,13 +26,18 @@ class ToyEncoder(nn.Module):
         random = torch.Generator().manual_seed(seed)
         self.register_buffer("projection", torch.randn(3 * 64, dim, generator=random))
 
-    def encode_images(self, images):
-        return F.normalize(F.adaptive_avg_pool2d(images, 8).flatten(1) @ self.projection, dim=1)
+    def encode_images(self, images, normalise=True, antialias=True):
+        if antialias:
+            images = F.avg_pool2d(images, 2).repeat_interleave(2, 2).repeat_interleave(2, 3)
+        features = F.max_pool2d(images, images.shape[-1] // 8).flatten(1) @ self.projection
+        return F.normalize(features, dim=1) if normalise else features
 
-    def encode_texts(self, texts, templates=None):
-        rows = [torch.Generator().manual_seed(int.from_bytes(text.encode()) % 2**31) for text in texts]
+    def encode_texts(self, texts, templates=None, normalise=True):
+        texts = [(templates or ["{}"])[0].replace("{}", text) for text in texts]
+        rows = [torch.Generator().manual_seed(crc32(text.encode())) for text in texts]
         features = torch.stack([torch.randn(self.dim, generator=row) for row in rows])
-        return F.normalize(features.to(self.projection.dtype), dim=1)
+        features = features.to(self.projection.dtype)
+        return F.normalize(features, dim=1) if normalise else features
 
 
 @pytest.fixture
@@ -65,12 +71,13 @@ def make_generator():
 @pytest.fixture(scope="session")
 def smoke():
     """The smoke profile with two rows and hardly any steps or images; its networks are the shipped ones."""
+    from zsgan.config import merge
     from zsgan.profiles import load_profile
 
     profile = load_profile("smoke")
     rows = {name: profile.rows[name] for name in ("L_dir", "L_dm + L_EWC + L_rel")}
     return replace(
-        profile, rows=rows, settings={**profile.settings, **TINY}, samples=12, curve_samples=6, clusters=2
+        profile, rows=rows, settings=merge(profile.settings, TINY), samples=12, curve_samples=6, clusters=2
     )
 
 

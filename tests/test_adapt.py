@@ -4,30 +4,33 @@ from dataclasses import replace
 import pytest
 import torch
 
-from zsgan.adaptation import Adaptation, Guide, make_guide, source_fisher, trained_parameters
-from zsgan.profiles import AdaptConfig, override
+from zsgan.adaptation import Adaptation
+from zsgan.config import AdaptConfig, build, override
+from zsgan.guides import make_guide, source_features, source_fisher, trained_parameters
+from zsgan.objectives import NEEDS_FISHER, Guide, needs, objective
+from zsgan.streams import stream
 
-FULL = AdaptConfig(
-    "generator-dog",
-    "dog",
-    "cat",
-    clips=("toy",),
-    templates=("{}",),
-    n_variations=3,
-    variation_iterations=20,
-    lambda_cov=0.5,
-    covariance_scale="sum",
-    covariance_distance="frobenius",
-    lambda_ewc=30.0,
-    fisher_samples=6,
-    lambda_rel=5.0,
+FULL = build(
+    AdaptConfig,
+    {
+        "generator": "generator-dog",
+        "source_text": "dog",
+        "target_text": "cat",
+        "clips": "toy",
+        "templates": "{}",
+        "terms": {"moment": 1, "ewc": 30, "relation": 5},
+        "stage1": {"n_variations": 3, "iterations": 20},
+        "moment": {"lambda_cov": 0.5, "scale": "sum", "distance": "frobenius"},
+        "ewc": {"samples": 6},
+        "optimiser": {"iterations": 30},
+    },
 )
-DIRECTIONAL = override(FULL, {"direction": "directional", "lambda_ewc": 0, "lambda_rel": 0})
+DIRECTIONAL = override(FULL, {"terms": {"directional": 1}})
 
 
 def adaptation_of(config, g_src, *encoders):
     guides = [make_guide(encoder, config) for encoder in encoders]
-    fisher = source_fisher(g_src, guides, config) if config.lambda_ewc > 0 else None
+    fisher = source_fisher(g_src, guides, config) if needs(config, NEEDS_FISHER) else None
     return Adaptation(config, g_src, guides, fisher)
 
 
@@ -64,21 +67,20 @@ def test_only_the_trained_parameters_change_and_all_of_them_do(make_generator, t
     for name, after in adaptation.g_trg.state_dict().items():
         assert torch.equal(after, before[name]) == (name not in chosen), name
     assert all(torch.equal(after, before[name]) for name, after in g_src.state_dict().items())
-    assert all(not p.requires_grad and p.grad is None for p in g_src.parameters())
+    assert all(p.requires_grad and p.grad is None for p in g_src.parameters())  # as it was handed in
 
 
 # The loss
 
 
-def features_of(config, adaptation, encoder):
-    """Features of the next step's images: latents, source noise and target noise, drawn in this order."""
-    random = torch.Generator()
-    random.set_state(adaptation.random.get_state())
-    z = torch.randn(config.batch_size, 16, generator=random)
+def features_of(config, adaptation, encoder, step):
+    """Features of a step's images by the weights as they are, every draw from its own stream."""
+    z = torch.randn(config.optimiser.batch_size, 16, generator=stream(config.seed, "latents", step))
     with torch.no_grad():
         ws = adaptation.g_src.mapping(z)
-        images = [g.synthesis(ws, "random", random) for g in (adaptation.g_src, adaptation.g_trg)]
-        return [encoder.encode_images(image) for image in images]
+        source = adaptation.g_src.synthesis(ws, "random", stream(config.seed, "source noise", step))
+        target = adaptation.g_trg.synthesis(ws, "random", stream(config.seed, "target noise", step))
+        return [encoder.encode_images(image) for image in (source, target)]
 
 
 def cosine(a, b):
@@ -90,7 +92,7 @@ def test_the_loss_is_that_of_the_equations(make_generator, toy_encoder):
     adaptation = adaptation_of(FULL, g_src, encoder)
     for i in range(4):
         adaptation.step(i)
-    source, target = features_of(FULL, adaptation, encoder)
+    source, target = features_of(FULL, adaptation, encoder, 4)
     now = {name: p.detach().clone() for name, p in adaptation.params.items()}
     row = adaptation.step(4)
 
@@ -114,7 +116,7 @@ def test_the_directional_loss_is_that_of_eq_1(make_generator, toy_encoder):
     g_src, encoder = make_generator().double(), toy_encoder.double()
     adaptation = adaptation_of(DIRECTIONAL, g_src, encoder)
     adaptation.step(0)
-    source, target = features_of(DIRECTIONAL, adaptation, encoder)
+    source, target = features_of(DIRECTIONAL, adaptation, encoder, 1)
     t_src, t_trg = encoder.encode_texts(["dog", "cat"])
     expected = sum(1 - cosine(d, t_trg - t_src) for d in target - source) / 4
     row = adaptation.step(1)
@@ -126,10 +128,8 @@ def test_the_gradient_norm_is_that_of_the_loss(make_generator, toy_encoder):
     """To first order, a step of plain gradient descent lowers the loss by lr times its square."""
     g_src, encoder = make_generator().double(), toy_encoder.double()
     adaptation = adaptation_of(DIRECTIONAL, g_src, encoder)
-    state = adaptation.random.get_state()
     adaptation.optimiser = torch.optim.SGD(adaptation.params.values(), lr=1e-7)
     before = adaptation.step(0)
-    adaptation.random.set_state(state)
     after = adaptation.step(0)
     expected = 1e-7 * before["gradient_norm"] ** 2
     assert before["loss"] - after["loss"] == pytest.approx(expected, rel=1e-3)
@@ -137,7 +137,7 @@ def test_the_gradient_norm_is_that_of_the_loss(make_generator, toy_encoder):
 
 def test_several_guides_are_averaged(make_generator, make_encoder):
     encoders = make_encoder(seed=0), make_encoder(seed=1, dim=9)
-    config = override(FULL, {"lambda_ewc": 0})
+    config = override(FULL, {"terms.ewc": 0})
     alone = [adaptation_of(config, make_generator(), encoder).step(0) for encoder in encoders]
     together = adaptation_of(config, make_generator(), *encoders).step(0)
     for name in ("loss", "first_moment", "covariance", "relation"):
@@ -146,11 +146,18 @@ def test_several_guides_are_averaged(make_generator, make_encoder):
 
 def test_the_order_of_a_batch_does_not_matter(make_generator, toy_encoder):
     adaptation = adaptation_of(FULL, make_generator().double(), toy_encoder.double())
-    source, target = features_of(FULL, adaptation, toy_encoder)
+    adaptation.step(0)
+    batch = adaptation.batch(1)
     order = torch.tensor([2, 0, 3, 1])
-    loss, _ = adaptation._guided(adaptation.guides[0], target, source)
-    permuted, _ = adaptation._guided(adaptation.guides[0], target[order], source[order])
-    assert loss.item() == pytest.approx(permuted.item(), rel=1e-12)
+    seen = [replace(seen, f_src=seen.f_src[order], f_trg=seen.f_trg[order]) for seen in batch.seen]
+    loss, permuted = (objective(b, FULL)[0].item() for b in (batch, replace(batch, seen=seen)))
+    assert loss == pytest.approx(permuted, rel=1e-12)
+
+
+def test_the_order_in_which_a_row_names_its_terms_does_not_matter(make_generator, toy_encoder):
+    swapped = override(FULL, {"terms": {"relation": 5, "ewc": 30, "moment": 1, "directional": 0}})
+    rows = [adaptation_of(config, make_generator(), toy_encoder).step(0) for config in (FULL, swapped)]
+    assert rows[0] == rows[1]
 
 
 # Optimisation
@@ -166,7 +173,7 @@ def test_a_large_lambda_ewc_keeps_the_parameters_that_matter(make_generator, toy
     def drift(lambda_ewc):
         """Squared drift weighted by Fisher information, and without it, after 25 steps."""
         g_src = make_generator()
-        adaptation = adaptation_of(override(FULL, {"lambda_ewc": lambda_ewc}), g_src, toy_encoder)
+        adaptation = adaptation_of(override(FULL, {"terms.ewc": lambda_ewc}), g_src, toy_encoder)
         for i in range(25):
             adaptation.step(i)
         moved = {n: (p - adaptation.source_params[n]).square() for n, p in adaptation.params.items()}
@@ -210,17 +217,84 @@ def test_the_state_carries_everything_over(make_generator, toy_encoder):
 def test_a_gradient_that_is_not_finite_stops_before_the_step(make_generator, toy_encoder):
     adaptation = adaptation_of(DIRECTIONAL, make_generator(), toy_encoder)
     broken = toy_encoder.encode_images
-    toy_encoder.encode_images = lambda images: broken(images) * torch.nan
+    toy_encoder.encode_images = lambda *args, **kwargs: broken(*args, **kwargs) * torch.nan
     before = parameters(adaptation.g_trg)
-    with pytest.raises(FloatingPointError, match="the gradient is not finite .*lower lr=0.002"):
+    with pytest.raises(FloatingPointError, match="the gradient is not finite .*lower optimiser.lr=0.002"):
         adaptation.step(0)
     after = adaptation.g_trg.state_dict()
     assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
 
 
 def test_elastic_weight_consolidation_needs_fisher_information(make_generator, toy_encoder):
-    with pytest.raises(ValueError, match="fisher is needed for lambda_ewc=30.0"):
+    with pytest.raises(ValueError, match="fisher is needed for the term 'ewc'"):
         Adaptation(FULL, make_generator(), [make_guide(toy_encoder, FULL)])
+
+
+def test_a_step_is_the_same_whatever_was_drawn_before(make_generator, toy_encoder):
+    """Source images depend on their own stream: layer selection shifts nothing, nor does a step left out."""
+    plain = adaptation_of(DIRECTIONAL, make_generator(), toy_encoder)
+    chosen = override(DIRECTIONAL, {"selection": {"k": 2, "batch_size": 3}})
+    selecting = adaptation_of(chosen, make_generator(), toy_encoder)
+    assert torch.equal(plain.f_src[0], selecting.f_src[0])
+    late = plain.batch(7).seen[0].f_trg
+    plain.batch(2)
+    selecting._select_layers(3)
+    assert torch.equal(plain.batch(7).seen[0].f_trg, late)
+    assert torch.equal(selecting.batch(7).seen[0].f_trg.detach(), late.detach())
+
+
+def test_source_features_are_those_of_the_step(make_generator, toy_encoder):
+    g_src = make_generator()
+    features = source_features(g_src, [toy_encoder], FULL)
+    adaptation = adaptation_of(FULL, g_src, toy_encoder)
+    assert len(features) == 1 and features[0].shape == (30, 4, 12)
+    for step in (0, 11):
+        assert torch.equal(features[0][step], features_of(FULL, adaptation, toy_encoder, step)[0])
+
+
+def test_shared_noise_makes_the_first_images_alike(make_generator, toy_encoder):
+    for shared in (False, True):
+        adaptation = adaptation_of(
+            override(DIRECTIONAL, {"shared_noise": shared}), make_generator(), toy_encoder
+        )
+        seen = adaptation.batch(0).seen[0]
+        assert torch.allclose(seen.f_src, seen.f_trg, atol=1e-6) == shared
+
+
+# Layer selection and the moving average
+
+
+def test_layer_selection_trains_k_layers_a_step(make_generator, toy_encoder):
+    config = override(DIRECTIONAL, {"selection": {"k": 2, "batch_size": 3}})
+    adaptation = adaptation_of(config, make_generator(), toy_encoder)
+    before = parameters(adaptation.g_trg)
+    adaptation.step(0)
+    after = adaptation.g_trg.state_dict()
+    changed = {
+        name.rsplit(".", 1)[0].removesuffix(".affine")
+        for name in before
+        if not torch.equal(before[name], after[name])
+    }
+    assert len(changed) == 2 and all(".conv" in name for name in changed)
+    published = adaptation_of(
+        override(config, {"selection.layer_map": "as_published"}), make_generator(), toy_encoder
+    )
+    published.step(0)
+    assert any(not torch.equal(after[n], p) for n, p in published.g_trg.state_dict().items())
+
+
+def test_the_moving_average_is_the_result(make_generator, toy_encoder):
+    adaptation = adaptation_of(override(DIRECTIONAL, {"optimiser.ema": 0.75}), make_generator(), toy_encoder)
+    plain = adaptation_of(DIRECTIONAL, make_generator(), toy_encoder)
+    name = "synthesis.blocks.8.conv1.weight"
+    average = make_generator().state_dict()[name].clone()
+    for i in range(3):
+        adaptation.step(i)
+        plain.step(i)
+        average = 0.75 * average + 0.25 * plain.g_trg.state_dict()[name]
+    assert torch.allclose(adaptation.result.state_dict()[name], average, atol=1e-7)
+    assert not torch.equal(adaptation.result.state_dict()[name], adaptation.g_trg.state_dict()[name])
+    assert plain.result is plain.g_trg and "g_ema" in adaptation.state and "g_ema" not in plain.state
 
 
 # Guides
@@ -240,12 +314,12 @@ def test_the_moment_guide_has_the_variations_of_stage_1(toy_encoder):
     assert torch.equal(guide.text_set, torch.cat([t_trg[None], guide.variations.v]) - t_src)
     assert torch.allclose((guide.variations.v - t_trg).norm(dim=1), torch.ones(3))  # epsilon = |t_trg| = 1
     assert not torch.equal(guide.text_set, make_guide(toy_encoder, override(FULL, {"seed": 1})).text_set)
-    short = make_guide(toy_encoder, override(FULL, {"epsilon": 0.25}))
+    short = make_guide(toy_encoder, override(FULL, {"stage1.epsilon": 0.25}))
     assert torch.allclose((short.variations.v - t_trg).norm(dim=1), torch.full((3,), 0.25))
 
 
 def test_stage_1_can_start_at_its_optimum(toy_encoder):
-    guide = make_guide(toy_encoder, override(FULL, {"variation_start": "closed_form"}))  # epsilon = 1
+    guide = make_guide(toy_encoder, override(FULL, {"stage1.start": "closed_form"}))  # epsilon = 1
     z = guide.variations.z
     assert torch.allclose(z @ z.T, torch.eye(3), atol=1e-5)
     assert torch.allclose(z @ guide.t_trg, torch.full((3,), 3**-0.5), atol=1e-5)
@@ -254,7 +328,7 @@ def test_stage_1_can_start_at_its_optimum(toy_encoder):
 
 
 def test_variations_can_be_brought_back_to_the_length_of_the_target(toy_encoder):
-    guide = make_guide(toy_encoder, override(FULL, {"renormalise_variations": True}))
+    guide = make_guide(toy_encoder, override(FULL, {"stage1.renormalise": True}))
     assert torch.allclose((guide.text_set + guide.t_src).norm(dim=1), torch.ones(4), atol=1e-6)
     longer = guide.variations.v.norm(dim=1)
     assert (longer > 1.01).all()
@@ -262,8 +336,9 @@ def test_variations_can_be_brought_back_to_the_length_of_the_target(toy_encoder)
 
 @pytest.mark.parametrize("config", [FULL, DIRECTIONAL], ids=["full", "directional"])
 def test_texts_that_are_the_same_give_no_direction(toy_encoder, config):
-    with pytest.raises(ValueError, match="source_text='dog' and target_text='dog' are the same to toy"):
-        make_guide(toy_encoder, override(config, {"target_text": "dog"}))
+    toy_encoder.encode_texts = lambda texts, *_, **__: torch.ones(len(texts), 12)
+    with pytest.raises(ValueError, match="source_text='dog' and target_text='cat' are the same to toy"):
+        make_guide(toy_encoder, config)
 
 
 # Fisher information
@@ -272,18 +347,18 @@ def test_texts_that_are_the_same_give_no_direction(toy_encoder, config):
 def test_fisher_information_belongs_to_the_source(make_generator, toy_encoder):
     g_src = make_generator()
 
-    def fisher(**settings):
-        config = override(FULL, settings)
+    def fisher(settings=()):
+        config = override(FULL, dict(settings))
         return source_fisher(g_src, [make_guide(toy_encoder, config)], config)
 
     one = fisher()
     assert set(one) == set(trained_parameters(g_src))
     assert all((f >= 0).all() and f.any() and f.shape == g_src.state_dict()[n].shape for n, f in one.items())
-    for settings in ({"seed": 5}, {"target_text": "fox"}, {"direction": "directional"}, {"lambda_rel": 0}):
-        assert all(torch.equal(f, one[name]) for name, f in fisher(**settings).items()), settings
-    for settings in ({"source_text": "fox"}, {"fisher_samples": 7}, {"fisher_estimator": "batch"}):
-        assert not torch.equal(fisher(**settings)["synthesis.const"], one["synthesis.const"]), settings
-    assert set(fisher(trained="convolutions_and_torgb")) > set(one)
+    for settings in ({"seed": 5}, {"target_text": "fox"}, {"terms": {"ewc": 1}}, {"optimiser.lr": 1}):
+        assert all(torch.equal(f, one[name]) for name, f in fisher(settings).items()), settings
+    for settings in ({"source_text": "fox"}, {"ewc.samples": 7}, {"ewc.estimator": "batch"}):
+        assert not torch.equal(fisher(settings)["synthesis.const"], one["synthesis.const"]), settings
+    assert set(fisher({"trained": "convolutions_and_torgb"})) > set(one)
     assert all(p.requires_grad and p.grad is None for p in g_src.parameters())  # as it was handed in
 
 
@@ -292,8 +367,7 @@ def test_fisher_information_is_the_mean_squared_gradient_of_the_cosine(make_gene
     encoder = toy_encoder.double()
     guide = make_guide(encoder, FULL)
     fisher = source_fisher(g_src, [guide], FULL)
-    random = torch.Generator().manual_seed(2_000_003)
-    ws = g_src.mapping(torch.randn(6, 16, generator=random)).detach()
+    ws = g_src.mapping(torch.randn(6, 16, generator=stream(0, "fisher latents"))).detach()
     bias = g_src.synthesis.blocks["8"].conv1.bias.requires_grad_()
     squares = []
     for w in ws:

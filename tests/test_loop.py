@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from zsgan import loop as loop_module
-from zsgan.cpu import threads
+from zsgan.device import threads
 from zsgan.loop import loop
 
 

@@ -1,20 +1,25 @@
+import argparse
 import json
 import multiprocessing
 import os
 import platform
 import shutil
 import signal
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import pytest
 import torch
 
-from zsgan import manifest, runs
-from zsgan.adaptation import Adaptation, trained_parameters
-from zsgan.files import load_tensors, versions
-from zsgan.profiles import AdaptConfig, override
-from zsgan.runs import RunInProgress, finished, fisher_of, open_run, run, run_all, run_id
-from zsgan.stylegan2 import load_generator
+from zsgan import jobs, making, manifest, names, runs
+from zsgan.adaptation import Adaptation
+from zsgan.config import override, settings
+from zsgan.device import set_up
+from zsgan.files import load_tensors, read_json, versions
+from zsgan.guides import trained_parameters
+from zsgan.jobs import resolve
+from zsgan.making import RunInProgress, fisher_of, source_features_of
+from zsgan.models import load_generator
+from zsgan.runs import finished, open_run, run, run_all
 
 FULL = "L_dm + L_EWC + L_rel"
 
@@ -35,7 +40,7 @@ def forbidden(monkeypatch):
     def fail(*args):
         raise AssertionError("this should have been found on disk")
 
-    monkeypatch.setattr(runs, "Adaptation", fail)
+    monkeypatch.setattr(making, "Adaptation", fail)
 
 
 def stop_after(monkeypatch, steps):
@@ -73,13 +78,28 @@ def test_what_a_finished_run_holds(full_run, config):
     files = {file.name for file in full_run.folder.iterdir()}
     assert files >= {"config.json", "history.json", "snapshots", "generator.safetensors", "provenance.json"}
     assert "state.pt" not in files
-    assert full_run.folder.name == run_id(config) == full_run.provenance["id"]
-    for key, value in runs.identity(config).items():
+    job = resolve(config)
+    assert full_run.folder.name == job.id == full_run.provenance["id"]
+    for key, value in job.identity.items():
         assert full_run.provenance[key] == json.loads(json.dumps(value))
     assert full_run.provenance["weights"]["generator-dog"] == manifest.asset("generator-dog").sha256
     assert full_run.provenance["versions"] == versions()
+    assert full_run.provenance["device"] == "cpu" and full_run.provenance["tf32"] is False
+    assert full_run.provenance["seconds"] > 0 and full_run.provenance["threads"] == 1
     header = load_tensors(full_run.folder / "generator.safetensors")[2]
-    assert header == full_run.provenance
+    assert header == json.loads(json.dumps(job.identity))
+
+
+def test_two_identical_runs_are_identical_files(full_run, config, tmp_path):
+    """But for provenance.json, which holds the time and the machine."""
+    again = run(replace(config, generator="dog"), folder=tmp_path)
+    contents = [
+        {f.relative_to(x.folder).as_posix(): f.read_bytes() for f in x.folder.rglob("*") if f.is_file()}
+        for x in (full_run, again)
+    ]
+    for files in contents:
+        assert b"seconds" in files.pop("provenance.json")
+    assert contents[0] == contents[1]
 
 
 def test_the_history_has_a_row_for_every_step(full_run):
@@ -88,8 +108,8 @@ def test_the_history_has_a_row_for_every_step(full_run):
     assert all(set(row) == {"step", "loss", "gradient_norm", *terms} for row in full_run.history)
     config = full_run.config
     for row in full_run.history:
-        total = row["first_moment"] + config.lambda_cov * row["covariance"]
-        total += config.lambda_ewc * row["ewc"] + config.lambda_rel * row["relation"]
+        total = row["first_moment"] + config.moment.lambda_cov * row["covariance"]
+        total += config.terms["ewc"] * row["ewc"] + config.terms["relation"] * row["relation"]
         assert row["loss"] == pytest.approx(total, rel=1e-5)
 
 
@@ -113,7 +133,7 @@ def test_snapshots_lead_from_the_source_to_the_adapted_generator(full_run):
 def test_the_last_step_needs_no_snapshot_of_its_own(full_run, tmp_path):
     """13 steps with a snapshot every 5: 5, 10, and the adapted generator itself."""
     place = shutil.copytree(full_run.folder, tmp_path / "copy")
-    odd = replace(full_run, folder=place, config=replace(full_run.config, iterations=13))
+    odd = replace(full_run, folder=place, config=override(full_run.config, {"optimiser.iterations": 13}))
     for old, new in (("1", "5"), ("2", "10")):
         (place / "snapshots" / f"{old}.safetensors").rename(place / "snapshots" / f"{new}.safetensors")
     (place / "snapshots" / "3.safetensors").unlink()
@@ -141,7 +161,7 @@ def test_an_interrupted_run_resumes_to_the_same_bits(full_run, config, tmp_path,
         stop_after(patch, 2)
         with pytest.raises(Stopped):
             run(config, folder=tmp_path)
-    place = tmp_path / run_id(config)
+    place = tmp_path / resolve(config).id
     assert finished(config, tmp_path) is None
     with pytest.raises(FileNotFoundError, match=rf"{place} holds no finished run \(no provenance.json\)"):
         open_run(place)
@@ -166,13 +186,13 @@ def test_a_missing_run_is_named(tmp_path):
 
 
 def _hold(place, ready):
-    with runs._locked(place):
+    with making._locked(place):
         ready.set()
         signal.pause()
 
 
-def test_a_second_process_is_told_who_holds_the_run(config, tmp_path, monkeypatch, forbidden):
-    place = tmp_path / run_id(config)
+def test_a_second_process_is_told_who_holds_the_run(config, tmp_path, monkeypatch):
+    place = tmp_path / resolve(config).id
     place.mkdir()
     context = multiprocessing.get_context("fork")
     ready = context.Event()
@@ -186,29 +206,52 @@ def test_a_second_process_is_told_who_holds_the_run(config, tmp_path, monkeypatc
         os.kill(holder.pid, signal.SIGKILL)
         holder.join()
     made = []
-    monkeypatch.setattr(runs, "_make", lambda *args: made.append(args))
-    run(config, folder=tmp_path)  # a dead process holds nothing
+    monkeypatch.setattr(making, "_adapt", lambda *args: made.append(args))
+    with pytest.raises(
+        ValueError, match="generator.safetensors is missing or empty although the run is finished"
+    ):
+        run(config, folder=tmp_path)  # a dead process holds nothing
     assert len(made) == 1
 
 
 # Identity
 
 OTHER = {
-    "generator": "generator-cat", "source_text": "fox", "target_text": "bear", "clips": ("menagerie-b",),
-    "templates": ("{}",), "n_variations": 5, "epsilon": 0.5, "lambda_div": 2.0, "variation_iterations": 6,
-    "variation_lr": 0.1, "variation_start": "closed_form", "renormalise_variations": True,
-    "direction": "directional", "lambda_cov": 3.0, "covariance_centre": False, "covariance_scale": "sum",
-    "covariance_distance": "row", "normalise_directions": True, "direction_floor": 0.1, "lambda_ewc": 1.0,
-    "fisher_estimator": "batch", "fisher_granularity": "layer", "fisher_samples": 3, "lambda_rel": 1.0,
-    "relation_temperature": 2.0, "relation_diagonal": False, "relation_reduction": "mean", "iterations": 5,
-    "batch_size": 3, "lr": 0.1, "betas": (0.5, 0.9), "trained": "convolutions_and_torgb", "seed": 1,
+    "generator": "generator-cat", "source_text": "fox", "target_text": "bear", "clips": ("clip-b",),
+    "templates": ("{}",), "terms": {"moment": 2}, "stage1.n_variations": 5, "stage1.epsilon": 0.5,
+    "stage1.lambda_div": 2.0, "stage1.iterations": 6, "stage1.lr": 0.1, "stage1.start": "closed_form",
+    "stage1.renormalise": True, "features.normalise": False, "features.antialias": False,
+    "features.direction_floor": 0.1, "moment.lambda_cov": 3.0, "moment.centre": False, "moment.scale": "sum",
+    "moment.distance": "row", "moment.normalise_directions": True, "ewc.estimator": "batch",
+    "ewc.granularity": "layer", "ewc.samples": 3, "relation.temperature": 2.0, "relation.diagonal": False,
+    "relation.reduction": "mean", "optimiser.iterations": 5, "optimiser.batch_size": 3, "optimiser.lr": 0.1,
+    "optimiser.betas": (0.5, 0.9), "optimiser.ema": 0.5, "selection.k": 2, "selection.iterations": 2,
+    "selection.layer_map": "as_published", "selection.batch_size": 2, "trained": "convolutions_and_torgb",
+    "shared_noise": True, "seed": 1,
 }  # fmt: skip
 
 
+def run_id(config):
+    return resolve(config).id
+
+
 def test_the_identity_depends_on_every_setting(config):
-    assert set(OTHER) == {field.name for field in fields(AdaptConfig)}
-    ids = {name: run_id(override(config, {name: value})) for name, value in OTHER.items()}
-    assert len({run_id(config), *ids.values()}) == len(OTHER) + 1
+    assert sorted(OTHER) == sorted(settings())
+    selecting = override(config, {"selection": {"k": 3}})
+    bases = {name: selecting if name.startswith("selection.") else config for name in OTHER}
+    ids = {name: run_id(override(bases[name], {name: value})) for name, value in OTHER.items()}
+    assert len({run_id(config), run_id(selecting), *ids.values()}) == len(OTHER) + 2
+
+
+def test_the_identity_does_not_depend_on_settings_that_take_no_part(config):
+    """L_dir is one run, whatever the other rows' settings are."""
+    directional = override(config, {"terms": {"directional": 1}})
+    unused = [name for name in OTHER if name.split(".")[0] in ("stage1", "moment", "relation", "ewc")]
+    assert len(unused) == 18
+    for name in unused:
+        assert run_id(override(directional, {name: OTHER[name]})) == run_id(directional), name
+    zero = override(config, {"terms": {"directional": 1, "ewc": 0}})
+    assert run_id(zero) == run_id(directional)
 
 
 @pytest.mark.parametrize("name", ["generator-dog", "clip-a"])
@@ -220,65 +263,101 @@ def test_the_identity_depends_on_the_weights(config, monkeypatch, name):
     assert run_id(replace(config, generator="dog")) == run_id(config)
 
 
-def test_the_identity_depends_on_the_content_of_a_file(config, tmp_path):
+def test_the_identity_depends_on_the_content_of_a_file(config, tmp_path, monkeypatch):
     file = tmp_path / "mine.safetensors"
     file.write_bytes(b"one")
-    mine = replace(config, generator=str(file))
-    before = run_id(mine)
-    file.write_bytes(b"two")
-    assert run_id(mine) != before
-    file.write_bytes(b"one")
-    assert run_id(mine) == before
+    before = run_id(replace(config, generator=str(file)))
+    monkeypatch.chdir(tmp_path)
+    for spelling in (
+        "mine.safetensors",
+        "./mine.safetensors",
+        f"{tmp_path}/../{tmp_path.name}/mine.safetensors",
+    ):
+        assert run_id(replace(config, generator=spelling)) == before
+    shutil.copy(file, tmp_path / "other.safetensors")
+    assert run_id(replace(config, generator="other.safetensors")) == before
+    file.write_bytes(b"two, longer")
+    assert run_id(replace(config, generator=str(file))) != before
+
+
+def test_a_shipped_generator_is_the_same_by_its_file(config):
+    path = str(manifest.path("generator-dog"))
+    assert run_id(replace(config, generator=path)) == run_id(config)
+    assert names.generator(path).identity == names.generator("dog").identity
 
 
 def test_the_identity_depends_on_the_numerics(config, monkeypatch):
     before = run_id(config)
-    monkeypatch.setattr(runs, "NUMERICS", runs.NUMERICS + 1)
+    monkeypatch.setattr(jobs, "NUMERICS", jobs.NUMERICS + 1)
     assert run_id(config) != before
 
 
 def test_the_identity_is_that_of_the_meaning(config):
     """However a number or the name of a generator is written."""
-    assert run_id(replace(config, lambda_ewc=3_000, generator="dog")) == run_id(config)
-    assert run_id(override(config, {"lambda_ewc": "3e3"})) == run_id(config)
+    assert run_id(override(config, {"terms.ewc": 3_000, "generator": "dog"})) == run_id(config)
+    assert run_id(override(config, {"terms.ewc": "3e3"})) == run_id(config)
+    assert resolve(replace(config, generator="dog")) == resolve(config)
     assert len(run_id(config)) == 16 and run_id(config).isalnum()
 
 
 # Fisher information
 
 
-def test_fisher_information_is_shared_by_the_runs_that_can(config, tmp_path, monkeypatch):
+SHARED = ("generator", "clips", "features.normalise", "features.antialias", "optimiser.batch_size")
+
+
+@pytest.mark.parametrize(
+    ("what", "matters"),
+    [
+        (
+            "source_fisher",
+            {
+                *SHARED,
+                "source_text",
+                "templates",
+                "trained",
+                "ewc.estimator",
+                "ewc.granularity",
+                "ewc.samples",
+            },
+        ),
+        ("source_features", {*SHARED, "seed", "optimiser.iterations"}),
+    ],
+)
+def test_what_belongs_to_the_source_is_shared_by_the_runs_that_can(
+    config, tmp_path, monkeypatch, what, matters
+):
     computed = []
 
-    def source_fisher(g_src, guides, config, progress):
+    def compute(g_src, guides, config, progress):
         computed.append(config)
-        return {"synthesis.const": torch.full((2,), float(len(computed)))}
+        value = torch.full((2,), float(len(computed)))
+        return {"synthesis.const": value} if what == "source_fisher" else [value]
 
-    monkeypatch.setattr(runs, "source_fisher", source_fisher)
+    monkeypatch.setattr(making, what, compute)
     g_src = load_generator("dog")
+    guide = argparse.Namespace(encoder=None)
 
-    def value(**settings):
-        return fisher_of(override(config, settings), g_src, [], tmp_path)["synthesis.const"].tolist()
+    def value(config):
+        function = fisher_of if what == "source_fisher" else source_features_of
+        found = function(config, g_src, [guide], tmp_path)
+        return (found["synthesis.const"] if what == "source_fisher" else found[0]).tolist()
 
-    assert value() == [1.0, 1.0]
-    for name in (
-        "seed", "target_text", "direction", "lambda_ewc", "lambda_rel", "lambda_cov", "iterations", "lr",
-        "n_variations", "variation_start",
-    ):  # fmt: skip
-        assert value(**{name: OTHER[name]}) == [1.0, 1.0], name
-    shared = (
-        "generator", "source_text", "clips", "templates", "trained", "fisher_estimator",
-        "fisher_granularity", "fisher_samples",
-    )  # fmt: skip
-    for count, name in enumerate(shared, start=2):
-        assert value(**{name: OTHER[name]}) == [count, count], name
-    assert value() == [1.0, 1.0] and len(computed) == 1 + len(shared)
-    monkeypatch.setattr(runs, "NUMERICS", runs.NUMERICS + 1)
-    assert value() == [10.0, 10.0]
+    assert value(config) == [1.0, 1.0]
+    for name, other in OTHER.items():
+        if name in matters:
+            count = len(computed) + 1
+            assert value(override(config, {name: other})) == [count, count], name
+        elif not name.startswith("selection."):
+            assert value(override(config, {name: other})) == [1.0, 1.0], name
+    count = len(computed)
+    assert value(config) == [1.0, 1.0] and count == 1 + len(matters)
+    monkeypatch.setattr(making, "NUMERICS", making.NUMERICS + 1)
+    assert value(config) == [count + 1, count + 1]
 
 
 def test_fisher_information_is_kept_to_the_bit(full_run, config, tmp_path):
-    g_src, guides = load_generator("dog"), runs.guides_of(config)
+    g_src, guides = load_generator("dog"), making.guides_of(config)
     kept = fisher_of(config, g_src, guides, full_run.folder.parent)
     new = fisher_of(config, g_src, guides, tmp_path)
     assert set(kept) == set(trained_parameters(g_src))
@@ -289,7 +368,7 @@ def test_fisher_information_is_kept_to_the_bit(full_run, config, tmp_path):
 
 
 def test_two_workers_make_the_same_bits_as_one(smoke, tmp_path):
-    quick = {"iterations": 1, "batch_size": 2, "fisher_samples": 1}
+    quick = {"optimiser.iterations": 1, "optimiser.batch_size": 2, "ewc.samples": 1}
     configs = [override(smoke.config("dog-to-cat", FULL, seed), quick) for seed in (0, 1)]
     alone = run_all(configs, folder=tmp_path / "one")
     together = run_all([*configs, configs[0]], folder=tmp_path / "two", workers=2)
@@ -302,33 +381,65 @@ def test_two_workers_make_the_same_bits_as_one(smoke, tmp_path):
 
 
 def test_a_configuration_that_is_asked_for_twice_is_made_once(config, tmp_path, monkeypatch):
-    made = []
-    real = runs.run
-    monkeypatch.setattr(runs, "run", lambda config, **options: made.append(config) or real(config, **options))
-    monkeypatch.setattr(runs, "finished", lambda *args: "a run" if made else None)
-    assert run_all([config, config], folder=tmp_path) == ["a run", "a run"]
-    assert made == [config, config, config]  # once to make it, twice to find it
+    made, adapt = [], making._adapt
+    monkeypatch.setattr(making, "_adapt", lambda job, *rest: made.append(job.id) or adapt(job, *rest))
+    found = run_all([config, replace(config, generator="dog")], folder=tmp_path)
+    assert made == [resolve(config).id] and found[0].folder == found[1].folder
 
 
-def test_what_is_done_is_not_lost_when_another_run_fails(config, full_run, tmp_path):
-    shutil.copytree(full_run.folder, tmp_path / full_run.folder.name)
+def test_one_run_that_fails_does_not_keep_others_from_being_made(config, full_run, tmp_path, caplog):
     wrong = override(config, {"target_text": "xylophone"})
-    with pytest.raises(ValueError, match="never trained on: xylophone"):
-        run_all([config, wrong], folder=tmp_path)
-    assert finished(config, tmp_path) is not None and finished(wrong, tmp_path) is None
+    later = override(config, {"terms": {"directional": 1}, "optimiser.iterations": 1})
+    with pytest.raises(RuntimeError, match=r"(?s)1 of 2 adaptations failed.*never trained on: xylophone"):
+        run_all([wrong, later], folder=tmp_path)
+    assert finished(later, tmp_path) is not None and finished(wrong, tmp_path) is None
+    assert "never trained on: xylophone" in caplog.text  # at once, too
+    with pytest.raises(ValueError, match="workers must be at least 1, got 0"):
+        run_all([config], folder=full_run.folder.parent, workers=0)
 
 
 @pytest.mark.parametrize(
-    ("settings", "message"),
+    ("changes", "message"),
     [
         ({"generator": "generator-dgo"}, "generator='generator-dgo' is neither a file nor one of generator-"),
-        ({"clips": "menagerie-c"}, "clip 'menagerie-c' names no weights .*menagerie-a"),
+        ({"clips": "clip-c"}, "clip 'clip-c' names no weights .*clip-a"),
         ({"clips": "ViT-B-32"}, "clip 'ViT-B-32' names no weights .*such as ViT-B-32/openai"),
         ({"clips": "menagerie-clip"}, "clip 'menagerie-clip' names no weights"),
         ({"clips": "hf-hub:somebody/something"}, "clip 'hf-hub:somebody/something' names no weights"),
-        ({"source_text": "cat"}, "source_text='cat' and target_text='cat' are the same to menagerie-a"),
+        ({"target_text": "xylophone"}, "never trained on: xylophone"),
     ],
 )
-def test_unknown_names_are_refused(config, tmp_path, settings, message):
+def test_a_refused_request_leaves_nothing(config, tmp_path, changes, message):
     with pytest.raises(ValueError, match=message):
-        run(override(config, settings), folder=tmp_path)
+        run(override(config, changes), folder=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_unknown_device_is_refused(config, tmp_path):
+    with pytest.raises(ValueError, match="device='gpu' is not available: .*use cpu"):
+        run(config, folder=tmp_path, device="gpu")
+    assert not list(tmp_path.iterdir())
+    assert set_up("cpu") == torch.device("cpu")
+
+
+# Damaged
+
+
+@pytest.mark.parametrize("name", ["generator.safetensors", "provenance.json", "config.json", "history.json"])
+@pytest.mark.parametrize("how", ["missing", "empty"])
+def test_a_damaged_run_is_set_aside_and_made_anew(full_run, config, tmp_path, caplog, name, how):
+    place = shutil.copytree(full_run.folder, tmp_path / full_run.folder.name)
+    shutil.copytree(full_run.folder.parent / "cache", tmp_path / "cache")
+    if how == "missing":
+        (place / name).unlink()
+    else:
+        (place / name).write_bytes(b"")
+    if (name, how) == ("provenance.json", "missing"):  # then it counts as unfinished, and goes on
+        assert finished(config, tmp_path) is None
+        return
+    with pytest.raises(ValueError, match=name):
+        open_run(place)
+    again = run(config, folder=tmp_path)
+    assert f"{place}.damaged-1" in caplog.text and name in caplog.text
+    assert (tmp_path / f"{place.name}.damaged-1").is_dir()
+    assert tensors(again).keys() == tensors(full_run).keys() and read_json(place / "config.json")

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zsgan.api import adapt, evaluate
-    from zsgan.clip import load_clip
+    from zsgan.config import AdaptConfig
     from zsgan.figures import image_grid
-    from zsgan.profiles import AdaptConfig, load_profile
+    from zsgan.models import load_clip, load_generator
+    from zsgan.profiles import load_profile
     from zsgan.runs import run
     from zsgan.sampling import sample_images
-    from zsgan.stylegan2 import load_generator
 
 _PUBLIC = {
-    "AdaptConfig": "profiles",
+    "AdaptConfig": "config",
     "adapt": "api",
     "evaluate": "api",
     "image_grid": "figures",
-    "load_clip": "clip",
-    "load_generator": "stylegan2",
+    "load_clip": "models",
+    "load_generator": "models",
     "load_profile": "profiles",
     "run": "runs",
     "sample_images": "sampling",

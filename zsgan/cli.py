@@ -5,14 +5,13 @@ import json
 import logging
 import os
 import sys
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 EXAMPLES = """examples:
   zsgan reproduce --profile demo                 every figure and table, and the book
   zsgan adapt --source dog --text cat            a dog generator becomes a cat generator
-  zsgan adapt --source dog --text "grey cat" --row L_dir --set iterations=200
+  zsgan adapt --source dog --text "grey cat" --row L_dir --set optimiser.lr=2e-3
   zsgan sample runs/<id> --n 32 --out cats/      pictures of an adapted generator
   zsgan evaluate cats/ --against drawn:cat       how varied, and how close to the true cats
 """
@@ -29,6 +28,9 @@ def main(argv: list[str] | None = None) -> int:
     except (ValueError, OSError, RuntimeError, FloatingPointError, ImportError) as error:
         print(f"zsgan {options.name}: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(f"zsgan {options.name}: stopped; the same command goes on from there", file=sys.stderr)
+        return 130
     return 0
 
 
@@ -55,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--profile", default="demo", help="smoke (a minute, numbers mean nothing) or demo")
     sub.add_argument("--only", metavar="CHAPTER", help="one notebook, for instance 04_results; no book")
     sub.add_argument(
-        "--workers", type=int, default=min(2, os.cpu_count() or 1),
+        "--workers", type=_positive, default=min(2, os.cpu_count() or 1),
         help="adaptations at a time, about 1.5 GB of memory each",
     )  # fmt: skip
     sub.add_argument(
@@ -76,9 +78,13 @@ def _parser() -> argparse.ArgumentParser:
         "--row", help="row of Table 1, such as L_dir or 'L_dm + L_EWC'; the full method by default"
     )
     sub.add_argument("--seed", type=int, default=0, help="of variations, latents and noise")
-    sub.add_argument("--iterations", type=int, help="steps; the profile's number by default")
+    sub.add_argument("--iterations", type=_positive, help="steps; the profile's number by default")
     sub.add_argument(
-        "--set", action="append", default=[], metavar="FIELD=VALUE", help="any field of AdaptConfig"
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="any setting by its dotted name, such as moment.lambda_cov=1, or terms.ewc=1e4 for a weight",
     )
     sub.add_argument("--runs", type=Path, default=Path("runs"), help="folder of runs")
     add_device(sub)
@@ -87,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "generator", help="folder of a run, or a source generator: dog, cat, or a .safetensors file"
     )
-    sub.add_argument("--n", type=int, default=16, help="how many")
+    sub.add_argument("--n", type=_positive, default=16, help="how many")
     sub.add_argument("--seed", type=int, default=0, help="of the latents")
     sub.add_argument("--psi", type=float, default=0.7, help="truncation; 1 for none")
     sub.add_argument("--out", type=Path, required=True, help="folder for PNG files")
@@ -98,12 +104,25 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--against", help="true images of the target: a folder, or drawn:SPECIES[:STYLE] of the demo world"
     )
-    sub.add_argument("--n", type=int, default=500, help="how many images to draw, of a run and of the truth")
+    sub.add_argument(
+        "--n", type=_positive, default=500, help="how many images to draw, of a run and of the truth"
+    )
     sub.add_argument("--seed", type=int, default=0, help="of the latents and of the truth")
     sub.add_argument("--psi", type=float, default=0.7, help="truncation, when sampling a run")
-    sub.add_argument("--clusters", type=int, default=10, help="k of intra-cluster LPIPS")
+    sub.add_argument("--clusters", type=_positive, default=10, help="k of intra-cluster LPIPS")
     add_device(sub)
     return parser
+
+
+def _positive(text: str) -> int:
+    """A whole number of at least 1."""
+    try:
+        value = int(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"a whole number of at least 1 expected, got {text!r}") from None
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
+    return value
 
 
 def _reproduce(options: argparse.Namespace) -> None:
@@ -124,21 +143,25 @@ def _fetch(options: argparse.Namespace) -> None:
 
 
 def _adapt(options: argparse.Namespace) -> None:
-    from zsgan.api import adapt
-    from zsgan.profiles import AdaptConfig
+    import yaml
 
-    known = [field.name for field in fields(AdaptConfig)]
-    settings: dict[str, Any] = {"seed": options.seed, "source_text": options.source_text}
+    from zsgan.api import adapt
+
+    settings: dict[str, Any] = {}
     if options.iterations is not None:
-        settings["iterations"] = options.iterations
+        settings["optimiser.iterations"] = options.iterations
     for item in options.set:
         name, equals, value = item.partition("=")
-        if not equals or name not in known:
-            raise ValueError(f"--set takes FIELD=VALUE, FIELD one of {', '.join(known)}; got {item!r}")
-        settings[name] = value
+        if not equals:
+            raise ValueError(f"--set takes NAME=VALUE, such as moment.lambda_cov=1; got {item!r}")
+        try:
+            settings[name] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise ValueError(f"--set {item!r}: {value!r} is no value of YAML; quote it") from None
     run = adapt(
-        options.source, options.text, profile=options.profile, row=options.row, folder=options.runs,
-        device=options.device, progress=not options.quiet, **settings,
+        options.source, options.text, source_text=options.source_text, profile=options.profile,
+        row=options.row, seed=options.seed, folder=options.runs, device=options.device,
+        progress=not options.quiet, settings=settings,
     )  # fmt: skip
     print(run.folder)
 

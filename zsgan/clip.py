@@ -2,20 +2,15 @@
 
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zsgan import manifest
-from zsgan.files import load_tensors
-
-# Only the functions that need open_clip import it: it takes as long as torch, and who samples or measures a
-# generator, or finds a finished run, needs no CLIP.
-
-DEMO = {"menagerie-a": "clip-a", "menagerie-b": "clip-b"}
-"""Names of the demo's CLIPs -> names of their weights in the manifest."""
+from zsgan.resize import resize
 
 
 class ClipEncoder(nn.Module):
@@ -45,34 +40,42 @@ class ClipEncoder(nn.Module):
         for key in ("mean", "std"):
             value = model.logit_scale.new_tensor(model.visual.preprocess_cfg[key])
             self.register_buffer(key, value.view(1, 3, 1, 1))
-        self.dim: int = self.encode_texts([""]).shape[1]
+        self.dim: int = self.encode_texts(["."]).shape[1]
 
     def train(self, mode: bool = True) -> "ClipEncoder":
         """Stay in evaluation mode, whatever ``mode``: the encoder is frozen."""
         return super().train(False)
 
-    def encode_images(self, images: Tensor) -> Tensor:
+    def encode_images(self, images: Tensor, normalise: bool = True, antialias: bool = True) -> Tensor:
         """E_I: features of images; gradients flow to the images.
 
         Args:
             images: (N, 3, H, H) in [-1, 1], of any resolution; values beyond are not clamped.
+            normalise: scale the features to unit norm.
+            antialias: of the resize (bicubic) to the model's size.
 
         Returns:
-            (N, D), unit norm.
+            (N, D).
 
         Raises:
-            ValueError: the images are not square or have not three channels.
+            ValueError: The images are not square, have not three channels, or are integers.
         """
+        if not images.is_floating_point():
+            raise ValueError(
+                f"images must be floating point in [-1, 1], got {images.dtype}; divide by 127.5, minus 1"
+            )
         if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] != images.shape[3]:
             raise ValueError(f"images must be (N, 3, H, H), got {tuple(images.shape)}; crop or pad them")
         with torch.autocast(images.device.type, enabled=False):
             x = (images.to(self.mean.dtype) + 1) / 2
-            if x.shape[-1] != self.image_size:
-                x = F.interpolate(x, (self.image_size, self.image_size), mode="bicubic", antialias=True)
-            return F.normalize(self.model.encode_image((x - self.mean) / self.std), dim=-1)
+            x = resize(x, self.image_size, "bicubic", antialias)
+            features: Tensor = self.model.encode_image((x - self.mean) / self.std)
+            return F.normalize(features, dim=-1) if normalise else features
 
     @torch.no_grad()
-    def encode_texts(self, texts: Sequence[str], templates: Sequence[str] | None = None) -> Tensor:
+    def encode_texts(
+        self, texts: Sequence[str], templates: Sequence[str] | None = None, normalise: bool = True
+    ) -> Tensor:
         """E_T: features of texts, averaged over prompts.
 
         Args:
@@ -80,12 +83,13 @@ class ClipEncoder(nn.Module):
             templates: prompts with ``{}`` where the text goes, such as :func:`imagenet_templates`; the
                 unit-norm features of a text's prompts are averaged, and the average scaled to unit norm.
                 ``None`` encodes the texts as they are.
+            normalise: scale features to unit norm, of every prompt and of their average.
 
         Returns:
-            (n, D), unit norm.
+            (n, D).
 
         Raises:
-            ValueError: a text is longer than the model's context, or a template has no place for the text.
+            ValueError: A text is empty or longer than the model's context, or a template has no place for the text.
         """
         if isinstance(texts, str):
             raise ValueError(
@@ -98,6 +102,9 @@ class ClipEncoder(nn.Module):
         for template in templates:
             if "{}" not in template:
                 raise ValueError(f"template {template!r} must have a {{}} where the text goes; add it")
+        for text in texts:
+            if not text.strip():
+                raise ValueError(f"text={text!r} says nothing; write what the images show")
         prompts = [template.replace("{}", text) for text in texts for template in templates]
         tokens, fits = self._tokens(prompts)
         if not fits.all():
@@ -107,7 +114,10 @@ class ClipEncoder(nn.Module):
                 "reads; shorten it"
             )
         with torch.autocast(self.mean.device.type, enabled=False):
-            features = F.normalize(self.model.encode_text(tokens), dim=-1)
+            features: Tensor = self.model.encode_text(tokens)
+        if not normalise:
+            return features.view(len(texts), len(templates), -1).mean(1)
+        features = F.normalize(features, dim=-1)
         return F.normalize(features.view(len(texts), len(templates), -1).mean(1), dim=-1)
 
     def fits(self, texts: Sequence[str]) -> Tensor:
@@ -121,62 +131,41 @@ class ClipEncoder(nn.Module):
         return tokens[:-1, :length].to(self.mean.device), tokens[:-1, -1] == tokens[-1, -1]
 
 
+@cache
 def imagenet_templates() -> tuple[str, ...]:
     """The 79 prompts of StyleGAN-NADA (Gal et al. 2022): CLIP's 80 for ImageNet but the one of many."""
-    from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES
-
-    return tuple(t("{}") for t in OPENAI_IMAGENET_TEMPLATES if t("{}") != "a photo of many {}.")
+    return tuple(Path(__file__).with_name("templates.txt").read_text(encoding="utf-8").splitlines())
 
 
-def load_clip(name: str, pretrained: str | None = None, device: torch.device | str = "cpu") -> ClipEncoder:
-    """Load a CLIP.
+def open_clip_encoder(
+    architecture: str, pretrained: str | None, device: torch.device | str = "cpu"
+) -> ClipEncoder:
+    """A CLIP of open_clip.
 
     Args:
-        name: "menagerie-a" or "menagerie-b" for the demo's, else a model of open_clip, such as "ViT-B-32".
-        pretrained: which of open_clip's weights, such as "openai"; ``None`` leaves them random. The demo's
-            CLIPs have only their own.
+        architecture: one of open_clip's, such as "ViT-B-32"; "hf-hub:..." and "local-dir:..." are open_clip's
+            to resolve.
+        pretrained: weights that open_clip has for it, such as "openai", or a file; ``None`` leaves them random.
         device: where to put it.
 
+    Returns:
+        The encoder, in float32.
+
     Raises:
-        ValueError: there is no such model, or ``pretrained`` is given for one of the demo's.
+        ValueError: open_clip has no such architecture.
     """
-    import open_clip
+    import open_clip  # here, since it takes as long as torch, and who samples a generator needs no CLIP
 
-    from zsgan.menagerie import clip_model
-
-    if name in DEMO:
-        if pretrained is not None:
-            raise ValueError(f"pretrained={pretrained!r}, but {name} has only its own weights; leave it out")
-        tensors, config, _ = load_tensors(manifest.path(DEMO[name]))
-        model, tokenizer = clip_model.build(config["token_ids"], torch.Generator())
-        model.load_state_dict(tensors)
-        return ClipEncoder(model.to(device), tokenizer, name)
-    known = [*DEMO, *open_clip.list_models()]
-    if ":" not in name and name not in known:  # "hf-hub:..." and "local-dir:..." are open_clip's to resolve
-        close = get_close_matches(name, known, cutoff=0.3) or known[:2]
+    if ":" not in architecture and architecture not in open_clip.list_models():
+        close = get_close_matches(architecture, open_clip.list_models(), cutoff=0.3) or ["ViT-B-32"]
         raise ValueError(
-            f"name={name!r} is no CLIP that open_clip or the demo has; close: {', '.join(close)}"
+            f"name={architecture!r} is no CLIP that open_clip or the demo has; close: {', '.join(close)}"
         )
     # Weights may ask for another GELU than the model's plain name; open_clip would only warn.
-    quick_gelu = bool(pretrained) and open_clip.get_pretrained_cfg(name, pretrained).get("quick_gelu", False)
-    model = open_clip.create_model(
-        name, pretrained=pretrained, precision="fp32", device=device, force_quick_gelu=quick_gelu
+    quick_gelu = bool(pretrained) and open_clip.get_pretrained_cfg(architecture, pretrained).get(
+        "quick_gelu", False
     )
-    return ClipEncoder(model, open_clip.get_tokenizer(name), name)
-
-
-def load_guiding_clip(name: str, device: torch.device | str = "cpu") -> ClipEncoder:
-    """A CLIP as configurations name it: "menagerie-a", or architecture/weights as in "ViT-B-32/openai".
-
-    Raises:
-        ValueError: the name tells no weights, so the CLIP would be random.
-    """
-    if name in DEMO:
-        return load_clip(name, device=device)
-    architecture, _, pretrained = name.partition("/")
-    if not pretrained or ":" in architecture:
-        raise ValueError(
-            f"clip {name!r} names no weights of open_clip; write architecture/weights, such as "
-            f"ViT-B-32/openai, or one of the demo's: {', '.join(DEMO)}"
-        )
-    return load_clip(architecture, pretrained, device=device)
+    model = open_clip.create_model(
+        architecture, pretrained=pretrained, precision="fp32", device=device, force_quick_gelu=quick_gelu
+    )
+    return ClipEncoder(model, open_clip.get_tokenizer(architecture), architecture)

@@ -2,6 +2,5 @@
 
 from zsgan.stylegan2.discriminator import Discriminator
 from zsgan.stylegan2.generator import Generator
-from zsgan.stylegan2.loading import load_generator
 
-__all__ = ["Discriminator", "Generator", "load_generator"]
+__all__ = ["Discriminator", "Generator"]

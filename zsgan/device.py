@@ -1,9 +1,10 @@
-"""Settings that make small networks fast on a CPU."""
+"""Where to compute, and settings that make it reproducible there and fast."""
 
 import ctypes
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -48,3 +49,38 @@ def threads(n: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def set_up(device: torch.device | str) -> torch.device:
+    """Make a device ready: the same bits every time, and float32 that is float32.
+
+    TF32 and cuDNN's choice of algorithms by a race are switched off.
+
+    Args:
+        device: such as "cpu", "cuda" or "cuda:1".
+
+    Returns:
+        The device.
+
+    Raises:
+        ValueError: There is no such device here.
+    """
+    try:
+        found = torch.device(device)
+        torch.empty(0, device=found)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(
+            f"device={str(device)!r} is not available: {str(error).splitlines()[0]}; use cpu"
+        ) from None
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+    return found
+
+
+def numerics(device: torch.device) -> dict[str, Any]:
+    """What of a device may change the last bits of a result, for its provenance."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
+    tf32 = torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32
+    return {"device": name, "tf32": tf32, "threads": torch.get_num_threads()}

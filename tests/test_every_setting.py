@@ -1,0 +1,296 @@
+"""No switch is dead: every setting changes the adaptation, and changes it as a second implementation says.
+
+The reference below is written from the equations, one number after the other, and shares with the library only
+the networks, the streams of random numbers, and Fisher estimators, which tests/test_ewc.py holds to theirs.
+"""
+
+import itertools
+
+import pytest
+import torch
+
+from zsgan.adaptation import Adaptation
+from zsgan.config import AdaptConfig, build, override, settings
+from zsgan.ewc import fisher_information
+from zsgan.guides import make_guide, source_fisher
+from zsgan.objectives import NEEDS_FISHER, needs
+from zsgan.streams import stream
+
+STEPS = 3
+BASE = build(
+    AdaptConfig,
+    {
+        "generator": "0", "source_text": "dog", "target_text": "cat", "clips": "0", "templates": "a {}",
+        "terms": {"directional": 0.5, "moment": 1, "relation": 2, "in_domain_angle": 3, "ewc": 20},
+        "stage1": {"n_variations": 3, "iterations": 4, "lr": 0.05, "epsilon": 0.7},
+        "features": {"direction_floor": 0.4},
+        "moment": {"lambda_cov": 0.5, "scale": "sum", "distance": "frobenius"},
+        "ewc": {"samples": 3},
+        "optimiser": {"iterations": STEPS, "lr": 0.01, "betas": (0.3, 0.9)},
+    },
+)  # fmt: skip
+
+OTHER = {
+    "generator": "1", "source_text": "fox", "target_text": "bear", "clips": ["0", "1"], "templates": "{} there",
+    "terms": {"moment": 2},
+    "stage1.n_variations": 4, "stage1.epsilon": None, "stage1.lambda_div": 3, "stage1.iterations": 6,
+    "stage1.lr": 0.02, "stage1.start": "closed_form", "stage1.renormalise": True,
+    "features.normalise": False, "features.antialias": False, "features.direction_floor": 1e-8,
+    "moment.lambda_cov": 2, "moment.centre": True, "moment.scale": "n-1", "moment.distance": "row",
+    "moment.normalise_directions": True,
+    "ewc.estimator": "batch", "ewc.granularity": "layer", "ewc.samples": 5,
+    "relation.temperature": 0.5, "relation.diagonal": False, "relation.reduction": "mean",
+    "optimiser.iterations": STEPS + 1, "optimiser.batch_size": 3, "optimiser.lr": 0.02,
+    "optimiser.betas": (0.6, 0.95), "optimiser.ema": 0.8,
+    "selection.k": 4, "selection.iterations": 10, "selection.layer_map": "as_published",
+    "selection.batch_size": 1,
+    "trained": "convolutions_and_torgb", "shared_noise": True, "seed": 1,
+}  # fmt: skip
+SELECTING = override(BASE, {"selection": {"k": 2, "batch_size": 3}, "optimiser.iterations": 5})
+
+
+def base_of(name):
+    return SELECTING if name.startswith("selection.") else BASE
+
+
+@pytest.fixture
+def networks(make_generator, make_encoder):
+    """By name: what a configuration of this file calls its generator and its CLIPs."""
+
+    def networks(config):
+        generator = make_generator(seed=int(config.generator)).double()
+        with torch.no_grad():  # truncated floats: sums in another order agree to the last bits
+            for parameter in generator.parameters():
+                parameter.copy_(parameter.float().double())
+        return generator, [make_encoder(seed=int(name)).double() for name in config.clips]
+
+    return networks
+
+
+def adapted(config, g_src, encoders):
+    """Parameters and logs by the library."""
+    guides = [make_guide(encoder, config) for encoder in encoders]
+    fisher = source_fisher(g_src, guides, config) if needs(config, NEEDS_FISHER) else None
+    adaptation = Adaptation(config, g_src, guides, fisher)
+    rows = [adaptation.step(i) for i in range(config.optimiser.iterations)]
+    return {k: v.detach() for k, v in adaptation.result.state_dict().items()}, [row["loss"] for row in rows]
+
+
+# The reference
+
+
+def cosine(a, b, floor=1e-8):
+    return (a * b).sum() / max(a.norm(), torch.tensor(floor)) / max(b.norm(), torch.tensor(floor))
+
+
+def adam_step(theta, gradient, memory, lr, betas):
+    t, m, v = memory
+    t, m = t + 1, betas[0] * m + (1 - betas[0]) * gradient
+    v = betas[1] * v + (1 - betas[1]) * gradient**2
+    step = lr * (m / (1 - betas[0] ** t)) / ((v / (1 - betas[1] ** t)).sqrt() + 1e-8)
+    return theta - step, (t, m, v)
+
+
+def stage_1(t, config):
+    """Text set minus the source, and what it was made of."""
+    s = config.stage1
+    epsilon = t.norm().item() if s.epsilon is None else s.epsilon
+    z = torch.randn(s.n_variations, len(t), generator=stream(config.seed, "variations"), dtype=t.dtype)
+    if s.start == "closed_form":
+        unit = t / t.norm()
+        rest = z - (z @ unit)[:, None] * unit
+        u, _, vh = torch.linalg.svd(rest - rest.mean(0) + unit, full_matrices=False)
+        return t + epsilon * u @ vh
+    memory = (0, torch.zeros_like(z), torch.zeros_like(z))
+    for _ in range(s.iterations):
+        z = z.detach().requires_grad_()
+        units = [row / row.norm() for row in z]
+        l_cons = sum(1 - cosine(t, t + epsilon * unit) for unit in units) / len(units)
+        pairs = [abs(a @ b) for a, b in itertools.combinations(units, 2)]
+        (gradient,) = torch.autograd.grad(l_cons + s.lambda_div * sum(pairs) / len(pairs), z)
+        z, memory = adam_step(z.detach(), gradient, memory, s.lr, (0.0, 0.99))
+    return torch.stack([t + epsilon * row / row.norm() for row in z])
+
+
+def text_directions(t_src, t_trg, config):
+    v = stage_1(t_trg, config)
+    if config.stage1.renormalise:
+        v = torch.stack([row / row.norm() * t_trg.norm() for row in v])
+    return torch.stack([t_trg, *v]) - t_src
+
+
+def sigma(x, moment):
+    if moment.centre:
+        x = x - sum(x) / len(x)
+    return sum(torch.outer(row, row) for row in x) / {"sum": 1, "n": len(x), "n-1": len(x) - 1}[moment.scale]
+
+
+def loss_of(seen, texts, drift, fisher, config):
+    """Eq. (6) for features [(f_src, f_trg)] of every guide."""
+    total = 0.0
+    for (f_src, f_trg), (t_src, t_trg, directions) in zip(seen, texts, strict=True):
+        d, n, floor = f_trg - f_src, len(f_src), config.features.direction_floor
+        part = {"directional": sum(1 - cosine(row, t_trg - t_src, floor) for row in d) / n}
+        if config.moment.normalise_directions:
+            d, directions = (torch.stack([row / row.norm() for row in x]) for x in (d, directions))
+        difference = sigma(d, config.moment) - sigma(directions, config.moment)
+        norm = {
+            "frobenius": lambda m: m.pow(2).sum().sqrt(),
+            "row": lambda m: sum(row.pow(2).sum().sqrt() for row in m) / len(m),
+        }[config.moment.distance](difference)
+        first = 1 - cosine(sum(d) / n, sum(directions) / len(directions), floor)
+        part["moment"] = first + config.moment.lambda_cov * norm
+        divergence = 0.0
+        for i in range(n):
+            others = [j for j in range(n) if config.relation.diagonal or j != i]
+            p, q = (
+                torch.stack([f[i] @ f[j] / config.relation.temperature for j in others]).log_softmax(0)
+                for f in (f_src, f_trg)
+            )
+            divergence = divergence + (p.exp() * (p - q)).sum()
+        if config.relation.reduction == "mean":
+            divergence = divergence / len(others)
+        part["relation"] = divergence / n
+        pairs = list(itertools.combinations(range(n), 2))
+        part["in_domain_angle"] = sum(
+            (cosine(f_src[i], f_src[j]) - cosine(f_trg[i], f_trg[j])) ** 2 for i, j in pairs
+        ) / len(pairs)
+        total = total + sum(config.terms.get(name, 0) * value for name, value in part.items()) / len(seen)
+    if config.terms.get("ewc"):
+        total = total + config.terms["ewc"] * sum((fisher[n] * d**2).sum() for n, d in drift.items())
+    return total
+
+
+def reference(config, g_src, encoders):
+    """The adaptation again: parameters and losses."""
+    features = config.features
+    device = torch.device("cpu")
+
+    def encode(encoder, images):
+        return encoder.encode_images(images, normalise=features.normalise, antialias=features.antialias)
+
+    texts, raw = [], []
+    for encoder in encoders:
+        words = [config.source_text, config.target_text]
+        t_src, t_trg = encoder.encode_texts(words, config.templates, normalise=features.normalise)
+        texts.append((t_src, t_trg, text_directions(t_src, t_trg, config)))
+        raw.append(encoder.encode_texts([config.target_text])[0])
+    state = {name: value.detach().clone() for name, value in g_src.state_dict().items()}
+    trainable = config.trained if config.selection is None else "convolutions_and_torgb"
+    names = [n for n, _ in g_src.named_parameters() if n.startswith("synthesis.")]
+    names = [n for n in names if trainable != "convolutions" or ".torgb." not in n]
+    batch = config.optimiser.batch_size
+
+    def images_of(parameters, ws, purpose, step, seed=config.seed):
+        return torch.func.functional_call(
+            g_src.synthesis,
+            {n.removeprefix("synthesis."): v for n, v in (state | parameters).items() if "synthesis" in n},
+            (ws,), {"noise": "random", "generator": stream(seed, purpose, step)},
+        )  # fmt: skip
+
+    fisher = {}
+    if config.terms.get("ewc"):
+        z = torch.randn(config.ewc.samples, 16, generator=stream(0, "fisher latents"))
+        ws, total = g_src.mapping(z.double()).detach(), dict.fromkeys(names, 0.0)
+        for encoder, (t_src, _, _) in zip(encoders, texts, strict=True):
+            noise = stream(0, "fisher noise")
+            params = {n: g_src.get_parameter(n).detach().clone().requires_grad_() for n in names}
+
+            def of(w, encoder=encoder, noise=noise, params=params):
+                inner = {n.removeprefix("synthesis."): v for n, v in params.items()}
+                images = torch.func.functional_call(
+                    g_src.synthesis, inner, (w,), {"noise": "random", "generator": noise}
+                )
+                return encode(encoder, images)
+
+            if config.ewc.estimator == "empirical":
+                found = dict.fromkeys(names, 0.0)
+                for w in ws:
+                    gradients = torch.autograd.grad((of(w[None])[0] * t_src).sum(), list(params.values()))
+                    found = {n: found[n] + g**2 / len(ws) for n, g in zip(names, gradients, strict=True)}
+            else:
+                found = fisher_information(
+                    of, params, ws, t_src, estimator=config.ewc.estimator, batch_size=batch
+                )
+            total = {n: total[n] + found[n].float().double() / len(encoders) for n in names}
+        if config.ewc.granularity == "layer":
+            total = {n: torch.full_like(state[n], f.mean().item()) for n, f in total.items()}
+        fisher = total
+
+    theta = {n: state[n].clone() for n in names}
+    average = {n: state[n].clone() for n in names}
+    memories = {n: (0, torch.zeros_like(p), torch.zeros_like(p)) for n, p in theta.items()}
+    losses = []
+    for step in range(config.optimiser.iterations):
+        z = torch.randn(batch, 16, generator=stream(config.seed, "latents", step))
+        ws = g_src.mapping(z.double()).detach()
+        source = images_of({}, ws, "source noise", step)
+        chosen = set(names)
+        if config.selection is not None:
+            chosen = chosen_layers(config, theta, g_src, encoders, raw, names, step, state)
+        leaves = {n: p.detach().clone().requires_grad_(n in chosen) for n, p in theta.items()}
+        target = images_of(leaves, ws, "source noise" if config.shared_noise else "target noise", step)
+        seen = [(encode(e, source).detach(), encode(e, target)) for e in encoders]
+        drift = {n: leaves[n] - state[n] for n in names}
+        loss = loss_of(seen, texts, drift, fisher, config)
+        losses.append(loss.item())
+        moving = [n for n in names if n in chosen]
+        gradients = torch.autograd.grad(loss, [leaves[n] for n in moving], allow_unused=True)
+        for n, g in zip(moving, gradients, strict=True):
+            if g is not None:
+                theta[n], memories[n] = adam_step(
+                    theta[n], g, memories[n], config.optimiser.lr, config.optimiser.betas
+                )
+        if config.optimiser.ema is not None:
+            average = {
+                n: config.optimiser.ema * average[n] + (1 - config.optimiser.ema) * theta[n] for n in names
+            }
+    assert device.type == "cpu"
+    return state | (theta if config.optimiser.ema is None else average), losses
+
+
+def chosen_layers(config, theta, g_src, encoders, raw, names, step, state):
+    """The k rows of W+ that move most, and the parameters of their layers at 16 px."""
+    s = config.selection
+    z = torch.randn(s.batch_size, 16, generator=stream(config.seed, "selection latents", step))
+    start = g_src.mapping(z.double()).detach()
+    ws, noise = start.clone(), stream(config.seed, "selection noise", step)
+    inner = {n.removeprefix("synthesis."): v for n, v in (state | theta).items() if "synthesis" in n}
+    for _ in range(s.iterations):
+        ws = ws.detach().requires_grad_()
+        images = torch.func.functional_call(
+            g_src.synthesis, inner, (ws,), {"noise": "random", "generator": noise}
+        )
+        pairs = [(e.encode_images(images), t) for e, t in zip(encoders, raw, strict=True)]
+        loss = sum(1 - sum(f @ t) / len(f) if f.ndim == 1 else 1 - (f @ t).mean() for f, t in pairs) / len(
+            pairs
+        )
+        (gradient,) = torch.autograd.grad(loss, ws)
+        ws = ws.detach() - 0.01 * gradient
+    rows = ["4.conv1", "8.conv0", "8.conv1", "16.conv0", "16.conv1"]
+    if s.layer_map == "as_published":
+        rows.insert(1, "4.torgb")
+    scores = (ws - start).abs().mean((0, 2))[: len(rows)]
+    best = [rows[i] for i in scores.argsort(descending=True)[: s.k]]
+    return {n for n in names for row in best if n.startswith(f"synthesis.blocks.{row}.")}
+
+
+# The tests
+
+
+def test_the_list_is_complete():
+    assert sorted(OTHER) == sorted(settings())
+
+
+@pytest.mark.parametrize("name", ["nothing", *OTHER])
+def test_a_setting_changes_the_adaptation_as_the_reference_says(networks, name):
+    base = base_of(name)
+    config = base if name == "nothing" else override(base, {name: OTHER[name]})
+    found, losses = adapted(config, *networks(config))
+    expected, expected_losses = reference(config, *networks(config))
+    assert losses == pytest.approx(expected_losses, rel=5e-6)
+    for key, value in found.items():
+        assert torch.allclose(value, expected[key], rtol=1e-5, atol=5e-6), key
+    if name != "nothing":
+        before, _ = adapted(base, *networks(base))
+        assert any(not torch.allclose(value, before[k], atol=1e-4) for k, value in found.items()), "no effect"

@@ -1,0 +1,166 @@
+"""What guides an adaptation before its first step: text features, variations, Fisher information."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from zsgan.clip import ClipEncoder, imagenet_templates
+from zsgan.config import AdaptConfig
+from zsgan.ewc import fisher_information
+from zsgan.losses import text_set
+from zsgan.objectives import NEEDS_VARIATIONS, Guide, needs
+from zsgan.streams import stream
+from zsgan.stylegan2 import Generator
+from zsgan.variations import Variations, closed_form_variations, semantic_variations
+
+
+def make_guide(encoder: ClipEncoder, config: AdaptConfig, progress: bool = False) -> Guide:
+    """Encode the texts and, where a term needs it, run stage 1 (eq. 2).
+
+    Args:
+        encoder: E_I and E_T.
+        config: texts, templates and stage 1.
+        progress: show a progress bar.
+
+    Returns:
+        The guide.
+
+    Raises:
+        ValueError: The texts are the same to the encoder, or cannot be encoded.
+    """
+    prompts = imagenet_templates() if config.templates == ("imagenet",) else config.templates
+    texts = [config.source_text, config.target_text]
+    t_src, t_trg = encoder.encode_texts(texts, prompts, normalise=config.features.normalise)
+    if torch.equal(t_src, t_trg):
+        raise ValueError(
+            f"source_text={config.source_text!r} and target_text={config.target_text!r} are the same to "
+            f"{encoder.name}: there is no direction to follow"
+        )
+    if not needs(config, NEEDS_VARIATIONS):
+        return Guide(encoder, t_src, t_trg, None, (t_trg - t_src)[None])
+    variations = _stage_1(t_trg, config, progress)
+    directions = text_set(t_src, t_trg, variations.v, config.stage1.renormalise)
+    return Guide(encoder, t_src, t_trg, variations, directions)
+
+
+def _stage_1(t_trg: Tensor, config: AdaptConfig, progress: bool) -> Variations:
+    settings, random = config.stage1, stream(config.seed, "variations")
+    if settings.start == "closed_form":
+        return closed_form_variations(t_trg, settings.n_variations, settings.epsilon, generator=random)
+    return semantic_variations(
+        t_trg, settings.n_variations, settings.epsilon, settings.lambda_div, settings.iterations, settings.lr,
+        generator=random, progress=progress,
+    )  # fmt: skip
+
+
+def trained_parameters(generator: Generator, trained: str = "convolutions") -> dict[str, nn.Parameter]:
+    """Parameters of ``generator`` that adaptation changes, by name.
+
+    The synthesis constant and the convolutions with their affine layers, noise strengths and biases; the
+    mapping network and (unless ``trained`` is "convolutions_and_torgb") every ToRGB stay frozen.
+    """
+    return {
+        name: parameter
+        for name, parameter in generator.named_parameters()
+        if name.startswith("synthesis.") and (".torgb." not in name or trained == "convolutions_and_torgb")
+    }
+
+
+def step_latents(g_src: Generator, config: AdaptConfig, step: int) -> Tensor:
+    """Latents of a step in W, (N, L, D_w), on the generator's device."""
+    z = torch.randn(
+        config.optimiser.batch_size, g_src.mapping.z_dim, generator=stream(config.seed, "latents", step)
+    )
+    with torch.no_grad():
+        ws: Tensor = g_src.mapping(z.to(device_of(g_src)))
+    return ws
+
+
+def source_features(
+    g_src: Generator, encoders: Sequence[ClipEncoder], config: AdaptConfig, progress: bool = False
+) -> list[Tensor]:
+    """What every encoder sees of the source images of every step; the rows of a table share it.
+
+    Args:
+        g_src: source generator.
+        encoders: one for each guide.
+        config: seed, batch, iterations, and how images are encoded.
+        progress: show a progress bar.
+
+    Returns:
+        For each encoder (iterations, N, D), on the generator's device.
+    """
+    n, device = config.optimiser.iterations, device_of(g_src)
+    features: list[list[Tensor]] = [[] for _ in encoders]
+    for step in tqdm(range(n), desc="source images", disable=not progress, mininterval=1.0):
+        ws = step_latents(g_src, config, step)
+        with torch.no_grad():
+            images = g_src.synthesis(ws, noise="random", generator=source_noise(config, step, device))
+            for encoder, kept in zip(encoders, features, strict=True):
+                kept.append(encode(encoder, images, config))
+    return [torch.stack(kept) for kept in features]
+
+
+def encode(encoder: ClipEncoder, images: Tensor, config: AdaptConfig) -> Tensor:
+    """Features (N, D) of images (N, 3, H, H) in [-1, 1], as the configuration wants them."""
+    return encoder.encode_images(
+        images, normalise=config.features.normalise, antialias=config.features.antialias
+    )
+
+
+def source_noise(config: AdaptConfig, step: int, device: torch.device) -> torch.Generator:
+    """Random stream of the noise maps of a step's source images."""
+    return stream(config.seed, "source noise", step, device)
+
+
+def source_fisher(
+    g_src: Generator, guides: Sequence[Guide], config: AdaptConfig, progress: bool = False
+) -> dict[str, Tensor]:
+    """Fisher information of the source generator, eq. (4), averaged over the guides.
+
+    Independent of the row, the target text and the seed: one result serves many runs.
+
+    Args:
+        g_src: source generator; not changed.
+        guides: whose features are asked.
+        config: estimator, granularity and sample.
+        progress: show a progress bar.
+
+    Returns:
+        F by name of the parameter, on the generator's device.
+    """
+    generator = deepcopy(g_src).requires_grad_(False)
+    params = trained_parameters(generator, config.trainable)
+    for parameter in params.values():
+        parameter.requires_grad_(True)
+    device = device_of(g_src)
+    # The same sample for every seed of a run: Fisher information belongs to the source, not to the run.
+    z = torch.randn(config.ewc.samples, generator.mapping.z_dim, generator=stream(0, "fisher latents"))
+    with torch.no_grad():
+        ws = generator.mapping(z.to(device))
+    total = {name: torch.zeros_like(p) for name, p in params.items()}
+    for guide in guides:
+        noise = stream(0, "fisher noise", device=device)
+
+        def features(
+            batch: Tensor, encoder: ClipEncoder = guide.encoder, noise: torch.Generator = noise
+        ) -> Tensor:
+            return encode(encoder, generator.synthesis(batch, noise="random", generator=noise), config)
+
+        fisher = fisher_information(
+            features, params, ws, guide.t_src,
+            estimator=config.ewc.estimator, granularity=config.ewc.granularity,
+            batch_size=config.optimiser.batch_size, generator=stream(0, "fisher probes", device=device),
+            progress=progress,
+        )  # fmt: skip
+        for name, value in fisher.items():
+            total[name] += value / len(guides)
+    return total
+
+
+def device_of(generator: Generator) -> torch.device:
+    """Where a generator lives."""
+    return generator.synthesis.const.device

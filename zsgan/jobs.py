@@ -1,0 +1,83 @@
+"""A job: a configuration whose names are resolved, and the id that follows from its content."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from zsgan import names
+from zsgan.adaptation import NUMERICS
+from zsgan.config import AdaptConfig, Term
+from zsgan.objectives import NEEDS_FISHER, NEEDS_VARIATIONS, needs
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be made, resolved once; everything that follows hashes and loads the same.
+
+    Attributes:
+        config: as it was asked for, with the full names of the weights.
+        weights: name -> SHA-256 of each network's weights.
+        id: hash of all that determines the result, and of nothing else: content of files, not their names;
+            no setting of a term that does not take part.
+    """
+
+    config: AdaptConfig
+    weights: Mapping[str, str]
+    id: str
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a finished run says of itself, whoever made it and when."""
+        return {
+            "id": self.id,
+            "config": asdict(self.config),
+            "weights": dict(self.weights),
+            "numerics": NUMERICS,
+        }
+
+
+def resolve(config: AdaptConfig) -> Job:
+    """Look up every name of a configuration.
+
+    Args:
+        config: what is asked for.
+
+    Returns:
+        The job.
+
+    Raises:
+        ValueError: A name is neither in the manifest nor a file nor one of open_clip's.
+    """
+    generator = names.generator(config.generator)
+    clips = [names.clip(name) for name in config.clips]
+    content = relevant(config) | {
+        "generator": generator.identity,
+        "clips": [f"{clip.architecture}:{clip.identity}" for clip in clips],
+        "numerics": NUMERICS,
+    }
+    config = replace(config, generator=generator.name)
+    return Job(config, {found.name: found.identity for found in (generator, *clips)}, digest(content))
+
+
+def relevant(config: AdaptConfig) -> dict[str, Any]:
+    """The settings that take part in the result, without names of weights."""
+    values = asdict(config) | {"terms": config.weights}
+    for name in ("generator", "clips"):
+        del values[name]
+    groups: Mapping[str, frozenset[Term]] = {
+        "stage1": NEEDS_VARIATIONS,
+        "moment": frozenset({"moment"}),
+        "relation": frozenset({"relation"}),
+        "ewc": NEEDS_FISHER,
+    }
+    for group, terms in groups.items():
+        if not needs(config, terms):
+            del values[group]
+    return values
+
+
+def digest(value: Any) -> str:
+    """16 hexadecimal digits that stand for a value of JSON."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

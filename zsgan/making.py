@@ -1,0 +1,195 @@
+"""How a run's files come about; :mod:`zsgan.runs` says what they are."""
+
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from filelock import FileLock, Timeout
+from torch import Tensor
+
+from zsgan import device as devices
+from zsgan.adaptation import NUMERICS, Adaptation, Trainer
+from zsgan.cache import Cache
+from zsgan.config import AdaptConfig
+from zsgan.device import threads
+from zsgan.files import save_tensors, versions, write_atomically, write_json
+from zsgan.guides import make_guide, source_features, source_fisher
+from zsgan.jobs import Job, resolve
+from zsgan.loop import loop
+from zsgan.models import load_clip, load_generator
+from zsgan.objectives import NEEDS_FISHER, Guide, needs
+from zsgan.stylegan2 import Generator
+
+SNAPSHOTS = 10
+"""Generators kept along an adaptation."""
+SMALL = 128  # px; up to here a second thread gains nothing, and a single one always adds up in the same order
+
+
+class RunInProgress(RuntimeError):
+    """Another process is computing this run."""
+
+
+def make(job: Job, place: Path, device: torch.device | str, progress: bool) -> None:
+    """Adapt, and leave a finished run in ``place``; the caches lie beside it.
+
+    Everything that can be refused is refused before the folder exists.
+
+    Args:
+        job: what to make.
+        place: the run's folder; an interrupted run in it is gone on with.
+        device: torch device.
+        progress: show progress bars.
+
+    Raises:
+        RunInProgress: Another process holds it.
+        ValueError: A text cannot be encoded, or the device is not there.
+    """
+    config, started = job.config, time.perf_counter()
+    device = devices.set_up(device)
+    g_src = load_generator(config.generator, device)
+    with threads(1 if device.type == "cpu" and g_src.config["resolution"] <= SMALL else None):
+        guides = guides_of(config, device, progress)
+        place.mkdir(parents=True, exist_ok=True)
+        with _locked(place):
+            if (place / "provenance.json").exists():
+                return  # another process made it meanwhile
+            trainer = _trainer(job, g_src, guides, place.parent, progress)
+            _adapt(job, trainer, place, progress)
+            provenance = (
+                job.identity
+                | devices.numerics(device)
+                | {
+                    "versions": versions(),
+                    "machine": platform.machine(),
+                    "seconds": round(time.perf_counter() - started, 1),
+                }
+            )
+            write_json(place / "provenance.json", provenance)
+            for name in ("state.pt", "owner.txt"):
+                (place / name).unlink(missing_ok=True)
+
+
+def guides_of(config: AdaptConfig, device: torch.device | str = "cpu", progress: bool = False) -> list[Guide]:
+    """The guides of a configuration, one for each of its CLIPs."""
+    return [make_guide(load_clip(name, device=device), config, progress) for name in config.clips]
+
+
+def fisher_of(
+    config: AdaptConfig, g_src: Generator, guides: Sequence[Guide], folder: Path, progress: bool = False
+) -> dict[str, Tensor]:
+    """Fisher information of the source, once for all runs that share it.
+
+    Args:
+        config: which Fisher information.
+        g_src: source generator.
+        guides: whose features are asked.
+        folder: of runs; its ``cache`` keeps the result.
+        progress: show a progress bar.
+
+    Returns:
+        F by name of the parameter, on the generator's device.
+    """
+    key = {
+        "what": "fisher",
+        **_shared(config),
+        "source_text": config.source_text,
+        "templates": config.templates,
+        "trained": config.trainable,
+        "ewc": asdict(config.ewc),
+    }
+    kept = Cache(folder / "cache").tensors(key, lambda: source_fisher(g_src, guides, config, progress))
+    return {name: tensor.to(g_src.synthesis.const.device) for name, tensor in kept.items()}
+
+
+def source_features_of(
+    config: AdaptConfig, g_src: Generator, guides: Sequence[Guide], folder: Path, progress: bool = False
+) -> list[Tensor]:
+    """Features of every step's source images, once for all runs that share them; see :func:`fisher_of`."""
+    key = {"what": "source features", **_shared(config), "seed": config.seed}
+    key["iterations"] = config.optimiser.iterations
+    encoders = [guide.encoder for guide in guides]
+
+    def computed() -> Mapping[str, Tensor]:
+        features = source_features(g_src, encoders, config, progress)
+        return {str(i): tensor for i, tensor in enumerate(features)}
+
+    kept = Cache(folder / "cache").tensors(key, computed)
+    return [kept[str(i)] for i in range(len(encoders))]
+
+
+def _shared(config: AdaptConfig) -> dict[str, object]:
+    """What determines any features of source images."""
+    features = asdict(config.features)
+    del features["direction_floor"]  # of losses
+    weights = list(resolve(config).weights.values())
+    return {
+        "weights": weights,
+        "features": features,
+        "batch_size": config.optimiser.batch_size,
+        "numerics": NUMERICS,
+    }
+
+
+def _trainer(job: Job, g_src: Generator, guides: Sequence[Guide], folder: Path, progress: bool) -> Trainer:
+    config = job.config
+    fisher = fisher_of(config, g_src, guides, folder, progress) if needs(config, NEEDS_FISHER) else None
+    features = source_features_of(config, g_src, guides, folder, progress)
+    return Adaptation(config, g_src, guides, fisher, features)
+
+
+def _adapt(job: Job, trainer: Trainer, place: Path, progress: bool) -> None:
+    iterations = job.config.optimiser.iterations
+    every = snapshot_every(iterations)
+    write_json(place / "config.json", asdict(job.config))
+    history = loop(
+        trainer.state, _with_snapshots(trainer, place, iterations), iterations, place,
+        save_every=every, log_every=1, description=place.name, progress=progress, arguments={"id": job.id},
+    )  # fmt: skip
+    write_json(place / "history.json", history)
+    result = trainer.result
+    save_tensors(
+        result.state_dict(), place / "generator.safetensors", config=result.config, provenance=job.identity
+    )
+
+
+def snapshot_every(iterations: int) -> int:
+    """Steps between two snapshots of a run."""
+    return max(1, iterations // SNAPSHOTS)
+
+
+def _with_snapshots(trainer: Trainer, place: Path, iterations: int) -> Callable[[int], dict[str, float]]:
+    every = snapshot_every(iterations)
+
+    def step(i: int) -> dict[str, float]:
+        row = trainer.step(i)
+        if (i + 1) % every == 0 and i + 1 < iterations:
+            now = trainer.result.state_dict()
+            save_tensors(
+                {name: now[name] for name in trainer.trained}, place / "snapshots" / f"{i + 1}.safetensors",
+                config={"step": i + 1}, provenance={}, dtype=torch.float16,
+            )  # fmt: skip
+        return row
+
+    return step
+
+
+@contextmanager
+def _locked(place: Path) -> Iterator[None]:
+    """Hold the run's folder; the lock ends with the process, however it ends."""
+    owner = place / "owner.txt"
+    lock = FileLock(place / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        who = owner.read_text() if owner.exists() else "unknown"
+        raise RunInProgress(f"{place} is being computed by {who}; wait for it, or stop it") from None
+    try:
+        write_atomically(owner, f"process {os.getpid()} on {platform.node()}".encode())
+        yield
+    finally:
+        lock.release()

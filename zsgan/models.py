@@ -1,0 +1,68 @@
+"""Generators and CLIPs by name."""
+
+from pathlib import Path
+
+import torch
+
+from zsgan import manifest, names
+from zsgan.clip import ClipEncoder, open_clip_encoder
+from zsgan.files import load_tensors
+from zsgan.stylegan2.checkpoints import load_generator_file
+from zsgan.stylegan2.generator import Generator
+
+
+def load_generator(name_or_path: str | Path, device: torch.device | str = "cpu") -> Generator:
+    """A generator in evaluation mode.
+
+    Args:
+        name_or_path: "dog", "generator-dog", or a .safetensors file; see :mod:`zsgan.names`.
+        device: where to put it.
+
+    Returns:
+        The generator, in float32.
+
+    Raises:
+        ValueError: Neither a name nor a file, or not a generator.
+        FileNotFoundError: The file of a name is missing or altered.
+    """
+    path = names.generator(name_or_path).path
+    assert path is not None  # a generator is always a file
+    return load_generator_file(path).to(device)
+
+
+def load_clip(name: str, pretrained: str | None = None, device: torch.device | str = "cpu") -> ClipEncoder:
+    """A CLIP, frozen.
+
+    Args:
+        name: "clip-a" or "clip-b" for the demo's, else an architecture of open_clip such as "ViT-B-32", alone
+            or with weights as in "ViT-B-32/openai"; see :mod:`zsgan.names`.
+        pretrained: which of open_clip's weights, such as "openai", or a file; an architecture without any is
+            left random.
+        device: where to put it.
+
+    Returns:
+        The encoder, in float32.
+
+    Raises:
+        ValueError: There is no such model, or ``pretrained`` is given for one of the demo's.
+        FileNotFoundError: The file of a name is missing or altered.
+    """
+    if name in names.demo_clips():
+        if pretrained is not None:
+            raise ValueError(f"pretrained={pretrained!r}, but {name} has only its own weights; leave it out")
+        return _demo_clip(name).to(device)
+    full = f"{name}/{pretrained}" if pretrained else name
+    if "/" not in full or ":" in full:  # no weights, or open_clip's "hf-hub:..." and "local-dir:..."
+        return open_clip_encoder(full, None, device)
+    found = names.clip(full)
+    weights = str(found.path) if found.path else full.partition("/")[2]
+    return open_clip_encoder(found.architecture, weights, device)
+
+
+def _demo_clip(name: str) -> ClipEncoder:
+    from zsgan.menagerie import clip_model  # with open_clip, which takes as long to import as torch
+
+    tensors, config, _ = load_tensors(manifest.path(name))
+    model, tokenizer = clip_model.build(config["token_ids"], torch.Generator())
+    model.load_state_dict(tensors)
+    return ClipEncoder(model, tokenizer, name)

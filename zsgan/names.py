@@ -1,0 +1,115 @@
+"""From a name to weights: one place that knows what a generator or a CLIP may be called.
+
+=====================  =============================================  =======================
+name                   what it is                                     known by
+=====================  =============================================  =======================
+generator-dog, dog     an entry of data_manifest.yaml                 the manifest's SHA-256
+path/to/a/file         a file of the reader's own                     the file's SHA-256
+clip-a                 a CLIP of the demo, an entry of the manifest   the manifest's SHA-256
+ViT-B-32/openai        architecture/weights of open_clip              the manifest's SHA-256 if
+                                                                      it has an entry of that
+                                                                      name, else the name
+ViT-B-32/path/to/file  weights in a file, for an architecture of      the file's SHA-256
+                       open_clip
+=====================  =============================================  =======================
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from zsgan import manifest
+from zsgan.files import sha256
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights that a name stands for.
+
+    Attributes:
+        name: in full, such as "generator-dog" for "dog".
+        identity: SHA-256 of the file; for weights that only open_clip knows, their name.
+        asset: the manifest's entry, if it is one.
+        file: the reader's own file, if it is one.
+        architecture: of open_clip; empty for a generator and for the demo's CLIPs.
+    """
+
+    name: str
+    identity: str
+    asset: str | None = None
+    file: Path | None = None
+    architecture: str = ""
+
+    @property
+    def path(self) -> Path | None:
+        """The verified local file; ``None`` if open_clip is to find the weights.
+
+        Raises:
+            AssetError: The manifest's file is missing or altered.
+        """
+        return manifest.path(self.asset) if self.asset else self.file
+
+
+def generator(name: str | Path) -> Weights:
+    """The weights of a generator.
+
+    Args:
+        name: an entry of the manifest with or without "generator-", or a file.
+
+    Returns:
+        What the name stands for; the file is not read but for its SHA-256.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    full = f"generator-{name}"
+    asset = full if full in manifest.assets() else str(name)
+    if asset.startswith("generator-") and asset in manifest.assets():
+        return Weights(asset, manifest.asset(asset).sha256, asset=asset)
+    if Path(name).is_file():
+        return Weights(str(name), _sha256(Path(name)), file=Path(name))
+    known = ", ".join(key for key in manifest.assets() if key.startswith("generator-"))
+    raise ValueError(f"generator={str(name)!r} is neither a file nor one of {known}")
+
+
+def clip(name: str) -> Weights:
+    """The weights of a CLIP.
+
+    Args:
+        name: see the table above.
+
+    Returns:
+        What the name stands for.
+
+    Raises:
+        ValueError: It is none of these, or tells no weights, so that the CLIP would be random.
+    """
+    if name in demo_clips():
+        return Weights(name, manifest.asset(name).sha256, asset=name)
+    architecture, _, weights = name.partition("/")
+    if not weights or ":" in architecture:
+        raise ValueError(
+            f"clip {name!r} names no weights of open_clip; write architecture/weights, such as "
+            f"ViT-B-32/openai, or one of the demo's: {', '.join(demo_clips())}"
+        )
+    if name in manifest.assets():
+        return Weights(name, manifest.asset(name).sha256, asset=name, architecture=architecture)
+    if Path(weights).is_file():
+        return Weights(name, _sha256(Path(weights)), file=Path(weights), architecture=architecture)
+    return Weights(name, f"open_clip:{name}", architecture=architecture)
+
+
+def demo_clips() -> list[str]:
+    """Names of the demo's CLIPs."""
+    return [name for name in manifest.assets() if name.startswith("clip-")]
+
+
+def _sha256(path: Path) -> str:
+    status = path.stat()
+    return _sha256_of(path.resolve(), status.st_mtime_ns, status.st_size, status.st_ino)
+
+
+@lru_cache(maxsize=32)
+def _sha256_of(path: Path, *_: int) -> str:
+    """A file of 300 MB takes a second: it is read again only after it changed."""
+    return sha256(path)

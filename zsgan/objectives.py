@@ -1,0 +1,154 @@
+"""Eq. (6) as data: a table row names its terms and their weights, and this registry says what each term is.
+
+A rival of the paper's losses is one function and one line here.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from zsgan.clip import ClipEncoder
+from zsgan.config import AdaptConfig, Term
+from zsgan.ewc import ewc_penalty
+from zsgan.losses import directional_loss, image_directions, in_domain_angle_loss, moment_terms, relation_loss
+from zsgan.variations import Variations
+
+
+@dataclass(frozen=True, eq=False)
+class Guide:
+    """One CLIP and what it makes of the two texts.
+
+    Attributes:
+        encoder: E_I and E_T.
+        t_src: (D,) E_T(t_src).
+        t_trg: (D,) E_T(t_trg).
+        variations: stage 1; ``None`` where no term needs it.
+        text_set: (K + 1, D) T of eq. (3), or (1, D) dT alone.
+    """
+
+    encoder: ClipEncoder
+    t_src: Tensor
+    t_trg: Tensor
+    variations: Variations | None
+    text_set: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """What one guide sees of a batch.
+
+    Attributes:
+        guide: whose features these are.
+        f_src: (N, D) features of the source generator's images.
+        f_trg: (N, D) features of the target generator's images of the same latents; these have gradients.
+    """
+
+    guide: Guide
+    f_src: Tensor
+    f_trg: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """All that a term may look at in one step.
+
+    Attributes:
+        seen: what each guide sees.
+        params: trained parameters of the target generator by name.
+        source_params: the same of the source generator.
+        fisher: their Fisher information; empty where no term needs it.
+    """
+
+    seen: Sequence[Seen]
+    params: Mapping[str, Tensor]
+    source_params: Mapping[str, Tensor]
+    fisher: Mapping[str, Tensor]
+
+
+Parts = dict[str, tuple[float, Tensor]]
+"""Name of a part of a term -> its weight inside the term, and its value, a scalar."""
+Terms = Mapping[Term, Callable[[Batch, AdaptConfig], Parts]]
+
+
+def objective(batch: Batch, config: AdaptConfig) -> tuple[Tensor, dict[str, Tensor]]:
+    """Eq. (6): the weighted sum of the terms that the configuration names.
+
+    Args:
+        batch: of this step.
+        config: ``config.terms`` names the terms and their weights.
+
+    Returns:
+        The loss, a scalar with gradients, and the unweighted parts of its terms, without.
+    """
+    loss: Tensor | None = None
+    values: dict[str, Tensor] = {}
+    for term in TERMS:  # always in this order, so that a sum has the same bits however a row is written
+        if weight := config.weights.get(term):
+            for name, (factor, value) in TERMS[term](batch, config).items():
+                part = weight * factor * value
+                loss = part if loss is None else loss + part
+                values[name] = value.detach()
+    assert loss is not None  # a configuration has a term
+    return loss, values
+
+
+def _directional(seen: Seen, config: AdaptConfig) -> Parts:
+    guide, directions = seen.guide, image_directions(seen.f_trg, seen.f_src)
+    loss = directional_loss(directions, guide.t_trg - guide.t_src, config.features.direction_floor)
+    return {"directional": (1.0, loss)}
+
+
+def _moment(seen: Seen, config: AdaptConfig) -> Parts:
+    first, second = moment_terms(
+        image_directions(seen.f_trg, seen.f_src), seen.guide.text_set, config.moment.covariance,
+        config.moment.normalise_directions, config.features.direction_floor,
+    )  # fmt: skip
+    return {"first_moment": (1.0, first), "covariance": (config.moment.lambda_cov, second)}
+
+
+def _relation(seen: Seen, config: AdaptConfig) -> Parts:
+    settings = config.relation
+    loss = relation_loss(
+        seen.f_trg, seen.f_src, settings.temperature, settings.diagonal, settings.reduction
+    )  # fmt: skip
+    return {"relation": (1.0, loss)}
+
+
+def _in_domain_angle(seen: Seen, config: AdaptConfig) -> Parts:
+    return {"in_domain_angle": (1.0, in_domain_angle_loss(seen.f_trg, seen.f_src))}
+
+
+def _ewc(batch: Batch, config: AdaptConfig) -> Parts:
+    return {"ewc": (1.0, ewc_penalty(batch.params, batch.source_params, batch.fisher))}
+
+
+def _averaged(term: Callable[[Seen, AdaptConfig], Parts]) -> Callable[[Batch, AdaptConfig], Parts]:
+    """A term of one guide's features -> its mean over the guides."""
+
+    def averaged(batch: Batch, config: AdaptConfig) -> Parts:
+        first, *others = [term(seen, config) for seen in batch.seen]
+        n = len(batch.seen)
+        return {
+            name: (factor, sum((parts[name][1] for parts in others), start=value) / n)
+            for name, (factor, value) in first.items()
+        }
+
+    return averaged
+
+
+TERMS: Terms = {
+    "directional": _averaged(_directional),  # eq. (1)
+    "moment": _averaged(_moment),  # eq. (3)
+    "relation": _averaged(_relation),  # eq. (5)
+    "in_domain_angle": _averaged(_in_domain_angle),  # HyperDomainNet (Alanov et al. 2022)
+    "ewc": _ewc,  # eq. (4)
+}
+
+NEEDS_VARIATIONS: frozenset[Term] = frozenset({"moment"})
+NEEDS_FISHER: frozenset[Term] = frozenset({"ewc"})
+
+
+def needs(config: AdaptConfig, terms: frozenset[Term]) -> bool:
+    """Whether the configuration has one of these terms."""
+    return not terms.isdisjoint(config.weights)
