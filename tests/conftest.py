@@ -5,6 +5,7 @@ from zlib import crc32
 
 os.environ["MPLBACKEND"] = "Agg"
 
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -66,6 +67,23 @@ def make_generator():
         return generator.eval()
 
     return make
+
+
+@pytest.fixture
+def full_disk():
+    """A context in which this process can write no file beyond 400 bytes."""
+    resource = pytest.importorskip("resource")
+
+    @contextmanager
+    def full():
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (400, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return full
 
 
 @pytest.fixture(scope="session")

@@ -68,7 +68,8 @@ class ClipEncoder(nn.Module):
             raise ValueError(f"images must be (N, 3, H, H), got {tuple(images.shape)}; crop or pad them")
         with torch.autocast(images.device.type, enabled=False):
             x = (images.to(self.mean.dtype) + 1) / 2
-            x = resize(x, self.image_size, "bicubic", antialias)
+            if x.shape[-1] != self.image_size:
+                x = resize(x, self.image_size, "bicubic", antialias)
             features: Tensor = self.model.encode_image((x - self.mean) / self.std)
             return F.normalize(features, dim=-1) if normalise else features
 
