@@ -15,7 +15,7 @@ LAYERS = [
     {"cpu", "files", "images", "resize"},
     {"loop", "manifest"},
     {"clip", "menagerie", "sampling", "stylegan2"},
-    {"ewc", "losses", "variations"},
+    {"ewc", "layer_selection", "losses", "variations"},
     {"profiles"},
     {"adaptation"},
     {"runs"},

@@ -45,9 +45,7 @@ def network():
 
 def estimate(network, estimator, **options):
     params, features, ws, t_src = network
-    return fisher_information(
-        lambda w: features(params, w), params, ws, t_src, estimator=estimator, generator=seeded(), **options
-    )
+    return fisher_information(features, params, ws, t_src, estimator=estimator, generator=seeded(), **options)
 
 
 def gradient_of_mean(network, ws):
@@ -62,11 +60,38 @@ def gradient_of_mean(network, ws):
 @pytest.mark.parametrize("batch_size", [1, 3, 10])
 def test_empirical_is_the_mean_of_squared_per_sample_gradients(network, batch_size):
     params, features, ws, t_src = network
-    jacobian = torch.func.vmap(
-        torch.func.jacrev(lambda p, w: features(p, w) @ t_src), in_dims=(None, 0), randomness="error"
-    )(params, ws)
-    expected = {name: j.square().mean(0) for name, j in jacobian.items()}
+    gradients = [torch.autograd.grad(features(params, w) @ t_src, list(params.values())) for w in ws]
+    expected = {
+        name: torch.stack(g).square().mean(0)
+        for name, g in zip(params, zip(*gradients, strict=True), strict=True)
+    }
     close(estimate(network, "empirical", batch_size=batch_size), expected)
+
+
+@pytest.mark.parametrize("batch_size", [1, 64, 512])
+def test_noise_that_the_features_draw_is_new_for_every_sample(batch_size):
+    # s = (1, ..., 1) . (noise * theta): a gradient is the noise itself, and F the mean of its square.
+    params, random, ws = {"theta": randn(3, seed=1)}, seeded(2), torch.zeros(512, 1).double()
+
+    def features(p, w):
+        return torch.randn(len(w), 3, generator=random, dtype=torch.float64) * p["theta"] + 0 * w
+
+    fisher = fisher_information(features, params, ws, torch.ones(3).double(), batch_size=batch_size)["theta"]
+    # Were the noise of a batch the same, one of 512 would vary 23 times as much. 5 sigma.
+    assert ((fisher - 1).abs() < 5 * math.sqrt(2 / 512)).all()
+    if batch_size == 512:  # one batch draws what one call would
+        expected = torch.randn(512, 3, generator=seeded(2), dtype=torch.float64).square().mean(0)
+        torch.testing.assert_close(fisher.double(), expected, rtol=1e-5, atol=0)
+
+
+def test_the_parameters_are_left_as_they_were(network):
+    params, features, ws, t_src = network
+    frozen = {name: p.detach() for name, p in params.items()}
+    for estimator in ESTIMATORS:
+        same = estimate((frozen, features, ws, t_src), estimator)  # none needs to require gradients
+        close(same, {name: f.double() for name, f in estimate(network, estimator).items()})
+    assert not any(p.requires_grad for p in frozen.values())
+    assert all(p.requires_grad and p.grad is None for p in params.values())
 
 
 def test_batch_by_hand(network):
@@ -87,7 +112,7 @@ def test_batch_is_too_small_by_the_batch_size_when_gradients_do_not_correlate():
     # s(w) = theta w with w = +-1 at random: a gradient squared is 1, the mean of n of them squared 1 / n.
     theta = {"theta": torch.zeros(1, dtype=torch.float64, requires_grad=True)}
     ws = randn(4096, 1).sign()
-    fisher = fisher_information(lambda w: w * theta["theta"], theta, ws, ONE, estimator="batch", batch_size=8)
+    fisher = fisher_information(lambda p, w: w * p["theta"], theta, ws, ONE, estimator="batch", batch_size=8)
     # Its standard deviation is about sqrt(2) times its mean; 512 batches, 5 sigma.
     assert fisher["theta"].item() == pytest.approx(1 / 8, rel=5 * math.sqrt(2 / 512))
 
@@ -96,8 +121,8 @@ def quadratic(curvature, ws):
     """Features whose similarity with (1,) is -theta^T A theta / 2 + w . theta: -H = A, for every w."""
     params = {"theta": randn(len(curvature), seed=8).requires_grad_()}
 
-    def features(w):
-        theta = params["theta"]
+    def features(p, w):
+        theta = p["theta"]
         return (w @ theta - theta @ curvature @ theta / 2)[:, None]
 
     return features, params, ws
@@ -139,7 +164,7 @@ def test_hutchinson_of_a_network_with_a_parameter_that_is_not_used(network):
 
     hessian = torch.func.jacrev(torch.func.jacrev(similarity))(flat)
     fisher = fisher_information(
-        lambda w: features(params, w),
+        features,
         params | {"unused": torch.ones(2, 2, requires_grad=True)},
         ws,
         t_src,
@@ -178,8 +203,8 @@ def test_empirical_fisher_is_the_hessian_where_the_score_is_a_log_likelihood():
     x = scale * randn(2000, 3, seed=2)
     y = x @ theta["theta"].detach() + randn(2000, seed=3)
 
-    def features(xy):
-        return -0.5 * (xy[:, 3:] - xy[:, :3] @ theta["theta"][:, None]).square()
+    def features(p, xy):
+        return -0.5 * (xy[:, 3:] - xy[:, :3] @ p["theta"][:, None]).square()
 
     xy = torch.cat([x, y[:, None]], dim=1)
     empirical = fisher_information(features, theta, xy, ONE)
@@ -194,17 +219,19 @@ def test_empirical_fisher_is_the_hessian_where_the_score_is_a_log_likelihood():
     assert ((literal["theta"] - expected).abs() < 5 * deviation / math.sqrt(2000)).all()
 
 
-def test_hutchinson_goes_through_attention():
-    # Fused attention kernels have no double backward.
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_attention(estimator):
+    # Fused attention kernels have no double backward, and take the gradients of a batch one by one.
     params = {"query": randn(1, 2, 5, 8, seed=1).requires_grad_()}
     assert F.scaled_dot_product_attention(*[params["query"]] * 3).requires_grad
 
-    def features(w):
-        q = params["query"]
+    def features(p, w):
+        q = p["query"]
         return F.scaled_dot_product_attention(q, q, q).sin().sum((1, 2)) * w
 
     fisher = fisher_information(
-        features, params, randn(2, 1), randn(8), estimator="hutchinson", n_probes=3, generator=seeded()
+        features, params, randn(2, 1), randn(8), estimator=estimator, n_probes=3, generator=seeded()
     )
     assert fisher["query"].isfinite().all() and fisher["query"].max() > 0
 
@@ -253,7 +280,7 @@ def test_bad_options(network):
     params, features, ws, t_src = network
     for estimator in ("hutchinson", "gauss_newton"):
         with pytest.raises(ValueError, match=f"generator must be .* '{estimator}', got None"):
-            fisher_information(lambda w: features(params, w), params, ws, t_src, estimator=estimator)
+            fisher_information(features, params, ws, t_src, estimator=estimator)
     for options, message in (
         ({"estimator": "exact"}, "estimator must be one of .* got 'exact'"),
         ({"granularity": "model"}, "granularity must be one of .* got 'model'"),
@@ -261,13 +288,12 @@ def test_bad_options(network):
         ({"n_probes": 0}, "n_probes=0"),
         ({"ws": ws[:0]}, "got 0 latents"),
         ({"params": {}}, "params must name at least one"),
-        (
-            {"params": params | {"first": params["first"].detach()}},
-            r"params\['first'\] must require gradients",
+        *(
+            ({"features": lambda p, w: w, "estimator": estimator}, "features must depend on params")
+            for estimator in ESTIMATORS
         ),
-        ({"features": lambda w: w}, "features must depend on params"),
     ):
-        arguments = {"features": lambda w: features(params, w), "params": params, "ws": ws, "t_src": t_src}
+        arguments = {"features": features, "params": params, "ws": ws, "t_src": t_src, "generator": seeded()}
         with pytest.raises(ValueError, match=message):
             fisher_information(**arguments | options)
 

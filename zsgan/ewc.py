@@ -1,21 +1,22 @@
 """Elastic weight consolidation, eq. (4): which parameters the source text needs, and what a change costs."""
 
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
+from torch.func import grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from tqdm import tqdm
 
 Estimator = Literal["empirical", "batch", "hutchinson", "gauss_newton"]
 Granularity = Literal["element", "layer"]
 Params = Mapping[str, Tensor]
+Features = Callable[[Params, Tensor], Tensor]
 
 
 def fisher_information(
-    features: Callable[[Tensor], Tensor],
+    features: Features,
     params: Params,
     ws: Tensor,
     t_src: Tensor,
@@ -32,8 +33,8 @@ def fisher_information(
     s(w) = <E_I(G_src(w)), E_T(t_src)>, the cosine of unit-norm features. (CLIP's logit scale of 100 is not in
     it; it would multiply F by 10^4.) The paper does not say how F is estimated:
 
-    * "empirical": mean over samples of (d s / d theta)^2, one sample at a time. The field's practice; it
-      equals E[-H] only where s is a log-likelihood and the samples are the model's own.
+    * "empirical": mean over samples of (d s / d theta)^2, each sample's own gradient. The field's practice;
+      it equals E[-H] only where s is a log-likelihood and the samples are the model's own.
     * "batch": mean over batches of (d mean(s) / d theta)^2. A common accident: gradients that do not
       correlate cancel, and F comes out up to batch_size times too small.
     * "hutchinson": as printed, E[-u * (H u)] with random signs u. The cosine is not concave, so elements can
@@ -42,14 +43,16 @@ def fisher_information(
       features: what the image's content depends on. Does not use t_src.
 
     Args:
-        features: maps latents (n, ...) to E_I(G_src(w)), (n, D), unit norm, differentiable in `params`. Which
-            noise the generator gets is decided in there.
-        params: parameters of G_src by name; all require gradients. F = 0 for one that is not used.
+        features: maps parameters and latents (n, ...) to E_I(G_src(w)), (n, D), unit norm; a pure function of
+            the parameters, see `torch.func.functional_call`, whose samples do not depend on each other. Which
+            noise the generator gets is decided in there; what it draws is new for every sample.
+        params: parameters of G_src by name, at which F is taken. F = 0 for one that is not used.
         ws: (M, ...) latents, the sample that the expectation is over.
         t_src: (D,) source text feature E_T(t_src), unit norm.
         estimator: see above.
         granularity: "element" keeps F per element; "layer" replaces it by its mean over each tensor.
-        batch_size: latents per forward pass; "empirical" always takes one.
+        batch_size: latents per forward pass. For "empirical" it changes speed, memory (there are as many
+            gradients at once) and the order in which noise is drawn, and nothing else.
         n_probes: random probes per batch, for "hutchinson" and "gauss_newton".
         generator: source of these probes, needed by the same two.
         progress: show a progress bar.
@@ -58,26 +61,24 @@ def fisher_information(
         F by name, float32, >= 0, each shaped like its parameter.
 
     Raises:
-        ValueError: if an option is unknown or out of range, ws or params is empty, a parameter does not
-            require gradients, generator is missing, or the features depend on none of the parameters.
+        ValueError: if an option is unknown or out of range, ws or params is empty, generator is missing,
+            or the features depend on none of the parameters.
     """
     _check_options(params, ws, estimator, granularity, batch_size, n_probes, generator)
     total = {name: torch.zeros_like(p, dtype=torch.float32) for name, p in params.items()}
-    batches = ws.split(1 if estimator == "empirical" else batch_size)
-    for batch in tqdm(batches, desc=f"Fisher information ({estimator})", disable=not progress):
-        # Fused attention has no double backward.
-        attention = sdpa_kernel(SDPBackend.MATH) if estimator == "hutchinson" else nullcontext()
-        with torch.enable_grad(), attention:
-            f = features(batch)
-            if not f.requires_grad:
-                raise ValueError("features must depend on params, got features without gradients")
+    params = {name: p.detach().requires_grad_() for name, p in params.items()}
+    for batch in tqdm(ws.split(batch_size), desc=f"Fisher information ({estimator})", disable=not progress):
+        # Fused attention has no double backward, and none for a batch of gradients.
+        with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
             match estimator:
-                case "empirical" | "batch":
-                    estimate = _squared_gradient(f, t_src, params)
+                case "empirical":
+                    estimate = _squared_gradients(features, params, batch, t_src)
+                case "batch":
+                    estimate = _squared_mean_gradient(features, params, batch, t_src)
                 case "hutchinson":
-                    estimate = _negative_hessian(f, t_src, params, n_probes, generator)
+                    estimate = _negative_hessian(features, params, batch, t_src, n_probes, generator)
                 case "gauss_newton":
-                    estimate = _squared_jacobian(f, params, n_probes, generator)
+                    estimate = _squared_jacobian(features, params, batch, n_probes, generator)
         for running, update in zip(total.values(), estimate, strict=True):
             running += update
     fisher = {name: value / len(ws) for name, value in total.items()}
@@ -118,18 +119,34 @@ def ewc_penalty(params: Params, source_params: Params, fisher: Params) -> Tensor
     return torch.stack(terms).sum()
 
 
-# What one batch adds to M times F, one tensor per parameter. f: (n, D) features of the batch.
+# What one batch adds to M times F, one tensor per parameter.
 
 
-def _squared_gradient(f: Tensor, t_src: Tensor, params: Params) -> list[Tensor]:
+def _squared_gradients(features: Features, params: Params, ws: Tensor, t_src: Tensor) -> list[Tensor]:
+    def similarity(params: Params, w: Tensor) -> Tensor:
+        return _dependent(features(params, w[None]))[0] @ t_src
+
+    with torch.no_grad():  # does not reach into `grad`, which would else be differentiable itself
+        gradients = vmap(grad(similarity), in_dims=(None, 0), randomness="different")(params, ws)
+    return [gradients[name].square().sum(0) for name in params]
+
+
+def _squared_mean_gradient(features: Features, params: Params, ws: Tensor, t_src: Tensor) -> list[Tensor]:
+    gradients = _gradients((_dependent(features(params, ws)) @ t_src).mean(), params)
     # n times the square of the mean, so that a smaller last batch counts by its size.
-    return [len(f) * g.square() for g in _gradients((f @ t_src).mean(), params)]
+    return [len(ws) * g.square() for g in gradients]
 
 
 def _negative_hessian(
-    f: Tensor, t_src: Tensor, params: Params, n_probes: int, generator: torch.Generator | None
+    features: Features,
+    params: Params,
+    ws: Tensor,
+    t_src: Tensor,
+    n_probes: int,
+    generator: torch.Generator | None,
 ) -> list[Tensor]:
-    gradients = _gradients((f @ t_src).sum(), params, create_graph=True)
+    similarity = (_dependent(features(params, ws)) @ t_src).sum()
+    gradients = _gradients(similarity, params, create_graph=True)
     total = [torch.zeros_like(g) for g in gradients]
     for _ in range(n_probes):
         signs = [_randn(g, generator).sign() for g in gradients]
@@ -140,8 +157,9 @@ def _negative_hessian(
 
 
 def _squared_jacobian(
-    f: Tensor, params: Params, n_probes: int, generator: torch.Generator | None
+    features: Features, params: Params, ws: Tensor, n_probes: int, generator: torch.Generator | None
 ) -> list[Tensor]:
+    f = _dependent(features(params, ws))
     # Every sample has its own u, so the cross terms of the squared sum vanish in expectation.
     total = [torch.zeros_like(p) for p in params.values()]
     for _ in range(n_probes):
@@ -149,6 +167,12 @@ def _squared_jacobian(
         for running, g in zip(total, _gradients(product, params, retain_graph=True), strict=True):
             running += g.square() / n_probes
     return total
+
+
+def _dependent(f: Tensor) -> Tensor:
+    if not f.requires_grad:
+        raise ValueError("features must depend on params, got features without gradients")
+    return f
 
 
 def _gradients(
@@ -191,6 +215,3 @@ def _check_options(
         )
     if not params:
         raise ValueError("params must name at least one parameter, got none")
-    for name, parameter in params.items():
-        if not parameter.requires_grad:
-            raise ValueError(f"params[{name!r}] must require gradients; set it, or leave the name out")

@@ -1,7 +1,7 @@
 """Adaptive layer selection of StyleGAN-NADA (Gal et al. 2022): each step trains the layers that matter to it.
 
-A layer matters as far as its own row of W+ wants to move towards the target text. There are L rows. Row l
-is the style of the generator's convolution l (an odd row also that of a ToRGB), the last row L - 1 that of the
+A layer matters as far as its own row of W+ wants to move towards the target text. There are L rows. Row l is
+the style of the generator's convolution l (an odd row also that of a ToRGB), the last row, L - 1, that of the
 last ToRGB alone. Two maps lead from a row to the layer that is trained for it:
 
 * "corrected" trains convolution l for row l. The last row does not compete, for ToRGBs stay frozen.
