@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "zsgan"
 # A module imports from its own layer or from an earlier one.
 LAYERS = [
     {"cpu", "files", "images"},
-    {"loop", "manifest"},
+    {"cache", "loop", "manifest"},
     {"clip", "menagerie", "sampling", "stylegan2"},
     {"ewc", "losses", "variations"},
     {"profiles"},
