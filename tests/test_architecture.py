@@ -12,12 +12,19 @@ PACKAGE = Path(__file__).resolve().parents[1] / "zsgan"
 # becomes a run on disk, runs become metrics, metrics become figures and tables, and the book shows them.
 # A module imports from its own layer or from an earlier one.
 LAYERS = [
-    {"cpu", "files", "images", "resize"},
-    {"loop", "manifest"},
-    {"clip", "menagerie", "sampling", "stylegan2"},
+    {"device", "files", "images", "resize", "streams"},
+    {"cache", "loop", "manifest"},
+    {"names"},
+    {"clip", "menagerie", "stylegan2"},
+    {"models", "sampling"},
     {"ewc", "layer_selection", "losses", "variations"},
+    {"config"},
     {"profiles"},
+    {"objectives"},
+    {"guides"},
     {"adaptation"},
+    {"jobs"},
+    {"making"},
     {"runs"},
     {"metrics"},
     {"results"},

@@ -11,11 +11,12 @@ import zsgan
 from zsgan import api, cli, manifest, runs
 from zsgan.cli import main
 from zsgan.images import load_images, save_images
+from zsgan.jobs import resolve
+from zsgan.models import load_generator
 from zsgan.profiles import load_profile
 from zsgan.results import draw_truth
-from zsgan.runs import open_run, run_id
+from zsgan.runs import open_run
 from zsgan.sampling import sample_images
-from zsgan.stylegan2 import load_generator
 
 COMMANDS = ("reproduce", "fetch", "adapt", "sample", "evaluate")
 TINY = (
@@ -346,7 +347,7 @@ def test_python_finds_the_run_of_the_command_line(adapted, monkeypatch):
     found = zsgan.adapt(
         "dog", "cat", profile="smoke", folder=folder, iterations=4, fisher_samples=2, variation_iterations=5
     )
-    assert str(found.folder) == printed == str(folder / run_id(found.config))
+    assert str(found.folder) == printed == str(folder / resolve(found.config).id)
     assert zsgan.sample_images(found.generator(), 2, seed=0).shape == (2, 3, 64, 64)
 
 

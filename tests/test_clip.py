@@ -12,7 +12,7 @@ from PIL import Image
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from zsgan import clip
-from zsgan.clip import ClipEncoder, imagenet_templates, load_clip
+from zsgan.clip import ClipEncoder, imagenet_templates
 from zsgan.files import load_tensors, save_tensors
 from zsgan.menagerie import clip_model, measure_clip, train_clip
 from zsgan.menagerie.attack import attack
@@ -21,6 +21,7 @@ from zsgan.menagerie.captions import captions
 from zsgan.menagerie.draw import draw
 from zsgan.menagerie.factors import SPECIES, sample_factors
 from zsgan.menagerie.training import to_bytes
+from zsgan.models import load_clip
 
 
 def rng(seed=0):
@@ -249,10 +250,10 @@ def test_weights_trained_with_quick_gelu_get_it(encoder, monkeypatch):
 
 
 def test_wrong_names_are_refused():
-    with pytest.raises(ValueError, match="menagerie-a"):
-        load_clip("menagerie-c")
+    with pytest.raises(ValueError, match="clip-a"):
+        load_clip("clip-c")
     with pytest.raises(ValueError, match="pretrained='openai'"):
-        load_clip("menagerie-a", "openai")
+        load_clip("clip-a", "openai")
 
 
 # Training

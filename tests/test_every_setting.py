@@ -196,7 +196,7 @@ def reference(config, g_src, encoders):
             noise = stream(0, "fisher noise")
             params = {n: g_src.get_parameter(n).detach().clone().requires_grad_() for n in names}
 
-            def of(w, encoder=encoder, noise=noise, params=params):
+            def of(params, w, encoder=encoder, noise=noise):
                 inner = {n.removeprefix("synthesis."): v for n, v in params.items()}
                 images = torch.func.functional_call(
                     g_src.synthesis, inner, (w,), {"noise": "random", "generator": noise}
@@ -205,9 +205,12 @@ def reference(config, g_src, encoders):
 
             if config.ewc.estimator == "empirical":
                 found = dict.fromkeys(names, 0.0)
-                for w in ws:
-                    gradients = torch.autograd.grad((of(w[None])[0] * t_src).sum(), list(params.values()))
-                    found = {n: found[n] + g**2 / len(ws) for n, g in zip(names, gradients, strict=True)}
+                for part in ws.split(batch):  # noise is drawn for a batch at a time
+                    for f in of(params, part):
+                        gradients = torch.autograd.grad(
+                            (f * t_src).sum(), list(params.values()), retain_graph=True
+                        )
+                        found = {n: found[n] + g**2 / len(ws) for n, g in zip(names, gradients, strict=True)}
             else:
                 found = fisher_information(
                     of, params, ws, t_src, estimator=config.ewc.estimator, batch_size=batch

@@ -11,14 +11,13 @@ import torch
 from safetensors import safe_open
 
 from zsgan import manifest
-from zsgan.clip import load_clip
 from zsgan.menagerie.draw import draw
 from zsgan.menagerie.evaluator import load_evaluator
 from zsgan.menagerie.factors import CATEGORIES, SPECIES, sample_factors
 from zsgan.menagerie.train_generator import measure
 from zsgan.metrics import species_rate
+from zsgan.models import load_clip, load_generator
 from zsgan.sampling import sample_images
-from zsgan.stylegan2 import load_generator
 
 SHIPPED = [name for name, asset in manifest.assets().items() if not asset.urls]
 
@@ -53,7 +52,7 @@ def test_the_evaluator_reads_renders(renders):
         assert right.double().mean() > floor, kind
 
 
-@pytest.mark.parametrize("name", ["menagerie-a", "menagerie-b"])
+@pytest.mark.parametrize("name", ["clip-a", "clip-b"])
 def test_the_clips_tell_species_and_styles_apart(name, renders):
     factors, images = renders
     encoder = load_clip(name)

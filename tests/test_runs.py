@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from zsgan import jobs, making, manifest, names, runs
+from zsgan import jobs, making, manifest, names
 from zsgan.adaptation import Adaptation
 from zsgan.config import override, settings
 from zsgan.device import set_up

@@ -1,11 +1,16 @@
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from zsgan import sampling
-from zsgan.images import load_images, save_images, to_array
-from zsgan.sampling import sample_images, sample_latents
+from zsgan import images as images_module
+from zsgan.images import Folder, batch_size, batches, load_images, save_images, to_array
+from zsgan.metrics import extract
+from zsgan.sampling import Samples, sample_images, sample_latents
 
 
 @pytest.fixture
@@ -36,8 +41,15 @@ def test_more_images_begin_with_the_same(generator):
 @pytest.mark.parametrize("batch", [1, 4, 23])
 def test_the_size_of_the_batches_does_not_matter(generator, monkeypatch, batch):
     expected = sample_images(generator, 23, seed=1)
-    monkeypatch.setattr(sampling, "BATCH", batch)
+    monkeypatch.setattr(images_module, "_MEMORY", batch * 16 * 16 * 2**10)
     assert torch.allclose(sample_images(generator, 23, seed=1), expected, atol=1e-5)
+
+
+def test_samples_do_not_depend_on_the_slices(generator):
+    samples, whole = Samples(generator, 9, seed=1), sample_images(generator, 9, seed=1)
+    assert len(samples) == 9
+    for start, stop in ((0, 9), (4, 5), (7, 9), (2, 6)):
+        assert torch.allclose(samples[start:stop], whole[start:stop], atol=1e-5)
 
 
 def test_samples_are_the_truncated_images_with_fixed_noise(generator):
@@ -53,6 +65,79 @@ def test_samples_are_the_truncated_images_with_fixed_noise(generator):
 def test_at_least_one_image(generator):
     with pytest.raises(ValueError, match="n must be at least 1, got 0"):
         sample_images(generator, 0, seed=1)
+
+
+@pytest.mark.parametrize("wrong", ["dog", torch.zeros(2, 16)])
+def test_a_generator_is_asked_for(wrong):
+    with pytest.raises(
+        TypeError, match=r"(?s)generator must be a Generator, got .*; load_generator gives one"
+    ):
+        sample_images(wrong, 2, seed=1)
+
+
+# Any number of images
+
+
+def test_batches_shrink_as_images_grow():
+    assert [batch_size(side**2) for side in (64, 128, 256, 1024)] == [64, 16, 4, 1]
+
+
+def test_batches_are_the_images_in_order():
+    whole = torch.rand(7, 3, 8, 8)
+    parts = list(batches(whole, 3))
+    assert [len(part) for part in parts] == [3, 3, 1] and torch.equal(torch.cat(parts), whole)
+    assert len(list(batches(whole))) == 1  # they are small
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "message"),
+    [
+        (torch.zeros(2, 3, 8, 8, dtype=torch.uint8), TypeError, "got torch.uint8; bring uint8 there by"),
+        (torch.zeros(3, 8, 8), ValueError, r"\(N, 3, H, W\), got N of shape \(8, 8\)"),
+        (torch.zeros(2, 1, 8, 8), ValueError, r"got N of shape \(1, 8, 8\)"),
+        (torch.zeros(0, 3, 8, 8), ValueError, "at least one, got none"),
+        ("cats", TypeError, "images must be a tensor .* got str"),
+    ],
+)
+def test_what_cannot_be_images_is_refused(tmp_path, wrong, error, message):
+    with pytest.raises(error, match=message):
+        save_images(wrong, tmp_path / "new")
+    with pytest.raises(error, match=message):
+        extract(lambda x: x.flatten(1), wrong)
+    assert not (tmp_path / "new").exists()
+
+
+STREAM = """
+import resource, sys
+from pathlib import Path
+import torch
+from zsgan.images import Folder, save_images
+from zsgan.metrics import Lpips, extract
+from zsgan.sampling import Samples
+from zsgan.stylegan2 import Generator
+
+torch.set_num_threads(1)
+channels = {4 * 2**i: 4 for i in range(7)}
+generator = Generator(256, z_dim=16, w_dim=16, mapping_layers=2, channels=channels).eval()
+means = lambda x: torch.nn.functional.adaptive_avg_pool2d(x, 4)
+for n in (8, 64):
+    samples, folder = Samples(generator, n, seed=1), Path(sys.argv[1]) / str(n)
+    save_images(samples, folder)
+    assert extract(lambda x: means(x).flatten(1), samples).shape == (n, 48)
+    Lpips(lambda x: [means(x)]).distances(Folder(folder))
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss is in other units elsewhere")
+def test_memory_does_not_grow_with_the_number_of_images(tmp_path):
+    command = [sys.executable, "-c", STREAM, str(tmp_path)]
+    # every large block goes back to the system at once, so that the peak is what was in use
+    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    few, many = map(int, done.stdout.split())
+    all_at_once = (64 - 8) * 3 * 256 * 256 * 4
+    assert many - few < all_at_once / 4
 
 
 # Files
@@ -84,16 +169,42 @@ def test_other_formats_are_read_in_the_order_of_names(tmp_path):
 
 
 def test_a_folder_without_images_is_refused(tmp_path):
-    for folder in (tmp_path, tmp_path / "absent"):
-        with pytest.raises(FileNotFoundError, match=rf"{folder} holds no image \(.bmp, .jpeg, .jpg, .png"):
-            load_images(folder)
+    with pytest.raises(FileNotFoundError, match=rf"{tmp_path} holds no image \(.bmp, .jpeg, .jpg, .png"):
+        load_images(tmp_path)
+    with pytest.raises(FileNotFoundError, match=f"folder {tmp_path / 'absent'} is missing"):
+        load_images(tmp_path / "absent")
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError, match="file is a file; give the folder"):
+        load_images(tmp_path / "file")
 
 
 def test_images_of_different_sizes_are_refused(tmp_path):
     save_images(torch.zeros(2, 3, 8, 8), tmp_path)
     Image.new("RGB", (8, 9)).save(tmp_path / "00001.png")
-    with pytest.raises(ValueError, match=r"00001.png has shape \(9, 8, 3\), .*00000.png has \(8, 8, 3\)"):
+    with pytest.raises(ValueError, match="00001.png is 8 x 9 px, 00000.png is 8 x 8; bring them to one size"):
         load_images(tmp_path)
+
+
+def test_a_file_that_is_no_image_is_named(tmp_path):
+    save_images(torch.rand(2, 3, 32, 32), tmp_path)
+    whole = (tmp_path / "00001.png").read_bytes()
+    (tmp_path / "00001.png").write_bytes(whole[: len(whole) // 2])
+    images = Folder(tmp_path)  # the header is whole
+    assert images[0:1].shape == (1, 3, 32, 32)
+    for content in (whole[: len(whole) // 2], b"no image"):
+        (tmp_path / "00001.png").write_bytes(content)
+        with pytest.raises(ValueError, match="00001.png cannot be read as an image .*; repair or remove it"):
+            load_images(tmp_path)
+
+
+def test_a_folder_is_read_in_slices(tmp_path, monkeypatch):
+    images = torch.rand(5, 3, 8, 8)
+    save_images(images, tmp_path)
+    folder, read = Folder(tmp_path), []
+    true_read = images_module._read
+    monkeypatch.setattr(images_module, "_read", lambda file: read.append(file.name) or true_read(file))
+    assert (folder[1:3] - images[1:3]).abs().max() < 1.01 / 255 and len(folder) == 5
+    assert read == ["00001.png", "00002.png"]
 
 
 def test_two_sets_of_images_are_not_mixed(tmp_path):

@@ -1,20 +1,22 @@
 """What the command line and a few lines of Python share."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from zsgan import manifest
+from zsgan import names
+from zsgan.config import override
 from zsgan.images import load_images
 from zsgan.menagerie.evaluator import load_evaluator
 from zsgan.metrics import PAPER, Lpips, extract, intra_cluster_lpips
-from zsgan.profiles import AdaptConfig, load_profile, override
+from zsgan.models import load_generator
+from zsgan.profiles import load_profile
 from zsgan.results import closeness, draw_truth
 from zsgan.runs import RUNS, Run, open_run, run
 from zsgan.sampling import sample_images
-from zsgan.stylegan2 import Generator, load_generator
-from zsgan.stylegan2.loading import full_name
+from zsgan.stylegan2 import Generator
 
 
 def adapt(
@@ -28,7 +30,7 @@ def adapt(
     folder: Path = RUNS,
     device: torch.device | str = "cpu",
     progress: bool = True,
-    **settings: Any,
+    settings: Mapping[str, Any] | None = None,
 ) -> Run:
     """Adapt a generator to a text, or find the finished run.
 
@@ -42,7 +44,8 @@ def adapt(
         folder: of runs.
         device: torch device.
         progress: show progress bars.
-        **settings: any field of :class:`zsgan.profiles.AdaptConfig`, over the profile's.
+        settings: dotted names of :class:`zsgan.config.AdaptConfig`, such as "moment.lambda_cov" -> values that
+            take the place of the profile's.
 
     Raises:
         ValueError: a name, a setting or a word of the text is unknown.
@@ -54,16 +57,14 @@ def adapt(
             raise ValueError(f"source_text is needed: what does the generator in {source} make, in words?")
         source_text = source.removeprefix("generator-")
     base = chosen.config(next(iter(chosen.scenarios)), label, seed)
-    # the full name, so that a run asked for by hand is the one that the notebooks make
-    place = {"generator": full_name(source), "source_text": source_text, "target_text": text}
-    config: AdaptConfig = override(base, {**place, **settings})
+    place = {"generator": source, "source_text": source_text, "target_text": text}
+    config = override(base, {**place, **(settings or {})})
     return run(config, folder=folder, device=device, progress=progress)
 
 
 def open_generator(name: str, device: torch.device | str = "cpu") -> Generator:
     """The generator of a run's folder, or a source generator by name or file."""
-    known = full_name(name) in manifest.assets()
-    if Path(name).is_dir() and not known:
+    if Path(name).is_dir() and not names.is_generator(name):
         return open_run(Path(name)).generator(device=device)
     return load_generator(name, device)
 

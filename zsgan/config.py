@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
 from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
+from zsgan.clip import imagenet_templates
 from zsgan.ewc import Estimator, Granularity
 from zsgan.layer_selection import LayerMap
 from zsgan.losses import CovarianceReading, Distance, Reduction, Scale
@@ -124,6 +125,10 @@ class Selection:
     batch_size: Count = 8  # latents that rank the layers
 
 
+def _full_method() -> Mapping[Term, float]:
+    return {"moment": 1.0, "ewc": 1e7, "relation": 1e2}
+
+
 @dataclass(frozen=True, config=CHECKED)
 class AdaptConfig:
     """Everything that determines one adaptation."""
@@ -135,7 +140,7 @@ class AdaptConfig:
     templates: Texts = ("imagenet",)  # "imagenet" (79 of StyleGAN-NADA), or texts with {}; open
     terms: Mapping[Term, NonNegative] = (
         Field(  # eq. (6), sec. 4.1: each loss of zsgan.objectives -> its weight
-            default_factory=lambda: {"moment": 1.0, "ewc": 1e7, "relation": 1e2}
+            default_factory=_full_method
         )
     )
     stage1: Stage1 = Field(default_factory=Stage1)
@@ -176,6 +181,11 @@ class AdaptConfig:
                     f"needs {n} images"
                 )
         return self
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """Templates to hand to a CLIP."""
+        return imagenet_templates() if self.templates == ("imagenet",) else self.templates
 
     @property
     def trainable(self) -> Literal["convolutions", "convolutions_and_torgb"]:

@@ -5,11 +5,12 @@ from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
 from tqdm import tqdm
 
-from zsgan.clip import ClipEncoder, imagenet_templates
+from zsgan.clip import ClipEncoder
 from zsgan.config import AdaptConfig
-from zsgan.ewc import fisher_information
+from zsgan.ewc import Params, fisher_information
 from zsgan.losses import text_set
 from zsgan.objectives import NEEDS_VARIATIONS, Guide, needs
 from zsgan.streams import stream
@@ -31,9 +32,8 @@ def make_guide(encoder: ClipEncoder, config: AdaptConfig, progress: bool = False
     Raises:
         ValueError: The texts are the same to the encoder, or cannot be encoded.
     """
-    prompts = imagenet_templates() if config.templates == ("imagenet",) else config.templates
     texts = [config.source_text, config.target_text]
-    t_src, t_trg = encoder.encode_texts(texts, prompts, normalise=config.features.normalise)
+    t_src, t_trg = encoder.encode_texts(texts, config.prompts, normalise=config.features.normalise)
     if torch.equal(t_src, t_trg):
         raise ValueError(
             f"source_text={config.source_text!r} and target_text={config.target_text!r} are the same to "
@@ -132,23 +132,23 @@ def source_fisher(
     Returns:
         F by name of the parameter, on the generator's device.
     """
-    generator = deepcopy(g_src).requires_grad_(False)
-    params = trained_parameters(generator, config.trainable)
-    for parameter in params.values():
-        parameter.requires_grad_(True)
+    g_src = deepcopy(g_src).requires_grad_(False)
+    params = trained_parameters(g_src, config.trainable)
     device = device_of(g_src)
     # The same sample for every seed of a run: Fisher information belongs to the source, not to the run.
-    z = torch.randn(config.ewc.samples, generator.mapping.z_dim, generator=stream(0, "fisher latents"))
+    z = torch.randn(config.ewc.samples, g_src.mapping.z_dim, generator=stream(0, "fisher latents"))
     with torch.no_grad():
-        ws = generator.mapping(z.to(device))
+        ws = g_src.mapping(z.to(device))
     total = {name: torch.zeros_like(p) for name, p in params.items()}
     for guide in guides:
         noise = stream(0, "fisher noise", device=device)
 
         def features(
-            batch: Tensor, encoder: ClipEncoder = guide.encoder, noise: torch.Generator = noise
+            params: Params, ws: Tensor, encoder: ClipEncoder = guide.encoder, noise: torch.Generator = noise
         ) -> Tensor:
-            return encode(encoder, generator.synthesis(batch, noise="random", generator=noise), config)
+            own = {name.removeprefix("synthesis."): parameter for name, parameter in params.items()}
+            images = functional_call(g_src.synthesis, own, (ws,), {"noise": "random", "generator": noise})
+            return encode(encoder, images, config)
 
         fisher = fisher_information(
             features, params, ws, guide.t_src,

@@ -72,6 +72,13 @@ def generator(name: str | Path) -> Weights:
     raise ValueError(f"generator={str(name)!r} is neither a file nor one of {known}")
 
 
+def is_generator(name: str) -> bool:
+    """Whether the manifest has a generator of that name."""
+    return f"generator-{name}" in manifest.assets() or (
+        name.startswith("generator-") and name in manifest.assets()
+    )
+
+
 def clip(name: str) -> Weights:
     """The weights of a CLIP.
 
@@ -97,6 +104,23 @@ def clip(name: str) -> Weights:
     if Path(weights).is_file():
         return Weights(name, _sha256(Path(weights)), file=Path(weights), architecture=architecture)
     return Weights(name, f"open_clip:{name}", architecture=architecture)
+
+
+def weights_id(name: str) -> str:
+    """What a network's weights are known by: the SHA-256 of an entry of the manifest, a generator or a CLIP.
+
+    Args:
+        name: see the table above, or any other entry of the manifest, such as "evaluator".
+
+    Returns:
+        The identity.
+
+    Raises:
+        ValueError: There is no network of that name.
+    """
+    if name in manifest.assets():
+        return manifest.asset(name).sha256
+    return clip(name).identity if "/" in name and not Path(name).is_file() else generator(name).identity
 
 
 def demo_clips() -> list[str]:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from zsgan.clip import ClipEncoder, load_guiding_clip
+from zsgan.clip import ClipEncoder
 from zsgan.files import write_json
 from zsgan.menagerie.draw import draw
 from zsgan.menagerie.evaluator import Evaluator, Prediction, load_evaluator
@@ -30,10 +30,11 @@ from zsgan.metrics import (
     target_rate,
     variance,
 )
+from zsgan.models import load_clip, load_generator
+from zsgan.names import weights_id
 from zsgan.profiles import Profile
-from zsgan.runs import RUNS, Run, run, weights_id
+from zsgan.runs import RUNS, Run, run
 from zsgan.sampling import sample_images
-from zsgan.stylegan2 import load_generator
 
 METRICS = 1
 """Version of the measurements; raised whenever the same images give other numbers."""
@@ -122,7 +123,7 @@ def load_judges(profile: Profile, scenario: str) -> Judges:
         ValueError: the profile has no such scenario.
     """
     config = profile.config(scenario, next(iter(profile.rows)))
-    clip = load_guiding_clip(profile.judge)
+    clip = load_clip(profile.judge)
     texts = clip.encode_texts([config.source_text, config.target_text], config.prompts)
     truth = profile.scenarios[scenario].truth
     return Judges(load_evaluator(), clip, texts, truth, profile.samples, profile.clusters, profile.neighbours)
@@ -176,7 +177,7 @@ def results(profile: Profile, scenario: str, *, folder: Path = RUNS, progress: b
         metrics = _kept(found, profile, {"truth": dict(judges.truth), "n": profile.samples}, measure)
         lines.append(
             {
-                "row": row, "seed": seed, "iterations": found.config.iterations, "n": profile.samples,
+                "row": row, "seed": seed, "iterations": found.config.optimiser.iterations, "n": profile.samples,
                 "psi": profile.truncation_psi, **metrics,
             }
         )  # fmt: skip
@@ -216,7 +217,7 @@ def course(profile: Profile, scenario: str, *, folder: Path = RUNS, progress: bo
     n = profile.curve_samples
     lines = []
     for row, seed, found in tqdm(_runs(profile, scenario, folder), desc="curves", disable=not progress):
-        guide = load_guiding_clip(found.config.clips[0])
+        guide = load_clip(found.config.clips[0])
         for step in [0, *found.snapshots]:
 
             def measure(found: Run = found, step: int = step, guide: ClipEncoder = guide) -> dict[str, float]:

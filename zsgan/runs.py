@@ -13,7 +13,6 @@ notebook, the command line and a cluster job which ask for the same configuratio
 Two runs of one id on one machine are the same files, bit for bit, but for ``provenance.json``.
 """
 
-import json
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -231,8 +230,10 @@ def run_all(
                     for id_, config in missing.items()
                 }
                 for task in as_completed(tasks):
-                    if error := task.exception():
-                        failed(tasks[task], error if isinstance(error, Exception) else RuntimeError(error))
+                    try:
+                        task.result()
+                    except Exception as error:
+                        failed(tasks[task], error)
                     bar.update()
     if failures:
         listed = "\n".join(f"  {id_}: {error}" for id_, error in failures.items())

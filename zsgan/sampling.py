@@ -1,12 +1,10 @@
-"""Seeded samples of a generator: the same images for the same seed, in batches of any size."""
+"""Seeded samples of a generator: the same images for the same seed, in parts of any size."""
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
+from zsgan.images import batch_size, batches
 from zsgan.stylegan2 import Generator
-
-BATCH = 50
 
 
 def sample_latents(n: int, z_dim: int, seed: int) -> Tensor:
@@ -14,7 +12,40 @@ def sample_latents(n: int, z_dim: int, seed: int) -> Tensor:
     return torch.randn(n, z_dim, generator=torch.Generator().manual_seed(seed))
 
 
-@torch.no_grad()
+class Samples:
+    """Images of a generator with the fixed noise buffers, as for evaluation; made when asked for.
+
+    Args:
+        generator: on any device, in any mode.
+        n: how many, >= 1.
+        seed: of the latents. Generators adapted from one source give matching images for the same seed.
+        truncation_psi: 1 for none; smaller is closer to the mean w.
+
+    Raises:
+        TypeError: ``generator`` is none, but for instance its name.
+        ValueError: n is less than 1.
+    """
+
+    def __init__(self, generator: Generator, n: int, seed: int, truncation_psi: float = 0.7) -> None:
+        if not isinstance(generator, Generator):
+            raise TypeError(f"generator must be a Generator, got {generator!r:.80}; load_generator gives one")
+        if n < 1:
+            raise ValueError(f"n must be at least 1, got {n}")
+        self.generator, self.truncation_psi = generator, truncation_psi
+        self.latents = sample_latents(n, generator.mapping.z_dim, seed)
+
+    def __len__(self) -> int:
+        return len(self.latents)
+
+    @torch.no_grad()
+    def __getitem__(self, part: slice) -> Tensor:
+        """Images (b - a, 3, R, R), clamped to [-1, 1], on the generator's device."""
+        z = self.latents[part].to(self.generator.mapping.w_avg.device)
+        ws = self.generator.mapping(z, truncation_psi=self.truncation_psi)
+        size = batch_size(self.generator.config["resolution"] ** 2)
+        return torch.cat([self.generator.synthesis(w, noise="const").clamp(-1, 1) for w in ws.split(size)])
+
+
 def sample_images(
     generator: Generator,
     n: int,
@@ -23,24 +54,14 @@ def sample_images(
     truncation_psi: float = 0.7,
     progress: bool = False,
 ) -> Tensor:
-    """Draw images with the fixed noise buffers, as for evaluation.
+    """Images of :class:`Samples` at once, (n, 3, R, R) on the CPU, clamped to [-1, 1].
 
     Args:
-        generator: on any device, in any mode.
-        n: how many, >= 1.
-        seed: of the latents. Generators adapted from one source give matching images for the same seed.
-        truncation_psi: 1 for none; smaller is closer to the mean w.
+        generator: see :class:`Samples`, as for ``n``, ``seed`` and ``truncation_psi``.
+        n: how many.
+        seed: of the latents.
+        truncation_psi: of the mapping network.
         progress: show a progress bar.
-
-    Returns:
-        (n, 3, R, R) on the CPU, clamped to [-1, 1].
     """
-    if n < 1:
-        raise ValueError(f"n must be at least 1, got {n}")
-    device = next(generator.parameters()).device
-    z = sample_latents(n, generator.mapping.z_dim, seed)
-    parts = []
-    for batch in tqdm(z.split(BATCH), desc="samples", disable=not progress):
-        ws = generator.mapping(batch.to(device), truncation_psi=truncation_psi)
-        parts.append(generator.synthesis(ws, noise="const").clamp(-1, 1).cpu())
-    return torch.cat(parts)
+    samples = Samples(generator, n, seed, truncation_psi)
+    return torch.cat([part.cpu() for part in batches(samples, label="samples", progress=progress)])

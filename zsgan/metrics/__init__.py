@@ -2,7 +2,7 @@
 
 from zsgan.metrics.clip_space import sse, target_rate, variance
 from zsgan.metrics.diversity import OJHA, PAPER, IntraClusterLpips, intra_cluster_lpips, k_medoids
-from zsgan.metrics.extract import extract
+from zsgan.metrics.extract import extract, extract_all
 from zsgan.metrics.factors import kept, species_rate, spread, style_rate
 from zsgan.metrics.fidelity import PrecisionRecall, frechet_distance, precision_recall
 from zsgan.metrics.lpips import Lpips, lpips_matrix
@@ -14,6 +14,7 @@ __all__ = [
     "Lpips",
     "PrecisionRecall",
     "extract",
+    "extract_all",
     "frechet_distance",
     "intra_cluster_lpips",
     "k_medoids",

@@ -1,32 +1,59 @@
 """Features of many images."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
+
+from zsgan.images import Images, batches
+
+Network = Callable[[Tensor], Tensor]
+"""Images (n, 3, H, W) in [-1, 1] -> features (n, D): ``evaluator.embed``, ``clip.encode_images``..."""
 
 
-@torch.no_grad()
 def extract(
-    network: Callable[[Tensor], Tensor],
-    images: Tensor,
+    network: Network,
+    images: Images,
     *,
-    batch_size: int = 50,
+    batch_size: int | None = None,
     device: torch.device | str = "cpu",
     progress: bool = False,
 ) -> Tensor:
-    """Apply a network in batches, for instance ``evaluator.embed`` or ``clip.encode_images``.
+    """Apply a network in batches.
 
     Args:
-        network: images (n, 3, H, W) -> features (n, D).
-        images: (N, 3, H, W) in [-1, 1], on any device.
-        batch_size: images at a time.
+        network: what to apply.
+        images: N images on any device.
+        batch_size: images at a time; ``None`` for as many as :func:`zsgan.images.batch_size` says.
         device: where the network lives.
         progress: show a progress bar.
 
     Returns:
         features (N, D) on the CPU.
+
+    Raises:
+        TypeError, ValueError: see :func:`zsgan.images.checked`.
     """
-    batches = tqdm(images.split(batch_size), desc="features", disable=not progress)
-    return torch.cat([network(batch.to(device)).cpu() for batch in batches])
+    found = extract_all({"": network}, images, batch_size=batch_size, device=device, progress=progress)
+    return found[""]
+
+
+@torch.no_grad()
+def extract_all(
+    networks: Mapping[str, Network],
+    images: Images,
+    *,
+    batch_size: int | None = None,
+    device: torch.device | str = "cpu",
+    progress: bool = False,
+) -> dict[str, Tensor]:
+    """Apply several networks to each batch, so that every image is made or read once; see :func:`extract`.
+
+    Returns:
+        features (N, D) of each network, by its name, on the CPU.
+    """
+    found: dict[str, list[Tensor]] = {name: [] for name in networks}
+    for part in batches(images, batch_size, label="features", progress=progress):
+        for name, network in networks.items():
+            found[name].append(network(part.to(device)).cpu())
+    return {name: torch.cat(parts) for name, parts in found.items()}

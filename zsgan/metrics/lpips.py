@@ -14,8 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
+from zsgan.images import Images, checked
+from zsgan.images import batch_size as default_batch_size
+
 _EPSILON = 1e-10  # added to the norm over the channels, as the lpips package does
-_CHUNK = 2**24  # float64 numbers copied at a time in lpips_matrix
+# float64 numbers copied at a time in lpips_matrix: on a CPU few enough to stay in its cache
+_CHUNK_CPU, _CHUNK = 2**20, 2**26
 
 
 @dataclass(frozen=True)
@@ -70,10 +74,10 @@ class Lpips:
 
     def distances(
         self,
-        images: Tensor,
-        others: Tensor | None = None,
+        images: Images,
+        others: Images | None = None,
         *,
-        batch_size: int = 20,
+        batch_size: int | None = None,
         memory: float = 4e9,
         device: torch.device | str = "cpu",
         progress: bool = False,
@@ -81,9 +85,10 @@ class Lpips:
         """LPIPS between all images, or from each image to each of ``others``.
 
         Args:
-            images: (N, 3, H, W) in [-1, 1], on any device.
-            others: (M, 3, H, W), for instance given centres of clusters.
-            batch_size: images that pass through the network at a time.
+            images: N images on any device.
+            others: M images, for instance given centres of clusters.
+            batch_size: images that pass through the network at a time; ``None`` for as many as
+                :func:`zsgan.images.batch_size` says.
             memory: bytes that features may take. When those of all images need more (VGG at 256 px: 32 MB an
                 image), a block of them is kept and the others pass through the network once for every block.
             device: where the network lives, and where to compute.
@@ -91,30 +96,35 @@ class Lpips:
 
         Returns:
             float64 (N, N), symmetric with a zero diagonal, or (N, M); on the CPU.
+
+        Raises:
+            TypeError, ValueError: see :func:`zsgan.images.checked`.
         """
-        one = self.features(images[:1].to(device))
-        block = max(1, int(memory / (one.numel() * one.element_size())) - batch_size)
+        first = checked(images[:1])
+        size = batch_size or default_batch_size(first[0, 0].numel())
+        one = self.features(first.to(device))
+        block = max(1, int(memory / (one.numel() * one.element_size())) - size)
         result = torch.zeros(len(images), len(images if others is None else others), dtype=torch.float64)
         bar = tqdm(desc="LPIPS", unit=" images", disable=not progress)
 
-        def vectors(part: Tensor) -> Tensor:
-            bar.update(len(part))
-            return self.features(part.to(device))
+        def vectors(source: Images, start: int, stop: int) -> Tensor:
+            bar.update(stop - start)
+            return self.features(checked(source[start:stop]).to(device))
 
         for top in range(0, len(images), block):
-            rows = slice(top, min(top + block, len(images)))
-            mine = one.new_empty(rows.stop - top, one.shape[1])
-            for kept, batch in zip(mine.split(batch_size), images[rows].split(batch_size), strict=True):
-                kept.copy_(vectors(batch))
+            bottom = min(top + block, len(images))
+            mine = one.new_empty(bottom - top, one.shape[1])
+            for start in range(top, bottom, size):
+                stop = min(start + size, bottom)
+                mine[start - top : stop - top] = vectors(images, start, stop)
             if others is None:
-                result[rows, rows] = lpips_matrix(mine).cpu()
-            for left in range(rows.stop if others is None else 0, result.shape[1], batch_size):
-                columns = slice(left, left + batch_size)
-                batch = (images if others is None else others)[columns]
-                part = lpips_matrix(mine, vectors(batch)).cpu()
-                result[rows, columns] = part
+                result[top:bottom, top:bottom] = lpips_matrix(mine).cpu()
+            for left in range(bottom if others is None else 0, result.shape[1], size):
+                right = min(left + size, result.shape[1])
+                part = lpips_matrix(mine, vectors(images if others is None else others, left, right)).cpu()
+                result[top:bottom, left:right] = part
                 if others is None:
-                    result[columns, rows] = part.T
+                    result[left:right, top:bottom] = part.T
         bar.close()
         return result
 
@@ -135,7 +145,8 @@ def lpips_matrix(features: Tensor, others: Tensor | None = None) -> Tensor:
     product = features.new_zeros(len(features), len(second), dtype=torch.float64)
     squares_a = product.new_zeros(len(features), 1)
     squares_b = product.new_zeros(1, len(second))
-    step = max(1, _CHUNK // (len(features) + len(second)))
+    chunk = _CHUNK_CPU if features.device.type == "cpu" else _CHUNK
+    step = max(1, chunk // (len(features) + len(second)))
     for start in range(0, features.shape[1], step):
         a = features[:, start : start + step].double()
         b = a if others is None else second[:, start : start + step].double()

@@ -1,0 +1,30 @@
+import itertools
+
+import torch
+
+from zsgan.streams import stream
+
+
+def draw(*arguments):
+    return torch.randn(4, generator=stream(*arguments)).tolist()
+
+
+def test_a_stream_depends_on_its_arguments_alone():
+    first = draw(3, "latents", 7)
+    draw(3, "latents", 8)
+    torch.manual_seed(1)
+    assert draw(3, "latents", 7) == first
+
+
+def test_streams_differ_by_seed_purpose_and_step():
+    draws = [
+        tuple(draw(seed, purpose, step))
+        for seed, purpose, step in itertools.product((0, 1, 12), ("latents", "noise"), (0, 1, 2, 11))
+    ]
+    assert len(set(draws)) == len(draws)
+
+
+def test_global_randomness_is_left_alone():
+    before = torch.get_rng_state()
+    draw(0, "latents")
+    assert torch.equal(torch.get_rng_state(), before)
