@@ -6,6 +6,7 @@ from them, in float32 and in float64.
 
 import json
 import math
+import time
 from functools import cache
 from pathlib import Path
 
@@ -15,8 +16,8 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor
 
-from zsgan.files import load_tensors
-from zsgan.stylegan2 import Discriminator, Generator
+from zsgan.files import load_tensors, save_tensors
+from zsgan.stylegan2 import Discriminator, Generator, load_generator
 from zsgan.stylegan2.checkpoints import (
     convert,
     convert_discriminator,
@@ -370,7 +371,55 @@ def test_discriminator_projects_labels() -> None:
     assert torch.allclose(logits[:, 0], torch.linalg.vecdot(features[0], label) / 2)
 
 
+# Maps
+
+
+@pytest.mark.parametrize("architecture", ["skip", "resnet", "orig"])
+def test_synthesis_returns_the_outputs_of_its_convolutions(architecture: str) -> None:
+    g, ws = small_generator(architecture=architecture), normal(2, 6, 5).requires_grad_()
+    outputs = []
+    for layer in g.synthesis.convolutions:
+        layer.register_forward_hook(lambda module, inputs, output: outputs.append(output))
+    image, maps = g.synthesis(ws, return_maps=True)
+    assert [tuple(m.shape) for m in maps] == [
+        (2, 8, 4, 4), (2, 6, 8, 8), (2, 6, 8, 8), (2, 4, 16, 16), (2, 4, 16, 16)
+    ]  # fmt: skip
+    assert all(m is output for m, output in zip(maps, outputs, strict=True))
+    assert torch.equal(image, g.synthesis(ws))
+    for i, m in enumerate(maps):  # the map of convolution i knows of its style, and of no later one
+        (gradient,) = torch.autograd.grad(m.square().sum(), ws, retain_graph=True)
+        reached = gradient.abs().sum((0, 2)) > 0
+        assert reached.tolist() == [j <= i for j in range(6)]
+    image, maps = g(normal(2, 6), noise="none", return_maps=True)
+    assert torch.equal(image, g(normal(2, 6), noise="none")) and len(maps) == 5
+
+
+@pytest.mark.parametrize("c_dim", [0, 2])
+def test_the_discriminator_returns_a_map_for_each_resolution(c_dim: int) -> None:
+    torch.manual_seed(0)
+    d = Discriminator(16, {4: 8, 8: 6, 16: 4}, c_dim=c_dim).double()
+    images, c = normal(4, 3, 16, 16).requires_grad_(), normal(4, 2) if c_dim else None
+    logits, maps = d(images, c, return_maps=True)
+    assert [tuple(m.shape) for m in maps] == [(4, 4, 16, 16), (4, 6, 8, 8), (4, 8, 4, 4)]
+    assert torch.equal(logits, d(images, c)) and logits.shape == (4, 1)
+    assert torch.equal(maps[0], d.fromrgb(images)) and torch.equal(maps[2], d.blocks["8"](maps[1]))
+    for m in maps:
+        (gradient,) = torch.autograd.grad(m.square().sum(), images, retain_graph=True)
+        assert gradient.abs().sum() > 0
+
+
 # Numerics that depend on the machine
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_noise_may_be_drawn_on_the_device() -> None:
+    g, ws = small_generator().cuda(), normal(2, 6, 5).cuda()
+
+    def image(seed: int) -> Tensor:
+        random = torch.Generator("cuda").manual_seed(seed)
+        return g.synthesis(ws, noise="random", generator=random)
+
+    assert torch.equal(image(3), image(3)) and not torch.equal(image(3), image(4))
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
@@ -451,6 +500,54 @@ def test_files_that_are_no_generator(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(ValueError, match="damaged"):
         load_discriminator_file(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"resolution": 8192, "channels": {2**i: 8 for i in range(2, 14)}},
+        {"channels": {4: 10**9, 8: 10**9}},
+        {"channels": {4: 10**30, 8: 8}},
+        {"mapping_layers": 10**9},
+        {"mapping_layers": "8"},
+        {"w_dim": 10**9, "z_dim": 10**9},
+        {"z_dim": -1},
+        {"c_dim": 10**12},
+        {"channels": [8, 8]},
+        {"channels": {"four": 8}},
+        {"resolution": 2**70},
+    ],
+    ids=str,
+)
+def test_a_file_that_declares_more_than_it_holds_takes_no_memory(change: dict, tmp_path: Path) -> None:
+    path = tmp_path / "huge.safetensors"
+    config = {"resolution": 8, "z_dim": 4, "w_dim": 4, "mapping_layers": 1, "channels": {4: 8, 8: 8}}
+    save_tensors({"synthesis.const": torch.zeros(8, 4, 4)}, path, config=config | change, provenance={})
+    resource = pytest.importorskip("resource")
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    started = time.perf_counter()
+    with pytest.raises(ValueError, match=r"huge\.safetensors does not hold a Generator: "):
+        load_generator_file(path)
+    assert time.perf_counter() - started < 5
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 1.2 * before
+
+
+def test_loading_leaves_the_global_randomness_alone(tmp_path: Path) -> None:
+    path = tmp_path / "generator.safetensors"
+    save(small_generator(), path, {})
+    before = torch.get_rng_state()
+    load_generator(path)
+    load_generator("dog")
+    golden_generator(ROSINALITY)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_convert_copies_the_tensors() -> None:
+    state_dict = {name: tensor.clone() for name, tensor in part(ADA[0], "state_dict/").items()}
+    generator = convert(state_dict)
+    with torch.no_grad():
+        generator.synthesis.const.zero_()
+    assert state_dict["synthesis.b4.const"].abs().sum() > 0
 
 
 def test_convert_reads_the_configuration() -> None:

@@ -104,4 +104,4 @@ def _load(path: Path) -> dict[str, Any]:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, OSError, EOFError, UnpicklingError) as error:
-        raise ValueError(f"{path} is damaged ({error}); delete it to begin anew") from error
+        raise ValueError(f"{path} is damaged; delete it to begin anew") from error

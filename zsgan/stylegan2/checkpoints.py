@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from zsgan.files import load_tensors, save_tensors
@@ -112,16 +111,17 @@ def convert(
     if layout == "ada" and latent_avg is not None:
         raise ValueError('latent_avg is for layout "rosinality"; "ada" has mapping.w_avg in the state dict')
     tensors = _rename(state_dict, _ADA_GENERATOR) if layout == "ada" else _rename_rosinality(state_dict)
-    generator = Generator(**_generator_config(tensors, layout) | init_kwargs)
+    config = _generator_config(tensors, layout) | init_kwargs
     if layout == "ada":
-        return _fill(generator, tensors)
+        return _build(Generator, config, tensors)
 
     random = torch.Generator().manual_seed(SEED)
-    for i, layer in enumerate(generator.synthesis.convolutions):
-        name = f"synthesis.blocks.{_rosinality_convolution(i)}.noise_const"
-        tensors.setdefault(name, torch.randn(layer.noise_const.shape, generator=random))
-    tensors["mapping.w_avg"] = generator.mapping.w_avg if latent_avg is None else latent_avg.reshape(-1)
-    _fill(generator, tensors)
+    for i in range(2 * len(config["channels"]) - 1):
+        place = _rosinality_convolution(i)
+        r = int(place.split(".")[0])
+        tensors.setdefault(f"synthesis.blocks.{place}.noise_const", torch.randn(r, r, generator=random))
+    tensors["mapping.w_avg"] = torch.zeros(config["w_dim"]) if latent_avg is None else latent_avg.reshape(-1)
+    generator = _build(Generator, config, tensors)
     if latent_avg is None:
         with torch.no_grad():
             z = torch.randn(W_AVG_SAMPLES, generator.mapping.z_dim, generator=random)
@@ -140,27 +140,37 @@ def convert_discriminator(state_dict: Mapping[str, Tensor], **init_kwargs: Any) 
         "c_dim": tensors["mapping.embed.weight"].shape[1] if "mapping.embed.weight" in tensors else 0,
         "image_channels": _get(tensors, "fromrgb.weight").shape[1],
     }
-    return _fill(Discriminator(**config | init_kwargs), tensors)
+    return _build(Discriminator, config | init_kwargs, tensors)
 
 
 def _load_file(network: type[Network], path: Path) -> Network:
+    tensors, config, _ = load_tensors(path)
     try:
-        tensors, config, _ = load_tensors(path)
-    except SafetensorError as error:
-        raise ValueError(f"{path} is damaged or no safetensors file ({error}): fetch it again") from error
-    try:
-        module = network(**config)
-    except TypeError as error:
+        return _build(network, config, tensors)
+    except (AttributeError, TypeError, ValueError) as error:  # whatever a foreign configuration provokes
         raise ValueError(f"{path} does not hold a {network.__name__}: {error}") from error
-    return _fill(module, tensors)
 
 
-def _fill(module: Network, tensors: Mapping[str, Tensor]) -> Network:
-    """Load all tensors, or say which do not fit, and switch to evaluation mode."""
+def _build(network: type[Network], config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Network:
+    """The network that the configuration describes, filled with all the tensors, in evaluation mode.
+
+    PyTorch's default random generator stays where it was.
+
+    Raises:
+        ValueError: If a tensor is missing, superfluous or of the wrong shape; found before any memory is
+            taken for what the configuration declares.
+    """
+    layers = config.get("mapping_layers", 0)
+    if layers > len(tensors):
+        raise ValueError(f"mapping_layers={layers} does not fit {len(tensors)} tensors: fetch them again")
     try:
-        module.load_state_dict(dict(tensors))
+        with torch.device("meta"):  # shapes without memory
+            network(**config).load_state_dict(dict(tensors), assign=True)
     except RuntimeError as error:
-        raise ValueError(f"the tensors do not fit the {type(module).__name__}: {error}") from error
+        raise ValueError(f"the tensors do not fit the {network.__name__}: {error}") from error
+    with torch.device("cpu"), torch.random.fork_rng(devices=[]):
+        module = network(**config)
+    module.load_state_dict(dict(tensors))
     return module.eval()
 
 

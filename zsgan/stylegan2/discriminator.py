@@ -143,26 +143,36 @@ class Discriminator(nn.Module):
         self.out = EqualizedLinear(width, width if c_dim else 1)
         self.mapping = MappingNetwork(0, width, c_dim, LABEL_MAPPING_LAYERS, 1) if c_dim else None
 
-    def forward(self, images: Tensor, c: Tensor | None = None) -> Tensor:
-        """Logits (N, 1), large for real images.
+    def forward(
+        self, images: Tensor, c: Tensor | None = None, return_maps: bool = False
+    ) -> Tensor | tuple[Tensor, list[Tensor]]:
+        """Judge images.
 
         Args:
             images: (N, 3, R, R), in [-1, 1].
             c: (N, c_dim) labels; None when the network has none.
+            return_maps: Return what the logits were made of, too.
+
+        Returns:
+            Logits (N, 1), large for real images. With `return_maps`, these and a map (N, channels[r], r, r)
+            for each resolution r = R, R / 2, ..., 4: the output of FromRGB, then of each block.
 
         Raises:
             ValueError: If a shape is wrong or the batch does not divide into groups.
         """
         self._check(images, c)
         x = self.fromrgb(images)
+        maps = [x] if return_maps else []
         for block in self.blocks.values():
             x = block(x)
+            if return_maps:  # else they need not be kept
+                maps.append(x)
         x = self.conv(minibatch_standard_deviation(x, self.mbstd_group))
-        x = self.out(self.fc(x.flatten(1)))
-        if self.mapping is None:
-            return x
-        label = self.mapping(x.new_empty(len(x), 0), c)[:, 0]
-        return (x * label).sum(dim=1, keepdim=True) / math.sqrt(x.shape[1])
+        logits = self.out(self.fc(x.flatten(1)))
+        if self.mapping is not None:
+            label = self.mapping(logits.new_empty(len(logits), 0), c)[:, 0]
+            logits = (logits * label).sum(dim=1, keepdim=True) / math.sqrt(label.shape[1])
+        return (logits, maps) if return_maps else logits
 
     def _check(self, images: Tensor, c: Tensor | None) -> None:
         channels, r = self.config["image_channels"], self.config["resolution"]

@@ -167,7 +167,7 @@ class SynthesisBlock(nn.Module):
 
     def forward(
         self, x: Tensor, image: Tensor | None, ws: Tensor, noises: Sequence[Tensor | None]
-    ) -> tuple[Tensor, Tensor | None]:
+    ) -> tuple[Tensor, Tensor | None, list[Tensor]]:
         """Advance the activations and the running image by one resolution.
 
         Args:
@@ -177,23 +177,23 @@ class SynthesisBlock(nn.Module):
             noises: n noise maps, or None for no noise.
 
         Returns:
-            Activations (N, C_out, r, r) and the running image (N, 3, r, r), if there is one yet.
+            Activations (N, C_out, r, r), the running image (N, 3, r, r), if there is one yet, and the outputs
+            (N, C_out, r, r) of the n convolutions.
         """
+        gain = 1.0 if self.skip is None else math.sqrt(0.5)  # each of two paths has half of the variance
         if self.conv0 is None:
-            x = self.conv1(x, ws[:, 0], noises[0])
-        elif self.skip is None:
-            x = self.conv1(self.conv0(x, ws[:, 0], noises[0]), ws[:, 1], noises[1])
-        else:  # each of the two paths has half of the variance
-            gain = math.sqrt(0.5)
-            residual = self.skip(x, gain)
-            x = residual + self.conv1(self.conv0(x, ws[:, 0], noises[0]), ws[:, 1], noises[1], gain)
+            maps = [self.conv1(x, ws[:, 0], noises[0], gain)]
+        else:
+            maps = [self.conv0(x, ws[:, 0], noises[0])]
+            maps.append(self.conv1(maps[0], ws[:, 1], noises[1], gain))
+        x = maps[-1] if self.skip is None else self.skip(x, gain) + maps[-1]
         if self.torgb is None or self.filter is None:
-            return x, image
+            return x, image, maps
         rgb = self.torgb(x, ws[:, -1])
         if image is None:
-            return x, rgb
+            return x, rgb, maps
         with torch.autocast(x.device.type, enabled=False):  # images are summed in the dtype of the weights
-            return x, self.filter.upsample(image) + rgb
+            return x, self.filter.upsample(image) + rgb, maps
 
 
 class SynthesisNetwork(nn.Module):
@@ -230,7 +230,8 @@ class SynthesisNetwork(nn.Module):
         ws: Tensor,
         noise: str | Sequence[Tensor] = "const",
         generator: torch.Generator | None = None,
-    ) -> Tensor:
+        return_maps: bool = False,
+    ) -> Tensor | tuple[Tensor, list[Tensor]]:
         """Synthesise images.
 
         Args:
@@ -239,9 +240,12 @@ class SynthesisNetwork(nn.Module):
                 or L - 1 maps, one for each convolution: (r, r), (1, 1, r, r) or (N, 1, r, r).
             generator: Source of "random" noise; None means PyTorch's default generator. The maps are drawn on
                 its device: a CPU generator gives the same noise on any device.
+            return_maps: Return what the convolutions put out, too.
 
         Returns:
-            Images (N, 3, R, R), nominally in [-1, 1] but not clamped, in the dtype of the weights.
+            Images (N, 3, R, R), nominally in [-1, 1] but not clamped, in the dtype of the weights. With
+            `return_maps`, these and the outputs (N, C, r, r) of the L - 1 convolutions in their order, after
+            the activation; in architecture "resnet" before the residual is added.
 
         Raises:
             ValueError: If `ws` or `noise` does not fit this network.
@@ -255,12 +259,15 @@ class SynthesisNetwork(nn.Module):
         noises = self._noises(noise, len(ws), generator)
         x = self.const.expand(len(ws), -1, -1, -1)
         image: Tensor | None = None
+        maps: list[Tensor] = []
         for i, block in enumerate(self.blocks.values()):
             # A block's ToRGB shares its style with the next block's first convolution.
             first, last = max(2 * i - 1, 0), 2 * i + 1
-            x, image = block(x, image, ws[:, first : last + 1], noises[first:last])
+            x, image, new = block(x, image, ws[:, first : last + 1], noises[first:last])
+            if return_maps:  # else they need not be kept
+                maps += new
         assert image is not None  # the last block has a ToRGB
-        return image
+        return (image, maps) if return_maps else image
 
     def _noises(
         self, noise: str | Sequence[Tensor], n: int, generator: torch.Generator | None
@@ -351,6 +358,8 @@ class Generator(nn.Module):
         )
         self.mapping = MappingNetwork(z_dim, w_dim, c_dim, mapping_layers, self.synthesis.n_ws)
 
-    def forward(self, z: Tensor, c: Tensor | None = None, **synthesis_kwargs: Any) -> Tensor:
+    def forward(
+        self, z: Tensor, c: Tensor | None = None, **synthesis_kwargs: Any
+    ) -> Tensor | tuple[Tensor, list[Tensor]]:
         """Images (N, 3, R, R) of latents (N, z_dim) without truncation: `synthesis(mapping(z, c), ...)`."""
         return self.synthesis(self.mapping(z, c), **synthesis_kwargs)
