@@ -224,7 +224,7 @@ def test_half_precision_files_keep_the_features(encoder, tmp_path):
     assert (loaded.encode_texts(texts) - encoder.encode_texts(texts)).norm(dim=1).max() < 0.01
 
 
-@pytest.mark.parametrize("name", clip.DEMO)
+@pytest.mark.parametrize("name", ["clip-a", "clip-b"])
 def test_the_shipped_clips_read_the_demo_world(name):
     encoder = load_clip(name)
     factors = sample_factors(100, rng(7))

@@ -72,7 +72,8 @@ def test_settings_have_dotted_names(config):
     [
         ("terms.ewc", "1e4", 1e4), ("terms.ewc", 0, 0.0), ("optimiser.lr", "5e-4", 5e-4),
         ("stage1.epsilon", "0.5", 0.5), ("stage1.epsilon", None, None), ("optimiser.iterations", "300", 300),
-        ("optimiser.iterations", "2e3", 2000), ("optimiser.iterations", 40.0, 40), ("moment.centre", True, True),
+        ("optimiser.iterations", "2e3", 2000), ("optimiser.iterations", 40.0, 40),
+        ("moment.centre", True, True),
         ("clips", "clip-a", ("clip-a",)), ("clips", ["clip-a", "clip-b"], ("clip-a", "clip-b")),
         ("templates", "a photo of a {}", ("a photo of a {}",)), ("optimiser.betas", [0, "9e-1"], (0.0, 0.9)),
         ("target_text", " grey cat ", "grey cat"), ("optimiser.ema", "0.9", 0.9), ("seed", "3", 3),

@@ -1,7 +1,7 @@
 """No switch is dead: every setting changes the adaptation, and changes it as a second implementation says.
 
-The reference below is written from the equations, one number after the other, and shares with the library only
-the networks, the streams of random numbers, and Fisher estimators, which tests/test_ewc.py holds to theirs.
+The reference below is written from the equations, one number after the other, and shares with the library
+only the networks, the streams of random numbers, and Fisher estimators, which tests/test_ewc.py holds to theirs.
 """
 
 import itertools
@@ -31,7 +31,8 @@ BASE = build(
 )  # fmt: skip
 
 OTHER = {
-    "generator": "1", "source_text": "fox", "target_text": "bear", "clips": ["0", "1"], "templates": "{} there",
+    "generator": "1", "source_text": "fox", "target_text": "bear", "clips": ["0", "1"],
+    "templates": "{} there",
     "terms": {"moment": 2},
     "stage1.n_variations": 4, "stage1.epsilon": None, "stage1.lambda_div": 3, "stage1.iterations": 6,
     "stage1.lr": 0.02, "stage1.start": "closed_form", "stage1.renormalise": True,

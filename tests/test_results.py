@@ -11,7 +11,6 @@ from zsgan.menagerie.evaluator import Prediction, load_evaluator
 from zsgan.menagerie.factors import CONTINUOUS, SPECIES, STYLES, sample_factors
 from zsgan.metrics import PAPER, Lpips, frechet_distance, intra_cluster_lpips, precision_recall
 from zsgan.models import load_clip, load_generator
-from zsgan.profiles import load_profile
 from zsgan.results import (
     bounds,
     course,

@@ -17,7 +17,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from zsgan.files import load_tensors, save_tensors
-from zsgan.stylegan2 import Discriminator, Generator, load_generator
+from zsgan.models import load_generator
+from zsgan.stylegan2 import Discriminator, Generator
 from zsgan.stylegan2.checkpoints import (
     convert,
     convert_discriminator,

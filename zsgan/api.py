@@ -44,8 +44,8 @@ def adapt(
         folder: of runs.
         device: torch device.
         progress: show progress bars.
-        settings: dotted names of :class:`zsgan.config.AdaptConfig`, such as "moment.lambda_cov" -> values that
-            take the place of the profile's.
+        settings: dotted names of :class:`zsgan.config.AdaptConfig`, such as "moment.lambda_cov" -> values
+            that take the place of the profile's.
 
     Raises:
         ValueError: a name, a setting or a word of the text is unknown.

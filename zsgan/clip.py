@@ -90,7 +90,8 @@ class ClipEncoder(nn.Module):
             (n, D).
 
         Raises:
-            ValueError: A text is empty or longer than the model's context, or a template has no place for the text.
+            ValueError: A text is empty or longer than the model's context, or a template has no place for
+                the text.
         """
         if isinstance(texts, str):
             raise ValueError(
@@ -146,7 +147,8 @@ def open_clip_encoder(
     Args:
         architecture: one of open_clip's, such as "ViT-B-32"; "hf-hub:..." and "local-dir:..." are open_clip's
             to resolve.
-        pretrained: weights that open_clip has for it, such as "openai", or a file; ``None`` leaves them random.
+        pretrained: weights that open_clip has for it, such as "openai", or a file; ``None`` leaves them
+            random.
         device: where to put it.
 
     Returns:

@@ -163,8 +163,8 @@ class AdaptConfig:
             raise ValueError(f"terms={dict(self.terms)!r} has no loss of positive weight; add one")
         if self.source_text == self.target_text:
             raise ValueError(
-                f"source_text={self.source_text!r} and target_text={self.target_text!r} are the same: there is "
-                "no direction to follow"
+                f"source_text={self.source_text!r} and target_text={self.target_text!r} are the same: "
+                "there is no direction to follow"
             )
         for template in self.templates:
             if self.templates != ("imagenet",) and "{}" not in template:
@@ -177,8 +177,8 @@ class AdaptConfig:
         for term, n in smallest.items():
             if self.weights.get(term) and self.optimiser.batch_size < n:
                 raise ValueError(
-                    f"optimiser.batch_size={self.optimiser.batch_size} is too small for the term {term!r}, which "
-                    f"needs {n} images"
+                    f"optimiser.batch_size={self.optimiser.batch_size} is too small for the term {term!r}, "
+                    f"which needs {n} images"
                 )
         return self
 

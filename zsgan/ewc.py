@@ -31,7 +31,7 @@ def fisher_information(
     """Fisher information of the source generator, eq. (4): the diagonal of F = E_w[-d^2 s(w) / d theta^2].
 
     s(w) = <E_I(G_src(w)), E_T(t_src)>, the cosine of unit-norm features. (CLIP's logit scale of 100 is not in
-    it; it would multiply F by 10^4.) The paper does not say how F is estimated:
+    it; it would multiply F by 10^4, a Hessian by 100.) The paper does not say how F is estimated:
 
     * "empirical": mean over samples of (d s / d theta)^2, each sample's own gradient. The field's practice;
       it equals E[-H] only where s is a log-likelihood and the samples are the model's own.

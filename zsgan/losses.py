@@ -74,7 +74,7 @@ def directional_loss(delta_image: Tensor, delta_text: Tensor, floor: float = EPS
         delta_text: (D,) text direction.
         floor: a norm below this counts as this in the cosine. At the first steps the two generators hardly
             differ, the gradient of a plain cosine is of order 1 / |dI|, and Adam's second moment remembers it
-            for thousands of steps, in which nothing moves. Not in the paper.
+            for thousands of steps, in which nothing moves. It holds for delta_text too. Not in the paper.
     """
     if delta_text.ndim != 1:
         raise ValueError(f"delta_text must be one direction of shape (D,), got {tuple(delta_text.shape)}")
@@ -96,7 +96,8 @@ def directional_moment_loss(
         text_set: (K + 1, D) text directions, see `text_set`.
         lambda_cov: weight of the second moment; printed: 1e3, whose effect depends entirely on `covariance`.
         covariance: the reading of the second term.
-        normalise_directions: scale every direction of both sets to unit length first (not printed).
+        normalise_directions: scale every direction of both sets to unit length first (not printed); `floor`
+            then no longer bounds the gradient of a short one.
         floor: of norms in the cosine, see `directional_loss`.
     """
     first, second = moment_terms(delta_image, text_set, covariance, normalise_directions, floor)

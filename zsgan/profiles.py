@@ -1,4 +1,4 @@
-"""Profiles: which scenarios, rows, seeds and samples; read from ``zsgan/profiles/<name>.yaml`` and checked whole."""
+"""Profiles: which scenarios, rows, seeds and samples; ``zsgan/profiles/<name>.yaml``, checked as a whole."""
 
 from collections.abc import Mapping
 from pathlib import Path

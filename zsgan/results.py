@@ -177,7 +177,8 @@ def results(profile: Profile, scenario: str, *, folder: Path = RUNS, progress: b
         metrics = _kept(found, profile, {"truth": dict(judges.truth), "n": profile.samples}, measure)
         lines.append(
             {
-                "row": row, "seed": seed, "iterations": found.config.optimiser.iterations, "n": profile.samples,
+                "row": row, "seed": seed, "iterations": found.config.optimiser.iterations,
+                "n": profile.samples,
                 "psi": profile.truncation_psi, **metrics,
             }
         )  # fmt: skip

@@ -7,7 +7,7 @@ notebook, the command line and a cluster job which ask for the same configuratio
     history.json             one row a step: each loss term (unweighted), their sum, the norm of the gradient
     snapshots/<step>.safetensors   the trained parameters along the way, float16
     generator.safetensors    the adapted generator, float32
-    provenance.json          identity, versions, machine, time; written last: a run is finished when it is there
+    provenance.json          identity, versions, machine, time; written last: then the run is finished
     state.pt                 what resuming needs; gone when the run is finished
 
 Two runs of one id on one machine are the same files, bit for bit, but for ``provenance.json``.
@@ -238,8 +238,8 @@ def run_all(
     if failures:
         listed = "\n".join(f"  {id_}: {error}" for id_, error in failures.items())
         raise RuntimeError(
-            f"{len(failures)} of {len(jobs)} adaptations failed; the others are kept, and the same command makes "
-            f"only what is missing:\n{listed}"
+            f"{len(failures)} of {len(jobs)} adaptations failed; the others are kept, and the same command "
+            f"makes only what is missing:\n{listed}"
         )
     return [run(config, folder=folder, device=device) for config in configs]
 
@@ -263,7 +263,8 @@ def _checked(place: Path) -> dict[str, Any]:
     for name in ("generator.safetensors", "history.json"):
         if not (place / name).is_file() or not (place / name).stat().st_size:
             raise ValueError(
-                f"{place / name} is missing or empty although the run is finished: restore it, or run it again"
+                f"{place / name} is missing or empty although the run is finished: restore it, "
+                "or run it again"
             )
     return provenance
 

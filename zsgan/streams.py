@@ -1,7 +1,7 @@
 """Random streams by seed, purpose and step: what one draw takes does not shift what another one gets.
 
-The same stream gives the same bits on one machine and device. Latents are drawn on the CPU and so are the same
-on every device; noise maps are drawn where they are used, since at 1024 px drawing and moving them would
+The same stream gives the same bits on one machine and device. Latents are drawn on the CPU and so are the
+same on every device; noise maps are drawn where they are used, since at 1024 px drawing and moving them would
 take longer than the step, and differ from device to device.
 """
 
