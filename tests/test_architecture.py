@@ -38,7 +38,6 @@ LONGEST = 300
 LONGER = {
     "stylegan2.generator": "the synthesis network in one file, as its readers know it",
     "menagerie.draw": "the drawing of one animal from nose to tail",
-    "menagerie.train_generator": "one training from its latents to the shipped file",
 }
 
 

@@ -7,12 +7,13 @@ import torch
 import torch.nn.functional as F
 
 from zsgan.files import load_tensors, save_tensors
+from zsgan.menagerie import generators, training
 from zsgan.menagerie import train_generator as module
-from zsgan.menagerie import training
 from zsgan.menagerie.draw import draw
 from zsgan.menagerie.evaluator import Evaluator
 from zsgan.menagerie.factors import SPECIES, from_latent
-from zsgan.menagerie.train_generator import Stage, finish, grow, main, matching_loss, network, specialise
+from zsgan.menagerie.generators import finish, grow, network, specialise
+from zsgan.menagerie.train_generator import Stage, main, matching_loss
 from zsgan.stylegan2.checkpoints import load_generator_file
 
 
@@ -26,8 +27,8 @@ def small():
     loop, measure = training.loop, module.measure
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "RESOLUTIONS", (16, 32))
-        patch.setattr(module, "CHANNELS", {4: 8, 8: 8, 16: 8, 32: 6})
-        patch.setattr(module, "W_DIM", 16)
+        patch.setattr(generators, "CHANNELS", {4: 8, 8: 8, 16: 8, 32: 6})
+        patch.setattr(generators, "W_DIM", 16)
         patch.setattr(module, "measure", lambda *args: measure(*args, n=20))
         patch.setattr(training, "loop", lambda *args, **options: loop(*args, **options | {"save_every": 2}))
         yield

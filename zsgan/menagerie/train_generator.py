@@ -27,11 +27,10 @@ from zsgan.menagerie import training
 from zsgan.menagerie.draw import draw
 from zsgan.menagerie.evaluator import Evaluator
 from zsgan.menagerie.factors import SPECIES, from_latent, index_of
+from zsgan.menagerie.generators import Z_DIM, finish, grow, network, specialise
 from zsgan.stylegan2 import Generator
 
-CHANNELS = {4: 128, 8: 128, 16: 96, 32: 48, 64: 24}
 RESOLUTIONS = (16, 32, 64)
-Z_DIM, W_DIM, MAPPING_LAYERS = 64, 128, 2
 DOMAINS = ("world", "dog", "cat")
 
 LEARNING_RATE = 0.03
@@ -46,73 +45,6 @@ the first step, where the directional loss has no gradient to follow."""
 PERCEPTUAL_WEIGHT = 2.0
 AVERAGE_HALF_LIFE = 3_000
 """Images after which the running average has forgotten half."""
-
-
-def network(resolution: int, conditional: bool) -> Generator:
-    """A new generator of one stage; its label, if it takes one, is the species."""
-    return Generator(
-        resolution,
-        z_dim=Z_DIM,
-        w_dim=W_DIM,
-        c_dim=len(SPECIES) if conditional else 0,
-        mapping_layers=MAPPING_LAYERS,
-        channels={r: width for r, width in CHANNELS.items() if r <= resolution},
-    )
-
-
-@torch.no_grad()
-def grow(small: Generator, large: Generator) -> None:
-    """Copy what a generator shares with one of higher resolution; the new ToRGBs start at zero.
-
-    So the larger one's image is, at first, the smaller one's enlarged.
-    """
-    shared = small.state_dict()
-    for name, tensor in large.state_dict().items():
-        if name in shared and shared[name].shape == tensor.shape:
-            tensor.copy_(shared[name])
-        elif ".torgb." in name and "affine" not in name:
-            tensor.zero_()
-
-
-@torch.no_grad()
-def specialise(conditional: Generator, species: str) -> Generator:
-    """The unconditional generator that draws what ``conditional`` draws for one label.
-
-    The first mapping layer sees the latent beside the label's embedding. That embedding is constant now, so
-    its part of the layer is a constant too: it goes into the bias. Exact up to rounding.
-    """
-    result = network(conditional.config["resolution"], conditional=False)
-    mapping = conditional.mapping
-    assert mapping.embed is not None
-    label = F.one_hot(torch.tensor([index_of("species", species)]), len(SPECIES)).float()
-    embedding = mapping.embed(label)[0]
-    embedding = embedding * (embedding.square().mean() + 1e-8).rsqrt()
-    state = {name: tensor for name, tensor in conditional.state_dict().items() if ".embed." not in name}
-    first = "mapping.layers.0.weight"
-    # Weights are stored for a gain of 1 / sqrt(fan in), and the fan in shrinks.
-    seen, folded = state[first].split([Z_DIM, W_DIM], dim=1)
-    state["mapping.layers.0.bias"] = state["mapping.layers.0.bias"] + folded @ embedding / (
-        (Z_DIM + W_DIM) ** 0.5
-    )
-    state[first] = seen * (Z_DIM / (Z_DIM + W_DIM)) ** 0.5
-    result.load_state_dict(state)
-    return result
-
-
-@torch.no_grad()
-def finish(generator: Generator, n: int = 10_000) -> None:
-    """Bring a trained generator to the form in which others come.
-
-    Sets ``w_avg`` to the mean of ``n`` ws, and scales every convolution's weights to unit mean square, which
-    its demodulation undoes: large training steps leave large weights, to which the learning rate of an
-    adaptation would mean something else.
-    """
-    for layer in generator.synthesis.convolutions:
-        layer.weight.div_(layer.weight.square().mean().sqrt())
-    mapping = generator.mapping
-    if mapping.embed is None:
-        z = torch.randn(n, Z_DIM, generator=torch.Generator().manual_seed(0)).to(mapping.w_avg)
-        mapping.w_avg.copy_(mapping(z)[:, 0].mean(0))
 
 
 def bank(
