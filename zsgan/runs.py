@@ -33,7 +33,7 @@ from tqdm import tqdm
 from zsgan import manifest
 from zsgan.adaptation import NUMERICS, Adaptation, Guide, make_guide, source_fisher
 from zsgan.clip import DEMO, load_guiding_clip
-from zsgan.cpu import threads, tune_cpu
+from zsgan.device import threads, tune_cpu
 from zsgan.files import load_tensors, save_tensors, sha256, versions, write_atomically, write_json
 from zsgan.loop import loop
 from zsgan.profiles import AdaptConfig, build, override

@@ -18,7 +18,7 @@ from open_clip import CLIP
 from torch import Tensor
 
 from zsgan.clip import ClipEncoder
-from zsgan.cpu import tune_cpu
+from zsgan.device import tune_cpu
 from zsgan.menagerie import clip_model, training
 from zsgan.menagerie.attack import attack
 from zsgan.menagerie.augment import augment

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zsgan.cpu import tune_cpu
+from zsgan.device import tune_cpu
 from zsgan.loop import loop
 from zsgan.menagerie.augment import augment
 from zsgan.menagerie.evaluator import RESOLUTION, Evaluator

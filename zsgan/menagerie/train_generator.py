@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zsgan.cpu import tune_cpu
+from zsgan.device import tune_cpu
 from zsgan.files import load_tensors, save_tensors
 from zsgan.menagerie import training
 from zsgan.menagerie.draw import draw
