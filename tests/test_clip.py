@@ -11,7 +11,6 @@ from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES
 from PIL import Image
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from zsgan import clip
 from zsgan.clip import ClipEncoder, imagenet_templates
 from zsgan.files import load_tensors, save_tensors
 from zsgan.menagerie import clip_model, measure_clip, train_clip
@@ -135,6 +134,11 @@ def test_images_of_another_shape_are_refused(encoder, shape):
         encoder.encode_images(torch.zeros(shape))
 
 
+def test_bytes_are_no_images(encoder):
+    with pytest.raises(ValueError, match=r"floating point in \[-1, 1\], got torch.uint8"):
+        encoder.encode_images(to_bytes(images(1)))
+
+
 # Texts
 
 
@@ -148,6 +152,32 @@ def test_templates_are_averaged_on_the_sphere(encoder):
         assert mean.norm() < 0.9999  # else there is nothing to normalise
         torch.testing.assert_close(features, mean / mean.norm(), atol=1e-5, rtol=0)
     torch.testing.assert_close(encoder.encode_texts(texts, ("{}",)), encoder.encode_texts(texts))
+
+
+def test_features_may_keep_their_length(encoder):
+    x, texts, templates = images(3), ["cat", "black dog"], ("a photo of a {}.", "{}, oil painting")
+    raw = encoder.encode_images(x, normalise=False)
+    torch.testing.assert_close(raw, encoder.model.encode_image((((x + 1) / 2) - encoder.mean) / encoder.std))
+    assert (raw.norm(dim=1) - 1).abs().min() > 0.01
+    torch.testing.assert_close(F.normalize(raw, dim=1), encoder.encode_images(x))
+
+    def of_model(text):
+        return encoder.model.encode_text(encoder.tokenizer([text]))[0]
+
+    result = encoder.encode_texts(texts, templates, normalise=False)
+    for text, features in zip(texts, result, strict=True):
+        mean = (of_model(f"a photo of a {text}.") + of_model(f"{text}, oil painting")) / 2
+        torch.testing.assert_close(features, mean, atol=1e-5, rtol=1e-5)
+    assert not result.requires_grad
+
+
+@pytest.mark.parametrize("antialias", [True, False])
+def test_images_are_resized_as_interpolate_does(encoder, antialias):
+    x = images(2, 150) + 0.3 * torch.randn(2, 3, 150, 150, generator=rng(1))
+    small = F.interpolate(x, (64, 64), mode="bicubic", antialias=antialias)
+    features = encoder.encode_images(x, antialias=antialias)
+    torch.testing.assert_close(features, encoder.encode_images(small), atol=1e-4, rtol=0)
+    assert (features - encoder.encode_images(x, antialias=not antialias)).abs().max() > 1e-3
 
 
 def test_the_templates_are_79_of_open_clips_80():
@@ -201,6 +231,8 @@ def test_a_text_is_never_cut(encoder, known):
         ([], None, "empty"),
         (["cat"], [], "empty"),
         (["cat"], ["a photo"], "must have"),
+        (["cat", ""], None, "texts must say something, got ''"),
+        ([" \t"], ["a photo of a {}"], r"texts must say something, got ' \\t'"),
     ],
 )
 def test_texts_and_templates_are_checked(encoder, texts, templates, message):

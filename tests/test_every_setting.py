@@ -1,7 +1,7 @@
 """No switch is dead: every setting changes the adaptation, and changes it as a second implementation says.
 
-The reference below is written from the equations, one number after the other, and shares with the library
-only the networks, the streams of random numbers, and Fisher estimators, which tests/test_ewc.py holds to theirs.
+The reference below is written from the equations, one number after the other. It shares with the library only
+the networks, the streams of random numbers, and Fisher estimators, which tests/test_ewc.py holds to theirs.
 """
 
 import itertools

@@ -4,7 +4,6 @@ import pytest
 import torch
 from torch import nn
 
-from zsgan.device import threads
 from zsgan.loop import loop
 
 
@@ -199,13 +198,3 @@ def test_log_every_must_divide_save_every(tmp_path):
 def test_progress_is_shown_on_demand(tmp_path, capsys, progress):
     run(tmp_path, progress=progress, description="the name of it")
     assert ("the name of it" in capsys.readouterr().err) == progress
-
-
-def test_threads_are_set_inside_a_block_only():
-    before = torch.get_num_threads()
-    with pytest.raises(Stopped), threads(3):
-        assert torch.get_num_threads() == 3
-        raise Stopped
-    assert torch.get_num_threads() == before
-    with threads(None):
-        assert torch.get_num_threads() == before

@@ -1,4 +1,4 @@
-"""CLIP as the paper uses it: frozen encoders E_I and E_T with unit-norm features, over open_clip."""
+"""CLIP as the paper uses it: frozen encoders E_I and E_T, over open_clip."""
 
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
@@ -14,7 +14,7 @@ from zsgan.resize import resize
 
 
 class ClipEncoder(nn.Module):
-    """E_I and E_T: a frozen CLIP that maps images and texts to unit-norm features.
+    """E_I and E_T: a frozen CLIP that maps images and texts to features, of unit norm unless told.
 
     Args:
         model: an open_clip model; it is frozen and put into evaluation mode.
@@ -40,7 +40,7 @@ class ClipEncoder(nn.Module):
         for key in ("mean", "std"):
             value = model.logit_scale.new_tensor(model.visual.preprocess_cfg[key])
             self.register_buffer(key, value.view(1, 3, 1, 1))
-        self.dim: int = self.encode_texts(["."]).shape[1]
+        self.dim: int = self._text_features([""]).shape[1]
 
     def train(self, mode: bool = True) -> "ClipEncoder":
         """Stay in evaluation mode, whatever ``mode``: the encoder is frozen."""
@@ -51,18 +51,19 @@ class ClipEncoder(nn.Module):
 
         Args:
             images: (N, 3, H, H) in [-1, 1], of any resolution; values beyond are not clamped.
-            normalise: scale the features to unit norm.
-            antialias: of the resize (bicubic) to the model's size.
+            normalise: scale the features to unit norm; without, they are as the model puts them out.
+            antialias: low-pass filter images that are larger than the model's, as its training did.
 
         Returns:
             (N, D).
 
         Raises:
-            ValueError: The images are not square, have not three channels, or are integers.
+            ValueError: the images are not square, have not three channels, or are integers.
         """
         if not images.is_floating_point():
             raise ValueError(
-                f"images must be floating point in [-1, 1], got {images.dtype}; divide by 127.5, minus 1"
+                f"images must be floating point in [-1, 1], got {images.dtype}; bytes become so by "
+                "images / 127.5 - 1"
             )
         if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] != images.shape[3]:
             raise ValueError(f"images must be (N, 3, H, H), got {tuple(images.shape)}; crop or pad them")
@@ -73,7 +74,6 @@ class ClipEncoder(nn.Module):
             features: Tensor = self.model.encode_image((x - self.mean) / self.std)
             return F.normalize(features, dim=-1) if normalise else features
 
-    @torch.no_grad()
     def encode_texts(
         self, texts: Sequence[str], templates: Sequence[str] | None = None, normalise: bool = True
     ) -> Tensor:
@@ -81,17 +81,17 @@ class ClipEncoder(nn.Module):
 
         Args:
             texts: n texts.
-            templates: prompts with ``{}`` where the text goes, such as :func:`imagenet_templates`; the
-                unit-norm features of a text's prompts are averaged, and the average scaled to unit norm.
-                ``None`` encodes the texts as they are.
-            normalise: scale features to unit norm, of every prompt and of their average.
+            templates: prompts with ``{}`` where the text goes, such as :func:`imagenet_templates`; ``None``
+                encodes the texts as they are.
+            normalise: average the unit-norm features of a text's prompts, and scale the average to unit norm;
+                without, average the features as the model puts them out.
 
         Returns:
             (n, D).
 
         Raises:
-            ValueError: A text is empty or longer than the model's context, or a template has no place for
-                the text.
+            ValueError: a text is blank or longer than the model's context, or a template has no place for the
+                text.
         """
         if isinstance(texts, str):
             raise ValueError(
@@ -101,30 +101,32 @@ class ClipEncoder(nn.Module):
             templates = ("{}",)
         if not texts or not templates:
             raise ValueError(f"texts and templates must not be empty, got {texts!r} and {templates!r}")
+        if blank := [text for text in texts if not text.strip()]:
+            raise ValueError(f"texts must say something, got {blank[0]!r}; leave it out or name the domain")
         for template in templates:
             if "{}" not in template:
                 raise ValueError(f"template {template!r} must have a {{}} where the text goes; add it")
-        for text in texts:
-            if not text.strip():
-                raise ValueError(f"text={text!r} says nothing; write what the images show")
         prompts = [template.replace("{}", text) for text in texts for template in templates]
-        tokens, fits = self._tokens(prompts)
+        features = self._text_features(prompts).view(len(texts), len(templates), -1)
+        return F.normalize(F.normalize(features, dim=-1).mean(1), dim=-1) if normalise else features.mean(1)
+
+    def fits(self, texts: Sequence[str]) -> Tensor:
+        """Whether each of n texts is short enough to be read whole: (n,), bool."""
+        return self._tokens(texts)[1]
+
+    @torch.no_grad()
+    def _text_features(self, texts: Sequence[str]) -> Tensor:
+        """What the model makes of n texts, not normalised: (n, D)."""
+        tokens, fits = self._tokens(texts)
         if not fits.all():
-            text, length = prompts[int(fits.int().argmin())], self.model.context_length
+            text, length = texts[int(fits.int().argmin())], self.model.context_length
             raise ValueError(
                 f"text={text!r} is longer than the {length} tokens (start and end included) that {self.name} "
                 "reads; shorten it"
             )
         with torch.autocast(self.mean.device.type, enabled=False):
             features: Tensor = self.model.encode_text(tokens)
-        if not normalise:
-            return features.view(len(texts), len(templates), -1).mean(1)
-        features = F.normalize(features, dim=-1)
-        return F.normalize(features.view(len(texts), len(templates), -1).mean(1), dim=-1)
-
-    def fits(self, texts: Sequence[str]) -> Tensor:
-        """Whether each of n texts is short enough to be read whole: (n,), bool."""
-        return self._tokens(texts)[1]
+            return features
 
     def _tokens(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         length = self.model.context_length

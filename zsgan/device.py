@@ -1,4 +1,4 @@
-"""Where to compute, and settings that make it reproducible there and fast."""
+"""Where it is computed, and how exactly: devices, precision, threads."""
 
 import ctypes
 import sys
@@ -10,6 +10,54 @@ import torch
 
 # glibc's <malloc.h>
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
+
+
+def set_up(device: torch.device | str) -> torch.device:
+    """Make ready to compute on a device: float32 in full precision, the same bits in every run.
+
+    The settings are torch's global ones. TensorFloat32, which cuDNN takes unless told, keeps 10 of 23 bits;
+    and what cuDNN's benchmark finds to be the fastest algorithm differs from run to run.
+
+    Args:
+        device: such as "cpu", "cuda" (the current GPU), "cuda:1" or "mps".
+
+    Returns:
+        the device.
+
+    Raises:
+        ValueError: this machine has no such device.
+    """
+    valid = ["cpu"]
+    if torch.cuda.is_available():
+        valid += ["cuda", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    if torch.backends.mps.is_available():
+        valid += ["mps", "mps:0"]
+    if str(device) not in valid:
+        raise ValueError(f"device={str(device)!r} is not on this machine, which has {', '.join(valid)}")
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
+    return torch.device(device)
+
+
+def numerics(device: torch.device | str) -> dict[str, Any]:
+    """What of the machine and of torch's settings takes part in the last bits of a result, for provenance.
+
+    Returns:
+        "device": the model of the GPU, or the kind of device with the instruction set of the CPU; "tf32" and
+        "deterministic": whether it may round products to TensorFloat32, and whether convolutions are asked
+        to repeat their bits; "threads": torch's on the CPU.
+    """
+    device, cuda, cudnn = torch.device(device), torch.backends.cuda, torch.backends.cudnn
+    if device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
+        tf32 = cuda.matmul.allow_tf32 or cudnn.allow_tf32
+        deterministic = cudnn.deterministic and not cudnn.benchmark
+    else:
+        name = f"{device.type} ({torch.backends.cpu.get_cpu_capability()})"
+        tf32, deterministic = False, device.type == "cpu"
+    return {"device": name, "tf32": tf32, "deterministic": deterministic, "threads": torch.get_num_threads()}
 
 
 def tune_cpu(threads: int | None = None) -> None:
@@ -49,38 +97,3 @@ def threads(n: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def set_up(device: torch.device | str) -> torch.device:
-    """Make a device ready: the same bits every time, and float32 that is float32.
-
-    TF32 and cuDNN's choice of algorithms by a race are switched off.
-
-    Args:
-        device: such as "cpu", "cuda" or "cuda:1".
-
-    Returns:
-        The device.
-
-    Raises:
-        ValueError: There is no such device here.
-    """
-    try:
-        found = torch.device(device)
-        torch.empty(0, device=found)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(
-            f"device={str(device)!r} is not available: {str(error).splitlines()[0]}; use cpu"
-        ) from None
-    torch.backends.cuda.matmul.allow_tf32 = False
-    torch.backends.cudnn.allow_tf32 = False
-    torch.backends.cudnn.benchmark = False
-    torch.backends.cudnn.deterministic = True
-    return found
-
-
-def numerics(device: torch.device) -> dict[str, Any]:
-    """What of a device may change the last bits of a result, for its provenance."""
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
-    tf32 = torch.backends.cuda.matmul.allow_tf32 or torch.backends.cudnn.allow_tf32
-    return {"device": name, "tf32": tf32, "threads": torch.get_num_threads()}

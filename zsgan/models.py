@@ -51,6 +51,8 @@ def load_clip(name: str, pretrained: str | None = None, device: torch.device | s
         if pretrained is not None:
             raise ValueError(f"pretrained={pretrained!r}, but {name} has only its own weights; leave it out")
         return _demo_clip(name).to(device)
+    if name.startswith("clip-"):
+        raise ValueError(f"name={name!r} is no CLIP of the demo, which has {', '.join(names.demo_clips())}")
     full = f"{name}/{pretrained}" if pretrained else name
     if "/" not in full or ":" in full:  # no weights, or open_clip's "hf-hub:..." and "local-dir:..."
         return open_clip_encoder(full, None, device)

@@ -15,10 +15,10 @@ z_i leaves every |G_ij| alone and g(c) >= g(-c) for c >= 0, so take all c_i >= 0
   which is at most 1 + m K (K - 1) / 2. With the tangent of g at c^2 = 1 / K,
       L_S1 >= 1 - g(1 / sqrt K) + m [lambda_div - g'(1 / sqrt K) sqrt(K) (K - 1) / 4],
   so orthonormal directions are optimal if the bracket is not negative.
-* For r >= 1 / sqrt 2, g is concave in c itself where c >= 0. The problem is then convex in the Gram matrix of z_1, ...,
-  z_K, t and symmetric under permutations, so some optimum has all G_ij = rho and, with t along the mean of
-  the z_i, all c_i^2 = (1 + (K - 1) rho) / K. What is left is convex in c for rho >= 0, and falls with c for rho < 0; its minimum is at rho = 0 if and
-  only if
+* For r >= 1 / sqrt 2, g is concave in c itself where c >= 0. The problem is then convex in the Gram matrix of
+  z_1, ..., z_K, t and symmetric under permutations, so some optimum has all G_ij = rho and, with t along the
+  mean of the z_i, all c_i^2 = (1 + (K - 1) rho) / K. What is left falls with c for rho < 0 and is convex in c
+  for rho >= 0, with its minimum at rho = 0 if and only if
       lambda_div >= g'(1 / sqrt K) (K - 1) / (2 sqrt K).
 
 At the paper's K = 6 and lambda_div = 1 this covers every epsilon up to 40 |t|.
