@@ -4,6 +4,7 @@ import os
 
 os.environ["MPLBACKEND"] = "Agg"
 
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
@@ -60,6 +61,23 @@ def make_generator():
         return generator.eval()
 
     return make
+
+
+@pytest.fixture
+def full_disk():
+    """A context in which this process can write no file beyond 400 bytes."""
+    resource = pytest.importorskip("resource")
+
+    @contextmanager
+    def full():
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (400, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return full
 
 
 @pytest.fixture(scope="session")

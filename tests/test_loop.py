@@ -1,8 +1,9 @@
+import os
+
 import pytest
 import torch
 from torch import nn
 
-from zsgan import loop as loop_module
 from zsgan.cpu import threads
 from zsgan.loop import loop
 
@@ -131,20 +132,62 @@ def test_the_history_holds_what_the_steps_return(tmp_path):
     assert history == [{"step": i, **returned[i]} for i in (2, 4, 5)]
 
 
-def test_a_stop_while_saving_leaves_the_last_state(tmp_path, monkeypatch):
-    def torn(value, path):
-        path.write_bytes(b"half a file")
-        raise Stopped
+@pytest.mark.parametrize("stop", [Stopped, KeyboardInterrupt])
+def test_a_stop_while_saving_leaves_the_last_state(tmp_path, monkeypatch, stop):
+    def torn(descriptor):
+        raise stop
 
     with pytest.raises(Stopped):
         run(tmp_path, stop_at=5)
     with monkeypatch.context() as patch:
-        patch.setattr(loop_module.torch, "save", torn)
-        with pytest.raises(Stopped):
+        patch.setattr(os, "fsync", torn)
+        with pytest.raises(stop):
             run(tmp_path)
     resumed, _ = run(tmp_path)
     assert resumed.steps == list(range(4, 23))
     assert {file.name for file in tmp_path.iterdir()} == {"state.pt"}
+
+
+def test_a_full_disk_is_named_and_leaves_the_last_state(tmp_path, full_disk):
+    with pytest.raises(Stopped):
+        run(tmp_path, stop_at=5)
+    with full_disk(), pytest.raises(OSError, match=r"writing failed .*disk full.* intact.*state\.pt"):
+        run(tmp_path)
+    resumed, _ = run(tmp_path)
+    assert resumed.steps == list(range(4, 23))
+    assert {file.name for file in tmp_path.iterdir()} == {"state.pt"}
+
+
+@pytest.mark.parametrize("damage", [b"", b"no state", None])
+def test_a_damaged_state_is_refused(tmp_path, damage):
+    with pytest.raises(Stopped):
+        run(tmp_path, stop_at=5)
+    path = tmp_path / "state.pt"
+    path.write_bytes(path.read_bytes()[:-100] if damage is None else damage)
+    with pytest.raises(ValueError, match=r"(?s)state\.pt is damaged .*delete it"):
+        run(tmp_path)
+
+
+def test_a_state_without_randomness(tmp_path):
+    """Steps that draw from the step's number need no torch.Generator."""
+
+    def walk(stop_at=None):
+        training = Training(stop_at)
+
+        def step(i):
+            training.random.manual_seed(i)
+            return training.step(i)
+
+        state = {"model": training.model, "optimiser": training.optimiser}
+        return training, lambda folder: loop(state, step, 9, folder, save_every=2, progress=False)
+
+    whole, go = walk()
+    history = go(tmp_path / "whole")
+    with pytest.raises(Stopped):
+        walk(stop_at=5)[1](tmp_path / "parts")
+    resumed, go = walk()
+    assert go(tmp_path / "parts") == history and resumed.steps == list(range(4, 9))
+    assert all(torch.equal(a, b) for a, b in zip(whole.bits(), resumed.bits(), strict=True))
 
 
 def test_log_every_must_divide_save_every(tmp_path):

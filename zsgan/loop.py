@@ -4,11 +4,15 @@ import json
 import logging
 import time
 from collections.abc import Callable, Mapping
+from io import BytesIO
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from tqdm import tqdm
+
+from zsgan.files import write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +51,8 @@ def loop(
 
     Raises:
         ValueError: ``log_every`` does not divide ``save_every``, so that resuming would lose entries' places;
-            or the folder holds the state of a training under other arguments.
+            or the folder holds the state of a training under other arguments, or a damaged one.
+        OSError: the state cannot be written; the one before is intact, and repeating the call goes on there.
     """
     log_every = save_every if log_every is None else log_every
     if save_every % log_every:
@@ -57,7 +62,7 @@ def loop(
     first, seconds = 0, 0.0
     history: list[dict[str, float]] = []
     if path.exists():
-        saved = torch.load(path, map_location="cpu", weights_only=True)
+        saved = _load(path)
         if saved["arguments"] != asked:
             raise ValueError(
                 f"{path} belongs to a training with other arguments: {saved['arguments']}, now {asked}. "
@@ -70,7 +75,7 @@ def loop(
                 part.load_state_dict(saved["state"][name])
         first, history, seconds = saved["step"], saved["history"], saved["seconds"]
         log.info("resuming %s at step %d of %d", folder, first, total)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)  # what cannot be kept should fail before the first step
     started = time.perf_counter()
     steps = tqdm(
         range(first, total), description, initial=first, total=total, disable=not progress, mininterval=1.0
@@ -88,8 +93,15 @@ def loop(
             name: part.get_state() if isinstance(part, torch.Generator) else part.state_dict()
             for name, part in state.items()
         }
-        partial = path.with_suffix(".partial")
         kept = {"state": parts, "step": done, "history": history, "seconds": elapsed, "arguments": asked}
-        torch.save(kept, partial)
-        partial.replace(path)
+        buffer = BytesIO()  # torch.save to a full disk would fail with a text about positions
+        torch.save(kept, buffer)
+        write_atomically(path, buffer.getbuffer())
     return history
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, OSError, EOFError, UnpicklingError) as error:
+        raise ValueError(f"{path} is damaged ({error}); delete it to begin anew") from error
