@@ -11,11 +11,12 @@ import zsgan
 from zsgan import api, cli, manifest, runs
 from zsgan.cli import main
 from zsgan.images import load_images, save_images
+from zsgan.metrics import Lpips
 from zsgan.profiles import load_profile
-from zsgan.results import draw_truth
 from zsgan.runs import open_run, run_id
 from zsgan.sampling import sample_images
 from zsgan.stylegan2 import load_generator
+from zsgan.truth import Drawing
 
 COMMANDS = ("reproduce", "fetch", "adapt", "sample", "evaluate")
 TINY = (
@@ -184,8 +185,9 @@ def test_sample_writes_the_generators_images(adapted, full_run, capsys, tmp_path
     assert (load_images(tmp_path / "dogs") - source).abs().max() < 1.01 / 255
 
 
-def test_evaluate_says_what_its_numbers_rest_on(capsys, tmp_path):
-    cats = draw_truth({"species": "cat", "style": "photo"}, 10, seed=0)
+def test_evaluate_says_what_its_numbers_rest_on(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cats = Drawing({"species": "cat", "style": "photo"}, 10, seed=0)
     save_images(cats, tmp_path / "cats")
     code, out, err = zsgan_(capsys, "evaluate", tmp_path / "cats", "--clusters", 2, "--quiet")
     alone = json.loads(out)
@@ -197,17 +199,45 @@ def test_evaluate_says_what_its_numbers_rest_on(capsys, tmp_path):
     drawn = json.loads(out)
     assert {key: drawn[key] for key in alone} == alone
     assert drawn["against"] == "drawn:cat" and drawn["n_against"] == 10
+    assert drawn["target_rate"] > 0.8 and "target_rate" not in alone
     assert (
         drawn["fid"] < 0.05 and drawn["precision"] == drawn["recall"] == 1
     )  # but for rounding, the same images
-    save_images(draw_truth({"species": "bear", "style": "sketch"}, 8), tmp_path / "bears")
+    save_images(Drawing({"species": "bear", "style": "sketch"}, 8), tmp_path / "bears")
     _, out, _ = zsgan_(
         capsys, "evaluate", tmp_path / "cats", "--clusters", 2, "--against", tmp_path / "bears", "--quiet"
     )
-    assert json.loads(out)["n_against"] == 8 and json.loads(out)["fid"] > 10 * drawn["fid"]
+    bears = json.loads(out)
+    assert bears["n_against"] == 8 and bears["fid"] > 10 * drawn["fid"] and "target_rate" not in bears
 
 
-def test_evaluate_samples_a_run(adapted, capsys):
+def test_evaluate_computes_distances_once_and_only_when_all_is_well(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_images(Drawing({"species": "cat"}, 6), tmp_path / "cats")
+    true_distances, calls = Lpips.distances, []
+    monkeypatch.setattr(
+        Lpips, "distances", lambda self, *a, **o: calls.append(1) or true_distances(self, *a, **o)
+    )
+    for wrong in (
+        ["--clusters", "7"], ["--against", "drawn:horse"], ["--against", "absent"],
+        ["--against", "drawn:cat", "--n", "3"],
+    ):  # fmt: skip
+        refused(capsys, "evaluate", "cats", "--clusters", "2", *wrong, "--quiet")
+    assert not calls
+    first = json.loads(zsgan_(capsys, "evaluate", "cats", "--clusters", "2", "--quiet")[1])
+    other = json.loads(zsgan_(capsys, "evaluate", "cats", "--clusters", "3", "--quiet")[1])
+    again = json.loads(
+        zsgan_(
+            capsys, "evaluate", "cats", "--clusters", "2", "--against", "drawn:cat", "--n", "6", "--quiet"
+        )[1]
+    )
+    assert len(calls) == 1 and other["lpips_avg"] != first["lpips_avg"] == again["lpips_avg"]
+    save_images(Drawing({"species": "dog"}, 6), tmp_path / "cats")  # the same names
+    assert json.loads(zsgan_(capsys, "evaluate", "cats", "--clusters", "2", "--quiet")[1]) != first
+
+
+def test_evaluate_samples_a_run(adapted, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     arguments = ("evaluate", adapted[1], "--n", 8, "--clusters", 2, "--psi", 0.5, "--quiet")
     code, out, _ = zsgan_(capsys, *arguments)
     assert code == 0 and json.loads(out)["n"] == 8
@@ -277,10 +307,10 @@ def test_adapt_names_what_is_wrong(capsys, tmp_path, arguments, message):
         (["sample", "{empty}", "--out", "x"], "{empty} holds no finished run .*make it with zsgan adapt"),
         (["sample", "dog", "--n", "0", "--out", "x"], "n must be at least 1, got 0"),
         (["evaluate", "{empty}"], "{empty} holds no image"),
-        (["evaluate", "{empty}/absent"], "absent holds no image"),
+        (["evaluate", "{empty}/absent"], "folder .*absent is missing"),
         (
             ["evaluate", "{cats}", "--clusters", "9"],
-            "k must lie between 1 and the number of images, 4, got 9",
+            "clusters must lie between 1 and the number of images, 4, got 9",
         ),
         (["evaluate", "{cats}", "--clusters", "2", "--against", "drawn:horse"], "species='horse' is unknown"),
         (
@@ -288,6 +318,10 @@ def test_adapt_names_what_is_wrong(capsys, tmp_path, arguments, message):
             "style='etching' is unknown",
         ),
         (["evaluate", "{cats}", "--clusters", "2", "--against", "{empty}"], "{empty} holds no image"),
+        (
+            ["evaluate", "{cats}", "--clusters", "2", "--n", "3", "--against", "drawn:cat"],
+            "must be more than 3 images each, got 4 and 3",
+        ),
         (["fetch", "generator-dgo"], "'generator-dgo'; the closest: generator-dog"),
         (["reproduce", "--profile", "tiny"], "profile='tiny' is unknown; choose one of"),
     ],

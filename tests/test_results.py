@@ -8,23 +8,15 @@ import torch
 from zsgan import results as module
 from zsgan.adaptation import _FISHER, _LATENTS, _VARIATIONS
 from zsgan.clip import load_guiding_clip
-from zsgan.menagerie.draw import draw
+from zsgan.judges import load_judges, truth_rate
 from zsgan.menagerie.evaluator import Prediction, load_evaluator
-from zsgan.menagerie.factors import CONTINUOUS, SPECIES, STYLES, sample_factors
+from zsgan.menagerie.factors import CONTINUOUS, SPECIES, STYLES
 from zsgan.metrics import PAPER, Lpips, frechet_distance, intra_cluster_lpips, precision_recall
 from zsgan.profiles import load_profile
-from zsgan.results import (
-    bounds,
-    course,
-    draw_truth,
-    generator_quality,
-    load_judges,
-    provenance,
-    results,
-    truth_rate,
-)
+from zsgan.results import bounds, course, generator_quality, provenance, results
 from zsgan.sampling import sample_images
 from zsgan.stylegan2 import load_generator
+from zsgan.truth import TRUTH_SEED, Drawing, truth_of
 
 SCENARIO = "dog-to-cat"
 ADAPTATION = ["evaluator_rate", "clip_rate", "fid", "precision", "recall"]
@@ -53,36 +45,21 @@ def blind(monkeypatch):
     def fail(*args, **kwargs):
         raise AssertionError("this should have been kept")
 
-    monkeypatch.setattr(module, "sample_images", fail)
+    monkeypatch.setattr(module, "Samples", fail)
 
 
 @pytest.fixture
 def quick(monkeypatch, judges):
     """No network is loaded again."""
 
-    def load(profile, scenario):
-        return replace(judges, truth=profile.scenarios[scenario].truth, n=profile.samples)
+    def load(profile, scenario, device):
+        return replace(judges, truth=truth_of(profile.scenarios[scenario].truth), n=profile.samples)
 
     monkeypatch.setattr(module, "load_judges", load)
-    monkeypatch.setattr(module, "load_guiding_clip", lambda name: None)
+    monkeypatch.setattr(module, "load_guiding_clip", lambda name, device: None)
 
 
-# The true target domain
-
-
-def test_the_truth_is_seeded():
-    cats = {"species": "cat", "style": "photo"}
-    assert torch.equal(draw_truth(cats, 6, seed=1), draw_truth(cats, 6, seed=1))
-    assert not torch.equal(draw_truth(cats, 6, seed=1), draw_truth(cats, 6, seed=2))
-    assert not torch.equal(draw_truth(cats, 6), draw_truth(cats, 6, seed=module.TRUTH_SEED + 1))
-
-
-def test_the_truth_is_what_the_world_draws():
-    factors = sample_factors(60, torch.Generator().manual_seed(1), species="fox", style="sketch")
-    assert torch.allclose(
-        draw_truth({"species": "fox", "style": "sketch"}, 60, 1, 16), draw(factors, 16), atol=1e-5
-    )
-    assert draw_truth({}, 2, 1, 32).shape == (2, 3, 32, 32)
+# Rates
 
 
 def one_hot(indices, n):
@@ -111,7 +88,7 @@ def test_truth_rate_by_hand():
 
 def test_the_judges_are_those_of_the_profile(judges, smoke):
     assert judges.clip.name == smoke.judge == "menagerie-b"
-    assert judges.truth == {"species": "cat", "style": "photo"}
+    assert judges.truth.labels == {"species": "cat", "style": "photo"} and judges.resolution == 64
     expected = judges.clip.encode_texts(["dog", "cat"], smoke.settings["templates"])
     assert torch.equal(judges.texts, expected)
     with pytest.raises(ValueError, match="scenario='dog' is unknown; choose one of dog-to-cat"):
@@ -119,17 +96,17 @@ def test_the_judges_are_those_of_the_profile(judges, smoke):
 
 
 def test_true_images_are_as_close_to_the_truth_as_can_be(judges):
-    measured = judges.adaptation(draw_truth(judges.truth, judges.n))
+    measured = judges.adaptation(judges.truth.images(judges.n, 64))
     assert list(measured) == ADAPTATION
     assert measured["fid"] == pytest.approx(0, abs=1e-6)
     assert measured["precision"] == measured["recall"] == 1
 
 
 def test_diversity_is_that_of_the_paper(judges):
-    images = draw_truth(judges.truth, 9, seed=4)
+    images = Drawing(judges.truth.labels, 9, seed=4)[:]
     measured = judges.diversity(images)
     assert list(measured) == DIVERSITY
-    expected = intra_cluster_lpips(Lpips(load_evaluator().features).distances(images), 2, **PAPER)
+    expected = intra_cluster_lpips(Lpips(load_evaluator().maps).distances(images), 2, **PAPER)
     assert measured["lpips_avg"] == expected.avg and measured["lpips_all_std"] == expected.all_std
     clip = load_guiding_clip("menagerie-b").encode_images(images)
     pairs = torch.cdist(clip.double(), clip.double()).square()
@@ -145,7 +122,7 @@ def test_the_quality_of_a_generator_is_that_of_its_images():
     assert quality.index.tolist() == ["drawn", "generated, ψ = 1", "generated, ψ = 0.5"]
     assert quality.columns.tolist() == ["evaluator_rate", "fid", "precision", "recall"]
     evaluator = load_evaluator()
-    true = evaluator.embed(draw_truth(dogs, 30))
+    true = evaluator.embed(Drawing(dogs, 30)[:])
     images = sample_images(load_generator("dog"), 30, seed=module.SAMPLES_SEED, truncation_psi=0.5)
     made = evaluator.embed(images)
     precision, recall = precision_recall(made, true, 2)
@@ -162,7 +139,16 @@ def test_the_quality_of_a_generator_is_that_of_its_images():
 
 
 def test_the_table_has_a_line_for_every_run(table, smoke):
-    assert set(table.columns) == {"row", "seed", "iterations", "n", "psi", *DIVERSITY, *ADAPTATION}
+    assert set(table.columns) == {
+        "scenario",
+        "row",
+        "seed",
+        "iterations",
+        "n",
+        "psi",
+        *DIVERSITY,
+        *ADAPTATION,
+    }
     assert table["row"].tolist() == list(smoke.rows) and table["seed"].tolist() == [0, 0]
     assert table["iterations"].tolist() == [4, 4] and table["n"].tolist() == [12, 12]
     assert table.notna().all(axis=None)
@@ -209,7 +195,7 @@ def test_other_judges_measure_anew(table, smoke, runs_folder, blind, quick, monk
 
 
 def test_the_course_has_every_snapshot(curves, smoke, full_run):
-    assert set(curves.columns) == {"row", "seed", "step", "n", "sse", *ADAPTATION}
+    assert set(curves.columns) == {"scenario", "row", "seed", "step", "n", "sse", *ADAPTATION}
     assert curves["row"].tolist() == [row for row in smoke.rows for _ in range(5)]
     assert curves["step"].tolist() == [0, 1, 2, 3, 4] * 2 and (curves["n"] == 6).all()
     start = curves[curves["step"] == 0].drop(columns="row")
@@ -229,7 +215,7 @@ def test_the_sum_of_squared_errors_is_that_of_fig_3a(curves, full_run):
 
 def test_bounds_are_those_of_no_adaptation_and_a_perfect_one(smoke, judges):
     frame = bounds(smoke, SCENARIO)
-    assert set(frame.columns) == {"row", "psi", "n", *DIVERSITY, *ADAPTATION}
+    assert set(frame.columns) == {"scenario", "row", "psi", "n", *DIVERSITY, *ADAPTATION}
     rows = ["source, not adapted", "source, not truncated", "true target"]
     assert frame["row"].tolist() == rows and (frame["n"] == 12).all()
     assert frame["psi"][:2].tolist() == [0.7, 1.0] and frame["psi"].isna()[2]
@@ -253,4 +239,4 @@ def test_the_seeds_of_measuring_are_not_those_of_the_runs(name):
     seeds = load_profile(name).seeds
     streams = {seed + offset for seed in seeds for offset in (_VARIATIONS, _FISHER, _LATENTS)}
     assert len(streams) == 3 * len(seeds)
-    assert not streams & {module.SAMPLES_SEED, module.TRUTH_SEED, module.TRUTH_SEED + 1}
+    assert not streams & {module.SAMPLES_SEED, TRUTH_SEED, TRUTH_SEED + 1}
