@@ -1,17 +1,21 @@
 import json
+import math
 from dataclasses import replace
 
 import pandas as pd
 import pytest
 import torch
 
+from zsgan import judges as judges_module
 from zsgan import results as module
+from zsgan import runs
 from zsgan.adaptation import _FISHER, _LATENTS, _VARIATIONS
 from zsgan.clip import load_guiding_clip
-from zsgan.judges import load_judges, truth_rate
+from zsgan.images import Folder, save_images
+from zsgan.judges import load_judges, rate, truth_rate
 from zsgan.menagerie.evaluator import Prediction, load_evaluator
 from zsgan.menagerie.factors import CONTINUOUS, SPECIES, STYLES
-from zsgan.metrics import PAPER, Lpips, frechet_distance, intra_cluster_lpips, precision_recall
+from zsgan.metrics import PAPER, Lpips, extract, frechet_distance, intra_cluster_lpips, precision_recall
 from zsgan.profiles import load_profile
 from zsgan.results import bounds, course, generator_quality, provenance, results
 from zsgan.sampling import sample_images
@@ -135,6 +139,42 @@ def test_the_quality_of_a_generator_is_that_of_its_images():
     assert not quality.iloc[1].equals(quality.iloc[2])
 
 
+def test_a_folder_of_true_images_has_no_target_rate(judges, tmp_path):
+    save_images(judges.truth.images(16, 64), tmp_path)
+    found = replace(judges, truth=truth_of({"folder": str(tmp_path)}))
+    images = Drawing(judges.truth.labels, 9, seed=4)
+    measured, drawn = found.adaptation(images), judges.adaptation(images)
+    assert math.isnan(measured["evaluator_rate"]) and drawn["evaluator_rate"] > 0.5
+    assert measured["clip_rate"] == drawn["clip_rate"]
+    true = extract(judges.eyes.embed, Folder(tmp_path)[::2])
+    expected = frechet_distance(judges.eyes.embed(images[:]), true)
+    assert measured["fid"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_eyes_without_labels_read_nothing(judges):
+    class Blind:
+        labels = None
+
+    assert math.isnan(rate(Blind(), torch.zeros(3, 2), {"species": "cat"}, "cpu"))
+
+
+def test_everything_looks_once(judges):
+    """But for LPIPS, which needs maps."""
+    drawing, parts = Drawing(judges.truth.labels, 9, seed=4), []
+
+    class Spy:
+        def __len__(self):
+            return 9
+
+        def __getitem__(self, part):
+            parts.append(part)
+            return drawing[part]
+
+    found = judges.everything(Spy())
+    assert len(parts) == 4  # each pass asks for the first image to know the size
+    assert found == pytest.approx(judges.diversity(drawing) | judges.adaptation(drawing))
+
+
 # Tables
 
 
@@ -192,6 +232,66 @@ def test_other_judges_measure_anew(table, smoke, runs_folder, blind, quick, monk
     monkeypatch.setattr(module, "weights_id", lambda name: "other" if name == "evaluator" else known(name))
     with pytest.raises(AssertionError, match="should have been kept"):
         results(smoke, SCENARIO, folder=runs_folder)
+
+
+@pytest.fixture
+def two(smoke):
+    """The smoke profile with one row and a second scenario."""
+    first = smoke.scenarios[SCENARIO]
+    other = replace(first, target_text="fox", truth={"species": "fox", "style": "photo"})
+    rows = {"L_dir": smoke.rows["L_dir"]}
+    return replace(smoke, rows=rows, scenarios={SCENARIO: first, "dog-to-fox": other})
+
+
+@pytest.mark.parametrize("measure", [results, course])
+def test_all_scenarios_are_measured_one_after_the_other(two, runs_folder, measure):
+    table = measure(two, folder=runs_folder)
+    assert table["scenario"].unique().tolist() == [SCENARIO, "dog-to-fox"]
+    for name, part in table.groupby("scenario"):
+        alone = measure(two, name, folder=runs_folder)
+        pd.testing.assert_frame_equal(part.reset_index(drop=True), alone)
+    assert table.groupby("scenario")["fid"].last().nunique() == 2
+
+
+def test_all_scenarios_have_bounds(two):
+    frame = bounds(two)
+    assert frame["scenario"].tolist() == [SCENARIO] * 3 + ["dog-to-fox"] * 3
+    assert frame["lpips_all"][0] == frame["lpips_all"][3]  # one source
+    assert frame["fid"][0] != frame["fid"][3]
+    with pytest.raises(ValueError, match="scenario='dog-to-bear' is unknown"):
+        bounds(two, "dog-to-bear")
+
+
+def test_the_device_is_kept(two, tmp_path, monkeypatch):
+    """Through judges, curves and the runs that are missing."""
+    asked = []
+
+    def spy(module, name):
+        known = getattr(module, name)
+
+        def call(*arguments, **options):
+            asked.append((name, options.get("device", arguments[-1])))
+            return known(*arguments, **options)
+
+        monkeypatch.setattr(module, name, call)
+
+    device = torch.device("cpu", 0)
+    for where, names in (
+        (module, ("run", "load_guiding_clip", "load_generator", "load_evaluator")),
+        (judges_module, ("load_guiding_clip", "load_evaluator")),
+        (runs, ("_make", "guides_of")),
+    ):
+        for name in names:
+            spy(where, name)
+    one = replace(two, scenarios={SCENARIO: two.scenarios[SCENARIO]}, samples=8, curve_samples=4)
+    course(one, folder=tmp_path, device=device)
+    results(one, folder=tmp_path, device=device)
+    bounds(one, device=device)
+    generator_quality("dog", one.scenarios[SCENARIO].truth, 8, device=device)
+    made = [place for name, place in asked if name == "_make"]
+    assert len(made) == 1  # it was missing
+    others = {place for name, place in asked if name not in ("_make", "guides_of")}
+    assert others == {device} and len(asked) > 10
 
 
 def test_the_course_has_every_snapshot(curves, smoke, full_run):
