@@ -124,7 +124,7 @@ def measured(**columns) -> pd.DataFrame:
     metrics = {
         "lpips_avg": 0.3, "lpips_avg_std": 0.01, "lpips_all": 0.31, "lpips_all_std": 0.05, "clip_variance": 1,
         "evaluator_rate": 0.5, "clip_rate": 0.75, "fid": 12.0, "precision": 0.6, "recall": 0.4, "n": 500,
-        "psi": 0.7,
+        "psi": 0.7, "scenario": "dog-to-cat",
     }  # fmt: skip
     return pd.DataFrame({**metrics, **columns})
 
@@ -132,7 +132,7 @@ def measured(**columns) -> pd.DataFrame:
 def test_table_1_keeps_printed_and_measured_numbers_apart():
     runs = measured(row=["L_dir", "L_dir"], seed=[0, 1], lpips_avg=[0.3, 0.5], iterations=300)
     table = table_1(runs, measured(row=["true target"]), "demo")
-    assert list(table.index) == [*PAPER_TABLE_1, "true target"]
+    assert list(table.index) == [*PAPER_TABLE_1, "true target"] and table.index.name == "dog-to-cat"
     row = table.loc["L_dir"]
     assert row["paper Avg."] == "0.402 ± 0.008" and row["paper All"] == "0.405 ± 0.057"
     assert row["demo Avg."] == "0.400 ± 0.010" and row["Avg. over the seeds"] == "0.300 to 0.500"
@@ -144,3 +144,16 @@ def test_table_1_keeps_printed_and_measured_numbers_apart():
     bound = table.loc["true target"]
     assert bound["paper Avg."] == bound["paper All"] == bound["seeds"] == bound["iterations"] == ABSENT
     assert bound["demo All"] == "0.310 ± 0.050"
+
+
+def test_table_1_of_another_scenario_has_no_printed_numbers():
+    runs = measured(row=["L_dir"] * 2, scenario=["dog-to-cat", "dog-to-fox"], lpips_avg=[0.3, 0.5], seed=0,
+                    iterations=300)  # fmt: skip
+    reference = measured(row=["true target"], scenario="dog-to-fox", evaluator_rate=float("nan"))
+    table = table_1(runs, reference, "demo", "dog-to-fox")
+    assert list(table.index) == ["L_dir", "true target"] and table.index.name == "dog-to-fox"
+    assert not [column for column in table if column.startswith("paper")]
+    assert table.loc["L_dir", "demo Avg."] == "0.500 ± 0.010" and table.loc["L_dir", "seeds"] == "1"
+    assert table.loc["true target", "target rate, evaluator"] == ABSENT  # nobody can read it
+    with pytest.raises(ValueError, match="scenario='cat-to-dog' was not measured; .* dog-to-cat, dog-to-fox"):
+        table_1(runs, reference, "demo", "cat-to-dog")

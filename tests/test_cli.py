@@ -8,24 +8,28 @@ import pytest
 import torch
 
 import zsgan
-from zsgan import api, cli, manifest, runs
+from zsgan import api, cli, making, manifest, runs
+from zsgan.adaptation import Adaptation
 from zsgan.cli import main
+from zsgan.config import override
 from zsgan.images import load_images, save_images
 from zsgan.jobs import resolve
+from zsgan.metrics import Lpips
 from zsgan.models import load_generator
 from zsgan.profiles import load_profile
-from zsgan.results import draw_truth
 from zsgan.runs import open_run
 from zsgan.sampling import sample_images
+from zsgan.truth import Drawing
 
+SETTINGS = {"optimiser.iterations": 4, "ewc.samples": 2, "stage1.iterations": 5}
 COMMANDS = ("reproduce", "fetch", "adapt", "sample", "evaluate")
 TINY = (
     "--profile",
     "smoke",
     "--set",
-    "fisher_samples=2",
+    "ewc.samples=2",
     "--set",
-    "variation_iterations=5",
+    "stage1.iterations=5",
     "--iterations",
     "4",
 )
@@ -81,7 +85,18 @@ def test_every_command_explains_its_options(capsys, command):
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["dance"], ["adapt"], ["sample", "dog"], ["adapt", "--text", "cat", "--x"]]
+    "arguments",
+    [
+        [],
+        ["dance"],
+        ["adapt"],
+        ["sample", "dog"],
+        ["adapt", "--text", "cat", "--x"],
+        ["adapt", "--text", "cat", "--iterations", "0"],
+        ["sample", "dog", "--n", "0", "--out", "x"],
+        ["reproduce", "--workers", "0"],
+        ["evaluate", "x", "--clusters", "a"],
+    ],
 )
 def test_wrong_arguments_end_with_code_2(capsys, arguments):
     with pytest.raises(SystemExit) as stopped:
@@ -127,7 +142,7 @@ def test_adapt_makes_the_run_of_its_settings(adapted, full_run, smoke):
 
 def test_adapt_finds_the_finished_run(adapted, capsys, monkeypatch):
     folder, printed = adapted
-    monkeypatch.setattr(runs, "Adaptation", None)
+    monkeypatch.setattr(making, "Adaptation", None)
     code, out, err = zsgan_(
         capsys, "adapt", "--source", "generator-dog", "--text", "cat", "--runs", folder, "--quiet", *TINY
     )
@@ -145,21 +160,16 @@ def test_adapt_takes_every_setting(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(api, "run", run)
     code, out, _ = zsgan_(
         capsys, "adapt", "--source", "cat", "--source-text", "kitten", "--text", "striped dog",
-        "--profile", "smoke", "--row", "L_dir", "--seed", 3, "--set", "lr=1e-3", "--set", "betas=[0.5, 0.9]",
+        "--profile", "smoke", "--row", "L_dir", "--seed", 3, "--set", "optimiser.lr=1e-3",
+        "--set", "optimiser.betas=[0.5, 0.9]", "--set", "terms.ewc=5",
         "--iterations", 7, "--runs", tmp_path, "--device", "cpu", "--quiet",
     )  # fmt: skip
     assert (code, out) == (0, f"{tmp_path / 'a'}\n")
     config, options = asked[0]
     base = load_profile("smoke").config("dog-to-cat", "L_dir", 3)
-    expected = replace(
-        base,
-        generator="generator-cat",
-        source_text="kitten",
-        target_text="striped dog",
-        lr=1e-3,
-        betas=(0.5, 0.9),
-        iterations=7,
-    )
+    place = {"generator": "cat", "source_text": "kitten", "target_text": "striped dog"}
+    optimiser = {"lr": 1e-3, "betas": (0.5, 0.9), "iterations": 7}
+    expected = override(base, {**place, "optimiser": optimiser, "terms.ewc": 5})
     assert config == expected
     assert options == {"folder": tmp_path, "device": "cpu", "progress": False}
     zsgan_(capsys, "adapt", "--text", "cat", "--set", "seed=5", "--set", "source_text=puppy")
@@ -185,8 +195,9 @@ def test_sample_writes_the_generators_images(adapted, full_run, capsys, tmp_path
     assert (load_images(tmp_path / "dogs") - source).abs().max() < 1.01 / 255
 
 
-def test_evaluate_says_what_its_numbers_rest_on(capsys, tmp_path):
-    cats = draw_truth({"species": "cat", "style": "photo"}, 10, seed=0)
+def test_evaluate_says_what_its_numbers_rest_on(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cats = Drawing({"species": "cat", "style": "photo"}, 10, seed=0)
     save_images(cats, tmp_path / "cats")
     code, out, err = zsgan_(capsys, "evaluate", tmp_path / "cats", "--clusters", 2, "--quiet")
     alone = json.loads(out)
@@ -198,17 +209,45 @@ def test_evaluate_says_what_its_numbers_rest_on(capsys, tmp_path):
     drawn = json.loads(out)
     assert {key: drawn[key] for key in alone} == alone
     assert drawn["against"] == "drawn:cat" and drawn["n_against"] == 10
+    assert drawn["target_rate"] > 0.8 and "target_rate" not in alone
     assert (
         drawn["fid"] < 0.05 and drawn["precision"] == drawn["recall"] == 1
     )  # but for rounding, the same images
-    save_images(draw_truth({"species": "bear", "style": "sketch"}, 8), tmp_path / "bears")
+    save_images(Drawing({"species": "bear", "style": "sketch"}, 8), tmp_path / "bears")
     _, out, _ = zsgan_(
         capsys, "evaluate", tmp_path / "cats", "--clusters", 2, "--against", tmp_path / "bears", "--quiet"
     )
-    assert json.loads(out)["n_against"] == 8 and json.loads(out)["fid"] > 10 * drawn["fid"]
+    bears = json.loads(out)
+    assert bears["n_against"] == 8 and bears["fid"] > 10 * drawn["fid"] and "target_rate" not in bears
 
 
-def test_evaluate_samples_a_run(adapted, capsys):
+def test_evaluate_computes_distances_once_and_only_when_all_is_well(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_images(Drawing({"species": "cat"}, 6), tmp_path / "cats")
+    true_distances, calls = Lpips.distances, []
+    monkeypatch.setattr(
+        Lpips, "distances", lambda self, *a, **o: calls.append(1) or true_distances(self, *a, **o)
+    )
+    for wrong in (
+        ["--clusters", "7"], ["--against", "drawn:horse"], ["--against", "absent"],
+        ["--against", "drawn:cat", "--n", "3"],
+    ):  # fmt: skip
+        refused(capsys, "evaluate", "cats", "--clusters", "2", *wrong, "--quiet")
+    assert not calls
+    first = json.loads(zsgan_(capsys, "evaluate", "cats", "--clusters", "2", "--quiet")[1])
+    other = json.loads(zsgan_(capsys, "evaluate", "cats", "--clusters", "3", "--quiet")[1])
+    again = json.loads(
+        zsgan_(
+            capsys, "evaluate", "cats", "--clusters", "2", "--against", "drawn:cat", "--n", "6", "--quiet"
+        )[1]
+    )
+    assert len(calls) == 1 and other["lpips_avg"] != first["lpips_avg"] == again["lpips_avg"]
+    save_images(Drawing({"species": "dog"}, 6), tmp_path / "cats")  # the same names
+    assert json.loads(zsgan_(capsys, "evaluate", "cats", "--clusters", "2", "--quiet")[1]) != first
+
+
+def test_evaluate_samples_a_run(adapted, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     arguments = ("evaluate", adapted[1], "--n", 8, "--clusters", 2, "--psi", 0.5, "--quiet")
     code, out, _ = zsgan_(capsys, *arguments)
     assert code == 0 and json.loads(out)["n"] == 8
@@ -238,15 +277,16 @@ def test_fetch_verifies_the_shipped_files(capsys):
         (["--text", "dog"], "source_text='dog' and target_text='dog' are the same"),
         (
             ["--text", "cat", "--set", "lambda_ewc"],
-            "--set takes FIELD=VALUE, FIELD one of .*; got 'lambda_ewc'",
+            "--set takes NAME=VALUE, such as moment.lambda_cov=1; got 'lambda_ewc'",
         ),
         (
             ["--text", "cat", "--set", "lambda_foo=1"],
-            "FIELD one of generator, .*lambda_ewc.*; got 'lambda_foo=1'",
+            "setting 'lambda_foo' is unknown; AdaptConfig has .*moment.lambda_cov",
         ),
-        (["--text", "cat", "--set", "folder=x"], "FIELD one of .*; got 'folder=x'"),
-        (["--text", "cat", "--set", "lr=fast"], "lr='fast' cannot be read as .*float"),
-        (["--text", "cat", "--iterations", "0"], "iterations must be at least 1, got 0"),
+        (["--text", "cat", "--set", "folder=x"], "setting 'folder' is unknown"),
+        (["--text", "cat", "--set", "optimiser.lr=fast"], "optimiser.lr='fast': could not convert"),
+        (["--text", "cat", "--set", "clips=["], "is no value of YAML"),
+        (["--text", " "], "target_text=' ': .*at least 1 character"),
         (
             ["--text", "cat", "--row", "L_foo"],
             r"row='L_foo' is unknown; choose one of L_dir, L_dm, L_dm \+ L_EWC",
@@ -276,12 +316,11 @@ def test_adapt_names_what_is_wrong(capsys, tmp_path, arguments, message):
             "'runs/absent' is neither a file nor one of .*generator-dog",
         ),
         (["sample", "{empty}", "--out", "x"], "{empty} holds no finished run .*make it with zsgan adapt"),
-        (["sample", "dog", "--n", "0", "--out", "x"], "n must be at least 1, got 0"),
         (["evaluate", "{empty}"], "{empty} holds no image"),
-        (["evaluate", "{empty}/absent"], "absent holds no image"),
+        (["evaluate", "{empty}/absent"], "folder .*absent is missing"),
         (
             ["evaluate", "{cats}", "--clusters", "9"],
-            "k must lie between 1 and the number of images, 4, got 9",
+            "clusters must lie between 1 and the number of images, 4, got 9",
         ),
         (["evaluate", "{cats}", "--clusters", "2", "--against", "drawn:horse"], "species='horse' is unknown"),
         (
@@ -289,6 +328,10 @@ def test_adapt_names_what_is_wrong(capsys, tmp_path, arguments, message):
             "style='etching' is unknown",
         ),
         (["evaluate", "{cats}", "--clusters", "2", "--against", "{empty}"], "{empty} holds no image"),
+        (
+            ["evaluate", "{cats}", "--clusters", "2", "--n", "3", "--against", "drawn:cat"],
+            "must be more than 3 images each, got 4 and 3",
+        ),
         (["fetch", "generator-dgo"], "'generator-dgo'; the closest: generator-dog"),
         (["reproduce", "--profile", "tiny"], "profile='tiny' is unknown; choose one of"),
     ],
@@ -309,7 +352,7 @@ def test_a_failure_loses_nothing(adapted, capsys, monkeypatch):
     arguments = ["adapt", "--text", "cat", "--runs", folder, "--quiet", *TINY]
     before = {file: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
     refused(capsys, *arguments, "--text", "xylophone")
-    whole = runs.Adaptation.step
+    whole = Adaptation.step
 
     def step(self, i):
         if i == 2:
@@ -317,12 +360,12 @@ def test_a_failure_loses_nothing(adapted, capsys, monkeypatch):
         return whole(self, i)
 
     with monkeypatch.context() as patch:
-        patch.setattr(runs.Adaptation, "step", step)
+        patch.setattr(Adaptation, "step", step)
         assert "the power failed" in refused(capsys, *arguments, "--seed", "1")
     assert all(file.read_bytes() == content for file, content in before.items())
     assert zsgan_(capsys, *arguments)[1] == printed + "\n"
     taken = []
-    monkeypatch.setattr(runs.Adaptation, "step", lambda self, i: taken.append(i) or whole(self, i))
+    monkeypatch.setattr(Adaptation, "step", lambda self, i: taken.append(i) or whole(self, i))
     code, out, _ = zsgan_(capsys, *arguments, "--seed", "1")
     assert code == 0 and taken == [2, 3] and open_run(folder / out.strip().split("/")[-1]).config.seed == 1
 
@@ -343,10 +386,8 @@ def test_the_public_names_are_what_they_say():
 
 def test_python_finds_the_run_of_the_command_line(adapted, monkeypatch):
     folder, printed = adapted
-    monkeypatch.setattr(runs, "Adaptation", None)
-    found = zsgan.adapt(
-        "dog", "cat", profile="smoke", folder=folder, iterations=4, fisher_samples=2, variation_iterations=5
-    )
+    monkeypatch.setattr(making, "Adaptation", None)
+    found = zsgan.adapt("dog", "cat", profile="smoke", folder=str(folder), settings=SETTINGS)
     assert str(found.folder) == printed == str(folder / resolve(found.config).id)
     assert zsgan.sample_images(found.generator(), 2, seed=0).shape == (2, 3, 64, 64)
 

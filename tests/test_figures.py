@@ -128,6 +128,24 @@ def test_a_grid_needs_as_many_images_in_each_row(rows, counts):
         image_grid(rows)
 
 
+@pytest.mark.parametrize(
+    ("rows", "error", "message"),
+    [
+        (torch.zeros(2, 3, 8, 8), TypeError, "rows must map labels to images, got Tensor; write"),
+        ({"a": "dog"}, TypeError, "images must be a tensor .* got str"),
+        ({"a": torch.zeros(2, 3, 8, 8).byte()}, TypeError, "got torch.uint8"),
+        (
+            {"a": torch.zeros(2, 3, 8, 8), "b": torch.zeros(2, 3, 16, 16)},
+            ValueError,
+            r"rows must hold images of one size, got \[\(8, 8\), \(16, 16\)\]",
+        ),
+    ],
+)
+def test_a_grid_says_what_it_needs(rows, error, message):
+    with pytest.raises(error, match=message):
+        image_grid(rows)
+
+
 def test_curves_are_means_over_seeds_with_a_band_of_their_range(data):
     figure = curves(data, "step", "sse", ["L_dm", "L_dir"], xlabel="iterations", ylabel="SSE")
     (axis,) = figure.axes

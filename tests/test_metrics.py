@@ -15,6 +15,7 @@ from zsgan.metrics import (
     PAPER,
     Lpips,
     extract,
+    extract_all,
     frechet_distance,
     intra_cluster_lpips,
     k_medoids,
@@ -123,7 +124,20 @@ def test_lpips_follows_the_order_of_images():
 def test_lpips_resizes_first():
     big = pictures(3, 32)
     small = torch.nn.functional.interpolate(big, (16, 16), mode="bilinear", antialias=True)
-    assert torch.equal(Lpips(pixels, size=16).distances(big), Lpips(pixels).distances(small))
+    assert torch.allclose(Lpips(pixels, size=16).distances(big), Lpips(pixels).distances(small), atol=1e-12)
+
+
+@pytest.mark.parametrize("weights", [None, [torch.rand(3), torch.rand(3)]])
+def test_lpips_through_eyes_is_that_of_their_maps_and_weights(weights):
+    class Two:
+        name, size, labels = "two", 16, None
+
+        def maps(self, images):
+            return pixels(images)
+
+    eyes, images = Two(), pictures(4, 16)
+    eyes.weights = weights
+    assert torch.equal(Lpips.through(eyes).distances(images), Lpips(pixels, weights).distances(images))
 
 
 def test_lpips_refuses_wrong_weights():
@@ -337,6 +351,22 @@ def test_target_rate_is_the_share_nearest_to_the_target():
     assert target_rate(images, source, target) == 0.5
     assert target_rate(images[:4], target, source) == 1
     assert target_rate(images[:1], third, torch.stack([target, source])) == 0
+
+
+def test_several_networks_look_at_each_image_once():
+    images, seen = pictures(7, 8), []
+
+    class Once:
+        def __len__(self):
+            return 7
+
+        def __getitem__(self, part):
+            seen.extend(range(*part.indices(7)))
+            return images[part]
+
+    found = extract_all({"a": lambda x: x.flatten(1), "b": lambda x: x.mean((2, 3))}, Once(), batch_size=3)
+    assert seen == list(range(7))
+    assert torch.equal(found["a"], images.flatten(1)) and torch.equal(found["b"], images.mean((2, 3)))
 
 
 def test_extract_does_not_depend_on_the_batch():

@@ -1,27 +1,23 @@
 import json
+import math
 from dataclasses import replace
 
 import pandas as pd
 import pytest
 import torch
 
+from zsgan import judges as judges_module
 from zsgan import results as module
-from zsgan.menagerie.draw import draw
+from zsgan import runs
+from zsgan.images import Folder, save_images
+from zsgan.judges import load_judges, rate, truth_rate
 from zsgan.menagerie.evaluator import Prediction, load_evaluator
-from zsgan.menagerie.factors import CONTINUOUS, SPECIES, STYLES, sample_factors
-from zsgan.metrics import PAPER, Lpips, frechet_distance, intra_cluster_lpips, precision_recall
+from zsgan.menagerie.factors import CONTINUOUS, SPECIES, STYLES
+from zsgan.metrics import PAPER, Lpips, extract, frechet_distance, intra_cluster_lpips, precision_recall
 from zsgan.models import load_clip, load_generator
-from zsgan.results import (
-    bounds,
-    course,
-    draw_truth,
-    generator_quality,
-    load_judges,
-    provenance,
-    results,
-    truth_rate,
-)
+from zsgan.results import bounds, course, generator_quality, provenance, results
 from zsgan.sampling import sample_images
+from zsgan.truth import Drawing, truth_of
 
 SCENARIO = "dog-to-cat"
 ADAPTATION = ["evaluator_rate", "clip_rate", "fid", "precision", "recall"]
@@ -50,36 +46,21 @@ def blind(monkeypatch):
     def fail(*args, **kwargs):
         raise AssertionError("this should have been kept")
 
-    monkeypatch.setattr(module, "sample_images", fail)
+    monkeypatch.setattr(module, "Samples", fail)
 
 
 @pytest.fixture
 def quick(monkeypatch, judges):
     """No network is loaded again."""
 
-    def load(profile, scenario):
-        return replace(judges, truth=profile.scenarios[scenario].truth, n=profile.samples)
+    def load(profile, scenario, device):
+        return replace(judges, truth=truth_of(profile.scenarios[scenario].truth), n=profile.samples)
 
     monkeypatch.setattr(module, "load_judges", load)
-    monkeypatch.setattr(module, "load_clip", lambda name: None)
+    monkeypatch.setattr(module, "load_clip", lambda name, device: None)
 
 
-# The true target domain
-
-
-def test_the_truth_is_seeded():
-    cats = {"species": "cat", "style": "photo"}
-    assert torch.equal(draw_truth(cats, 6, seed=1), draw_truth(cats, 6, seed=1))
-    assert not torch.equal(draw_truth(cats, 6, seed=1), draw_truth(cats, 6, seed=2))
-    assert not torch.equal(draw_truth(cats, 6), draw_truth(cats, 6, seed=module.TRUTH_SEED + 1))
-
-
-def test_the_truth_is_what_the_world_draws():
-    factors = sample_factors(60, torch.Generator().manual_seed(1), species="fox", style="sketch")
-    assert torch.allclose(
-        draw_truth({"species": "fox", "style": "sketch"}, 60, 1, 16), draw(factors, 16), atol=1e-5
-    )
-    assert draw_truth({}, 2, 1, 32).shape == (2, 3, 32, 32)
+# Rates
 
 
 def one_hot(indices, n):
@@ -108,7 +89,7 @@ def test_truth_rate_by_hand():
 
 def test_the_judges_are_those_of_the_profile(judges, smoke):
     assert judges.clip.name == smoke.judge == "clip-b"
-    assert judges.truth == {"species": "cat", "style": "photo"}
+    assert judges.truth.labels == {"species": "cat", "style": "photo"} and judges.resolution == 64
     expected = judges.clip.encode_texts(["dog", "cat"], smoke.settings["templates"])
     assert torch.equal(judges.texts, expected)
     with pytest.raises(ValueError, match="scenario='dog' is unknown; choose one of dog-to-cat"):
@@ -116,17 +97,17 @@ def test_the_judges_are_those_of_the_profile(judges, smoke):
 
 
 def test_true_images_are_as_close_to_the_truth_as_can_be(judges):
-    measured = judges.adaptation(draw_truth(judges.truth, judges.n))
+    measured = judges.adaptation(judges.truth.images(judges.n, 64))
     assert list(measured) == ADAPTATION
     assert measured["fid"] == pytest.approx(0, abs=1e-6)
     assert measured["precision"] == measured["recall"] == 1
 
 
 def test_diversity_is_that_of_the_paper(judges):
-    images = draw_truth(judges.truth, 9, seed=4)
+    images = Drawing(judges.truth.labels, 9, seed=4)[:]
     measured = judges.diversity(images)
     assert list(measured) == DIVERSITY
-    expected = intra_cluster_lpips(Lpips(load_evaluator().features).distances(images), 2, **PAPER)
+    expected = intra_cluster_lpips(Lpips(load_evaluator().maps).distances(images), 2, **PAPER)
     assert measured["lpips_avg"] == expected.avg and measured["lpips_all_std"] == expected.all_std
     clip = load_clip("clip-b").encode_images(images)
     pairs = torch.cdist(clip.double(), clip.double()).square()
@@ -142,7 +123,7 @@ def test_the_quality_of_a_generator_is_that_of_its_images():
     assert quality.index.tolist() == ["drawn", "generated, ψ = 1", "generated, ψ = 0.5"]
     assert quality.columns.tolist() == ["evaluator_rate", "fid", "precision", "recall"]
     evaluator = load_evaluator()
-    true = evaluator.embed(draw_truth(dogs, 30))
+    true = evaluator.embed(Drawing(dogs, 30)[:])
     images = sample_images(load_generator("dog"), 30, seed=module.SAMPLES_SEED, truncation_psi=0.5)
     made = evaluator.embed(images)
     precision, recall = precision_recall(made, true, 2)
@@ -155,11 +136,56 @@ def test_the_quality_of_a_generator_is_that_of_its_images():
     assert not quality.iloc[1].equals(quality.iloc[2])
 
 
+def test_a_folder_of_true_images_has_no_target_rate(judges, tmp_path):
+    save_images(judges.truth.images(16, 64), tmp_path)
+    found = replace(judges, truth=truth_of({"folder": str(tmp_path)}))
+    images = Drawing(judges.truth.labels, 9, seed=4)
+    measured, drawn = found.adaptation(images), judges.adaptation(images)
+    assert math.isnan(measured["evaluator_rate"]) and drawn["evaluator_rate"] > 0.5
+    assert measured["clip_rate"] == drawn["clip_rate"]
+    true = extract(judges.eyes.embed, Folder(tmp_path)[::2])
+    expected = frechet_distance(judges.eyes.embed(images[:]), true)
+    assert measured["fid"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_eyes_without_labels_read_nothing(judges):
+    class Blind:
+        labels = None
+
+    assert math.isnan(rate(Blind(), torch.zeros(3, 2), {"species": "cat"}, "cpu"))
+
+
+def test_everything_looks_once(judges):
+    """But for LPIPS, which needs maps."""
+    drawing, parts = Drawing(judges.truth.labels, 9, seed=4), []
+
+    class Spy:
+        def __len__(self):
+            return 9
+
+        def __getitem__(self, part):
+            parts.append(part)
+            return drawing[part]
+
+    found = judges.everything(Spy())
+    assert len(parts) == 4  # each pass asks for the first image to know the size
+    assert found == pytest.approx(judges.diversity(drawing) | judges.adaptation(drawing))
+
+
 # Tables
 
 
 def test_the_table_has_a_line_for_every_run(table, smoke):
-    assert set(table.columns) == {"row", "seed", "iterations", "n", "psi", *DIVERSITY, *ADAPTATION}
+    assert set(table.columns) == {
+        "scenario",
+        "row",
+        "seed",
+        "iterations",
+        "n",
+        "psi",
+        *DIVERSITY,
+        *ADAPTATION,
+    }
     assert table["row"].tolist() == list(smoke.rows) and table["seed"].tolist() == [0, 0]
     assert table["iterations"].tolist() == [4, 4] and table["n"].tolist() == [12, 12]
     assert table.notna().all(axis=None)
@@ -205,8 +231,68 @@ def test_other_judges_measure_anew(table, smoke, runs_folder, blind, quick, monk
         results(smoke, SCENARIO, folder=runs_folder)
 
 
+@pytest.fixture
+def two(smoke):
+    """The smoke profile with one row and a second scenario."""
+    first = smoke.scenarios[SCENARIO]
+    other = replace(first, target_text="fox", truth={"species": "fox", "style": "photo"})
+    rows = {"L_dir": smoke.rows["L_dir"]}
+    return replace(smoke, rows=rows, scenarios={SCENARIO: first, "dog-to-fox": other})
+
+
+@pytest.mark.parametrize("measure", [results, course])
+def test_all_scenarios_are_measured_one_after_the_other(two, runs_folder, measure):
+    table = measure(two, folder=runs_folder)
+    assert table["scenario"].unique().tolist() == [SCENARIO, "dog-to-fox"]
+    for name, part in table.groupby("scenario"):
+        alone = measure(two, name, folder=runs_folder)
+        pd.testing.assert_frame_equal(part.reset_index(drop=True), alone)
+    assert table.groupby("scenario")["fid"].last().nunique() == 2
+
+
+def test_all_scenarios_have_bounds(two):
+    frame = bounds(two)
+    assert frame["scenario"].tolist() == [SCENARIO] * 3 + ["dog-to-fox"] * 3
+    assert frame["lpips_all"][0] == frame["lpips_all"][3]  # one source
+    assert frame["fid"][0] != frame["fid"][3]
+    with pytest.raises(ValueError, match="scenario='dog-to-bear' is unknown"):
+        bounds(two, "dog-to-bear")
+
+
+def test_the_device_is_kept(two, tmp_path, monkeypatch):
+    """Through judges, curves and the runs that are missing."""
+    asked = []
+
+    def spy(module, name):
+        known = getattr(module, name)
+
+        def call(*arguments, **options):
+            asked.append((name, options.get("device", arguments[-1])))
+            return known(*arguments, **options)
+
+        monkeypatch.setattr(module, name, call)
+
+    device = torch.device("cpu", 0)
+    for where, names in (
+        (module, ("run", "load_clip", "load_generator", "load_evaluator")),
+        (judges_module, ("load_clip", "load_evaluator")),
+        (runs, ("_make", "guides_of")),
+    ):
+        for name in names:
+            spy(where, name)
+    one = replace(two, scenarios={SCENARIO: two.scenarios[SCENARIO]}, samples=8, curve_samples=4)
+    course(one, folder=tmp_path, device=device)
+    results(one, folder=tmp_path, device=device)
+    bounds(one, device=device)
+    generator_quality("dog", one.scenarios[SCENARIO].truth, 8, device=device)
+    made = [place for name, place in asked if name == "_make"]
+    assert len(made) == 1  # it was missing
+    others = {place for name, place in asked if name not in ("_make", "guides_of")}
+    assert others == {device} and len(asked) > 10
+
+
 def test_the_course_has_every_snapshot(curves, smoke, full_run):
-    assert set(curves.columns) == {"row", "seed", "step", "n", "sse", *ADAPTATION}
+    assert set(curves.columns) == {"scenario", "row", "seed", "step", "n", "sse", *ADAPTATION}
     assert curves["row"].tolist() == [row for row in smoke.rows for _ in range(5)]
     assert curves["step"].tolist() == [0, 1, 2, 3, 4] * 2 and (curves["n"] == 6).all()
     start = curves[curves["step"] == 0].drop(columns="row")
@@ -226,7 +312,7 @@ def test_the_sum_of_squared_errors_is_that_of_fig_3a(curves, full_run):
 
 def test_bounds_are_those_of_no_adaptation_and_a_perfect_one(smoke, judges):
     frame = bounds(smoke, SCENARIO)
-    assert set(frame.columns) == {"row", "psi", "n", *DIVERSITY, *ADAPTATION}
+    assert set(frame.columns) == {"scenario", "row", "psi", "n", *DIVERSITY, *ADAPTATION}
     rows = ["source, not adapted", "source, not truncated", "true target"]
     assert frame["row"].tolist() == rows and (frame["n"] == 12).all()
     assert frame["psi"][:2].tolist() == [0.7, 1.0] and frame["psi"].isna()[2]

@@ -207,9 +207,7 @@ def test_a_second_process_is_told_who_holds_the_run(config, tmp_path, monkeypatc
         holder.join()
     made = []
     monkeypatch.setattr(making, "_adapt", lambda *args: made.append(args))
-    with pytest.raises(
-        ValueError, match="config.json cannot be read as JSON"
-    ):
+    with pytest.raises(ValueError, match="config.json cannot be read as JSON"):
         run(config, folder=tmp_path)  # a dead process holds nothing
     assert len(made) == 1
 

@@ -180,7 +180,7 @@ def expected_loss(made, drawn, perceptual=None):
     loss = sum(x.abs().mean() for x in (error, means, across, down))
     if perceptual is None:
         return loss
-    maps = list(zip(perceptual.features(made), perceptual.features(drawn), strict=True))
+    maps = list(zip(perceptual.maps(made), perceptual.maps(drawn), strict=True))
     for pair in maps[1:]:
         a, b = (x / (x.pow(2).mean(1, keepdim=True) + 1e-3).sqrt() for x in pair)
         loss = loss + 2 * (a - b).abs().mean() / len(maps)

@@ -17,7 +17,7 @@ from matplotlib.image import AxesImage
 from torch import Tensor
 
 from zsgan.files import versions, write_atomically, write_json
-from zsgan.images import to_array
+from zsgan.images import checked, to_array
 
 STYLE: dict[str, Any] = {
     "figure.dpi": 160,  # in notebooks; a page scales it down
@@ -92,8 +92,17 @@ def image_grid(
         title: above the grid.
 
     Raises:
-        ValueError: the rows differ in length, there are none, or the columns' labels are not as many.
+        TypeError: ``rows`` is no mapping, or its images are no tensors in [-1, 1].
+        ValueError: the rows differ in length or size, there are none, or the columns' labels are not as many.
     """
+    if not isinstance(rows, Mapping):
+        raise TypeError(
+            f"rows must map labels to images, got {type(rows).__name__}; write {{'a label': images}}"
+        )
+    if len({checked(images).shape[1:] for images in rows.values()}) > 1:
+        raise ValueError(
+            f"rows must hold images of one size, got {[tuple(x.shape[2:]) for x in rows.values()]}"
+        )
     counts = {len(images) for images in rows.values()}
     if len(counts) != 1:
         raise ValueError(f"rows must hold the same number of images each, got {sorted(counts)}")

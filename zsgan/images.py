@@ -1,5 +1,6 @@
 """Images as the library hands them on: a tensor, or a part at a time; uint8 outside, [-1, 1] inside."""
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
+
+from zsgan.files import sha256
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
 
@@ -120,6 +123,10 @@ class Folder:
     def __getitem__(self, part: slice) -> Tensor:
         """Images (b - a, 3, H, W) in [-1, 1], on the CPU."""
         return torch.stack([_read(file) for file in self.files[part]])
+
+    def content(self) -> str:
+        """SHA-256 of the files' bytes in their order, in hexadecimal; reads them all."""
+        return hashlib.sha256("".join(map(sha256, self.files)).encode()).hexdigest()
 
 
 def load_images(folder: Path, progress: bool = False) -> Tensor:

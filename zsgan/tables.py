@@ -1,5 +1,6 @@
 """Tables of results as CSV and Markdown, with a JSON sidecar that says what made them."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,16 @@ PAPER_TABLE_1: Mapping[str, tuple[float, float, float, float]] = {
     "L_dm + L_EWC + L_rel": (0.507, 0.016, 0.512, 0.072),
 }
 
+PAPER_SCENARIO = "dog-to-cat"
+"""The scenario of the paper's table, as profiles call it."""
 
 ABSENT = "–"  # a cell that has no value
 
 
-def table_1(results: pd.DataFrame, bounds: pd.DataFrame, label: str) -> pd.DataFrame:
-    """Table 1: what the paper prints and what was measured here, in columns of their own.
+def table_1(
+    results: pd.DataFrame, bounds: pd.DataFrame, label: str, scenario: str = PAPER_SCENARIO
+) -> pd.DataFrame:
+    """Table 1 of one scenario: what the paper prints and what was measured here, in columns of their own.
 
     Measured values are means over the seeds; after ± stands the spread inside a run (over the clusters, over
     the images), as in the paper, averaged over the seeds.
@@ -33,20 +38,32 @@ def table_1(results: pd.DataFrame, bounds: pd.DataFrame, label: str) -> pd.DataF
         results: one line for each run, of :func:`zsgan.results.results`.
         bounds: one line for each reference row, of :func:`zsgan.results.bounds`.
         label: heads the measured columns, such as the profile's name.
+        scenario: whose lines to take.
 
     Returns:
-        finished cells, a line for each row of the paper's table and of ``bounds``.
+        finished cells, a line for each row of ``results`` and ``bounds``, the scenario heading their names;
+        for the paper's scenario also a line for each row of the paper's table.
+
+    Raises:
+        ValueError: there is no line of the scenario.
     """
-    lines = {row: _printed(row) for row in PAPER_TABLE_1}
-    for row, runs in pd.concat([results, bounds]).groupby("row", sort=False):
-        lines[str(row)] = _printed(str(row)) | _measured(runs, label)
-    return pd.DataFrame.from_dict(lines, orient="index").fillna(ABSENT).rename_axis("row")
+    measured = pd.concat([results, bounds])
+    if scenario not in set(measured["scenario"]):
+        known = ", ".join(measured["scenario"].unique())
+        raise ValueError(f"scenario={scenario!r} was not measured; choose one of {known}")
+    printed = PAPER_TABLE_1 if scenario == PAPER_SCENARIO else {}
+    lines = {row: _printed(row, printed) for row in printed}
+    for row, runs in measured[measured["scenario"] == scenario].groupby("row", sort=False):
+        lines[str(row)] = _printed(str(row), printed) | _measured(runs, label)
+    return pd.DataFrame.from_dict(lines, orient="index").fillna(ABSENT).rename_axis(scenario)
 
 
-def _printed(row: str) -> dict[str, str]:
-    if row not in PAPER_TABLE_1:
+def _printed(row: str, table: Mapping[str, tuple[float, float, float, float]]) -> dict[str, str]:
+    if not table:
+        return {}
+    if row not in table:
         return {"paper Avg.": ABSENT, "paper All": ABSENT}
-    avg, avg_std, all_, all_std = PAPER_TABLE_1[row]
+    avg, avg_std, all_, all_std = table[row]
     return {"paper Avg.": plus_minus(avg, avg_std), "paper All": plus_minus(all_, all_std)}
 
 
@@ -58,7 +75,7 @@ def _measured(runs: pd.DataFrame, label: str) -> dict[str, str]:
         f"{label} Avg.": plus_minus(mean["lpips_avg"], mean["lpips_avg_std"]),
         f"{label} All": plus_minus(mean["lpips_all"], mean["lpips_all_std"]),
         "Avg. over the seeds": f"{low:.3f} to {high:.3f}" if seeds > 1 else ABSENT,
-        "target rate, evaluator": f"{mean['evaluator_rate']:.2f}",
+        "target rate, evaluator": _cell(mean["evaluator_rate"], ".2f"),
         "target rate, CLIP": f"{mean['clip_rate']:.2f}",
         "FID (evaluator)": f"{mean['fid']:.1f}",
         "precision": f"{mean['precision']:.2f}",
@@ -66,8 +83,12 @@ def _measured(runs: pd.DataFrame, label: str) -> dict[str, str]:
         "iterations": f"{mean['iterations']:.0f}" if seeds else ABSENT,
         "seeds": str(seeds) if seeds else ABSENT,
         "n": f"{mean['n']:.0f}",
-        "ψ": ABSENT if pd.isna(mean["psi"]) else f"{mean['psi']:g}",
+        "ψ": _cell(mean["psi"], "g"),
     }
+
+
+def _cell(value: float, form: str) -> str:
+    return ABSENT if math.isnan(value) else format(value, form)
 
 
 def save_table(

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from zsgan import manifest
 from zsgan.files import load_tensors
 from zsgan.menagerie.factors import CATEGORIES, CONTINUOUS
+from zsgan.resize import resize
 
 RESOLUTION = 64
 """Side of the pictures that the evaluator sees, in pixels."""
@@ -42,11 +43,18 @@ class Prediction:
 class Evaluator(nn.Module):
     """Residual network over 64-px images with one linear head for each factor.
 
+    It is one of :class:`zsgan.metrics.eyes.Eyes`.
+
     Args:
         widths: channels at 64 px, then after each halving of the resolution; the last is the embedding's D.
         categories: categorical factor -> number of values.
         n_continuous: number of continuous factors.
     """
+
+    name = "evaluator"
+    size = RESOLUTION
+    weights = None
+    labels = CATEGORIES
 
     mean: Tensor
     deviation: Tensor
@@ -79,7 +87,7 @@ class Evaluator(nn.Module):
         self.register_buffer("deviation", torch.ones(n_continuous))
         self.to(memory_format=torch.channels_last)  # faster on CPUs
 
-    def features(self, images: Tensor) -> list[Tensor]:
+    def maps(self, images: Tensor) -> list[Tensor]:
         """Feature maps at every depth, from fine to coarse: the perceptual network of the demo's LPIPS.
 
         Args:
@@ -88,8 +96,7 @@ class Evaluator(nn.Module):
         Returns:
             non-negative maps (N, C_l, 64 / 2^l, 64 / 2^l), l = 0, 1, ...
         """
-        x = _resized(images)
-        maps = []
+        x, maps = _resized(images), []
         for layer in self.layers:
             x = layer(x)
             maps.append(x)
@@ -97,7 +104,7 @@ class Evaluator(nn.Module):
 
     def embed(self, images: Tensor) -> Tensor:
         """Pooled features (N, D) for FID, precision and recall; unit variance over the training world."""
-        return self.pool_norm(self.pool(self.features(images)[-1]).flatten(1))
+        return self.pool_norm(self.pool(self.maps(images)[-1]).flatten(1))
 
     def read(self, embedding: Tensor) -> Prediction:
         """The factors that an embedding (N, D) tells."""
@@ -155,7 +162,6 @@ def _conv(c_in: int, c_out: int, stride: int = 1) -> nn.Sequential:
 def _resized(images: Tensor) -> Tensor:
     if images.ndim != 4 or images.shape[1] != 3:
         raise ValueError(f"images must be (N, 3, H, W), got {tuple(images.shape)}")
-    size = (RESOLUTION, RESOLUTION)
-    if images.shape[2:] == size:
+    if images.shape[2:] == (RESOLUTION, RESOLUTION):
         return images
-    return F.interpolate(images, size, mode="bicubic", antialias=True)
+    return resize(images, RESOLUTION, "bicubic")

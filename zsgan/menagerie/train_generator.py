@@ -66,8 +66,8 @@ def matching_loss(made: Tensor, drawn: Tensor, perceptual: Evaluator | None) -> 
     if perceptual is None:
         return loss
     with torch.no_grad():
-        targets = _unit(perceptual.features(drawn))
-    features = _unit(perceptual.features(made))
+        targets = _unit(perceptual.maps(drawn))
+    features = _unit(perceptual.maps(made))
     # The finest maps are left out: pixels say the same.
     pairs = list(zip(features, targets, strict=True))[1:]
     difference = torch.stack([(a - b).abs().mean() for a, b in pairs]).sum() / len(features)

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
 from zsgan.images import Images, checked
 from zsgan.images import batch_size as default_batch_size
+from zsgan.metrics.eyes import Eyes
+from zsgan.resize import resize
 
 _EPSILON = 1e-10  # added to the norm over the channels, as the lpips package does
 # float64 numbers copied at a time in lpips_matrix: on a CPU few enough to stay in its cache
@@ -43,6 +44,11 @@ class Lpips:
             raise ValueError("weights must be >= 0 to make LPIPS a squared distance; got negative ones")
 
     @classmethod
+    def through(cls, eyes: Eyes) -> "Lpips":
+        """The distance as these eyes see it, at the size that they look at."""
+        return cls(eyes.maps, eyes.weights)
+
+    @classmethod
     def of(cls, module: Any, size: int | None = None) -> "Lpips":
         """The same distance as a module of the lpips package, ``lpips.LPIPS(net=..., version="0.1")``."""
         return cls(
@@ -59,7 +65,7 @@ class Lpips:
             images: (N, 3, H, W) in [-1, 1], on the device of the network.
         """
         if self.size is not None and images.shape[-2:] != (self.size, self.size):
-            images = F.interpolate(images, (self.size, self.size), mode="bilinear", antialias=True)
+            images = resize(images, self.size, "bilinear")
         maps = self.network(images)
         if self.weights is not None and len(self.weights) != len(maps):
             raise ValueError(

@@ -1,0 +1,97 @@
+import pytest
+import torch
+
+from zsgan.images import save_images
+from zsgan.menagerie.draw import draw
+from zsgan.menagerie.factors import sample_factors
+from zsgan.resize import resize
+from zsgan.truth import TRUTH_SEED, Drawing, truth_of
+
+CATS = {"species": "cat", "style": "photo"}
+
+
+# Drawn
+
+
+def test_a_drawing_is_seeded():
+    assert torch.equal(Drawing(CATS, 6, seed=1)[:], Drawing(CATS, 6, seed=1)[:])
+    assert not torch.equal(Drawing(CATS, 6, seed=1)[:], Drawing(CATS, 6, seed=2)[:])
+
+
+def test_a_drawing_is_what_the_world_draws_whatever_the_slices():
+    factors = sample_factors(20, torch.Generator().manual_seed(1), species="fox", style="sketch")
+    drawing, expected = Drawing({"species": "fox", "style": "sketch"}, 20, 32, 1), draw(factors, 32)
+    assert len(drawing) == 20
+    for start, stop in ((0, 20), (3, 4), (11, 20)):
+        assert torch.allclose(drawing[start:stop], expected[start:stop], atol=1e-5)
+
+
+def test_drawn_truth_has_labels_and_fresh_images():
+    truth = truth_of(CATS)
+    assert truth.labels == truth.key == CATS
+    same, fresh = truth.images(5, 48), truth.images(5, 48, fresh=True)
+    assert torch.equal(same[:], Drawing(CATS, 5, 48, TRUTH_SEED)[:]) and same[:].shape == (5, 3, 48, 48)
+    assert not torch.equal(same[:], fresh[:])
+    assert truth_of({"species": "cat"}).key != truth.key
+
+
+# Found in a folder
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Seven grey images of 24 px, from dark to bright."""
+    images = torch.linspace(-1, 1, 7).view(7, 1, 1, 1).expand(7, 3, 24, 24)
+    save_images(images, tmp_path / "cats")
+    return tmp_path / "cats"
+
+
+def levels(images):
+    return [round(3 * (value.item() + 1)) for value in images.mean((1, 2, 3))]
+
+
+def test_a_folder_is_divided_and_resized(folder):
+    truth = truth_of({"folder": str(folder)})
+    assert truth.labels is None
+    images, fresh = truth.images(100, 16), truth.images(100, 16, fresh=True)
+    assert len(images) == 4 and len(fresh) == 3 and images[:].shape == (4, 3, 16, 16)
+    assert levels(images[:]) == [0, 2, 4, 6] and levels(fresh[:]) == [1, 3, 5]
+    assert levels(images[1:3]) == [2, 4] and levels(fresh[2:3]) == [5]
+    assert levels(truth.images(2, 16)[:]) == [0, 2]
+
+
+def test_a_folder_is_resized_without_aliasing_and_stays_in_range(tmp_path):
+    noise = (torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0)) > 0.5).float() * 2 - 1
+    save_images(noise, tmp_path)
+    images = truth_of({"folder": str(tmp_path)}).images(1, 64)[:]
+    expected = resize(noise[:1], 64, "bicubic")
+    assert expected.abs().max() > 1.01 and torch.allclose(images, expected.clamp(-1, 1), atol=1e-5)
+
+
+def test_the_key_of_a_folder_is_its_content(folder, tmp_path):
+    before = truth_of({"folder": str(folder)}).key
+    moved = folder.rename(tmp_path / "moved")
+    assert truth_of({"folder": str(moved)}).key == before
+    save_images(torch.zeros(7, 3, 24, 24), moved)
+    assert truth_of({"folder": str(moved)}).key != before
+
+
+# Refused
+
+
+@pytest.mark.parametrize("truth", [{}, {"fur": "black"}, {"folder": "x", "species": "cat"}])
+def test_what_names_no_truth_is_refused(truth):
+    with pytest.raises(ValueError, match=r"truth=.* must be \{species: ..., style: ...\} .*or \{folder"):
+        truth_of(truth)
+
+
+def test_what_cannot_be_found_or_drawn_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match=f"folder {tmp_path / 'absent'} is missing"):
+        truth_of({"folder": str(tmp_path / "absent")}).images(4, 16)
+    save_images(torch.zeros(4, 3, 8, 9), tmp_path)
+    with pytest.raises(ValueError, match="must hold 2 or more square images, got 4 of 9 x 8"):
+        truth_of({"folder": str(tmp_path)}).images(4, 16)
+    with pytest.raises(ValueError, match="species='horse' is unknown"):
+        truth_of({"species": "horse"}).images(4, 16)
+    with pytest.raises(ValueError, match="n must be at least 1, got 0"):
+        truth_of({"species": "cat"}).images(0, 16)

@@ -1,0 +1,43 @@
+"""What the metrics look through: one interface for the evaluator, VGG, Inception and their like."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from torch import Tensor
+
+from zsgan.menagerie.evaluator import Prediction
+
+
+class Eyes(Protocol):
+    """A frozen network that sees likeness, and may be able to say what it sees.
+
+    Attributes:
+        name: what its weights are called in the manifest.
+        size: pixels a side that it looks at; images of any size are resized to it.
+        weights: (C_l,) >= 0 for each of its maps, as trained for LPIPS; ``None`` weighs all channels alike.
+        labels: categorical factor -> the values that it tells apart; ``None`` when it reads nothing.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102 (see Attributes, as for the next three)
+
+    @property
+    def size(self) -> int: ...  # noqa: D102
+
+    @property
+    def weights(self) -> Sequence[Tensor] | None: ...  # noqa: D102
+
+    @property
+    def labels(self) -> Mapping[str, Sequence[str]] | None: ...  # noqa: D102
+
+    def maps(self, images: Tensor) -> Sequence[Tensor]:
+        """Images (N, 3, H, W) in [-1, 1] -> maps (N, C_l, H_l, W_l), from fine to coarse, for LPIPS."""
+        ...
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Images (N, 3, H, W) in [-1, 1] -> (N, D) for FID, precision and recall."""
+        ...
+
+    def read(self, embedding: Tensor) -> Prediction:
+        """What an embedding (N, D) tells; only with ``labels``."""
+        ...

@@ -1,0 +1,154 @@
+"""The true target domain: drawn by the demo world, or a folder of images."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from zsgan.images import Folder, Images
+from zsgan.menagerie.draw import draw
+from zsgan.menagerie.factors import sample_factors
+from zsgan.resize import resize
+
+TRUTH_SEED = 8_000_009
+"""Seed of drawn true images, far from those of training; fresh ones have the next."""
+
+
+class Drawing:
+    """Portraits of the demo world, drawn when asked for; the same whatever the slices.
+
+    Args:
+        labels: factors that all share, such as {"species": "cat", "style": "photo"}; others are random.
+        n: how many, >= 1.
+        resolution: R, pixels a side, a multiple of 16.
+        seed: of the factors.
+
+    Raises:
+        ValueError: a label is unknown, or n is less than 1.
+    """
+
+    def __init__(
+        self, labels: Mapping[str, str], n: int, resolution: int = 64, seed: int = TRUTH_SEED
+    ) -> None:
+        self.factors = sample_factors(n, torch.Generator().manual_seed(seed), **labels)
+        self.resolution = resolution
+
+    def __len__(self) -> int:
+        return len(self.factors)
+
+    def __getitem__(self, part: slice) -> Tensor:
+        """Portraits (b - a, 3, R, R) in [-1, 1], on the CPU."""
+        return draw(self.factors[part], self.resolution)
+
+
+class Truth(Protocol):
+    """A target domain of which true images are known."""
+
+    @property
+    def labels(self) -> Mapping[str, str] | None:
+        """Categorical factor -> the value that all its images share; ``None`` when nobody labelled them."""
+        ...
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """What determines its images, as JSON."""
+        ...
+
+    def images(self, n: int, resolution: int, fresh: bool = False) -> Images:
+        """True images.
+
+        Args:
+            n: how many; a folder may hold fewer.
+            resolution: R, pixels a side.
+            fresh: other images of the domain than those without ``fresh``.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A part of the demo world; it never runs out of images.
+
+    Attributes:
+        labels: factors that its images share.
+    """
+
+    labels: Mapping[str, str]
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """The labels."""
+        return dict(self.labels)
+
+    def images(self, n: int, resolution: int, fresh: bool = False) -> Drawing:
+        """See :class:`Truth`."""
+        return Drawing(self.labels, n, resolution, TRUTH_SEED + fresh)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A folder of square images without labels: every second one is for comparing, the others are fresh.
+
+    Attributes:
+        path: the folder.
+    """
+
+    path: Path
+    labels = None
+
+    @cached_property
+    def folder(self) -> Folder:
+        """Its images, at their own size."""
+        folder = Folder(self.path)
+        height, width = folder[:1].shape[2:]
+        if height != width or len(folder) < 2:
+            raise ValueError(
+                f"{self.path} must hold 2 or more square images, got {len(folder)} of {width} x {height}"
+            )
+        return folder
+
+    @cached_property
+    def key(self) -> dict[str, Any]:
+        """The hash of the files."""
+        return {"folder": self.folder.content()}
+
+    def images(self, n: int, resolution: int, fresh: bool = False) -> "_Half":
+        """See :class:`Truth`; at most half of the folder's, resized (bicubic, antialiased)."""
+        return _Half(self.folder, n, resolution, int(fresh))
+
+
+class _Half:
+    """The images of a folder with even (first=0) or odd places, n at most, at a resolution."""
+
+    def __init__(self, folder: Folder, n: int, resolution: int, first: int) -> None:
+        if n < 1:
+            raise ValueError(f"n must be at least 1, got {n}")
+        self.folder, self.resolution, self.first = folder, resolution, first
+        self.n = min(n, len(range(first, len(folder), 2)))
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __getitem__(self, part: slice) -> Tensor:
+        start, stop, _ = part.indices(self.n)
+        images = self.folder[self.first + 2 * start : self.first + 2 * stop : 2]
+        return resize(images, self.resolution, "bicubic").clamp(-1, 1)
+
+
+def truth_of(truth: Mapping[str, str]) -> Truth:
+    """The truth that a scenario names: {"folder": path}, or factors of the demo world.
+
+    Raises:
+        ValueError: it names neither, or a factor beside a folder.
+    """
+    if set(truth) == {"folder"}:
+        return Found(Path(truth["folder"]))
+    if not truth or not set(truth) <= {"species", "style"}:
+        raise ValueError(
+            f"truth={dict(truth)} must be {{species: ..., style: ...}} or one of them, or {{folder: ...}}"
+        )
+    return Drawn(truth)
