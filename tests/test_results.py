@@ -276,7 +276,7 @@ def test_the_device_is_kept(two, tmp_path, monkeypatch):
     for where, names in (
         (module, ("run", "load_clip", "load_generator", "load_evaluator")),
         (judges_module, ("load_clip", "load_evaluator")),
-        (runs, ("_make", "guides_of")),
+        (runs, ("make",)),
     ):
         for name in names:
             spy(where, name)
@@ -285,9 +285,9 @@ def test_the_device_is_kept(two, tmp_path, monkeypatch):
     results(one, folder=tmp_path, device=device)
     bounds(one, device=device)
     generator_quality("dog", one.scenarios[SCENARIO].truth, 8, device=device)
-    made = [place for name, place in asked if name == "_make"]
+    made = [place for name, place in asked if name == "make"]
     assert len(made) == 1  # it was missing
-    others = {place for name, place in asked if name not in ("_make", "guides_of")}
+    others = {place for name, place in asked if name != "make"}
     assert others == {device} and len(asked) > 10
 
 

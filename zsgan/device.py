@@ -32,7 +32,7 @@ def set_up(device: torch.device | str) -> torch.device:
         valid += ["cuda", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
     if torch.backends.mps.is_available():
         valid += ["mps", "mps:0"]
-    if str(device) not in valid:
+    if str(device) not in (*valid, "cpu:0"):
         raise ValueError(f"device={str(device)!r} is not on this machine, which has {', '.join(valid)}")
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False

@@ -34,7 +34,7 @@ class RunInProgress(RuntimeError):
     """Another process is computing this run."""
 
 
-def make(job: Job, place: Path, device: torch.device | str, progress: bool) -> None:
+def make(job: Job, place: Path, *, device: torch.device | str, progress: bool) -> None:
     """Adapt, and leave a finished run in ``place``; the caches lie beside it.
 
     Everything that can be refused is refused before the folder exists.

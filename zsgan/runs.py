@@ -130,7 +130,7 @@ def run(
         log.warning("%s; it is kept as %s, and the run is made anew", error, aside)
         found = None
     if found is None:
-        make(job, place, device, progress)
+        make(job, place, device=device, progress=progress)
         found = _found(job, place)
     assert found is not None
     return found
