@@ -412,17 +412,6 @@ def test_the_discriminator_returns_a_map_for_each_resolution(c_dim: int) -> None
 # Numerics that depend on the machine
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_noise_may_be_drawn_on_the_device() -> None:
-    g, ws = small_generator().cuda(), normal(2, 6, 5).cuda()
-
-    def image(seed: int) -> Tensor:
-        random = torch.Generator("cuda").manual_seed(seed)
-        return g.synthesis(ws, noise="random", generator=random)
-
-    assert torch.equal(image(3), image(3)) and not torch.equal(image(3), image(4))
-
-
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 def test_bfloat16_autocast_keeps_styles_and_image_in_float32(memory_format: torch.memory_format) -> None:
     g = small_generator().float().to(memory_format=memory_format)
