@@ -3,9 +3,11 @@ import shlex
 import sys
 
 import pytest
+import torch
 
 from zsgan import manifest
 from zsgan.menagerie import train as module
+from zsgan.menagerie import train_clip, training
 from zsgan.menagerie.train import COMMANDS, command, main, train_all
 
 
@@ -79,3 +81,30 @@ def test_trainings_run_in_this_python(scripts, tmp_path):
     scripts["which"] = "import sys; open(r'{state}/which', 'w').write(sys.executable)", ()
     train_all(tmp_path, 1)
     assert (tmp_path / "which").read_text() == sys.executable
+
+
+@pytest.mark.parametrize(("saved", "chosen"), [(0.3, "bfloat16"), (0.1, "float32"), (-1.0, "float32")])
+def test_trainings_take_the_precision_that_is_faster_here(monkeypatch, saved, chosen):
+    seconds = {"float32": 1.0, "bfloat16": 1.0 - saved}
+    monkeypatch.setattr(training, "_seconds", lambda layer, images, name: seconds[name])
+    assert training.precision("auto", "cpu") == chosen
+    assert training.precision("float32", "cpu") == "float32"
+    assert training.precision("bfloat16", "cpu") == "bfloat16"
+
+
+def test_the_time_of_a_convolution_is_taken_in_the_precision_of_that_name():
+    seen = []
+    layer = torch.nn.Conv2d(3, 3, 1)
+    layer.register_forward_hook(lambda layer, inputs, output: seen.append(output.dtype))
+    for name in ("float32", "bfloat16"):
+        assert training._seconds(layer, torch.zeros(1, 3, 2, 2), name) > 0
+    assert seen == [torch.float32, torch.bfloat16]
+
+
+def test_a_training_is_not_resumed_in_another_precision(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        training, "loop", lambda *args, arguments, **rest: pytest.fail(arguments["precision"])
+    )
+    words = ["a", "--images", "20", "--steps", "1", "--batch", "4", "--quiet", "--state", str(tmp_path)]
+    with pytest.raises(pytest.fail.Exception, match="bfloat16"):
+        train_clip.main([*words, "--precision", "bfloat16"])

@@ -82,6 +82,7 @@ def train(
     save_every: int = 100,
     progress: bool = True,
     seed: int = 0,
+    precision: str = "float32",
 ) -> list[dict[str, float]]:
     """Train ``model`` on portraits, with captions drawn anew each time; can be resumed.
 
@@ -97,8 +98,14 @@ def train(
         save_every: steps between two savings.
         progress: show a progress bar.
         seed: that ``model`` and ``images`` were drawn with; a state of another is not resumed.
+        precision: of the two encoders, "float32" or "bfloat16"; the loss is always float32.
     """
     device = model.logit_scale.device
+
+    def encode(images: Tensor) -> Tensor:
+        with training.autocast(precision, device):
+            return image_features(model, images).float()
+
     model.train().to(memory_format=torch.channels_last)
     parameters = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(
@@ -124,12 +131,13 @@ def train(
         same = written.true_of(factors[index]).to(device)
         x = augment(training.from_bytes(images[index]).to(device), generator)
         x = x.contiguous(memory_format=torch.channels_last)
-        texts = model.encode_text(tokenizer(words).to(device), normalize=True)
+        with training.autocast(precision, device):
+            texts = model.encode_text(tokenizer(words).to(device), normalize=True).float()
         attacked = 0 if epsilon == 0 else round((1 - CLEAN) * batch)
         if attacked:
             model.eval()  # each image on its own, and no trace of the attempts in the batch statistics
             fooled = attack(
-                lambda images: image_features(model, images),
+                encode,
                 x[:attacked],
                 texts.detach(),
                 same[:attacked],
@@ -139,7 +147,7 @@ def train(
             )
             model.train()
             x = torch.cat([fooled, x[attacked:]])
-        features = image_features(model, x)
+        features = encode(x)
         loss = contrastive_loss(features, texts, model.logit_scale.exp(), same)
         optimizer.zero_grad()
         loss.backward()
@@ -156,7 +164,9 @@ def train(
         }
 
     state = {"model": model, "optimizer": optimizer, "generator": generator}
-    identity = {"seed": seed, "batch": batch, "images": len(images), "epsilon": EPSILON}
+    identity = {
+        "seed": seed, "batch": batch, "images": len(images), "epsilon": EPSILON, "precision": precision,
+    }  # fmt: skip
     return training.loop(
         state, step, steps, folder, save_every=save_every, progress=progress, arguments=identity
     )
@@ -172,6 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     tune_cpu(options.threads)
+    precision = training.precision(options.precision, options.device)
 
     generator = torch.Generator().manual_seed(options.seed)
     ids = token_ids()
@@ -189,10 +200,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         folder=options.state / name,
         progress=not options.quiet,
         seed=options.seed,
+        precision=precision,
     )
     encoder = ClipEncoder(model, tokenizer, name)
     measured = measure(encoder, torch.Generator().manual_seed(options.seed + 1_000_003), epsilon=EPSILON)
-    settings = {"epsilon": EPSILON, "steps": options.steps, "batch": options.batch, "images": options.images}
+    settings = {
+        "epsilon": EPSILON, "steps": options.steps, "batch": options.batch, "images": options.images,
+        "precision": precision,
+    }  # fmt: skip
     training.ship(
         model.state_dict(),
         options.out / f"clip_{options.which}.safetensors",

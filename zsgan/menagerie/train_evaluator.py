@@ -11,6 +11,7 @@ from torch import Tensor
 
 from zsgan.device import tune_cpu
 from zsgan.loop import loop
+from zsgan.menagerie import training
 from zsgan.menagerie.augment import augment
 from zsgan.menagerie.evaluator import RESOLUTION, Evaluator
 from zsgan.menagerie.factors import CATEGORIES, CONTINUOUS, STYLES, Factors
@@ -36,7 +37,13 @@ _DISTURBING = ("shift_", "scale", "fur_", "light_strength", "background_")
 _DISTURBED = torch.tensor([name.startswith(_DISTURBING) for name in CONTINUOUS])
 
 
-def loss(evaluator: Evaluator, images: Tensor, factors: Factors, generator: torch.Generator) -> Tensor:
+def loss(
+    evaluator: Evaluator,
+    images: Tensor,
+    factors: Factors,
+    generator: torch.Generator,
+    precision: str = "float32",
+) -> Tensor:
     """Cross-entropy of every categorical factor plus squared error of the continuous ones.
 
     Part of the images is augmented first, so that the evaluator also reads the imperfect pictures of a
@@ -47,9 +54,12 @@ def loss(evaluator: Evaluator, images: Tensor, factors: Factors, generator: torc
         images: (N, 3, 64, 64) in [-1, 1].
         factors: their truth.
         generator: the source of randomness, on the CPU.
+        precision: of the network, "float32" or "bfloat16"; the rest is always float32.
     """
     clean = round(CLEAN * len(images))
-    prediction = evaluator(torch.cat([images[:clean], augment(images[clean:], generator)]))
+    images = torch.cat([images[:clean], augment(images[clean:], generator)])
+    with training.autocast(precision, images.device):
+        prediction = evaluator(images)
     total = images.new_zeros(())
     for kind, logits in prediction.logits.items():
         total = total + F.cross_entropy(logits, getattr(factors, kind), label_smoothing=LABEL_SMOOTHING)
@@ -93,6 +103,7 @@ def train(
     unseen: int = 2_000,
     save_every: int = 200,
     device: torch.device | str = "cpu",
+    precision: str = "float32",
     progress: bool = True,
 ) -> tuple[Evaluator, dict[str, dict[str, float]]]:
     """Train an evaluator; stopped and called again with the same arguments, it goes on to the same bits.
@@ -105,6 +116,7 @@ def train(
         unseen: how many more to draw, and to measure on.
         save_every: steps between two savings.
         device: where to train.
+        precision: see :func:`loss`.
         progress: show progress bars.
 
     Returns:
@@ -126,14 +138,15 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = rate
         index = torch.randint(portraits, (BATCH,), generator=generator)
-        value = loss(evaluator, from_bytes(images[index]).to(device), factors[index].to(device), generator)
+        x, truth = from_bytes(images[index]).to(device), factors[index].to(device)
+        value = loss(evaluator, x, truth, generator, precision)
         optimizer.zero_grad()
         value.backward()
         optimizer.step()
         return {"loss": value.item()}
 
     state = {"evaluator": evaluator, "optimizer": optimizer, "generator": generator}
-    identity = {"seed": seed, "portraits": portraits}
+    identity = {"seed": seed, "portraits": portraits, "precision": precision}
     loop(state, step, steps, folder, save_every=save_every, progress=progress, arguments=identity)
     evaluator.eval()
     return evaluator, measure(evaluator, new_images.to(device), new_factors.to(device))
@@ -148,15 +161,18 @@ def main(words: Sequence[str] | None = None) -> None:
     options = parser.parse_args(words)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     tune_cpu(options.threads)
+    precision = training.precision(options.precision, options.device)
     evaluator, measured = train(
         options.seed,
         options.state / options.which,
         portraits=options.images,
         steps=options.steps,
         device=options.device,
+        precision=precision,
         progress=not options.quiet,
     )
     shipped = options.which == "evaluator"
+    settings = {"steps": options.steps, "batch": BATCH, "images": options.images, "precision": precision}
     ship(
         evaluator.state_dict(),
         (options.out if shipped else options.state) / f"{options.which}.safetensors",
@@ -164,7 +180,7 @@ def main(words: Sequence[str] | None = None) -> None:
         description=KINDS[options.which],
         config=evaluator.config,
         seed=options.seed,
-        measured=measured | {"training": {"steps": options.steps, "batch": BATCH, "images": options.images}},
+        measured=measured | {"training": settings},
     )
 
 

@@ -75,7 +75,7 @@ def matching_loss(made: Tensor, drawn: Tensor, perceptual: Evaluator | None) -> 
 
 
 def _unit(maps: list[Tensor]) -> list[Tensor]:
-    return [x * (x.square().mean(1, keepdim=True) + 1e-3).rsqrt() for x in maps]
+    return [x * (x.square().mean(1, keepdim=True) + 1e-3).rsqrt() for x in (m.float() for m in maps)]
 
 
 class Stage:
@@ -88,6 +88,7 @@ class Stage:
         steps: of the whole stage, over which the learning rate rises and falls.
         seed: of noise and order.
         perceptual: see :func:`matching_loss`.
+        precision: of the networks, "float32" or "bfloat16".
     """
 
     def __init__(
@@ -98,9 +99,11 @@ class Stage:
         steps: int,
         seed: int,
         perceptual: Evaluator | None = None,
+        precision: str = "float32",
     ):
         self.resolution = generator.config["resolution"]
         self.data, self.batch, self.steps, self.perceptual = data, batch, steps, perceptual
+        self.precision = precision
         self.device = generator.synthesis.const.device
         self.generator = generator.to(memory_format=torch.channels_last)
         with torch.no_grad():
@@ -141,9 +144,10 @@ class Stage:
         label = None
         if self.generator.mapping.embed is not None:
             label = F.one_hot(species[index], len(SPECIES)).float().to(self.device)
-        ws = self.generator.mapping(z[index].to(self.device), label)
-        made = self.generator.synthesis(ws, noise="random", generator=self.random)
-        loss = matching_loss(made, drawn, self.perceptual)
+        with training.autocast(self.precision, self.device):
+            ws = self.generator.mapping(z[index].to(self.device), label)
+            made = self.generator.synthesis(ws, noise="random", generator=self.random)
+            loss = matching_loss(made, drawn, self.perceptual)
         for group, factor in zip(self.optimiser.param_groups, self.factors, strict=True):
             group["lr"] = self.learning_rate(i) * factor
         self.optimiser.zero_grad()
@@ -210,12 +214,13 @@ def train(options: argparse.Namespace) -> None:
         perceptual = Evaluator(**config)
         perceptual.load_state_dict(tensors)
         perceptual.to(options.device).eval().requires_grad_(False)
+    precision = training.precision(options.precision, options.device)
     random = torch.Generator().manual_seed(options.seed)
     data = bank(options.bank, species, random, progress=not options.quiet)
     folder = options.state / f"generator_{options.domain}"
     identity = {
         name: str(getattr(options, name)) for name in ("seed", "bank", "kimg", "batch", "init", "perceptual")
-    }
+    } | {"precision": precision}
     for resolution, kimg, batch in zip(RESOLUTIONS, options.kimg, options.batch, strict=True):
         if kimg == 0:
             continue
@@ -227,7 +232,7 @@ def train(options: argparse.Namespace) -> None:
         steps = round(kimg * 1000 / batch)
         stage = Stage(
             new.to(options.device), data, batch, steps, options.seed,
-            perceptual if resolution == RESOLUTIONS[-1] else None,
+            perceptual if resolution == RESOLUTIONS[-1] else None, precision,
         )  # fmt: skip
         training.loop(
             stage.state, stage.step, steps, folder / str(resolution),
@@ -249,7 +254,8 @@ def train(options: argparse.Namespace) -> None:
         generator.state_dict(), options.out / f"generator_{species}.safetensors",
         name=f"generator-{species}",
         description=f"StyleGAN2 generator, 64 px, photos of {species}s of the menagerie",
-        config=generator.config, seed=options.seed, measured=measure(generator, species),
+        config=generator.config, seed=options.seed,
+        measured=measure(generator, species) | {"precision": precision},
     )  # fmt: skip
 
 
