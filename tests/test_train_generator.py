@@ -126,10 +126,13 @@ def test_finishing_leaves_the_images(noise):
     with torch.no_grad():
         for i, layer in enumerate(generator.synthesis.convolutions):
             layer.weight.mul_(3.0 ** (i - 1))
+            layer.affine.weight.mul_(2.0 + i)
     before = generator(z, noise=noise)
     finish(generator)
+    w = generator.mapping(torch.randn(10_000, module.Z_DIM, generator=rng(7)))[:, 0]
     for layer in generator.synthesis.convolutions:
         assert layer.weight.square().mean().item() == pytest.approx(1, abs=1e-5)
+        assert layer.affine(w).square().mean().item() == pytest.approx(1, abs=0.05)
     assert torch.allclose(generator(z, noise=noise), before, atol=1e-4)
     assert before.std() > 0.1
 
