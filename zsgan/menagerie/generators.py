@@ -68,8 +68,8 @@ def finish(generator: Generator, n: int = 10_000) -> None:
     Sets ``w_avg`` to the mean of ``n`` ws, and scales every convolution's weights and styles to unit mean
     square, which its demodulation undoes: large training steps leave large weights, to which the learning
     rate of an adaptation would mean something else. With styles five times as large, a whole adaptation
-    changed noses and eyes, but could not raise an ear. A generator with labels keeps its styles and ``w_avg``:
-    they depend on the label.
+    changed noses and eyes, but could not raise an ear. A generator with labels keeps its styles and
+    ``w_avg``: they depend on the label.
     """
     for layer in generator.synthesis.convolutions:
         layer.weight.div_(layer.weight.square().mean().sqrt())
