@@ -60,6 +60,7 @@ def adapt(
 
     Raises:
         ValueError: a name, a setting or a word of the text is unknown.
+        FileNotFoundError: the file of a name is missing.
         RunInProgress: another process is making the same run.
     """
     chosen = load_profile(profile)

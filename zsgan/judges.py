@@ -142,7 +142,7 @@ def load_judges(profile: Profile, scenario: str, device: torch.device | str = "c
     """The judges of a scenario.
 
     Args:
-        profile: which CLIP judges, how many images it looks at, and the settings of the metrics.
+        profile: the judging CLIP, the number of true images, and the settings of the metrics.
         scenario: one of the profile's.
         device: where the networks look.
 
