@@ -56,7 +56,7 @@ class Adaptation:
         source_params: the same of the source.
 
     Raises:
-        ValueError: The term "ewc" without Fisher information.
+        ValueError: the term "ewc" without Fisher information.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class Adaptation:
             "loss" (eq. 6), "gradient_norm", and each part of the loss, unweighted.
 
         Raises:
-            FloatingPointError: The gradient is not finite; the generator is left as it was.
+            FloatingPointError: the gradient is not finite; the generator is left as it was.
         """
         self._select_layers(i)
         loss, values = objective(self.batch(i), self.config)

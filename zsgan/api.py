@@ -55,8 +55,13 @@ def adapt(
         settings: dotted names of :class:`zsgan.config.AdaptConfig`, such as "moment.lambda_cov" -> values
             that take the place of the profile's.
 
+    Returns:
+        the finished run, which gives the adapted generator and the history of its losses.
+
     Raises:
         ValueError: a name, a setting or a word of the text is unknown.
+        FileNotFoundError: the file of a name is missing.
+        RunInProgress: another process is making the same run.
     """
     chosen = load_profile(profile)
     label = list(chosen.rows)[-1] if row is None else row
@@ -110,7 +115,8 @@ def evaluate(
         what the target is, hence with "drawn:".
 
     Raises:
-        FileNotFoundError, NotADirectoryError: a folder is missing, holds no image, or is none.
+        FileNotFoundError: a folder is missing or holds no image.
+        NotADirectoryError: a file stands where a folder is expected.
         ValueError: ``clusters``, ``against`` or an image cannot work, or there are too few images.
     """
     eyes = load_evaluator(device)

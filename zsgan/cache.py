@@ -39,6 +39,9 @@ class Cache:
         Args:
             key: what determines the value; must be JSON.
             make: called only when the value is not there; no other process makes it meanwhile.
+
+        Returns:
+            what ``make`` gave, now or when the value was made.
         """
         return self._kept(
             key, ".json", lambda path: write_json(path, {"key": key, "value": make()}), _read_json
@@ -50,6 +53,9 @@ class Cache:
         Args:
             key: what determines the tensors; must be JSON.
             make: called only when they are not there; no other process makes them meanwhile.
+
+        Returns:
+            what ``make`` gave, now or when the tensors were made.
         """
 
         def write(path: Path) -> None:

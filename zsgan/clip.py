@@ -154,7 +154,7 @@ def open_clip_encoder(
         device: where to put it.
 
     Returns:
-        The encoder, in float32.
+        the encoder, in float32.
 
     Raises:
         ValueError: open_clip has no such architecture.

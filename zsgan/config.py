@@ -223,10 +223,10 @@ def override(config: AdaptConfig, changes: Mapping[str, Any]) -> AdaptConfig:
             group, only the settings that are given are replaced.
 
     Returns:
-        A checked configuration.
+        a checked configuration.
 
     Raises:
-        ValueError: A setting is unknown, or its value cannot be read or cannot work.
+        ValueError: a setting is unknown, or its value cannot be read or cannot work.
     """
     values: Mapping[str, Any] = asdict(config)
     for name, value in changes.items():
@@ -251,7 +251,7 @@ def merge(
         replace: names that are no groups.
 
     Returns:
-        A new mapping.
+        a new mapping.
     """
     merged = dict(base)
     for name, value in new.items():
@@ -269,10 +269,10 @@ def build(cls: type[Config], values: Mapping[str, Any]) -> Config:
         values: name -> value; a group is a mapping of its own.
 
     Returns:
-        The configuration.
+        the configuration.
 
     Raises:
-        ValueError: A setting is unknown, missing, or its value cannot be read or cannot work.
+        ValueError: a setting is unknown, missing, or its value cannot be read or cannot work.
     """
     try:
         return cls(**values)

@@ -44,10 +44,13 @@ def set_up(device: torch.device | str) -> torch.device:
 def numerics(device: torch.device | str) -> dict[str, Any]:
     """What of the machine and of torch's settings takes part in the last bits of a result, for provenance.
 
+    Args:
+        device: where the result is computed.
+
     Returns:
-        "device": the model of the GPU, or the kind of device with the instruction set of the CPU; "tf32" and
-        "deterministic": whether it may round products to TensorFloat32, and whether convolutions are asked
-        to repeat their bits; "threads": torch's on the CPU.
+        "device", the model of the GPU, or the kind of device with the instruction set of the CPU; "tf32" and
+        "deterministic", whether it may round products to TensorFloat32, and whether convolutions are asked
+        to repeat their bits; "threads", torch's on the CPU.
     """
     device, cuda, cudnn = torch.device(device), torch.backends.cuda, torch.backends.cudnn
     if device.type == "cuda":

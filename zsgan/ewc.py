@@ -44,8 +44,8 @@ def fisher_information(
 
     Args:
         features: maps parameters and latents (n, ...) to E_I(G_src(w)), (n, D), unit norm; a pure function of
-            the parameters, see `torch.func.functional_call`, whose samples do not depend on each other. Which
-            noise the generator gets is decided in there; what it draws is new for every sample.
+            the parameters, see ``torch.func.functional_call``, whose samples do not depend on each other.
+            Which noise the generator gets is decided in there; what it draws is new for every sample.
         params: parameters of G_src by name, at which F is taken. F = 0 for one that is not used.
         ws: (M, ...) latents, the sample that the expectation is over.
         t_src: (D,) source text feature E_T(t_src), unit norm.
@@ -61,7 +61,7 @@ def fisher_information(
         F by name, float32, >= 0, each shaped like its parameter.
 
     Raises:
-        ValueError: if an option is unknown or out of range, ws or params is empty, generator is missing,
+        ValueError: an option is unknown or out of range, ws or params is empty, generator is missing,
             or the features depend on none of the parameters.
     """
     _check_options(params, ws, estimator, granularity, batch_size, n_probes, generator)
@@ -94,10 +94,13 @@ def ewc_penalty(params: Params, source_params: Params, fisher: Params) -> Tensor
     Args:
         params: trained parameters theta of G_trg by name.
         source_params: the same parameters of G_src.
-        fisher: their Fisher information, see `fisher_information`.
+        fisher: their Fisher information, see ``fisher_information``.
+
+    Returns:
+        a scalar >= 0, differentiable in ``params``.
 
     Raises:
-        ValueError: if there are no parameters, or the names or shapes differ.
+        ValueError: there are no parameters, or the names or shapes differ.
     """
     if not params:
         raise ValueError("params must name at least one parameter, got none")
@@ -188,7 +191,7 @@ def _gradients(
 
 
 def _randn(like: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Draw N(0, I) on the generator's device, so that the numbers do not depend on where `like` lives."""
+    """Draw N(0, I) on the generator's device, so that the numbers do not depend on where ``like`` lives."""
     device = generator.device if generator else like.device
     return torch.randn(like.shape, generator=generator, device=device, dtype=like.dtype).to(like.device)
 

@@ -91,6 +91,9 @@ def image_grid(
         size: inches a picture.
         title: above the grid.
 
+    Returns:
+        the figure.
+
     Raises:
         TypeError: ``rows`` is no mapping, or its images are no tensors in [-1, 1].
         ValueError: the rows differ in length or size, there are none, or the columns' labels are not as many.
@@ -141,6 +144,9 @@ def curves(
         xlabel: label with unit.
         ylabel: label with unit.
         axis: where to draw; a new figure by default.
+
+    Returns:
+        the figure, that of ``axis`` if it is given.
     """
     if axis is None:
         _, axis = plt.subplots(figsize=(6, 3.8), layout="constrained")
@@ -167,6 +173,9 @@ def heat_maps(
         low: value of the darkest colour.
         high: value of the brightest colour.
         size: inches a matrix.
+
+    Returns:
+        the figure, with one colour bar for all panels.
     """
     figure, axes = plt.subplots(
         1, len(panels), figsize=(size * len(panels) + 0.8, size + 0.4), squeeze=False, layout="constrained"

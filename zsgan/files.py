@@ -38,6 +38,10 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
     That holds for a process that is killed and for a machine that loses power. What killed processes left
     behind in the folder is swept away after a day.
 
+    Args:
+        path: the file; its folder is made if it is missing.
+        data: its whole content.
+
     Raises:
         OSError: it cannot be written, perhaps because the disk is full; the old file is as it was.
     """
@@ -69,6 +73,12 @@ def write_json(path: Path, value: Any) -> None:
 
 def read_json(path: Path) -> Any:
     """Read a JSON file.
+
+    Args:
+        path: the file, in UTF-8.
+
+    Returns:
+        what it holds, as :func:`json.loads` gives it.
 
     Raises:
         ValueError: the file is missing, empty, cut short, or no JSON.
@@ -111,6 +121,9 @@ def save_tensors(
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], dict[str, Any]]:
     """Read a file written by :func:`save_tensors`.
+
+    Args:
+        path: the file.
 
     Returns:
         tensors by name (floating point as float32), config and provenance.

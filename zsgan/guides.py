@@ -27,10 +27,10 @@ def make_guide(encoder: ClipEncoder, config: AdaptConfig, progress: bool = False
         progress: show a progress bar.
 
     Returns:
-        The guide.
+        the guide.
 
     Raises:
-        ValueError: The texts are the same to the encoder, or cannot be encoded.
+        ValueError: the texts are the same to the encoder, or cannot be encoded.
     """
     texts = [config.source_text, config.target_text]
     t_src, t_trg = encoder.encode_texts(texts, config.prompts, normalise=config.features.normalise)
@@ -91,7 +91,7 @@ def source_features(
         progress: show a progress bar.
 
     Returns:
-        For each encoder (iterations, N, D), on the generator's device.
+        for each encoder (iterations, N, D), on the generator's device.
     """
     n, device = config.optimiser.iterations, device_of(g_src)
     features: list[list[Tensor]] = [[] for _ in encoders]

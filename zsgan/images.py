@@ -56,7 +56,8 @@ def batches(
         (size or fewer, 3, H, W) in [-1, 1].
 
     Raises:
-        TypeError, ValueError: see :func:`checked`.
+        TypeError: the images are no tensor, or hold whole numbers; see :func:`checked`.
+        ValueError: they are not (N, 3, H, W), or there is none.
     """
     size = size or batch_size(checked(images[:1])[0, 0].numel())
     with tqdm(total=len(images), desc=label, disable=not progress) as bar:
@@ -68,6 +69,12 @@ def batches(
 
 def checked(images: Tensor) -> Tensor:
     """The same images, once it is clear that they can be ones in [-1, 1].
+
+    Args:
+        images: (N, 3, H, W), floating point, N >= 1; the values are not looked at.
+
+    Returns:
+        ``images`` itself.
 
     Raises:
         TypeError: no tensor, or one of whole numbers, which would be taken for values in [-1, 1].
@@ -137,9 +144,15 @@ def load_images(folder: Path, progress: bool = False) -> Tensor:
 def save_images(images: Images, folder: Path, progress: bool = False) -> None:
     """Write images as ``00000.png``, ``00001.png``...
 
+    Args:
+        images: in [-1, 1]; what lies outside is clamped.
+        folder: where to write; made if it is missing.
+        progress: show a progress bar.
+
     Raises:
         FileExistsError: the folder holds other images, which would be taken for some of these.
-        TypeError, ValueError: see :func:`checked`.
+        TypeError: the images are no tensor, or hold whole numbers; see :func:`checked`.
+        ValueError: they are not (N, 3, H, W), or there is none.
     """
     names = [f"{i:05d}.png" for i in range(len(images))]
     others = [file.name for file in _pictures(folder) if file.name not in names]

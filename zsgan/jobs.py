@@ -45,10 +45,10 @@ def resolve(config: AdaptConfig) -> Job:
         config: what is asked for.
 
     Returns:
-        The job.
+        the job.
 
     Raises:
-        ValueError: A name is neither in the manifest nor a file nor one of open_clip's.
+        ValueError: a name is neither in the manifest nor a file nor one of open_clip's.
     """
     generator = names.generator(config.generator)
     clips = [names.clip(name) for name in config.clips]

@@ -54,6 +54,9 @@ def closeness(made: Tensor, true: Tensor, neighbours: int = 3) -> dict[str, floa
         made: (N, D) features of the images.
         true: (M, D) features of true images.
         neighbours: k of precision and recall.
+
+    Returns:
+        "fid" >= 0, "precision" and "recall" in [0, 1].
     """
     precision, recall = precision_recall(made, true, neighbours)
     return {"fid": frechet_distance(made, true), "precision": precision, "recall": recall}
@@ -117,6 +120,9 @@ class Judges:
         Args:
             images: what the adaptation made.
             seen: what :meth:`look` gives of them, where that is known already.
+
+        Returns:
+            "lpips_avg", "lpips_all" and their standard deviations ("_std"), "clip_variance".
         """
         seen = self.look(images) if seen is None else seen
         distances = Lpips.through(self.eyes).distances(images, device=self.device)
@@ -134,6 +140,14 @@ class Judges:
 
 def load_judges(profile: Profile, scenario: str, device: torch.device | str = "cpu") -> Judges:
     """The judges of a scenario.
+
+    Args:
+        profile: the judging CLIP, the number of true images, and the settings of the metrics.
+        scenario: one of the profile's.
+        device: where the networks look.
+
+    Returns:
+        the judges, their resolution that of the scenario's generator.
 
     Raises:
         ValueError: the profile has no such scenario, or its truth cannot be understood.

@@ -51,6 +51,9 @@ def choose(
         noise: of the images.
         generator: source of "random" noise.
 
+    Returns:
+        names as in ``g_trg.named_parameters()``, those of k modules.
+
     Raises:
         ValueError: an argument is out of range, or the generator lacks a layer of the map.
     """
@@ -68,7 +71,7 @@ def layer_scores(
     noise: str | Sequence[Tensor] = "random",
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """How far gradient descent on ``loss`` moves every row of W+: mean |W_l - w_l|, (L,), >= 0.
+    """How far gradient descent on ``loss`` moves every row of W+: ``mean |W_l - w_l|``, (L,), >= 0.
 
     One iteration ranks rows by the mean size of their gradients, whatever ``lr`` is. The generator is not
     changed, nor are gradients left in it.
@@ -82,6 +85,9 @@ def layer_scores(
         lr: their size.
         noise: of the images, see :meth:`zsgan.stylegan2.generator.SynthesisNetwork.forward`.
         generator: source of "random" noise.
+
+    Returns:
+        (L,), on the device of ``ws``.
 
     Raises:
         ValueError: iterations is below 1, or ws does not fit the generator.
@@ -108,6 +114,9 @@ def layers(n_ws: int, layer_map: LayerMap) -> tuple[str, ...]:
         n_ws: L, the number of rows.
         layer_map: see above.
 
+    Returns:
+        names of modules in the order of their rows, L - 1 of them if "corrected", else L.
+
     Raises:
         ValueError: layer_map is unknown.
     """
@@ -124,6 +133,14 @@ def layers(n_ws: int, layer_map: LayerMap) -> tuple[str, ...]:
 def selected(scores: Tensor, k: int, layer_map: LayerMap) -> tuple[str, ...]:
     """The k modules whose rows have the largest scores (L,), largest first.
 
+    Args:
+        scores: (L,), of :func:`layer_scores`.
+        k: modules to choose.
+        layer_map: see the top of this file.
+
+    Returns:
+        names of modules.
+
     Raises:
         ValueError: k is below 1 or above the number of rows that compete, or layer_map is unknown.
     """
@@ -139,6 +156,13 @@ def selected(scores: Tensor, k: int, layer_map: LayerMap) -> tuple[str, ...]:
 
 def layer_parameters(generator: Generator, chosen: Iterable[str]) -> dict[str, frozenset[str]]:
     """Names of the parameters of each chosen module: weight, bias, affine layer and strength of the noise.
+
+    Args:
+        generator: whose parameters.
+        chosen: names of modules, see :func:`layers`.
+
+    Returns:
+        name of the module -> names as in ``generator.named_parameters()``.
 
     Raises:
         ValueError: the generator has no such module.

@@ -59,6 +59,9 @@ def text_set(t_src: Tensor, t_trg: Tensor, variations: Tensor, renormalise: bool
         variations: (K, D) variations v_i of t_trg.
         renormalise: bring every v_i back to the length of t_trg first (not printed; v_i = t_trg + epsilon z_i
             is longer than t_trg at the optimum of stage 1).
+
+    Returns:
+        the directions, dT in the first row.
     """
     if renormalise:
         variations = F.normalize(variations, dim=1, eps=EPS) * t_trg.norm()
@@ -73,8 +76,14 @@ def directional_loss(delta_image: Tensor, delta_text: Tensor, floor: float = EPS
             1 / floor.
         delta_text: (D,) text direction.
         floor: a norm below this counts as this in the cosine. At the first steps the two generators hardly
-            differ, the gradient of a plain cosine is of order 1 / |dI|, and Adam's second moment remembers it
-            for thousands of steps, in which nothing moves. It holds for delta_text too. Not in the paper.
+            differ, a plain cosine's gradient is of order ``1 / |dI|``, and Adam's second moment remembers
+            it for thousands of steps, in which nothing moves. It holds for delta_text too. Not in the paper.
+
+    Returns:
+        a scalar.
+
+    Raises:
+        ValueError: ``delta_text`` is not one direction.
     """
     if delta_text.ndim != 1:
         raise ValueError(f"delta_text must be one direction of shape (D,), got {tuple(delta_text.shape)}")
@@ -93,12 +102,15 @@ def directional_moment_loss(
 
     Args:
         delta_image: (N, D) image directions.
-        text_set: (K + 1, D) text directions, see `text_set`.
-        lambda_cov: weight of the second moment; printed: 1e3, whose effect depends entirely on `covariance`.
+        text_set: (K + 1, D) text directions, see ``text_set``.
+        lambda_cov: of the second moment, printed as 1e3; its effect depends entirely on ``covariance``.
         covariance: the reading of the second term.
-        normalise_directions: scale every direction of both sets to unit length first (not printed); `floor`
+        normalise_directions: scale every direction of both sets to unit length first (not printed); ``floor``
             then no longer bounds the gradient of a short one.
-        floor: of norms in the cosine, see `directional_loss`.
+        floor: of norms in the cosine, see ``directional_loss``.
+
+    Returns:
+        a scalar, >= 0 if ``lambda_cov`` is.
     """
     first, second = moment_terms(delta_image, text_set, covariance, normalise_directions, floor)
     return first + lambda_cov * second
@@ -111,7 +123,7 @@ def moment_terms(
     normalise_directions: bool = False,
     floor: float = EPS,
 ) -> tuple[Tensor, Tensor]:
-    """The two terms of eq. (3), unweighted; arguments as in `directional_moment_loss`."""
+    """The two terms of eq. (3), unweighted; arguments as in ``directional_moment_loss``."""
     if normalise_directions:
         delta_image = F.normalize(delta_image, dim=1, eps=EPS)
         text_set = F.normalize(text_set, dim=1, eps=EPS)
@@ -122,7 +134,7 @@ def moment_terms(
 def first_moment_loss(delta_image: Tensor, text_set: Tensor, floor: float = EPS) -> Tensor:
     """First term of eq. (3): 1 - cos(mean of delta_image (N, D), mean of text_set (K + 1, D)), in [0, 2].
 
-    For `floor` see `directional_loss`; here it holds for the norms of the two means.
+    For ``floor`` see ``directional_loss``; here it holds for the norms of the two means.
     """
     return 1 - _cosine(delta_image.mean(0), text_set.mean(0), floor)
 
@@ -136,6 +148,9 @@ def covariance_distance(delta_image: Tensor, text_set: Tensor, covariance: Covar
         delta_image: (N, D) image directions.
         text_set: (K + 1, D) text directions.
         covariance: which covariance and which distance.
+
+    Returns:
+        a scalar.
     """
     difference = covariance_matrix(delta_image, covariance) - covariance_matrix(text_set, covariance)
     match covariance.distance:
@@ -150,10 +165,17 @@ def covariance_distance(delta_image: Tensor, text_set: Tensor, covariance: Covar
 
 
 def covariance_matrix(directions: Tensor, covariance: CovarianceReading) -> Tensor:
-    """Sigma_X = X^T X of eq. (3), (D, D), of directions (n, D), centred and scaled as `covariance` says.
+    """Sigma_X = X^T X of eq. (3), (D, D), of directions (n, D), centred and scaled as ``covariance`` says.
+
+    Args:
+        directions: (n, D).
+        covariance: whether to centre, and what to divide by.
+
+    Returns:
+        the matrix, symmetric and positive semidefinite.
 
     Raises:
-        ValueError: for scale "n-1" with a single direction.
+        ValueError: the scale is "n-1", and there is a single direction.
     """
     n = len(directions)
     if covariance.scale == "n-1" and n < 2:
@@ -171,9 +193,10 @@ def moment_gradient_ratio(
     normalise_directions: bool = False,
     floor: float = EPS,
 ) -> Tensor:
-    """Which term of eq. (3) drives training: |lambda_cov * d second / d dI| / |d first / d dI|, a scalar.
+    """Which term of eq. (3) drives training, ``|lambda_cov * d second / d dI| / |d first / d dI|``.
 
-    Far above 1 the first moment is ignored, far below 1 the second. Arguments: see `directional_moment_loss`.
+    Far above 1 the first moment is ignored, far below 1 the second. Arguments as in
+    ``directional_moment_loss``.
     """
     with torch.enable_grad():
         delta_image = delta_image.detach().requires_grad_()
@@ -198,8 +221,11 @@ def relation_loss(
         diagonal: keep every image's similarity with itself, as printed. Without it N >= 3 is needed.
         reduction: "batchmean" averages the divergences of the rows; "mean" also divides by a row's length.
 
+    Returns:
+        a scalar.
+
     Raises:
-        ValueError: if shapes differ, N is too small, temperature is not positive or reduction is unknown.
+        ValueError: shapes differ, N is too small, temperature is not positive or reduction is unknown.
     """
     _check_same_images(f_trg, f_src)
     n, smallest = len(f_trg), 2 if diagonal else 3
@@ -225,7 +251,17 @@ def relation_loss(
 def in_domain_angle_loss(f_trg: Tensor, f_src: Tensor) -> Tensor:
     """In-domain angle loss of HyperDomainNet (Alanov et al. 2022), a rival of eq. (5).
 
-    mean_{i<j} (cos(f_src_i, f_src_j) - cos(f_trg_i, f_trg_j))^2, in [0, 4], of features (N, D) with N >= 2.
+    mean_{i<j} (cos(f_src_i, f_src_j) - cos(f_trg_i, f_trg_j))^2, in [0, 4].
+
+    Args:
+        f_trg: (N, D) features of the target images, N >= 2.
+        f_src: (N, D) features of the source images from the same latents.
+
+    Returns:
+        a scalar.
+
+    Raises:
+        ValueError: shapes differ, or N is below 2.
     """
     _check_same_images(f_trg, f_src)
     n = len(f_trg)

@@ -46,8 +46,8 @@ def make(job: Job, place: Path, *, device: torch.device | str, progress: bool) -
         progress: show progress bars.
 
     Raises:
-        RunInProgress: Another process holds it.
-        ValueError: A text cannot be encoded, or the device is not there.
+        RunInProgress: another process holds it.
+        ValueError: a text cannot be encoded, or the device is not there.
     """
     config, started = job.config, time.perf_counter()
     device = devices.set_up(device)

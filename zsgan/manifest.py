@@ -71,6 +71,9 @@ def cache_folder() -> Path:
 def assets() -> dict[str, Asset]:
     """Every entry of the manifest, by name.
 
+    Returns:
+        name -> entry, in the order of the file.
+
     Raises:
         ValueError: an entry lacks a field, has an unknown one, or repeats a name.
     """
@@ -90,6 +93,12 @@ def assets() -> dict[str, Asset]:
 def asset(name: str) -> Asset:
     """The entry called ``name``.
 
+    Args:
+        name: of an entry.
+
+    Returns:
+        the entry; its file need not be there.
+
     Raises:
         ValueError: there is none; the message lists the closest ones.
     """
@@ -103,6 +112,12 @@ def asset(name: str) -> Asset:
 @cache
 def path(name: str) -> Path:
     """The local file of the asset called ``name``, verified once a process.
+
+    Args:
+        name: of an entry.
+
+    Returns:
+        the path of a file with the size and SHA-256 that the manifest says.
 
     Raises:
         ValueError: there is no such asset.
@@ -126,6 +141,9 @@ def fetch(name: str, progress: bool = False) -> Path:
     Args:
         name: an entry of the manifest; a shipped one is only verified.
         progress: show a progress bar.
+
+    Returns:
+        the local path, see :func:`path`.
 
     Raises:
         ValueError: there is no such asset.
@@ -156,6 +174,9 @@ def record(file: Path, *, name: str, description: str, command: str, seed: int) 
         description: one line for a reader.
         command: the command line that makes the file.
         seed: the seed that the command was given.
+
+    Returns:
+        the new entry.
 
     Raises:
         ValueError: the file lies outside the project.

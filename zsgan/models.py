@@ -19,11 +19,11 @@ def load_generator(name_or_path: str | Path, device: torch.device | str = "cpu")
         device: where to put it.
 
     Returns:
-        The generator, in float32.
+        the generator, in float32.
 
     Raises:
-        ValueError: Neither a name nor a file, or not a generator.
-        FileNotFoundError: The file of a name is missing or altered.
+        ValueError: neither a name nor a file, or not a generator.
+        FileNotFoundError: the file of a name is missing or altered.
     """
     path = names.generator(name_or_path).path
     assert path is not None  # a generator is always a file
@@ -41,11 +41,11 @@ def load_clip(name: str, pretrained: str | None = None, device: torch.device | s
         device: where to put it.
 
     Returns:
-        The encoder, in float32.
+        the encoder, in float32.
 
     Raises:
-        ValueError: There is no such model, or ``pretrained`` is given for one of the demo's.
-        FileNotFoundError: The file of a name is missing or altered.
+        ValueError: there is no such model, or ``pretrained`` is given for one of the demo's.
+        FileNotFoundError: the file of a name is missing or altered.
     """
     if name in names.demo_clips():
         if pretrained is not None:

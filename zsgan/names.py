@@ -45,7 +45,7 @@ class Weights:
         """The verified local file; ``None`` if open_clip is to find the weights.
 
         Raises:
-            AssetError: The manifest's file is missing or altered.
+            AssetError: the manifest's file is missing or altered.
         """
         return manifest.path(self.asset) if self.asset else self.file
 
@@ -57,10 +57,10 @@ def generator(name: str | Path) -> Weights:
         name: an entry of the manifest with or without "generator-", or a file.
 
     Returns:
-        What the name stands for; the file is not read but for its SHA-256.
+        what the name stands for; the file is not read but for its SHA-256.
 
     Raises:
-        ValueError: It is neither.
+        ValueError: it is neither.
     """
     full = f"generator-{name}"
     asset = full if full in manifest.assets() else str(name)
@@ -86,10 +86,10 @@ def clip(name: str) -> Weights:
         name: see the table above.
 
     Returns:
-        What the name stands for.
+        what the name stands for.
 
     Raises:
-        ValueError: It is none of these, or tells no weights, so that the CLIP would be random.
+        ValueError: it is none of these, or tells no weights, so that the CLIP would be random.
     """
     if name in demo_clips():
         return Weights(name, manifest.asset(name).sha256, asset=name)
@@ -113,10 +113,10 @@ def weights_id(name: str) -> str:
         name: see the table above, or any other entry of the manifest, such as "evaluator".
 
     Returns:
-        The identity.
+        the identity.
 
     Raises:
-        ValueError: There is no network of that name.
+        ValueError: there is no network of that name.
     """
     if name in manifest.assets():
         return manifest.asset(name).sha256

@@ -44,6 +44,12 @@ class BookError(RuntimeError):
 def chapters(book: Path = BOOK) -> list[Path]:
     """The sources of the book's notebooks in reading order, which is that of their numbered names.
 
+    Args:
+        book: the folder of sources.
+
+    Returns:
+        files in Markdown, those that are notebooks.
+
     Raises:
         FileNotFoundError: there is no book, as in an installation from a wheel.
     """
@@ -92,7 +98,7 @@ def execute(
         progress: show a progress bar over the cells.
 
     Returns:
-        The executed notebook.
+        the executed notebook.
 
     Raises:
         ValueError: there is no such chapter, or it has no parameter of a given name.
@@ -188,7 +194,7 @@ def build_book(executed: Path, figures: Path, out: Path, *, book: Path = BOOK) -
         book: the folder of the sources.
 
     Returns:
-        The first page.
+        the first page.
 
     Raises:
         BookError: a chapter is not executed, or the pages have faults, which the message lists.

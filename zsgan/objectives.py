@@ -79,7 +79,7 @@ def objective(batch: Batch, config: AdaptConfig) -> tuple[Tensor, dict[str, Tens
         config: ``config.terms`` names the terms and their weights.
 
     Returns:
-        The loss, a scalar with gradients, and the unweighted parts of its terms, without.
+        the loss, a scalar with gradients, and the unweighted parts of its terms, without.
     """
     loss: Tensor | None = None
     values: dict[str, Tensor] = {}

@@ -111,10 +111,10 @@ class Profile:
             seed: of the run.
 
         Returns:
-            The configuration.
+            the configuration.
 
         Raises:
-            ValueError: The profile has no such scenario or row, or its settings do not fit.
+            ValueError: the profile has no such scenario or row, or its settings do not fit.
         """
         _choice("scenario", scenario, tuple(self.scenarios))
         _choice("row", row, tuple(self.rows))
@@ -138,10 +138,10 @@ def load_profile(name: str) -> Profile:
         name: "smoke", "demo"...
 
     Returns:
-        The profile.
+        the profile.
 
     Raises:
-        ValueError: There is no such profile, or its file lacks an entry or has a wrong one.
+        ValueError: there is no such profile, or its file lacks an entry or has a wrong one.
     """
     content = _read(name, ())
     if "name" in content:

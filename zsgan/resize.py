@@ -11,16 +11,16 @@ Mode = Literal["bicubic", "bilinear"]
 
 
 def resize(images: Tensor, size: int, mode: Mode, antialias: bool = True) -> Tensor:
-    """What `torch.nn.functional.interpolate` makes of images, as two fixed products of matrices.
+    """What ``torch.nn.functional.interpolate`` makes of images, as two fixed products of matrices.
 
     Resizing is linear in the pixels and separable: W_h x W_w^T for each channel. Products of matrices are
-    deterministic on a GPU; the backward of `interpolate` adds up in whatever order its threads arrive there.
-    The matrices are those of float64, so float32 images come out nearer to the truth than `interpolate`'s.
+    deterministic on a GPU; the backward of ``interpolate`` adds up in whatever order its threads arrive
+    there. The matrices are those of float64, so float32 images come out nearer to the truth than its own.
 
     Args:
         images: (N, C, H, W), floating point; also where H is not W.
         size: height and width of the result in pixels.
-        mode: "bicubic" or "bilinear", as in `interpolate`.
+        mode: "bicubic" or "bilinear", as in ``interpolate``.
         antialias: low-pass filter where the image shrinks, as PIL does.
 
     Returns:
@@ -46,7 +46,7 @@ def resize(images: Tensor, size: int, mode: Mode, antialias: bool = True) -> Ten
 
 @lru_cache(maxsize=64)
 def _matrix(length: int, size: int, mode: Mode, antialias: bool) -> Tensor:
-    """What `interpolate` does to one axis: (size, length), float64, on the CPU."""
+    """What ``interpolate`` does to one axis: (size, length), float64, on the CPU."""
     # Outside inference mode whatever the caller's: autograd refuses what was made inside it.
     with torch.inference_mode(False), torch.no_grad():
         columns = torch.eye(length, dtype=torch.float64, device="cpu")[None, None]

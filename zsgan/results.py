@@ -50,7 +50,7 @@ def results(
         progress: show a progress bar.
 
     Returns:
-        a line for each run: columns scenario, row, seed, iterations, n, psi (truncation), and those of
+        a line for each run, with columns scenario, row, seed, iterations, n, psi (truncation), and those of
         :meth:`Judges.everything <zsgan.judges.Judges.everything>`.
     """
     lines = []
@@ -82,8 +82,8 @@ def bounds(profile: Profile, scenario: str | None = None, *, device: Device = "c
         device: where images are made and measured.
 
     Returns:
-        three lines for each scenario: the source truncated as the rows are, the source not truncated, the
-        truth.
+        three lines for each scenario, those of the source truncated as the rows are, the source not
+        truncated, and the truth.
     """
     lines = []
     n, psi = profile.samples, profile.truncation_psi

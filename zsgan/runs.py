@@ -72,10 +72,10 @@ class Run:
             device: where to put it.
 
         Returns:
-            The generator, in evaluation mode.
+            the generator, in evaluation mode.
 
         Raises:
-            ValueError: There is no snapshot of that step, or the source generator is no longer the one that
+            ValueError: there is no snapshot of that step, or the source generator is no longer the one that
                 was adapted.
         """
         if step is None or step == self.config.optimiser.iterations:
@@ -114,12 +114,12 @@ def run(
         progress: show progress bars.
 
     Returns:
-        The finished run.
+        the finished run.
 
     Raises:
-        RunInProgress: Another process holds it.
-        ValueError: A name in the configuration is unknown, or a text cannot be encoded.
-        FileNotFoundError: The file of a name is missing.
+        RunInProgress: another process holds it.
+        ValueError: a name in the configuration is unknown, or a text cannot be encoded.
+        FileNotFoundError: the file of a name is missing.
     """
     job = resolve(config)
     place = Path(folder) / job.id
@@ -144,10 +144,10 @@ def finished(config: AdaptConfig, folder: Path | str = RUNS) -> Run | None:
         folder: of runs.
 
     Returns:
-        The run, or ``None``.
+        the run, or ``None``.
 
     Raises:
-        ValueError: It is there but damaged.
+        ValueError: it is there but damaged.
     """
     job = resolve(config)
     return _found(job, Path(folder) / job.id)
@@ -160,11 +160,11 @@ def open_run(place: Path | str) -> Run:
         place: the folder.
 
     Returns:
-        The run.
+        the run.
 
     Raises:
-        FileNotFoundError: It is not there, or not finished.
-        ValueError: It is damaged.
+        FileNotFoundError: it is not there, or not finished.
+        ValueError: it is damaged.
     """
     place = Path(place)
     if not (place / "provenance.json").exists():
@@ -196,11 +196,11 @@ def run_all(
         progress: show progress bars.
 
     Returns:
-        The runs, in the order of ``configs``.
+        the runs, in the order of ``configs``.
 
     Raises:
         ValueError: ``workers`` is below 1.
-        RuntimeError: Runs failed; the message has the error of each.
+        RuntimeError: runs failed; the message has the error of each.
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
@@ -256,7 +256,7 @@ def _checked(place: Path) -> dict[str, Any]:
     """Provenance of a finished run.
 
     Raises:
-        ValueError: A file of the run is missing or damaged; the message names it.
+        ValueError: a file of the run is missing or damaged; the message names it.
     """
     provenance: dict[str, Any] = read_json(place / "provenance.json")
     read_json(place / "config.json")

@@ -62,6 +62,9 @@ def sample_images(
         seed: of the latents.
         truncation_psi: of the mapping network.
         progress: show a progress bar.
+
+    Returns:
+        the images, in the order of their latents.
     """
     samples = Samples(generator, n, seed, truncation_psi)
     return torch.cat([part.cpu() for part in batches(samples, label="samples", progress=progress)])

@@ -20,7 +20,7 @@ def stream(seed: int, purpose: str, step: int = 0, device: torch.device | str = 
         device: where the numbers are drawn.
 
     Returns:
-        A seeded generator; it depends on the arguments alone.
+        a seeded generator; it depends on the arguments alone.
     """
     digest = hashlib.sha256(f"{seed}/{purpose}/{step}".encode()).digest()
     return torch.Generator(device).manual_seed(int.from_bytes(digest[:8], "big") >> 1)

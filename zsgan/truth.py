@@ -65,6 +65,9 @@ class Truth(Protocol):
             n: how many; a folder may hold fewer.
             resolution: R, pixels a side.
             fresh: other images of the domain than those without ``fresh``.
+
+        Returns:
+            the images, in [-1, 1].
         """
         ...
 
@@ -141,6 +144,12 @@ class _Half:
 
 def truth_of(truth: Mapping[str, str]) -> Truth:
     """The truth that a scenario names: {"folder": path}, or factors of the demo world.
+
+    Args:
+        truth: the "truth" of a scenario in a profile.
+
+    Returns:
+        a folder's images as they are, or portraits drawn when they are asked for.
 
     Raises:
         ValueError: it names neither, or a factor beside a folder.

@@ -1,27 +1,30 @@
 """Stage 1, eq. (2): semantic variations of the target text, learned or in closed form.
 
-Only the target text feature t enters, no image. With r = epsilon / |t| and unit directions z_i,
+Only the target text feature t enters, no image. With r = ``epsilon / |t|`` and unit directions z_i::
 
     v_i = t + epsilon z_i,    cos(t, v_i) = g(cos(z_i, t)),    g(c) = (1 + r c) / sqrt(1 + 2 r c + r^2),
 
 so L_S1 depends on t and z through cosines alone. For every epsilon > 0, and unless lambda_div is tiny, its
-optimum is a set of *orthonormal* z_i with cos(z_i, t) = 1 / sqrt(K), hence t / |t| = sum_i z_i / sqrt(K).
+optimum is a set of *orthonormal* z_i with cos(z_i, t) = 1 / sqrt(K), hence ``t / |t| = sum_i z_i / sqrt(K)``.
 Everything orthogonal to t is left to the random start, which makes the seed a hyper-parameter of the method.
 
-Why. Let G be the Gram matrix of the z_i, m the mean of |G_ij| over pairs, and c_i = cos(z_i, t). Flipping a
-z_i leaves every |G_ij| alone and g(c) >= g(-c) for c >= 0, so take all c_i >= 0.
+Why. Let G be the Gram matrix of the z_i, m the mean of ``|G_ij|`` over pairs, and c_i = cos(z_i, t). Flipping
+a z_i leaves every ``|G_ij|`` alone and g(c) >= g(-c) for c >= 0, so take all c_i >= 0.
 
 * As a function of c^2, g is increasing and concave; and sum_i c_i^2 is at most the largest eigenvalue of G,
-  which is at most 1 + m K (K - 1) / 2. With the tangent of g at c^2 = 1 / K,
+  which is at most 1 + m K (K - 1) / 2. With the tangent of g at c^2 = 1 / K::
+
       L_S1 >= 1 - g(1 / sqrt K) + m [lambda_div - g'(1 / sqrt K) sqrt(K) (K - 1) / 4],
+
   so orthonormal directions are optimal if the bracket is not negative.
 * For r >= 1 / sqrt 2, g is concave in c itself where c >= 0. The problem is then convex in the Gram matrix of
   z_1, ..., z_K, t and symmetric under permutations, so some optimum has all G_ij = rho and, with t along the
   mean of the z_i, all c_i^2 = (1 + (K - 1) rho) / K. What is left falls with c for rho < 0 and is convex in c
-  for rho >= 0, with its minimum at rho = 0 if and only if
+  for rho >= 0, with its minimum at rho = 0 if and only if::
+
       lambda_div >= g'(1 / sqrt K) (K - 1) / (2 sqrt K).
 
-At the paper's K = 6 and lambda_div = 1 this covers every epsilon up to 40 |t|.
+At the paper's K = 6 and lambda_div = 1 this covers every epsilon up to ``40 |t|``.
 """
 
 import math
@@ -44,7 +47,7 @@ class Variations:
         z: (K, D) directions, unit norm.
         v: (K, D) variations v_i = t_trg + epsilon * z_i; not unit norm.
         epsilon: length of the perturbation, in the units of t_trg.
-        l_cons: (iterations + 1,) L_cons at the start and after every step; the last entry belongs to `z`.
+        l_cons: (iterations + 1,) L_cons at the start and after every step; the last entry belongs to ``z``.
         l_div: (iterations + 1,) L_div, likewise.
     """
 
@@ -82,7 +85,7 @@ def semantic_variations(
     Args:
         t_trg: (D,) target text feature E_T(t_trg), not zero.
         n_variations: K, from 2 to D.
-        epsilon: length of the perturbation; None takes the paper's |t_trg|.
+        epsilon: length of the perturbation; None takes the paper's ``|t_trg|``.
         lambda_div: weight of L_div, >= 0.
         iterations: Adam steps.
         lr: Adam's step size.
@@ -90,8 +93,11 @@ def semantic_variations(
         generator: source of the random start; the same seed gives the same bits.
         progress: show a progress bar.
 
+    Returns:
+        the variations after the last step, and the course of both losses.
+
     Raises:
-        ValueError: if t_trg is not a non-zero vector, or n_variations or epsilon is out of range.
+        ValueError: t_trg is not a non-zero vector, or n_variations or epsilon is out of range.
     """
     t_trg = t_trg.detach()
     epsilon = _checked_epsilon(t_trg, n_variations, epsilon)
@@ -117,17 +123,20 @@ def closed_form_variations(
 ) -> Variations:
     """Optimum of stage 1, eq. (2), without optimisation; the module's docstring has the proof.
 
-    Of all optima, the one nearest to the random start that `semantic_variations` takes from the same
-    generator: z is orthonormal, and sum_i z_i / sqrt(K) = t / |t|.
+    Of all optima, the one nearest to the random start that ``semantic_variations`` takes from the same
+    generator: z is orthonormal, and ``sum_i z_i / sqrt(K) = t / |t|``.
 
     Args:
         t_trg: (D,) target text feature, not zero.
         n_variations: K, from 2 to D.
-        epsilon: length of the perturbation; None takes the paper's |t_trg|.
+        epsilon: length of the perturbation; None takes the paper's ``|t_trg|``.
         generator: source of the random start.
 
+    Returns:
+        the variations; their courses of the losses have one entry each, for the optimum.
+
     Raises:
-        ValueError: if t_trg is not a non-zero vector, or n_variations or epsilon is out of range.
+        ValueError: t_trg is not a non-zero vector, or n_variations or epsilon is out of range.
     """
     t_trg = t_trg.detach()
     epsilon = _checked_epsilon(t_trg, n_variations, epsilon)
@@ -143,16 +152,19 @@ def closed_form_variations(
 def closed_form_values(
     n_variations: int, epsilon_ratio: float = 1.0, lambda_div: float = 1.0
 ) -> ClosedFormValues:
-    """Values at the optimum of stage 1, eq. (2): 0.408, 0.839, 0.161 for the paper's K = 6 and epsilon = |t|.
+    """Values at the optimum of stage 1, eq. (2): 0.408, 0.839, 0.161 for the paper's K = 6 and r = 1.
 
     Args:
         n_variations: K >= 2.
-        epsilon_ratio: r = epsilon / |t_trg| > 0.
+        epsilon_ratio: r = ``epsilon / |t_trg|`` > 0.
         lambda_div: weight of L_div. Below a bound the z_i gain by leaning together, and the values do not
             hold. The bound is exact for r >= 1 / sqrt(2); for smaller r it is sufficient.
 
+    Returns:
+        cosines and loss, the same for every target text.
+
     Raises:
-        ValueError: if an argument is out of range, or lambda_div is below the bound.
+        ValueError: an argument is out of range, or lambda_div is below the bound.
     """
     if n_variations < 2:
         raise ValueError(f"n_variations must be >= 2 to define pairs, got {n_variations}")
@@ -175,12 +187,15 @@ def closed_form_values(
 def variation_losses(t_trg: Tensor, z: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
     """L_cons and L_div of eq. (2), two scalars.
 
-    L_cons = mean_i [1 - cos(t_trg, v_i)] in [0, 2] and L_div = mean_{i<j} |cos(z_i, z_j)| in [0, 1].
+    L_cons = mean_i [1 - cos(t_trg, v_i)] in [0, 2] and L_div = ``mean_{i<j} |cos(z_i, z_j)|`` in [0, 1].
 
     Args:
         t_trg: (D,) target text feature.
         z: (K, D) directions of any length, K >= 2.
         epsilon: length of the perturbation, in the units of t_trg.
+
+    Returns:
+        L_cons and L_div, differentiable in ``z``.
     """
     z = F.normalize(z, dim=1, eps=EPS)
     l_cons = (1 - F.cosine_similarity(t_trg + epsilon * z, t_trg[None], dim=1, eps=EPS)).mean()

@@ -73,6 +73,9 @@ def captions(factors: Factors, generator: torch.Generator) -> Captions:
     Args:
         factors: N portraits.
         generator: the source of randomness; another draw gives other captions of the same portraits.
+
+    Returns:
+        N captions, with what each says.
     """
     chances = torch.rand(len(factors), 10, generator=generator).tolist()
     odds = torch.tensor(_ODDS)

@@ -39,6 +39,13 @@ class CompactTokenizer:
     def __call__(self, texts: str | Sequence[str], context_length: int | None = None) -> Tensor:
         """Token ids (n, context_length), long; padded with 0, cut when too long, as open_clip does.
 
+        Args:
+            texts: one, or n.
+            context_length: tokens of a text; the model's by default.
+
+        Returns:
+            the ids that the small vocabulary gives to its tokens.
+
         Raises:
             ValueError: a text has a word that the demo's CLIP has never read.
         """
@@ -78,6 +85,9 @@ def build(token_ids: Sequence[int], generator: torch.Generator) -> tuple[open_cl
     Args:
         token_ids: the used ids of open_clip's tokenizer.
         generator: the source of randomness of the weights.
+
+    Returns:
+        the model on the CPU in float32, and the tokenizer of its vocabulary.
     """
     config = open_clip.get_model_config(NAME)
     config["text_cfg"]["vocab_size"] = len(token_ids)

@@ -123,8 +123,14 @@ class Evaluator(nn.Module):
 def load_evaluator(device: torch.device | str = "cpu") -> Evaluator:
     """The evaluator that ships with the package, frozen and in evaluation mode.
 
+    Args:
+        device: where to put it.
+
+    Returns:
+        the evaluator, the same weights at every call.
+
     Raises:
-        FileNotFoundError: its weights are missing.
+        FileNotFoundError: its weights are missing or altered.
     """
     tensors, config, _ = load_tensors(manifest.path("evaluator"))
     evaluator = Evaluator(**config)

@@ -157,6 +157,13 @@ class Factors:
 def index_of(kind: str, name: str) -> int:
     """Index of a categorical value by name.
 
+    Args:
+        kind: one of CATEGORIES.
+        name: of a value of that kind.
+
+    Returns:
+        its place in ``CATEGORIES[kind]``.
+
     Raises:
         ValueError: there is no such value.
     """
@@ -176,6 +183,12 @@ def sample_factors(
         generator: the source of randomness.
         species: one of SPECIES for all; ``None`` draws it uniformly.
         style: one of STYLES for all; ``None`` draws it, photo most often.
+
+    Returns:
+        N = ``n`` portraits, on the CPU.
+
+    Raises:
+        ValueError: n is below 1, or a name is unknown.
     """
     if n < 1:
         raise ValueError(f"n must be at least 1, got {n}")
@@ -197,6 +210,9 @@ def from_latent(z: Tensor, species: Tensor | str, style: str = "photo") -> Facto
             mapping network does first; then the first columns are the scores.
         species: one for all, or (N,) indices into SPECIES.
         style: for all.
+
+    Returns:
+        N portraits, on the device of ``z``.
 
     Raises:
         ValueError: z is too narrow, or a name is unknown.
@@ -222,9 +238,12 @@ def with_style(factors: Factors, style: str) -> Factors:
 def appearance(factors: Factors) -> dict[str, Tensor]:
     """Scores -> what is seen, by name; all smooth in the scores.
 
+    Args:
+        factors: N portraits.
+
     Returns:
-        (N,) each unless said otherwise. Shape in half picture widths, angles in radians ("ear_bend": of the
-        ear's tip against its base; "eye_slant"). Coat: "hue", "saturation", "value" and "fur" (N, 3) in
+        (N,) each unless said otherwise. Shape in half picture widths, angles in radians ("ear_bend", that of
+        the ear's tip against its base; "eye_slant"). Coat: "hue", "saturation", "value" and "fur" (N, 3) in
         [0, 1]; strengths in [0, 1] of "pale" (muzzle), "stripes", "spots", "patch_left", "patch_right",
         "blaze", "pink_nose", "whiskers", "tongue"; "iris_mix" (N, 4), weights of EYES, and "iris" (N, 3).
         Scene: "yaw", "pitch" in [-1, 1], "mouth_open" in [0, 1], "gaze_x" in eye radii, "light_x" in [-1, 1],

@@ -39,7 +39,7 @@ def measure(
         n: how many portraits.
 
     Returns:
-        name -> value. Zero-shot accuracies: of the species among "a photo of a {species}", in every style,
+        name -> value. Zero-shot accuracies, of the species among "a photo of a {species}", in every style,
         and of the other factors with the species given (:data:`QUESTIONS`); on clean images, blurred ones
         (sigma 1 px), noisy ones (standard deviation 0.2), and ones attacked in 10 steps against the prompts
         of the species. Recall at 1 of the caption among 128. Cosine of the text direction dog -> cat with the

@@ -45,6 +45,10 @@ def train_all(state: Path, workers: int) -> None:
 
     A finished training is found finished by its own command, which then only measures and writes again.
 
+    Args:
+        state: folder of logs and of what the trainings resume from.
+        workers: commands at a time.
+
     Raises:
         RuntimeError: commands failed; those that need none of them were run all the same.
     """

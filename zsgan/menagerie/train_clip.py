@@ -56,6 +56,9 @@ def contrastive_loss(images: Tensor, texts: Tensor, scale: Tensor, same: Tensor)
         texts: (M, D) unit-norm features.
         scale: factor of the cosines, a scalar.
         same: (N, M), 1 where the text is true of the image, else 0.
+
+    Returns:
+        a scalar >= 0.
     """
     logits = scale * images @ texts.T
     by_image = -(logits.log_softmax(1) * same / same.sum(1, keepdim=True)).sum(1)
@@ -99,6 +102,9 @@ def train(
         progress: show a progress bar.
         seed: that ``model`` and ``images`` were drawn with; a state of another is not resumed.
         precision: of the two encoders, "float32" or "bfloat16"; the loss is always float32.
+
+    Returns:
+        what was logged, see ``training.loop``; ``model`` is trained in place.
     """
     device = model.logit_scale.device
 

@@ -55,6 +55,9 @@ def loss(
         factors: their truth.
         generator: the source of randomness, on the CPU.
         precision: of the network, "float32" or "bfloat16"; the rest is always float32.
+
+    Returns:
+        a scalar, in float32.
     """
     clean = round(CLEAN * len(images))
     images = torch.cat([images[:clean], augment(images[clean:], generator)])

@@ -100,6 +100,14 @@ def bank(
 ) -> tuple[Tensor, Factors]:
     """Draw ``n`` portraits once and keep them in memory.
 
+    Args:
+        n: how many.
+        resolution: pixels a side.
+        generator: the source of randomness.
+        species: one for all; ``None`` for any.
+        style: one for all; ``None`` for any.
+        progress: show a progress bar.
+
     Returns:
         images as uint8 (n, 3, resolution, resolution), and their factors.
     """

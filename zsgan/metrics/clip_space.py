@@ -25,6 +25,9 @@ def variance(features: Tensor) -> Tensor:
 
     Returns:
         a scalar of the features' dtype.
+
+    Raises:
+        ValueError: there are fewer than two images.
     """
     if len(features) < 2:
         raise ValueError(f"features must be of at least 2 images, got {len(features)}")
@@ -42,6 +45,9 @@ def target_rate(features: Tensor, target: Tensor, others: Tensor) -> float:
         features: (N, D) unit-norm image features.
         target: (D,) unit-norm feature of the target text.
         others: (D,) or (M, D), the source text alone or with other texts to choose from.
+
+    Returns:
+        a share in [0, 1].
     """
     rivals = features @ others.reshape(-1, others.shape[-1]).T
     return float((features @ target > rivals.amax(1)).double().mean())

@@ -113,7 +113,7 @@ def intra_cluster_lpips(
         generator: the source of randomness for ``max_members``.
 
     Returns:
-        the statistic. Clusters without any value (for "pairwise": of one image) do not count.
+        the statistic. Clusters without any value (with "pairwise", those of one image) do not count.
 
     Raises:
         ValueError: shapes or k do not fit, ``max_members`` without a generator, or no cluster has a value.

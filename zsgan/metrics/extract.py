@@ -32,7 +32,8 @@ def extract(
         features (N, D) on the CPU.
 
     Raises:
-        TypeError, ValueError: see :func:`zsgan.images.checked`.
+        TypeError: the images are no tensor, or hold whole numbers; see :func:`zsgan.images.checked`.
+        ValueError: they are not (N, 3, H, W), or there is none.
     """
     found = extract_all({"": network}, images, batch_size=batch_size, device=device, progress=progress)
     return found[""]
@@ -48,6 +49,13 @@ def extract_all(
     progress: bool = False,
 ) -> dict[str, Tensor]:
     """Apply several networks to each batch, so that every image is made or read once; see :func:`extract`.
+
+    Args:
+        networks: what to apply, by name.
+        images: N images on any device.
+        batch_size: images at a time; ``None`` for as many as :func:`zsgan.images.batch_size` says.
+        device: where the networks live.
+        progress: show a progress bar.
 
     Returns:
         features (N, D) of each network, by its name, on the CPU.

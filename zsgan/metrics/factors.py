@@ -27,8 +27,11 @@ def _rate(prediction: Prediction, kind: str, name: str) -> float:
 def spread(prediction: Prediction) -> dict[str, float]:
     """How varied each factor is.
 
+    Args:
+        prediction: what the evaluator reads from N images.
+
     Returns:
-        categorical factor -> entropy of its likeliest values over the images, in nats (0: all alike);
+        categorical factor -> entropy of its likeliest values over the images, in nats (0 if all are alike);
         continuous factor -> standard deviation (1: as in the world of all species and styles).
     """
     result = {}

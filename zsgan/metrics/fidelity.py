@@ -11,13 +11,16 @@ _ROWS = 1000  # rows of a distance matrix held at a time
 def frechet_distance(features_a: Tensor, features_b: Tensor) -> float:
     """Frechet distance between Gaussians fitted to two sets of features (FID, Heusel et al. 2017).
 
-    In float64: |mu_a - mu_b|^2 + tr S_a + tr S_b - 2 tr (S_a S_b)^(1/2). With S = R^T R, R from the QR
+    In float64, ``|mu_a - mu_b|^2 + tr S_a + tr S_b - 2 tr (S_a S_b)^(1/2)``. With S = R^T R, R from the QR
     decomposition of the centred features, the last trace is the sum of the singular values of R_a R_b^T: no
     square root of a product of nearly singular matrices is taken.
 
     Args:
         features_a: (N, D), N >= 2.
         features_b: (M, D), M >= 2. The result is symmetric in the two sets.
+
+    Returns:
+        the distance, >= 0; a squared one, as is usual.
 
     Raises:
         ValueError: the shapes do not fit.
@@ -61,6 +64,9 @@ def precision_recall(generated: Tensor, real: Tensor, k: int = 3) -> PrecisionRe
         generated: (N, D) features of generated images, N > k.
         real: (M, D) features of real images, M > k. Swapping the two swaps precision and recall.
         k: which neighbour.
+
+    Returns:
+        both in [0, 1].
 
     Raises:
         ValueError: a set has no k-th neighbour.

@@ -1,8 +1,8 @@
 """LPIPS (Zhang et al. 2018) between all pairs of many images.
 
 LPIPS is a squared Euclidean distance: unit-normalise each layer's features over the channels, scale them by
-sqrt(weight / (H W)), concatenate the layers, and LPIPS(a, b) = |f_a - f_b|^2. So every image passes through
-the network once, and all N (N - 1) / 2 pairs are one matrix product.
+sqrt(weight / (H W)), concatenate the layers, and ``LPIPS(a, b) = |f_a - f_b|^2``. So every image passes
+through the network once, and all N (N - 1) / 2 pairs are one matrix product.
 """
 
 from collections.abc import Callable, Sequence
@@ -63,6 +63,12 @@ class Lpips:
 
         Args:
             images: (N, 3, H, W) in [-1, 1], on the device of the network.
+
+        Returns:
+            the vectors, without gradients.
+
+        Raises:
+            ValueError: there are not as many weights as layers.
         """
         if self.size is not None and images.shape[-2:] != (self.size, self.size):
             images = resize(images, self.size, "bilinear")
@@ -104,7 +110,8 @@ class Lpips:
             float64 (N, N), symmetric with a zero diagonal, or (N, M); on the CPU.
 
         Raises:
-            TypeError, ValueError: see :func:`zsgan.images.checked`.
+            TypeError: the images are no tensor, or hold whole numbers; see :func:`zsgan.images.checked`.
+            ValueError: they are not (N, 3, H, W), there is none, or weights and layers differ in number.
         """
         first = checked(images[:1])
         size = batch_size or default_batch_size(first[0, 0].numel())
@@ -136,7 +143,7 @@ class Lpips:
 
 
 def lpips_matrix(features: Tensor, others: Tensor | None = None) -> Tensor:
-    """All squared distances |a|^2 + |b|^2 - 2 a.b of the vectors of :meth:`Lpips.features`.
+    """All squared distances ``|a|^2 + |b|^2 - 2 a.b`` of the vectors of :meth:`Lpips.features`.
 
     Products are accumulated in float64: near-duplicates cancel, and float32 would lose them.
 

@@ -59,9 +59,9 @@ def save(module: Generator | Discriminator, path: Path, provenance: Mapping[str,
     """Write a network to one of our safetensors files.
 
     Args:
-        module: The network; its buffers (`w_avg`, noise maps) are kept too.
-        path: The file to write, atomically.
-        provenance: How the weights were made (command, seed, ...); must be JSON.
+        module: the network; its buffers (``w_avg``, noise maps) are kept too.
+        path: the file to write, atomically.
+        provenance: how the weights were made (command, seed, ...); must be JSON.
     """
     save_tensors(module.state_dict(), path, config=module.config, provenance=provenance)
 
@@ -69,15 +69,21 @@ def save(module: Generator | Discriminator, path: Path, provenance: Mapping[str,
 def load_generator_file(path: Path) -> Generator:
     """Read a generator from one of our safetensors files: float32, on the CPU, in evaluation mode.
 
+    Args:
+        path: the file.
+
+    Returns:
+        the generator that its header describes.
+
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file is damaged or holds anything but a generator.
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged or holds anything but a generator.
     """
     return _load_file(Generator, path)
 
 
 def load_discriminator_file(path: Path) -> Discriminator:
-    """Read a discriminator from one of our safetensors files; otherwise as `load_generator_file`."""
+    """Read a discriminator from one of our safetensors files; otherwise as ``load_generator_file``."""
     return _load_file(Discriminator, path)
 
 
@@ -91,20 +97,20 @@ def convert(
     """Build a generator from the state dict of a public implementation.
 
     Sizes, architecture and the placement of the demodulation's epsilon follow from tensors and layout. What
-    tensors do not tell has to be given: above all `conv_clamp`, 256 in NVIDIA's released files.
+    tensors do not tell has to be given: above all ``conv_clamp``, 256 in NVIDIA's released files.
 
     Args:
-        state_dict: The tensors under the names of that implementation.
+        state_dict: the tensors under the names of that implementation.
         layout: "ada" or "rosinality".
         latent_avg: (D_w,) or (1, D_w), the mean w that rosinality's files keep beside the state dict; None
             for the mean of 4096 w drawn with a fixed seed. Not for "ada", which has it among the tensors.
-        **init_kwargs: Arguments of `Generator` that win over what the tensors say.
+        **init_kwargs: arguments of ``Generator`` that win over what the tensors say.
 
     Returns:
-        The generator: float32, on the CPU, in evaluation mode.
+        the generator, float32, on the CPU, in evaluation mode.
 
     Raises:
-        ValueError: If the layout is unknown, or a tensor is missing, superfluous or of the wrong shape.
+        ValueError: the layout is unknown, or a tensor is missing, superfluous or of the wrong shape.
     """
     if layout not in LAYOUTS:
         raise ValueError(f"layout must be one of {LAYOUTS}, got {layout!r}")
@@ -130,7 +136,7 @@ def convert(
 
 
 def convert_discriminator(state_dict: Mapping[str, Tensor], **init_kwargs: Any) -> Discriminator:
-    """Build a discriminator from a state dict of the layout "ada"; otherwise as `convert`."""
+    """Build a discriminator from a state dict of the layout "ada"; otherwise as ``convert``."""
     tensors = _rename(state_dict, _ADA_DISCRIMINATOR)
     blocks = _matching(tensors, r"blocks\.(\d+)\.conv0\.weight")
     channels = {4: _get(tensors, "conv.weight").shape[0]} | {int(r): len(t) for r, t in blocks.items()}
@@ -157,7 +163,7 @@ def _build(network: type[Network], config: Mapping[str, Any], tensors: Mapping[s
     PyTorch's default random generator stays where it was.
 
     Raises:
-        ValueError: If a tensor is missing, superfluous or of the wrong shape; found before any memory is
+        ValueError: a tensor is missing, superfluous or of the wrong shape; found before any memory is
             taken for what the configuration declares.
     """
     layers = config.get("mapping_layers", 0)
@@ -227,7 +233,7 @@ def _rosinality_convolution(index: int) -> str:
 
 
 def _generator_config(tensors: Mapping[str, Tensor], layout: str) -> dict[str, Any]:
-    """Arguments of `Generator`, read from tensors under our names."""
+    """Arguments of ``Generator``, read from tensors under our names."""
     w_dim, n_in = _get(tensors, "mapping.layers.0.weight").shape
     c_dim = tensors["mapping.embed.weight"].shape[1] if "mapping.embed.weight" in tensors else 0
     blocks = _matching(tensors, r"synthesis\.blocks\.(\d+)\.conv1\.weight")

@@ -1,6 +1,6 @@
 """StyleGAN2's residual discriminator (Karras et al. 2020), the judge that trains a source generator.
 
-Names of parameters (`r` is a resolution, R, ..., 8)::
+Names of parameters (``r`` is a resolution, R, ..., 8)::
 
     fromrgb.{weight,bias}
     blocks.<r>.{conv0,conv1}.{weight,bias}   blocks.<r>.skip.weight
@@ -50,7 +50,7 @@ class EqualizedConv(nn.Module):
     def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
         """(N, C_in, r, r) to (N, C_out, r, r), or r / 2: filter, convolution, bias, leaky ReLU, clamp.
 
-        `gain` scales the output and its clamp. A linear layer has no bias, activation or clamp.
+        ``gain`` scales the output and its clamp. A linear layer has no bias, activation or clamp.
         """
         kernel_size = self.weight.shape[-1]
         # The leaky ReLU is positively homogeneous: its gain is folded into weight and bias.
@@ -86,20 +86,20 @@ class DiscriminatorBlock(nn.Module):
 class Discriminator(nn.Module):
     """StyleGAN2's discriminator with residual blocks, minibatch standard deviation and label projection.
 
-    New weights are drawn from PyTorch's default random generator, as in every `torch.nn` layer.
+    New weights are drawn from PyTorch's default random generator, as in every ``torch.nn`` layer.
 
     Args:
         resolution: R, a power of two, at least 8.
-        channels: Width at each resolution, {4: 512, 8: 512, ...} up to R.
-        c_dim: Width of the label; 0 for an unconditional discriminator.
+        channels: width at each resolution, {4: 512, 8: 512, ...} up to R.
+        c_dim: width of the label; 0 for an unconditional discriminator.
         image_channels: 3 for RGB.
         architecture: "resnet", the only one.
-        mbstd_group: Images that share one minibatch standard deviation. A batch must be a multiple of it, or
+        mbstd_group: images that share one minibatch standard deviation. A batch must be a multiple of it, or
             smaller: then it is one group.
-        conv_clamp: Clamp activations to [-conv_clamp, conv_clamp]; None for no clamp.
+        conv_clamp: clamp activations to [-conv_clamp, conv_clamp]; None for no clamp.
 
     Raises:
-        ValueError: If an argument is not one of the above.
+        ValueError: an argument is not one of the above.
     """
 
     def __init__(
@@ -151,14 +151,14 @@ class Discriminator(nn.Module):
         Args:
             images: (N, 3, R, R), in [-1, 1].
             c: (N, c_dim) labels; None when the network has none.
-            return_maps: Return what the logits were made of, too.
+            return_maps: return what the logits were made of, too.
 
         Returns:
-            Logits (N, 1), large for real images. With `return_maps`, these and a map (N, channels[r], r, r)
+            logits (N, 1), large for real images. With ``return_maps``, these and a map (N, channels[r], r, r)
             for each resolution r = R, R / 2, ..., 4: the output of FromRGB, then of each block.
 
         Raises:
-            ValueError: If a shape is wrong or the batch does not divide into groups.
+            ValueError: a shape is wrong or the batch does not divide into groups.
         """
         self._check(images, c)
         x = self.fromrgb(images)
@@ -187,13 +187,13 @@ def minibatch_standard_deviation(x: Tensor, group: int) -> Tensor:
 
     Args:
         x: (N, C, H, W). Sample i belongs to the group i mod (N / group), as in the reference.
-        group: Samples in a group; the whole batch when that is smaller.
+        group: samples in a group; the whole batch when that is smaller.
 
     Returns:
         (N, C + 1, H, W).
 
     Raises:
-        ValueError: If N is not a multiple of the group.
+        ValueError: N is not a multiple of the group.
     """
     n, channels, height, width = x.shape
     group = min(group, n)

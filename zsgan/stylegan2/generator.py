@@ -1,6 +1,6 @@
 """StyleGAN2's generator (Karras et al. 2020), the network that the paper adapts: z -> w -> image.
 
-One naming of parameters, whatever format of checkpoint they came from; `r` is a resolution, 4, 8, ..., R::
+One naming of parameters, whatever format of checkpoint they came from; ``r`` is a resolution, 4, 8, ..., R::
 
     mapping.layers.<i>.{weight,bias}
     mapping.embed.{weight,bias}             conditional generators only
@@ -13,8 +13,8 @@ One naming of parameters, whatever format of checkpoint they came from; `r` is a
     synthesis.blocks.<r>.skip.weight        architecture "resnet" only
 
 So the synthesis constant and the convolutions with their affine layers, noise strengths and biases are all
-parameters of `synthesis` without "torgb" in their name. The mapping network is in `layers`, for a conditional
-discriminator has one too.
+parameters of ``synthesis`` without "torgb" in their name. The mapping network is in ``layers``, for a
+conditional discriminator has one too.
 
 A modulated convolution is computed by scaling activations, not weights: the style scales the input channels,
 one ordinary convolution follows, and the demodulation scales the output channels. The numbers are those of
@@ -78,10 +78,13 @@ class SynthesisLayer(nn.Module):
         """Map (N, C_in, r_in, r_in) to (N, C_out, r, r).
 
         Args:
-            x: Input activations.
+            x: input activations.
             w: (N, D_w), the style of this layer.
-            noise: Broadcastable to (N, 1, r, r), before `noise_strength`; None for no noise.
-            gain: Factor on the output and on its clamp.
+            noise: broadcastable to (N, 1, r, r), before ``noise_strength``; None for no noise.
+            gain: factor on the output and on its clamp.
+
+        Returns:
+            activations after the leaky ReLU, the gain and the clamp.
         """
         styles = self.affine(w)  # (N, C_in)
         with torch.autocast(x.device.type, enabled=False):
@@ -129,7 +132,7 @@ class UpsamplingSkip(nn.Module):
         self.filter = BinomialFilter(gain=4)
 
     def forward(self, x: Tensor, gain: float) -> Tensor:
-        """Map (N, C_in, r / 2, r / 2) to (N, C_out, r, r), scaled by `gain`."""
+        """Map (N, C_in, r / 2, r / 2) to (N, C_out, r, r), scaled by ``gain``."""
         return self.filter.upsample(F.conv2d(x, self.weight * (gain / math.sqrt(x.shape[1]))))
 
 
@@ -177,7 +180,7 @@ class SynthesisBlock(nn.Module):
             noises: n noise maps, or None for no noise.
 
         Returns:
-            Activations (N, C_out, r, r), the running image (N, 3, r, r), if there is one yet, and the outputs
+            activations (N, C_out, r, r), the running image (N, 3, r, r), if there is one yet, and the outputs
             (N, C_out, r, r) of the n convolutions.
         """
         gain = 1.0 if self.skip is None else math.sqrt(0.5)  # each of two paths has half of the variance
@@ -197,7 +200,7 @@ class SynthesisBlock(nn.Module):
 
 
 class SynthesisNetwork(nn.Module):
-    """The synthesis network g: ws -> image. Arguments as in `Generator`."""
+    """The synthesis network g: ws -> image. Arguments as in ``Generator``."""
 
     def __init__(
         self,
@@ -238,17 +241,17 @@ class SynthesisNetwork(nn.Module):
             ws: (N, L, D_w), in W (the same vector L times) or W+.
             noise: "const" (the maps stored with the weights), "random" (new maps for every sample), "none",
                 or L - 1 maps, one for each convolution: (r, r), (1, 1, r, r) or (N, 1, r, r).
-            generator: Source of "random" noise; None means PyTorch's default generator. The maps are drawn on
+            generator: source of "random" noise; None means PyTorch's default generator. The maps are drawn on
                 its device: a CPU generator gives the same noise on any device.
-            return_maps: Return what the convolutions put out, too.
+            return_maps: return what the convolutions put out, too.
 
         Returns:
-            Images (N, 3, R, R), nominally in [-1, 1] but not clamped, in the dtype of the weights. With
-            `return_maps`, these and the outputs (N, C, r, r) of the L - 1 convolutions in their order, after
-            the activation; in architecture "resnet" before the residual is added.
+            images (N, 3, R, R), nominally in [-1, 1] but not clamped, in the dtype of the weights. With
+            ``return_maps``, these and the outputs (N, C, r, r) of the L - 1 convolutions in their order,
+            after the activation; in architecture "resnet" before the residual is added.
 
         Raises:
-            ValueError: If `ws` or `noise` does not fit this network.
+            ValueError: ``ws`` or ``noise`` does not fit this network.
         """
         if ws.ndim != 3 or ws.shape[1:] != (self.n_ws, self.w_dim):
             raise ValueError(
@@ -303,22 +306,22 @@ class SynthesisNetwork(nn.Module):
 class Generator(nn.Module):
     """StyleGAN2's generator, G_src and G_trg of the paper.
 
-    New weights are drawn from PyTorch's default random generator, as in every `torch.nn` layer.
+    New weights are drawn from PyTorch's default random generator, as in every ``torch.nn`` layer.
 
     Args:
         resolution: R, a power of two, at least 8.
-        z_dim: Width of z.
-        w_dim: Width D_w of w.
-        c_dim: Width of the label; 0 for an unconditional generator.
-        mapping_layers: Number of layers of the mapping network.
-        channels: Width of the convolutions at each resolution, {4: 512, 8: 512, ...} up to R.
+        z_dim: width of z.
+        w_dim: width D_w of w.
+        c_dim: width of the label; 0 for an unconditional generator.
+        mapping_layers: number of layers of the mapping network.
+        channels: width of the convolutions at each resolution, {4: 512, 8: 512, ...} up to R.
         image_channels: 3 for RGB.
         architecture: "skip" (a ToRGB at each resolution, summed), "resnet" or "orig" (one ToRGB at the end).
-        conv_clamp: Clamp activations to [-conv_clamp, conv_clamp]; None for no clamp.
+        conv_clamp: clamp activations to [-conv_clamp, conv_clamp]; None for no clamp.
         demodulation: "ada" or "rosinality", the code whose placement of the demodulation's epsilon to follow.
 
     Raises:
-        ValueError: If an argument is not one of the above.
+        ValueError: an argument is not one of the above.
     """
 
     def __init__(
@@ -361,5 +364,5 @@ class Generator(nn.Module):
     def forward(
         self, z: Tensor, c: Tensor | None = None, **synthesis_kwargs: Any
     ) -> Tensor | tuple[Tensor, list[Tensor]]:
-        """Images (N, 3, R, R) of latents (N, z_dim) without truncation: `synthesis(mapping(z, c), ...)`."""
+        """Images (N, 3, R, R) of latents (N, z_dim) without truncation: ``synthesis(mapping(z, c), ...)``."""
         return self.synthesis(self.mapping(z, c), **synthesis_kwargs)

@@ -43,7 +43,7 @@ class EqualizedLinear(nn.Module):
 
 
 class BinomialFilter(nn.Module):
-    """The [1, 3, 3, 1] low-pass filter of every up- and down-sampling, summing to `gain`."""
+    """The [1, 3, 3, 1] low-pass filter of every up- and down-sampling, summing to ``gain``."""
 
     kernel: Tensor
 
@@ -54,7 +54,7 @@ class BinomialFilter(nn.Module):
         self.register_buffer("kernel", torch.outer(taps, taps)[None, None] * (gain / 64), persistent=False)
 
     def forward(self, x: Tensor, *, padding: int, stride: int = 1) -> Tensor:
-        """Filter each channel of (N, C, H, W), zero-padded by `padding` and sub-sampled by `stride`."""
+        """Filter each channel of (N, C, H, W), zero-padded by ``padding`` and sub-sampled by ``stride``."""
         channels = x.shape[1]
         kernel = self.kernel.to(x.dtype).expand(channels, 1, 4, 4)
         return F.conv2d(x, kernel, padding=padding, stride=stride, groups=channels)
@@ -70,10 +70,10 @@ class MappingNetwork(nn.Module):
     """The mapping network f: z -> w, with an optional label embedding and the truncation trick.
 
     Args:
-        z_dim: Width of z; 0 for a network of labels alone (the discriminator's).
-        w_dim: Width D_w of w, of the hidden layers and of the label embedding.
-        c_dim: Width of the label; 0 for none.
-        n_layers: Number of fully connected layers.
+        z_dim: width of z; 0 for a network of labels alone (the discriminator's).
+        w_dim: width D_w of w, of the hidden layers and of the label embedding.
+        c_dim: width of the label; 0 for none.
+        n_layers: number of fully connected layers.
         n_ws: L, the number of w vectors that the synthesis network takes.
     """
 
@@ -102,14 +102,14 @@ class MappingNetwork(nn.Module):
         Args:
             z: (N, z_dim), samples of N(0, I).
             c: (N, c_dim) labels; None when the network has none.
-            truncation_psi: 1 for none; w moves to `w_avg` as it goes to 0.
-            truncation_cutoff: Truncate only the first so many of the L vectors; None for all.
+            truncation_psi: 1 for none; w moves to ``w_avg`` as it goes to 0.
+            truncation_cutoff: truncate only the first so many of the L vectors; None for all.
 
         Returns:
-            ws, (N, L, D_w): the same w for every layer, apart from the cutoff.
+            ws, (N, L, D_w), the same w for every layer, apart from the cutoff.
 
         Raises:
-            ValueError: If a shape or a truncation argument is wrong.
+            ValueError: a shape or a truncation argument is wrong.
         """
         psi, cutoff = self._check(z, c, truncation_psi, truncation_cutoff)
         x = _normalize_second_moment(z) if self.z_dim else z
@@ -125,11 +125,11 @@ class MappingNetwork(nn.Module):
 
     @torch.no_grad()
     def update_w_avg(self, ws: Tensor, decay: float = 0.995) -> None:
-        """Move `w_avg` towards the mean of a batch; for training a GAN, never done by `forward`.
+        """Move ``w_avg`` towards the mean of a batch; for training a GAN, never done by ``forward``.
 
         Args:
             ws: (N, L, D_w), not truncated.
-            decay: Weight of the old average, in [0, 1].
+            decay: weight of the old average, in [0, 1].
         """
         self.w_avg.lerp_(ws.detach().mean((0, 1)).to(self.w_avg.dtype), 1 - decay)
 
@@ -153,8 +153,15 @@ class MappingNetwork(nn.Module):
 def check_channels(resolution: int, channels: Mapping[int, int]) -> dict[int, int]:
     """The widths at 4, 8, ..., resolution, in that order and with integer keys (JSON makes them strings).
 
+    Args:
+        resolution: R, pixels a side of the images.
+        channels: resolution -> width.
+
+    Returns:
+        resolution -> width.
+
     Raises:
-        ValueError: If `resolution` is not a power of two of at least 8, or `channels` does not fit it.
+        ValueError: ``resolution`` is not a power of two of at least 8, or ``channels`` does not fit it.
     """
     if not isinstance(resolution, int) or resolution < 8 or resolution & (resolution - 1):
         raise ValueError(f"resolution must be a power of two of at least 8, got {resolution!r}")
