@@ -9,6 +9,8 @@ from zsgan.objectives import TERMS
 
 PLACE = {"generator": "generator-dog", "source_text": "dog", "target_text": "cat"}
 
+SHOTS = {"few_shot.target": {"species": "cat"}, "terms": {}}
+
 # Printed numbers, with the section that has them.
 PAPER = {
     "clips": ("ViT-B-32/openai",),  # 4.1: CLIP ViT-B/32
@@ -134,6 +136,16 @@ def test_values_are_read_from_yaml_and_text(config, name, text, value):
             "'moment', which needs 2",
         ),
         ({"terms": {"in_domain_angle": 1}, "optimiser.batch_size": 1}, "'in_domain_angle', which needs 2"),
+        ({"few_shot.images": 5, "terms": {}}, "AdaptConfig needs few_shot.target; add it"),
+        (
+            {"few_shot.target": {"species": "cat"}},
+            "few_shot adapts to images, but terms={'moment'.*terms: {}",
+        ),
+        ({**SHOTS, "selection.k": 2}, "few_shot adapts to images, but .*Selection.*no selection"),
+        ({**SHOTS, "few_shot.distance_batch": 2}, "distance_batch=2: .*greater than or equal to 3"),
+        ({**SHOTS, "few_shot.mixing": 1.5}, "few_shot.mixing=1.5: .*less than or equal to 1"),
+        ({**SHOTS, "few_shot.patch_level": -1}, "few_shot.patch_level=-1: .*greater than or equal to 0"),
+        ({**SHOTS, "few_shot.r1_every": 0}, "few_shot.r1_every=0: .*greater than or equal to 1"),
     ],
 )
 def test_what_cannot_work_is_refused(config, changes, message):
@@ -168,8 +180,21 @@ def test_groups_are_merged_but_terms_are_replaced():
 def test_a_configuration_survives_being_written_down(config):
     with_selection = override(config, {"selection.k": 3})
     assert with_selection.selection == Selection(3)
-    for original in (config, with_selection):
+    for original in (config, with_selection, override(config, SHOTS)):
         assert build(AdaptConfig, asdict(original)) == original
+
+
+def test_the_numbers_of_the_10_shot_code_are_its_defaults(config):
+    """train.py of the published code; the settings beside these are on StyleGAN2's usual values."""
+    shots = override(config, SHOTS).few_shot
+    assert (shots.images, shots.lambda_distance, shots.distance_batch) == (10, 1000, 4)
+    assert (shots.anchor_every, shots.anchor_deviation, shots.mixing) == (4, 0.1, 0.9)
+    assert (shots.lambda_r1, shots.r1_every, shots.lambda_path, shots.path_every) == (10, 16, 2, 4)
+
+
+def test_another_target_takes_the_place_of_the_old_one(config):
+    other = override(override(config, SHOTS), {"few_shot.target": {"folder": "cats"}, "few_shot.images": 5})
+    assert other.few_shot.target == {"folder": "cats"} and other.few_shot.images == 5
 
 
 def test_the_covariance_is_read_from_its_settings(config):

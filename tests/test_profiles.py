@@ -124,9 +124,23 @@ def test_a_profile_that_extends_another_says_what_differs(write):
     assert (config.iterations, config.lr, config.batch_size) == (3, 0.001, 2)
 
 
+SHOTS = MINE.replace("rows: {", "rows: {shots: {terms: {}, few_shot: {discriminator: generator.st}}, ")
+
+
+def test_the_target_of_a_few_images_is_the_truth(write, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "generator.st").write_bytes(b"any file")
+    write(SHOTS.replace("truth: {species: cat}", "truth: {species: cat, style: sketch}"))
+    config = load_profile("mine").config("dog-to-cat", "shots")
+    assert config.few_shot.target == {"species": "cat", "style": "sketch"} and config.weights == {}
+    write(SHOTS.replace("few_shot: {", "few_shot: {target: {folder: cats}, "))
+    assert load_profile("mine").config("dog-to-cat", "shots").few_shot.target == {"folder": "cats"}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        (SHOTS, "discriminator='generator.st' is neither a file nor"),
         (MINE.replace("seeds: [0]\n", ""), "needs seeds; add it"),
         (MINE.replace("samples: 10\ncurve", "curve"), "needs samples; add it"),
         (MINE + "colour: red", "setting 'colour' is unknown; Profile has"),

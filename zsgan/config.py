@@ -4,45 +4,36 @@
 names, such as ``moment.lambda_cov``, on the command line and in :func:`override`.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, fields, is_dataclass
-from difflib import get_close_matches
-from typing import Annotated, Any, Literal, TypeVar, get_args, get_type_hints
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
+from zsgan.checking import (
+    CHECKED,
+    REPLACED,
+    Count,
+    Decay,
+    Few,
+    NonNegative,
+    Pair,
+    Positive,
+    Probability,
+    Switch,
+    Text,
+    Texts,
+    Whole,
+    build,
+    merge,
+    names_of,
+)  # fmt: skip
 from zsgan.clip import imagenet_templates
 from zsgan.ewc import Estimator, Granularity
 from zsgan.layer_selection import LayerMap
 from zsgan.losses import CovarianceReading, Distance, Reduction, Scale
 
-Config = TypeVar("Config")
-CHECKED = ConfigDict(extra="forbid", validate_default=True)
-
-
-def _number(value: Any) -> Any:
-    """YAML reads 1e4 as text, and pydantic takes True for 1."""
-    if isinstance(value, bool):
-        raise ValueError("a number expected")
-    return float(value) if isinstance(value, str) else value
-
-
-def _several(value: Any) -> Any:
-    """One text stands for a list of one."""
-    return (value,) if isinstance(value, str) else value
-
-
-Finite = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(_number)]
-Positive = Annotated[Finite, Field(gt=0)]
-NonNegative = Annotated[Finite, Field(ge=0)]
-Count = Annotated[int, Field(ge=1), BeforeValidator(_number)]
-Pair = Annotated[int, Field(ge=2), BeforeValidator(_number)]
-Decay = Annotated[Finite, Field(ge=0, lt=1)]
-Seed = Annotated[int, Field(ge=0), BeforeValidator(_number)]
-Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
-Texts = Annotated[tuple[Text, ...], Field(min_length=1), BeforeValidator(_several)]
-Switch = Annotated[bool, Field(strict=True)]
 Term = Literal["directional", "moment", "relation", "in_domain_angle", "ewc"]
 
 
@@ -125,6 +116,27 @@ class Selection:
     batch_size: Count = 8  # latents that rank the layers
 
 
+@dataclass(frozen=True, config=CHECKED)
+class FewShot:
+    """Adaptation to a few images instead of a text (Ojha et al. 2021); numbers are those of its code."""
+
+    target: Mapping[
+        str, Text
+    ]  # factors that drawn images share, {species: ..., style: ...}, or {folder: ...}
+    images: Count = 10  # target images, and as many anchors in the latent space
+    discriminator: Text | None = None  # of the source, see zsgan.names; None: the one of the source generator
+    lambda_distance: NonNegative = 1e3  # of cross-domain distance consistency
+    distance_batch: Few = 4  # images that it compares
+    anchor_every: Count = 4  # steps; whole images near the anchors are judged in one of them, else patches
+    anchor_deviation: NonNegative = 0.1  # of latents from an anchor; 0.05 in the text
+    patch_level: Whole = 3  # patches are judged in the discriminator's map of R / 2^level px; 32 px of 256
+    lambda_r1: NonNegative = 10.0
+    r1_every: Count = 16
+    lambda_path: NonNegative = 2.0
+    path_every: Count = 4
+    mixing: Probability = 0.9  # of two latents in the styles of one image
+
+
 def _full_method() -> Mapping[Term, float]:
     return {"moment": 1.0, "ewc": 1e7, "relation": 1e2}
 
@@ -150,16 +162,23 @@ class AdaptConfig:
     relation: Relation = Field(default_factory=Relation)
     optimiser: Optimiser = Field(default_factory=Optimiser)
     selection: Selection | None = None  # None: all trained parameters, always
+    few_shot: FewShot | None = None  # not None: no text guides, few images do; then terms must be {}
     trained: Literal["convolutions", "convolutions_and_torgb"] = (
         "convolutions"  # see trained_parameters; open
     )
     shared_noise: Switch = False  # the same noise maps for the source's and the target's images; open
-    seed: Seed = 0  # of stage 1, latents and noise
+    seed: Whole = 0  # of stage 1, latents and noise
 
     @model_validator(mode="after")
     def _fit(self) -> "AdaptConfig":
         """Refuse what cannot work together, before anything is computed."""
-        if not any(self.terms.values()):
+        if self.few_shot is not None:
+            if self.weights or self.selection is not None:
+                raise ValueError(
+                    f"few_shot adapts to images, but terms={self.weights} and selection={self.selection} "
+                    "belong to a text; give terms: {} and no selection"
+                )
+        elif not self.weights:
             raise ValueError(f"terms={dict(self.terms)!r} has no loss of positive weight; add one")
         if self.source_text == self.target_text:
             raise ValueError(
@@ -200,18 +219,7 @@ class AdaptConfig:
 
 def settings(cls: type = AdaptConfig) -> list[str]:
     """The dotted name of every setting of a configuration class."""
-    return list(_names(cls))
-
-
-def _names(cls: type) -> Iterator[str]:
-    hints = get_type_hints(cls)
-    for item in fields(cls):
-        kind = hints[item.name]
-        inner = next((k for k in (kind, *get_args(kind)) if isinstance(k, type) and is_dataclass(k)), None)
-        if inner is None:
-            yield item.name
-        else:
-            yield from (f"{item.name}.{name}" for name in _names(inner))
+    return names_of(cls)
 
 
 def override(config: AdaptConfig, changes: Mapping[str, Any]) -> AdaptConfig:
@@ -234,60 +242,3 @@ def override(config: AdaptConfig, changes: Mapping[str, Any]) -> AdaptConfig:
             value = {part: value}
         values = merge(values, value, replace=() if name.startswith("terms.") else REPLACED)
     return build(AdaptConfig, values)
-
-
-REPLACED = ("terms",)
-"""Settings that are mappings but no groups: a new value takes the place of the old one."""
-
-
-def merge(
-    base: Mapping[str, Any], new: Mapping[str, Any], replace: tuple[str, ...] = REPLACED
-) -> dict[str, Any]:
-    """Settings of ``base`` with those of ``new`` over them, group by group.
-
-    Args:
-        base: settings, groups being mappings.
-        new: others; a group need not be complete.
-        replace: names that are no groups.
-
-    Returns:
-        a new mapping.
-    """
-    merged = dict(base)
-    for name, value in new.items():
-        old = merged.get(name)
-        groups = isinstance(value, Mapping) and isinstance(old, Mapping) and name not in replace
-        merged[name] = merge(old, value) if groups else value  # type: ignore[arg-type]
-    return merged
-
-
-def build(cls: type[Config], values: Mapping[str, Any]) -> Config:
-    """Make a configuration from plain values, as YAML or a command line gives them.
-
-    Args:
-        cls: a configuration class.
-        values: name -> value; a group is a mapping of its own.
-
-    Returns:
-        the configuration.
-
-    Raises:
-        ValueError: a setting is unknown, missing, or its value cannot be read or cannot work.
-    """
-    try:
-        return cls(**values)
-    except ValidationError as error:
-        raise ValueError("; ".join(_explained(cls, details) for details in error.errors())) from None
-
-
-def _explained(cls: type, details: Mapping[str, Any]) -> str:
-    name = ".".join(str(part) for part in details["loc"] if part != "[key]")
-    message = details["msg"].removeprefix("Value error, ")
-    if details["type"] == "unexpected_keyword_argument":
-        known = settings(cls)
-        close = [other for other in known if other.rpartition(".")[2] == name.rpartition(".")[2]]
-        close = close or get_close_matches(name, known, cutoff=0.5) or known
-        return f"setting {name!r} is unknown; {cls.__name__} has {', '.join(close)}"
-    if details["type"] == "missing":
-        return f"{cls.__name__} needs {name}; add it"
-    return f"{name}={details['input']!r}: {message}" if name else message

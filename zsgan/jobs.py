@@ -10,6 +10,7 @@ from zsgan import names
 from zsgan.adaptation import NUMERICS
 from zsgan.config import AdaptConfig, Term
 from zsgan.objectives import NEEDS_FISHER, NEEDS_VARIATIONS, needs
+from zsgan.targets import targets_key
 
 
 @dataclass(frozen=True)
@@ -48,22 +49,30 @@ def resolve(config: AdaptConfig) -> Job:
         the job.
 
     Raises:
-        ValueError: a name is neither in the manifest nor a file nor one of open_clip's.
+        ValueError: a name is neither in the manifest nor a file nor one of open_clip's; there are too few
+            target images.
     """
     generator = names.generator(config.generator)
-    clips = [names.clip(name) for name in config.clips]
-    content = relevant(config) | {
-        "generator": generator.identity,
-        "clips": [f"{clip.architecture}:{clip.identity}" for clip in clips],
-        "numerics": NUMERICS,
-    }
+    content = relevant(config) | {"generator": generator.identity, "numerics": NUMERICS}
+    if config.few_shot is None:
+        others = [names.clip(name) for name in config.clips]
+        content["clips"] = [f"{clip.architecture}:{clip.identity}" for clip in others]
+    else:
+        others = [names.discriminator(config.few_shot.discriminator, generator)]
+        content |= {"discriminator": others[0].identity, "target images": targets_key(config.few_shot)}
     config = replace(config, generator=generator.name)
-    return Job(config, {found.name: found.identity for found in (generator, *clips)}, digest(content))
+    return Job(config, {found.name: found.identity for found in (generator, *others)}, digest(content))
 
 
 def relevant(config: AdaptConfig) -> dict[str, Any]:
-    """The settings that take part in the result, without names of weights."""
+    """The settings that take part in the result, without names of weights and places of images."""
     values = asdict(config) | {"terms": config.weights}
+    if config.few_shot is not None:
+        of_images = {name: values[name] for name in ("few_shot", "optimiser", "shared_noise", "seed")}
+        for name in ("discriminator", "target"):
+            del of_images["few_shot"][name]
+        return of_images
+    del values["few_shot"]
     for name in ("generator", "clips"):
         del values[name]
     groups: Mapping[str, frozenset[Term]] = {

@@ -17,13 +17,15 @@ from zsgan.adaptation import NUMERICS, Adaptation, Trainer
 from zsgan.cache import Cache
 from zsgan.config import AdaptConfig
 from zsgan.device import threads
+from zsgan.few_shot import FewShotAdaptation
 from zsgan.files import save_tensors, versions, write_atomically, write_json
-from zsgan.guides import make_guide, source_features, source_fisher
+from zsgan.guides import device_of, make_guide, source_features, source_fisher
 from zsgan.jobs import Job, resolve
 from zsgan.loop import loop
-from zsgan.models import load_clip, load_generator
+from zsgan.models import load_clip, load_discriminator, load_generator
 from zsgan.objectives import NEEDS_FISHER, Guide, needs
 from zsgan.stylegan2 import Generator
+from zsgan.targets import targets
 
 SNAPSHOTS = 10
 """Generators kept along an adaptation."""
@@ -53,13 +55,16 @@ def make(job: Job, place: Path, *, device: torch.device | str, progress: bool) -
     device = devices.set_up(device)
     g_src = load_generator(config.generator, device)
     with threads(1 if device.type == "cpu" and g_src.config["resolution"] <= SMALL else None):
-        guides = guides_of(config, device, progress)
+        begin = (
+            _few_shot(config, g_src, device)
+            if config.few_shot
+            else _by_text(job, g_src, place.parent, progress)
+        )
         place.mkdir(parents=True, exist_ok=True)
         with _locked(place):
             if (place / "provenance.json").exists():
                 return  # another process made it meanwhile
-            trainer = _trainer(job, g_src, guides, place.parent, progress)
-            _adapt(job, trainer, place, progress)
+            _adapt(job, begin(), place, progress)
             provenance = (
                 job.identity
                 | devices.numerics(device)
@@ -92,7 +97,7 @@ def fisher_of(
         progress: show a progress bar.
 
     Returns:
-        F by name of the parameter, on the generator's device.
+        f by name of the parameter, on the generator's device.
     """
     key = {
         "what": "fisher",
@@ -135,11 +140,26 @@ def _shared(config: AdaptConfig) -> dict[str, object]:
     }
 
 
-def _trainer(job: Job, g_src: Generator, guides: Sequence[Guide], folder: Path, progress: bool) -> Trainer:
+def _by_text(job: Job, g_src: Generator, folder: Path, progress: bool) -> Callable[[], Trainer]:
+    """What begins an adaptation that texts guide, once it is clear that they can be encoded."""
     config = job.config
-    fisher = fisher_of(config, g_src, guides, folder, progress) if needs(config, NEEDS_FISHER) else None
-    features = source_features_of(config, g_src, guides, folder, progress)
-    return Adaptation(config, g_src, guides, fisher, features)
+    guides = guides_of(config, device_of(g_src), progress)
+
+    def begin() -> Trainer:
+        fisher = fisher_of(config, g_src, guides, folder, progress) if needs(config, NEEDS_FISHER) else None
+        features = source_features_of(config, g_src, guides, folder, progress)
+        return Adaptation(config, g_src, guides, fisher, features)
+
+    return begin
+
+
+def _few_shot(config: AdaptConfig, g_src: Generator, device: torch.device) -> Callable[[], Trainer]:
+    """The same of one that target images guide."""
+    assert config.few_shot is not None
+    discriminator = load_discriminator(config.few_shot.discriminator, config.generator, device)
+    images = targets(config.few_shot, g_src.config["resolution"])
+    trainer = FewShotAdaptation(config, g_src, discriminator, images)
+    return lambda: trainer
 
 
 def _adapt(job: Job, trainer: Trainer, place: Path, progress: bool) -> None:

@@ -7,7 +7,8 @@ import torch
 from zsgan import manifest, names
 from zsgan.clip import ClipEncoder, open_clip_encoder
 from zsgan.files import load_tensors
-from zsgan.stylegan2.checkpoints import load_generator_file
+from zsgan.stylegan2.checkpoints import load_discriminator_file, load_generator_file
+from zsgan.stylegan2.discriminator import Discriminator
 from zsgan.stylegan2.generator import Generator
 
 
@@ -28,6 +29,28 @@ def load_generator(name_or_path: str | Path, device: torch.device | str = "cpu")
     path = names.generator(name_or_path).path
     assert path is not None  # a generator is always a file
     return load_generator_file(path).to(device)
+
+
+def load_discriminator(
+    name_or_path: str | Path | None, source: str | Path, device: torch.device | str = "cpu"
+) -> Discriminator:
+    """The discriminator of a source generator, in evaluation mode.
+
+    Args:
+        name_or_path: "dog", "discriminator-dog", or a .safetensors file; ``None`` for the source's own.
+        source: the generator, see :func:`load_generator`.
+        device: where to put it.
+
+    Returns:
+        the discriminator, in float32.
+
+    Raises:
+        ValueError: neither a name nor a file, not a discriminator, or the source has none.
+        FileNotFoundError: the file of a name is missing or altered.
+    """
+    path = names.discriminator(name_or_path, names.generator(source)).path
+    assert path is not None  # a discriminator is always a file
+    return load_discriminator_file(path).to(device)
 
 
 def load_clip(name: str, pretrained: str | None = None, device: torch.device | str = "cpu") -> ClipEncoder:

@@ -4,6 +4,7 @@
 name                   what it is                                     known by
 =====================  =============================================  =======================
 generator-dog, dog     an entry of data_manifest.yaml                 the manifest's SHA-256
+discriminator-dog      the same, of the generator's training          the manifest's SHA-256
 path/to/a/file         a file of the reader's own                     the file's SHA-256
 clip-a                 a CLIP of the demo, an entry of the manifest   the manifest's SHA-256
 ViT-B-32/openai        architecture/weights of open_clip              the manifest's SHA-256 if
@@ -62,14 +63,44 @@ def generator(name: str | Path) -> Weights:
     Raises:
         ValueError: it is neither.
     """
-    full = f"generator-{name}"
+    return _network("generator", name)
+
+
+def discriminator(name: str | Path | None, source: Weights) -> Weights:
+    """The weights of a source's discriminator.
+
+    Args:
+        name: an entry of the manifest with or without "discriminator-", or a file; ``None`` for the one that
+            was trained with the source generator.
+        source: the generator.
+
+    Returns:
+        what the name stands for.
+
+    Raises:
+        ValueError: it is neither, or the source generator has none.
+    """
+    if name is not None:
+        return _network("discriminator", name)
+    asset = f"discriminator-{(source.asset or '').removeprefix('generator-')}"
+    if asset not in manifest.assets():
+        raise ValueError(
+            f"generator={source.name!r} comes without a discriminator; name one, or give its file"
+        )
+    return _network("discriminator", asset)
+
+
+def _network(kind: str, name: str | Path) -> Weights:
+    full = f"{kind}-{name}"
     asset = full if full in manifest.assets() else str(name)
-    if asset.startswith("generator-") and asset in manifest.assets():
+    if asset.startswith(f"{kind}-") and asset in manifest.assets():
         return Weights(asset, manifest.asset(asset).sha256, asset=asset)
     if Path(name).is_file():
         return Weights(str(name), _sha256(Path(name)), file=Path(name))
-    known = ", ".join(key for key in manifest.assets() if key.startswith("generator-"))
-    raise ValueError(f"generator={str(name)!r} is neither a file nor one of {known}")
+    known = (
+        ", ".join(key for key in manifest.assets() if key.startswith(f"{kind}-")) or "the manifest, with none"
+    )
+    raise ValueError(f"{kind}={str(name)!r} is neither a file nor one of {known}")
 
 
 def is_generator(name: str) -> bool:

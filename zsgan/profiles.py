@@ -9,7 +9,8 @@ from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from zsgan import names
-from zsgan.config import CHECKED, AdaptConfig, Count, Pair, Positive, Seed, Text, build, merge
+from zsgan.checking import CHECKED, Count, Pair, Positive, Text, Whole, build, merge
+from zsgan.config import AdaptConfig
 from zsgan.menagerie.factors import index_of
 
 PROFILES = Path(__file__).with_name("profiles")
@@ -57,7 +58,7 @@ class Profile:
     Attributes:
         name: of the profile.
         scenarios: name -> scenario; the first is the one of Table 1.
-        rows: label of a table row -> the settings that make it.
+        rows: label of a table row -> the settings that make it; a few_shot without a target has the truth's.
         settings: settings common to all rows.
         seeds: of the runs of every row.
         samples: images that the final metrics are computed on, of each run and of the target's truth.
@@ -72,7 +73,7 @@ class Profile:
     scenarios: Annotated[Mapping[str, Scenario], Field(min_length=1)]
     rows: Annotated[Mapping[str, Mapping[str, Any]], Field(min_length=1)]
     settings: Mapping[str, Any]
-    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
+    seeds: Annotated[tuple[Whole, ...], Field(min_length=1)]
     samples: Pair
     curve_samples: Pair
     judge: Text
@@ -94,7 +95,10 @@ class Profile:
         judge = names.clip(self.judge)
         for scenario in self.scenarios:
             for row in self.rows:
-                for name in self.config(scenario, row).clips:
+                config = self.config(scenario, row)
+                if config.few_shot is not None:
+                    names.discriminator(config.few_shot.discriminator, names.generator(config.generator))
+                for name in config.clips:
                     if names.clip(name).identity == judge.identity:
                         raise ValueError(
                             f"judge={self.judge!r} also guides row {row!r}: what is optimised against cannot "
@@ -125,6 +129,8 @@ class Profile:
             "target_text": found.target_text,
         }
         values = merge(merge(self.settings, self.rows[row]), {**place, "seed": seed})
+        if isinstance(few_shot := values.get("few_shot"), Mapping):
+            values["few_shot"] = {"target": found.truth, **few_shot}
         try:
             return build(AdaptConfig, values)
         except ValueError as error:

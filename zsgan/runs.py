@@ -25,7 +25,8 @@ import torch
 from tqdm import tqdm
 
 from zsgan import names
-from zsgan.config import AdaptConfig, build
+from zsgan.checking import build
+from zsgan.config import AdaptConfig
 from zsgan.device import tune_cpu
 from zsgan.files import load_tensors, read_json
 from zsgan.jobs import Job, resolve

@@ -1,0 +1,50 @@
+"""Cross-domain distance consistency (Ojha et al. 2021): likeness among images survives the adaptation.
+
+Eq. (5) of the paper is this idea with CLIP's features in the place of the generator's.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def similarities(maps: Sequence[Tensor], layers: Sequence[int]) -> Tensor:
+    """How alike each image is to every other one: cosines of the generator's activations.
+
+    Args:
+        maps: of every convolution (N, C_l, r_l, r_l); see ``return_maps`` of the synthesis network.
+        layers: for each of the N images the place in ``maps`` of the layer by which it is compared.
+
+    Returns:
+        (N, N - 1), row n without the similarity of n with itself, in [-1, 1].
+    """
+    rows = []
+    for n, layer in enumerate(layers):
+        flat = maps[layer].flatten(1)
+        others = torch.cat([flat[:n], flat[n + 1 :]])
+        rows.append(F.cosine_similarity(flat[n : n + 1], others, dim=1))
+    return torch.stack(rows)
+
+
+def distance_consistency_loss(
+    maps_trg: Sequence[Tensor], maps_src: Sequence[Tensor], layers: Sequence[int]
+) -> Tensor:
+    """KL(softmax(similarities of the source) || softmax(those of the target)), shape (), >= 0.
+
+    As in the published code, it is the mean over all N (N - 1) entries and not the sum over a row, so that
+    the published weight of 1000 keeps its meaning.
+
+    Args:
+        maps_trg: activations of the target generator, see :func:`similarities`.
+        maps_src: those of the source generator, of the same latents.
+        layers: one for each image.
+
+    Raises:
+        ValueError: fewer than 3 images: a distribution over one other image is constant.
+    """
+    if len(layers) < 3:
+        raise ValueError(f"distance consistency needs at least 3 images, got {len(layers)}")
+    log_p, log_q = (similarities(maps, layers).log_softmax(1) for maps in (maps_src, maps_trg))
+    return (log_p.exp() * (log_p - log_q)).mean()

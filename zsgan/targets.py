@@ -1,0 +1,59 @@
+"""The few images that stand for a target domain where no text does: drawn, or those of a folder."""
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from zsgan.config import FewShot
+from zsgan.files import sha256
+from zsgan.images import Folder
+from zsgan.resize import resize
+from zsgan.truth import Drawing
+
+TARGETS_SEED = 8_100_001
+"""Seed of drawn target images, which are none of those that runs are measured against."""
+
+
+def targets_key(settings: FewShot) -> dict[str, Any]:
+    """What determines the target images, as JSON: their files' hashes, or what is drawn.
+
+    Raises:
+        ValueError: the folder holds too few images, or a factor is unknown.
+    """
+    if set(settings.target) == {"folder"}:
+        return {"files": [sha256(file) for file in _folder(settings).files[: settings.images]]}
+    unknown = set(settings.target) - {"species", "style"}
+    if unknown or not settings.target:
+        raise ValueError(
+            f"few_shot.target={dict(settings.target)} must be {{species: ..., style: ...}} or one of them, "
+            "or {folder: ...}"
+        )
+    Drawing(settings.target, 1)  # which refuses names that are unknown
+    return {"drawn": dict(settings.target), "seed": TARGETS_SEED, "images": settings.images}
+
+
+def targets(settings: FewShot, resolution: int) -> Tensor:
+    """The target images, (n, 3, R, R) in [-1, 1]: a folder's first ones in the order of names, or drawn ones.
+
+    Raises:
+        ValueError: the folder holds too few images, or they are not square; or a factor is unknown.
+    """
+    if set(settings.target) != {"folder"}:
+        return Drawing(settings.target, settings.images, resolution, TARGETS_SEED)[:]
+    images = _folder(settings)[: settings.images]
+    if images.shape[2] != images.shape[3]:
+        raise ValueError(
+            f"few_shot.target: images in {settings.target['folder']} must be square, got "
+            f"{images.shape[3]} x {images.shape[2]} px; crop them"
+        )
+    return resize(images, resolution, "bicubic").clamp(-1, 1)
+
+
+def _folder(settings: FewShot) -> Folder:
+    folder = Folder(Path(settings.target["folder"]))
+    if len(folder) < settings.images:
+        raise ValueError(
+            f"few_shot.images={settings.images}, but {folder.path} holds {len(folder)}; add some, or lower it"
+        )
+    return folder
