@@ -30,6 +30,14 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
         f"train_generator cat --init {WORLD} --perceptual {PERCEPTUAL} --kimg 0 0 14 --bank 10000",
         ("world",),
     ),
+    "discriminator-dog": (
+        "train_discriminator dog --init {state}/generator_dog/generator.safetensors",
+        ("dog",),
+    ),
+    "discriminator-cat": (
+        "train_discriminator cat --init {state}/generator_cat/generator.safetensors",
+        ("cat",),
+    ),
 }
 """Network -> its command, and the networks that it needs; in the order in which they are begun."""
 
