@@ -31,7 +31,7 @@ def similarities(maps: Sequence[Tensor], layers: Sequence[int]) -> Tensor:
 def distance_consistency_loss(
     maps_trg: Sequence[Tensor], maps_src: Sequence[Tensor], layers: Sequence[int]
 ) -> Tensor:
-    """KL(softmax(similarities of the source) || softmax(those of the target)), shape (), >= 0.
+    """KL(softmax(similarities of the source) || softmax(those of the target)).
 
     As in the published code, it is the mean over all N (N - 1) entries and not the sum over a row, so that
     the published weight of 1000 keeps its meaning.
@@ -40,6 +40,9 @@ def distance_consistency_loss(
         maps_trg: activations of the target generator, see :func:`similarities`.
         maps_src: those of the source generator, of the same latents.
         layers: one for each image.
+
+    Returns:
+        the loss, (), >= 0.
 
     Raises:
         ValueError: fewer than 3 images: a distribution over one other image is constant.

@@ -16,7 +16,13 @@ TARGETS_SEED = 8_100_001
 
 
 def targets_key(settings: FewShot) -> dict[str, Any]:
-    """What determines the target images, as JSON: their files' hashes, or what is drawn.
+    """What determines the target images.
+
+    Args:
+        settings: which images, and how many.
+
+    Returns:
+        as JSON: their files' hashes, or what is drawn.
 
     Raises:
         ValueError: the folder holds too few images, or a factor is unknown.
@@ -34,7 +40,14 @@ def targets_key(settings: FewShot) -> dict[str, Any]:
 
 
 def targets(settings: FewShot, resolution: int) -> Tensor:
-    """The target images, (n, 3, R, R) in [-1, 1]: a folder's first ones in the order of names, or drawn ones.
+    """The target images: a folder's first ones in the order of names, or drawn ones.
+
+    Args:
+        settings: which images, and how many.
+        resolution: R, pixels a side.
+
+    Returns:
+        (n, 3, R, R) in [-1, 1].
 
     Raises:
         ValueError: the folder holds too few images, or they are not square; or a factor is unknown.

@@ -9,11 +9,14 @@ from torch import Tensor, nn
 
 
 def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
-    """Logistic loss of the discriminator: mean softplus(-real) + mean softplus(fake), >= 0.
+    """Logistic loss of the discriminator: mean softplus(-real) + mean softplus(fake).
 
     Args:
         real: (N, 1) logits of real images.
         fake: (M, 1) logits of generated images.
+
+    Returns:
+        the loss, >= 0; log 4 of a discriminator that cannot decide.
     """
     return F.softplus(-real).mean() + F.softplus(fake).mean()
 
@@ -31,7 +34,7 @@ def r1_penalty(logits: Tensor, images: Tensor) -> Tensor:
         images: (N, 3, R, R) that the logits were computed of, with gradients.
 
     Returns:
-        The mean over the images, >= 0; differentiable.
+        the mean over the images, >= 0; differentiable.
     """
     (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
     return gradient.square().sum((1, 2, 3)).mean() / 2
