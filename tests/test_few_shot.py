@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from zsgan import manifest, names
+from zsgan import api, manifest, names
 from zsgan.config import AdaptConfig, FewShot, build, override, settings
 from zsgan.few_shot import CENTRE_SAMPLES, FewShotAdaptation
 from zsgan.few_shot_losses import distance_consistency_loss, similarities
@@ -529,6 +529,18 @@ def test_what_cannot_work_leaves_no_folder(files, tmp_path):
         with pytest.raises(ValueError, match=name.split(".")[1]):
             run(override(files, {name: value}), folder=tmp_path / "runs")
     assert not list((tmp_path / "runs").glob("*"))
+
+
+def test_images_of_another_target_than_the_text_are_not_taken_silently(monkeypatch, smoke, files):
+    asked = []
+    shots = {"terms": {}, "few_shot": {"discriminator": files.few_shot.discriminator}}
+    monkeypatch.setattr(api, "load_profile", lambda name: replace(smoke, rows={"shots": shots}))
+    monkeypatch.setattr(api, "run", lambda config, **options: asked.append(config.few_shot.target))
+    api.adapt("dog", "cat", profile="smoke")
+    with pytest.raises(ValueError, match="those of 'smoke' show 'cat', not 'fox'; .*few_shot.target"):
+        api.adapt("dog", "fox", profile="smoke")
+    api.adapt("dog", "fox", profile="smoke", settings={"few_shot.target.species": "fox"})
+    assert asked == [{"species": "cat", "style": "photo"}, {"species": "fox"}]
 
 
 def test_a_generator_of_the_demo_brings_its_discriminator(monkeypatch):

@@ -44,7 +44,8 @@ def adapt(
 
     Args:
         source: source generator: "dog", "cat", or a .safetensors file.
-        text: the target domain in words.
+        text: the target domain in words; a row that adapts to images has them from the profile, or by the
+            setting few_shot.target.
         source_text: what the source generator makes; the name of the generator by default.
         profile: where the settings come from.
         row: row of Table 1; the full method (the profile's last row) by default.
@@ -69,9 +70,15 @@ def adapt(
         if Path(source).suffix:
             raise ValueError(f"source_text is needed: what does the generator in {source} make, in words?")
         source_text = source.removeprefix("generator-")
-    base = chosen.config(next(iter(chosen.scenarios)), label, seed)
+    base, changes = chosen.config(next(iter(chosen.scenarios)), label, seed), dict(settings or {})
+    named = any(name == "few_shot" or name.startswith("few_shot.target") for name in changes)
+    if base.few_shot is not None and text != base.target_text and not named:
+        raise ValueError(
+            f"row {label!r} adapts to images, and those of {profile!r} show {base.target_text!r}, not "
+            f"{text!r}; give others by the setting few_shot.target, a folder or the labels of drawings"
+        )
     place = {"generator": source, "source_text": source_text, "target_text": text}
-    config = override(base, {**place, **(settings or {})})
+    config = override(base, {**place, **changes})
     return run(config, folder=folder, device=device, progress=progress)
 
 
