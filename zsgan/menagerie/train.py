@@ -15,28 +15,24 @@ WORLD, PERCEPTUAL = "{state}/generator_world/generator.safetensors", "{state}/pe
 
 COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "perceptual": ("train_evaluator perceptual --seed 1 --steps 1200 --images 16000", ()),
-    "clip-a": ("train_clip a --seed 0 --images 20000 --steps 1500 --batch 64", ()),
+    "clip-a": ("train_clip a --seed 0 --images 30000 --steps 5000 --batch 64", ()),
     "world": (
-        f"train_generator world --perceptual {PERCEPTUAL} --kimg 24 24 20 --bank 16000",
+        f"train_generator world --perceptual {PERCEPTUAL} --kimg 24 32 48 --bank 24000",
         ("perceptual",),
     ),
-    "evaluator": ("train_evaluator evaluator --seed 0 --steps 1200 --images 20000", ()),
-    "clip-b": ("train_clip b --seed 1 --images 20000 --steps 1100 --batch 64", ()),
+    "evaluator": ("train_evaluator evaluator --seed 0 --steps 3600 --images 30000", ()),
     "dog": (
-        f"train_generator dog --init {WORLD} --perceptual {PERCEPTUAL} --kimg 0 0 14 --bank 10000",
+        f"train_generator dog --init {WORLD} --perceptual {PERCEPTUAL} --kimg 0 0 24 --bank 16000",
         ("world",),
     ),
     "cat": (
-        f"train_generator cat --init {WORLD} --perceptual {PERCEPTUAL} --kimg 0 0 14 --bank 10000",
+        f"train_generator cat --init {WORLD} --perceptual {PERCEPTUAL} --kimg 0 0 24 --bank 16000",
         ("world",),
     ),
+    "clip-b": ("train_clip b --seed 1 --images 30000 --steps 4000 --batch 64", ()),
     "discriminator-dog": (
         "train_discriminator dog --init {state}/generator_dog/generator.safetensors",
         ("dog",),
-    ),
-    "discriminator-cat": (
-        "train_discriminator cat --init {state}/generator_cat/generator.safetensors",
-        ("cat",),
     ),
 }
 """Network -> its command, and the networks that it needs; in the order in which they are begun."""
