@@ -27,11 +27,13 @@ LAYERS = [
     {"making"},
     {"runs"},
     {"metrics"},
+    {"subjects"},
     {"judges"},
-    {"results"},
+    {"bench"},
+    {"comparisons", "results"},
     {"figures", "tables"},
     {"book", "notebooks"},
-    {"api", "reproduce"},
+    {"api", "evaluation", "reproduce"},
     {"cli"},
 ]
 
