@@ -23,6 +23,7 @@ LAYERS = [
     {"objectives"},
     {"guides"},
     {"adaptation", "few_shot"},
+    {"shares"},
     {"jobs"},
     {"making"},
     {"runs"},
