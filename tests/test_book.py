@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from zsgan import notebooks, reproduce
-from zsgan.tables import ABSENT, PAPER_TABLE_1, table_1
+from zsgan.tables import ABSENT, PAPER_TABLE_1, metrics_table, table_1
 
 CHAPTERS = notebooks.chapters()
 PAGES = sorted(notebooks.BOOK.glob("*.md"))
@@ -122,38 +122,81 @@ def test_every_file_that_a_page_includes_is_written_by_a_chapter():
 
 def measured(**columns) -> pd.DataFrame:
     metrics = {
-        "lpips_avg": 0.3, "lpips_avg_std": 0.01, "lpips_all": 0.31, "lpips_all_std": 0.05, "clip_variance": 1,
-        "evaluator_rate": 0.5, "clip_rate": 0.75, "fid": 12.0, "precision": 0.6, "recall": 0.4, "n": 500,
-        "psi": 0.7, "scenario": "dog-to-cat",
+        "lpips_avg": 0.3, "lpips_avg_std": 0.01, "lpips_all": 0.31, "lpips_all_std": 0.05,
+        "lpips_literal_avg": 0.4, "lpips_literal_avg_std": 0.02, "lpips_literal_all": 0.41,
+        "lpips_literal_all_std": 0.06, "clip_variance": 0.1, "vendi": 12.34, "inception_fur": 2.5,
+        "evaluator_rate": 0.5, "clip_rate": 0.75, "clip_score": 0.6, "fid": 12.0, "kid": 1.5,
+        "precision": 0.6, "recall": 0.4, "density": 0.7, "coverage": 0.3, "identity_kept": 0.9,
+        "structure_kept": 0.8, "n": 500, "psi": 0.7, "scenario": "dog-to-cat",
     }  # fmt: skip
     return pd.DataFrame({**metrics, **columns})
 
 
+def runs_of(row, **columns):
+    costs = {"step_seconds": 0.2, "peak_memory": float("nan"), "iterations": 300}
+    return measured(row=row, **costs | columns)
+
+
 def test_table_1_keeps_printed_and_measured_numbers_apart():
-    runs = measured(row=["L_dir", "L_dir"], seed=[0, 1], lpips_avg=[0.3, 0.5], iterations=300)
+    runs = runs_of(["L_dir", "L_dir"], seed=[0, 1], lpips_avg=[0.3, 0.5])
     table = table_1(runs, measured(row=["true target"]), "demo")
     assert list(table.index) == [*PAPER_TABLE_1, "true target"] and table.index.name == "dog-to-cat"
     row = table.loc["L_dir"]
     assert row["paper Avg."] == "0.402 ± 0.008" and row["paper All"] == "0.405 ± 0.057"
-    assert row["demo Avg."] == "0.400 ± 0.010" and row["Avg. over the seeds"] == "0.300 to 0.500"
-    assert (row["iterations"], row["seeds"], row["n"]) == ("300", "2", "500")
-    assert row["ψ"] == "0.7"
+    assert row["demo Avg."] == "0.400 ± 0.010" and row["demo Avg., literal"] == "0.400 ± 0.020"
     assert (row["target rate, evaluator"], row["target rate, CLIP"]) == ("0.50", "0.75")
+    assert (row["FID (evaluator)"], row["KID"], row["density"], row["coverage"]) == (
+        "12.0", "1.50", "0.70", "0.30"
+    )  # fmt: skip
     ours = [column for column in table if not column.startswith("paper")]
     assert (table.loc["Ojha et al., 10-shot", ours] == ABSENT).all()
     bound = table.loc["true target"]
-    assert bound["paper Avg."] == bound["paper All"] == bound["seeds"] == bound["iterations"] == ABSENT
+    assert bound["paper Avg."] == bound["paper All"] == bound["Avg., interval over the seeds"] == ABSENT
     assert bound["demo All"] == "0.310 ± 0.050"
 
 
+def test_the_spread_inside_a_run_is_not_that_over_the_seeds():
+    """Student's interval of two values, mean ± 12.706 x half their distance (one degree of freedom)."""
+    runs = runs_of(["L_dir", "L_dir"], seed=[0, 1], lpips_avg=[0.39, 0.41])
+    table = table_1(runs, measured(row=["true target"]), "demo")
+    assert table.loc["L_dir", "Avg., interval over the seeds"] == "0.273 to 0.527"
+    assert table.loc["L_dir", "demo Avg."] == "0.400 ± 0.010"
+
+
 def test_table_1_of_another_scenario_has_no_printed_numbers():
-    runs = measured(row=["L_dir"] * 2, scenario=["dog-to-cat", "dog-to-fox"], lpips_avg=[0.3, 0.5], seed=0,
-                    iterations=300)  # fmt: skip
+    runs = runs_of(["L_dir"] * 2, scenario=["dog-to-cat", "dog-to-fox"], lpips_avg=[0.3, 0.5], seed=0)
     reference = measured(row=["true target"], scenario="dog-to-fox", evaluator_rate=float("nan"))
     table = table_1(runs, reference, "demo", "dog-to-fox")
     assert list(table.index) == ["L_dir", "true target"] and table.index.name == "dog-to-fox"
     assert not [column for column in table if column.startswith("paper")]
-    assert table.loc["L_dir", "demo Avg."] == "0.500 ± 0.010" and table.loc["L_dir", "seeds"] == "1"
+    assert table.loc["L_dir", "demo Avg."] == "0.500 ± 0.010"
+    assert table.loc["L_dir", "Avg., interval over the seeds"] == ABSENT  # of one seed
     assert table.loc["true target", "target rate, evaluator"] == ABSENT  # nobody can read it
-    with pytest.raises(ValueError, match="scenario='cat-to-dog' was not measured; .* dog-to-cat, dog-to-fox"):
+    known = "scenario='cat-to-dog' was not measured; .* dog-to-cat, dog-to-fox"
+    with pytest.raises(ValueError, match=known):
         table_1(runs, reference, "demo", "cat-to-dog")
+    with pytest.raises(ValueError, match=known):
+        metrics_table(runs, reference, "cat-to-dog")
+
+
+def test_the_second_table_has_costs_relative_to_the_directional_loss():
+    runs = runs_of(
+        ["L_dm", "L_dm", "L_dir", "L_dir"], seed=[0, 1, 0, 1], step_seconds=[0.3, 0.3, 0.1, 0.3],
+        peak_memory=[3e9, 3e9, 2e9, 2e9],
+    )  # fmt: skip
+    table = metrics_table(runs, measured(row=["true target"], identity_kept=float("nan")))
+    assert list(table.index) == ["L_dm", "L_dir", "true target"] and table.index.name == "dog-to-cat"
+    row = table.loc["L_dm"]
+    assert (row["time a step"], row["memory"]) == ("1.50", "1.50")  # 0.3 s to a median of 0.2 s
+    assert table.loc["L_dir", "time a step"] == "1.00"
+    assert (row["All, literal"], row["Vendi"], row["Inception, fur"]) == ("0.410 ± 0.060", "12.3", "2.50")
+    assert (row["precision"], row["recall"], row["CLIP score"]) == ("0.60", "0.40", "0.600")
+    assert (row["iterations"], row["seeds"], row["n"], row["ψ"]) == ("300", "2", "500", "0.7")
+    bound = table.loc["true target"]
+    missing = ["time a step", "memory", "iterations", "seeds", "identity kept"]
+    assert (bound[missing] == ABSENT).all() and bound["structure kept"] == "0.80"
+
+
+def test_costs_that_no_run_knows_are_dashes():
+    table = metrics_table(runs_of(["L_dm"], seed=[0]), measured(row=["true target"]))
+    assert table.loc["L_dm", "memory"] == ABSENT and table.loc["L_dm", "time a step"] == "1.00"

@@ -96,6 +96,7 @@ def test_every_command_explains_its_options(capsys, command):
         ["sample", "dog", "--n", "0", "--out", "x"],
         ["reproduce", "--workers", "0"],
         ["evaluate", "x", "--clusters", "a"],
+        ["evaluate", "x", "--preset", "mine"],
     ],
 )
 def test_wrong_arguments_end_with_code_2(capsys, arguments):
@@ -207,7 +208,9 @@ def test_evaluate_says_what_its_numbers_rest_on(capsys, tmp_path, monkeypatch):
         capsys, "evaluate", tmp_path / "cats", "--clusters", 2, "--n", 10, "--against", "drawn:cat", "--quiet"
     )
     drawn = json.loads(out)
-    assert {key: drawn[key] for key in alone} == alone
+    shared = {"inception_species", "inception_style"}  # of which all cats have one
+    assert {key: drawn[key] for key in alone.keys() - shared} == {k: alone[k] for k in alone.keys() - shared}
+    assert not shared & set(drawn) and shared < set(alone)
     assert drawn["against"] == "drawn:cat" and drawn["n_against"] == 10
     assert drawn["target_rate"] > 0.8 and "target_rate" not in alone
     assert (
@@ -224,12 +227,15 @@ def test_evaluate_says_what_its_numbers_rest_on(capsys, tmp_path, monkeypatch):
 def test_evaluate_computes_distances_once_and_only_when_all_is_well(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     save_images(Drawing({"species": "cat"}, 6), tmp_path / "cats")
+    save_images(Drawing({"species": "dog"}, 5), tmp_path / "dogs")
     true_distances, calls = Lpips.distances, []
     monkeypatch.setattr(
         Lpips, "distances", lambda self, *a, **o: calls.append(1) or true_distances(self, *a, **o)
     )
     for wrong in (
-        ["--clusters", "7"], ["--against", "drawn:horse"], ["--against", "absent"],
+        ["--clusters", "7"], ["--clusters", "6"], ["--against", "drawn:horse"], ["--against", "absent"],
+        ["--preset", "ojha"], ["--before", "dogs"], ["--source-text", "dog"], ["--text", "xylophone"],
+        ["--centres", "absent"], ["--clip", "clip-c"], ["--against", "drawn:cat", "--neighbours", "6"],
         ["--against", "drawn:cat", "--n", "3"],
     ):  # fmt: skip
         refused(capsys, "evaluate", "cats", "--clusters", "2", *wrong, "--quiet")
@@ -320,7 +326,7 @@ def test_adapt_names_what_is_wrong(capsys, tmp_path, arguments, message):
         (["evaluate", "{empty}/absent"], "folder .*absent is missing"),
         (
             ["evaluate", "{cats}", "--clusters", "9"],
-            "clusters must lie between 1 and the number of images, 4, got 9",
+            "clusters must be at least 1 and below the number of images, 4, got 9",
         ),
         (["evaluate", "{cats}", "--clusters", "2", "--against", "drawn:horse"], "species='horse' is unknown"),
         (
@@ -330,7 +336,15 @@ def test_adapt_names_what_is_wrong(capsys, tmp_path, arguments, message):
         (["evaluate", "{cats}", "--clusters", "2", "--against", "{empty}"], "{empty} holds no image"),
         (
             ["evaluate", "{cats}", "--clusters", "2", "--n", "3", "--against", "drawn:cat"],
-            "must be more than 3 images each, got 4 and 3",
+            r"must be more than 3 images each \(neighbours\), got 4 and 3",
+        ),
+        (
+            ["evaluate", "{cats}", "--clusters", "2", "--preset", "ojha"],
+            "preset='ojha' needs centres: a folder",
+        ),
+        (
+            ["evaluate", "{cats}", "--clusters", "2", "--source-text", "dog"],
+            "source_text='dog' needs the target's text beside it",
         ),
         (["fetch", "generator-dgo"], "'generator-dgo'; the closest: generator-dog"),
         (["reproduce", "--profile", "tiny"], "profile='tiny' is unknown; choose one of"),

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from zsgan.device import numerics, set_up, threads
+from zsgan.device import numerics, peak_memory, set_up, threads
 
 
 @pytest.fixture
@@ -19,6 +19,9 @@ def two_gpus(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"GPU {device.index}")
+    peaks = {"cuda:0": 10, "cuda:1": 20}
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: peaks[str(device)])
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: peaks.update({str(device): 5}))
 
 
 @pytest.fixture
@@ -56,6 +59,13 @@ def test_numerics_say_what_is_set(flags, two_gpus):
     }  # fmt: skip
     set_up("cuda:1")
     assert numerics("cuda:1").items() >= {"tf32": False, "deterministic": True}.items()
+
+
+def test_peak_memory_is_that_of_a_gpu_since_it_was_set_up(flags, two_gpus):
+    assert peak_memory("cpu") is None
+    assert peak_memory("cuda:1") == 20
+    set_up("cuda:1")
+    assert peak_memory("cuda:1") == 5 and peak_memory("cuda:0") == 10
 
 
 @pytest.mark.parametrize("n", [1, 3])

@@ -11,14 +11,10 @@ from torch_fidelity.metric_prc import prc_features_to_metric
 from zsgan.menagerie.evaluator import Prediction
 from zsgan.menagerie.factors import CATEGORIES, CONTINUOUS, SPECIES
 from zsgan.metrics import (
-    OJHA,
-    PAPER,
     Lpips,
     extract,
     extract_all,
     frechet_distance,
-    intra_cluster_lpips,
-    k_medoids,
     kept,
     lpips_matrix,
     precision_recall,
@@ -29,6 +25,7 @@ from zsgan.metrics import (
     target_rate,
     variance,
 )
+from zsgan.metrics.factors import chance, error, report
 
 
 def normal(*shape, seed=0, dtype=torch.float64):
@@ -145,118 +142,6 @@ def test_lpips_refuses_wrong_weights():
         Lpips(pixels, [torch.ones(3), -torch.ones(3)])
     with pytest.raises(ValueError, match="each of the 2 layers, got 1"):
         Lpips(pixels, [torch.ones(3)]).features(pictures(1))
-
-
-# Intra-cluster LPIPS
-
-
-@pytest.fixture
-def clusters():
-    """Three tight clusters on a line, of 3, 3 and 5 points; the middle points 1, 4 and 8 are the medoids."""
-    x = torch.tensor([0.0, 1, 2, 100, 101, 102, 200, 201, 202, 203, 204], dtype=torch.float64)
-    return (x[:, None] - x[None]).abs()
-
-
-def test_known_medoids(clusters):
-    labels, medoids = k_medoids(clusters, 3)
-    assert sorted(medoids.tolist()) == [1, 4, 8]
-    assert [medoids[i].item() for i in labels] == [1, 1, 1, 4, 4, 4, 8, 8, 8, 8, 8]
-
-
-def test_paper_definition_by_hand(clusters):
-    result = intra_cluster_lpips(clusters, 3, **PAPER)
-    inside = [[1, 0, 1], [1, 0, 1], [2, 1, 0, 1, 2]]
-    means, everything = [np.mean(v) for v in inside], np.concatenate(inside)
-    assert result.avg == pytest.approx(np.mean(means)) and result.avg_std == pytest.approx(np.std(means))
-    assert result.all == pytest.approx(everything.mean()) and result.all_std == pytest.approx(
-        everything.std()
-    )
-    assert result.medoids is not None and result.labels.shape == (11,)
-
-
-def test_without_the_centres(clusters):
-    result = intra_cluster_lpips(clusters, 3, include_centre=False)
-    assert result.avg == pytest.approx((1 + 1 + 1.5) / 3) and result.all == pytest.approx(10 / 8)
-
-
-def test_ojha_definition_by_hand(clusters):
-    """Given centres; the last cluster has one image, hence no pair, and is dropped; unbiased deviations."""
-    position = torch.tensor([0.0, 1, 2, 100, 101, 102, 200, 201, 202, 203, 204], dtype=torch.float64)[:7]
-    to_centres = (position[:, None] - torch.tensor([1.0, 104, 200])).abs()
-    generator = torch.Generator().manual_seed(0)
-    result = intra_cluster_lpips(clusters[:7, :7], 3, centres=to_centres, generator=generator, **OJHA)
-    pairs = [1, 1, 2]
-    assert result.avg == pytest.approx(4 / 3) and result.avg_std == 0
-    assert result.all == pytest.approx(4 / 3) and result.all_std == pytest.approx(np.std(pairs * 2, ddof=1))
-    assert result.medoids is None and result.labels.tolist() == [0, 0, 0, 1, 1, 1, 2]
-
-
-def test_ten_zeros_in_a_thousand_bound_the_deviation():
-    """With the medoids' zeros counted, std(All) >= mean(All) sqrt(k / (N - k))."""
-    result = intra_cluster_lpips(squared_distances(normal(300, 4)), 10, **PAPER)
-    assert result.all_std >= result.all * math.sqrt(10 / 290)
-
-
-def test_one_cluster_pairwise_is_the_mean_of_all_pairs():
-    distances = squared_distances(normal(30, 4))
-    result = intra_cluster_lpips(distances, 1, statistic="pairwise")
-    assert result.avg == pytest.approx(distances.sum().item() / (30 * 29)) and result.avg_std == 0
-    assert math.isnan(intra_cluster_lpips(distances, 1, statistic="pairwise", unbiased=True).avg_std)
-
-
-def test_at_most_max_members(clusters):
-    def run(seed):
-        generator = torch.Generator().manual_seed(seed)
-        return intra_cluster_lpips(clusters, 3, statistic="pairwise", max_members=2, generator=generator)
-
-    results = [run(seed) for seed in range(8)]
-    assert all(
-        r.all in [(a + b + c) / 3 for a in (1, 2) for b in (1, 2) for c in (1, 2, 3, 4)] for r in results
-    )
-    assert len({r.all for r in results}) > 1 and run(0).all == results[0].all
-
-
-def test_does_not_depend_on_the_order():
-    distances = squared_distances(normal(60, 5))
-    order = torch.randperm(60, generator=torch.Generator().manual_seed(1))
-    a = intra_cluster_lpips(distances, 5)
-    b = intra_cluster_lpips(distances[order][:, order], 5)
-    assert sorted(order[b.medoids].tolist()) == sorted(a.medoids.tolist())
-    for name in ("avg", "avg_std", "all", "all_std"):
-        assert getattr(a, name) == pytest.approx(getattr(b, name), rel=1e-12)
-
-
-def test_medoids_are_locally_optimal():
-    """PAM: no exchange of a medoid lowers the sum. Alternation: none inside its own cluster does."""
-    distances = squared_distances(normal(100, 5))
-    _, medoids = k_medoids(distances, 8)
-    best = distances[:, medoids].amin(1).sum()
-    for slot in range(8):
-        others = distances[:, medoids[torch.arange(8) != slot]].amin(1)
-        assert torch.minimum(others[:, None], distances).sum(0).min() >= best - 1e-9
-    labels, medoids = k_medoids(distances, 8, method="alternate")
-    for cluster, medoid in enumerate(medoids):
-        inside = distances[labels == cluster][:, labels == cluster].sum(1)
-        assert distances[medoid, labels == cluster].sum() <= inside.min() + 1e-9
-    assert distances[:, medoids].amin(1).sum() > best  # stopped early
-
-
-@pytest.mark.parametrize(
-    ("distances", "arguments", "message"),
-    [
-        (torch.zeros(4, 4), {"k": 5}, "between 1 and the number of images, 4, got 5"),
-        (torch.zeros(4, 4), {"k": 0}, "got 0"),
-        (torch.zeros(4, 3), {"k": 2}, "square"),
-        (torch.triu(torch.ones(4, 4), 1), {"k": 2}, "symmetric"),
-        (torch.ones(4, 4), {"k": 2}, "zero diagonal"),
-        (torch.zeros(4, 4), {"k": 2, "centres": torch.zeros(4, 3)}, r"\(4, 2\), got \(4, 3\)"),
-        (torch.zeros(4, 4), {"k": 2, "max_members": 2}, "generator"),
-        (1 - torch.eye(4), {"k": 4, "statistic": "pairwise"}, "no cluster has two images"),
-    ],
-)
-def test_diversity_errors(distances, arguments, message):
-    with pytest.raises(ValueError, match=message):
-        intra_cluster_lpips(distances, **arguments)
 
 
 # FID, precision, recall
@@ -408,10 +293,46 @@ def test_spread_and_what_is_kept():
     assert set(ratio) == {*CATEGORIES, *CONTINUOUS}
 
 
-@pytest.mark.parametrize("distinct", [1, 2, 4])
-def test_total_collapse_has_no_diversity(distinct):
-    """Fewer different images than clusters: every image is a medoid or equal to one."""
-    places = torch.arange(20) % distinct
-    distances = (places[:, None] != places[None]).double() * 0.5
-    statistic = intra_cluster_lpips(distances, 5, **PAPER)
-    assert statistic.avg == statistic.all == 0
+def read(species, furs, continuous):
+    """A prediction with all columns of the continuous factors equal to one."""
+    column = torch.tensor(continuous, dtype=torch.float32)[:, None]
+    return prediction(species, furs, column.expand(-1, len(CONTINUOUS)).clone())
+
+
+def test_error_is_that_of_each_latents_own_answer():
+    ideal = read(["cat"] * 4, [0, 1, 2, 3], [0.0, 1, 2, 3])
+    found = error(ideal, read(["cat", "cat", "dog", "cat"], [0, 1, 3, 2], [0.0, 1, 2, 5]))
+    assert set(found) == {*CATEGORIES, *CONTINUOUS}
+    assert found["species"] == 0.25 and found["fur"] == 0.5 and found["style"] == 0
+    assert found["yaw"] == pytest.approx(1.0)  # sqrt(2^2 / 4)
+    assert set(error(ideal, ideal).values()) == {0.0}
+    with pytest.raises(ValueError, match="its ideal answer, got 1 and 4"):
+        error(ideal, read(["cat"], [0], [0.0]))
+
+
+def test_chance_is_the_error_over_all_pairings():
+    random = torch.Generator().manual_seed(0)
+    sets = []
+    for _ in range(2):
+        species = [SPECIES[i] for i in torch.randint(3, (5,), generator=random)]
+        furs = torch.randint(4, (5,), generator=random).tolist()
+        sets.append((species, furs, torch.randn(5, generator=random).tolist()))
+    a, b = sets
+    found = chance(read(*a), read(*b))
+    pairs = [(i, j) for i in range(5) for j in range(5)]
+    assert found["species"] == pytest.approx(np.mean([a[0][i] != b[0][j] for i, j in pairs]))
+    assert found["fur"] == pytest.approx(np.mean([a[1][i] != b[1][j] for i, j in pairs]))
+    squares = np.mean([(a[2][i] - b[2][j]) ** 2 for i, j in pairs])
+    assert found["head_width"] == pytest.approx(math.sqrt(squares), rel=1e-5)
+
+
+def test_a_report_tells_collapse_from_confusion():
+    """Half of the spread is left in the first set; the second has all of it, at the wrong latents."""
+    truth = ideal = read(["cat"] * 4, [0, 1, 2, 3], [-3.0, -1, 1, 3])
+    halved = report(read(["cat"] * 4, [0, 0, 1, 1], [-1.5, -0.5, 0.5, 1.5]), ideal, truth)
+    assert halved.loc["yaw", "kept"] == pytest.approx(0.5) and halved.loc["fur", "kept"] == 0.5
+    assert halved.loc["yaw", "error"] < halved.loc["yaw", "chance"]
+    mixed = report(read(["cat"] * 4, [1, 0, 3, 2], [3.0, 1, -1, -3]), ideal, truth)
+    assert mixed.loc["yaw", "kept"] == pytest.approx(1) and mixed.loc["fur", "kept"] == 1
+    assert mixed.loc["yaw", "error"] > mixed.loc["yaw", "chance"] and mixed.loc["fur", "error"] == 1
+    assert list(mixed.columns) == ["kept", "error", "chance"] and mixed.index.name == "factor"

@@ -1,27 +1,48 @@
 import json
 import math
+import shutil
 from dataclasses import replace
 
 import pandas as pd
 import pytest
 import torch
 
+from zsgan import bench as module
 from zsgan import judges as judges_module
-from zsgan import results as module
-from zsgan import runs
+from zsgan import manifest, runs
+from zsgan import results as tables
 from zsgan.images import Folder, save_images
 from zsgan.judges import load_judges, rate, truth_rate
 from zsgan.menagerie.evaluator import Prediction, load_evaluator
 from zsgan.menagerie.factors import CONTINUOUS, SPECIES, STYLES
-from zsgan.metrics import PAPER, Lpips, extract, frechet_distance, intra_cluster_lpips, precision_recall
+from zsgan.metrics import (
+    LITERAL,
+    PAPER,
+    Lpips,
+    density_coverage,
+    extract,
+    frechet_distance,
+    identity_kept,
+    intra_cluster_lpips,
+    kernel_distance,
+    precision_recall,
+    structure_kept,
+    vendi_score,
+)
+from zsgan.metrics.factors import report
 from zsgan.models import load_clip, load_generator
 from zsgan.results import bounds, course, generator_quality, provenance, results
-from zsgan.sampling import sample_images
-from zsgan.truth import Drawing, truth_of
+from zsgan.sampling import sample_images, sample_latents
+from zsgan.truth import Drawing, ideal_answers, truth_of
 
 SCENARIO = "dog-to-cat"
-ADAPTATION = ["evaluator_rate", "clip_rate", "fid", "precision", "recall"]
-DIVERSITY = ["lpips_avg", "lpips_avg_std", "lpips_all", "lpips_all_std", "clip_variance"]
+CLOSENESS = ["fid", "kid", "precision", "recall", "density", "coverage"]
+ADAPTATION = ["evaluator_rate", "clip_rate", "clip_score", *CLOSENESS]
+PARTS = ("avg", "avg_std", "all", "all_std")
+LPIPS = [f"{name}_{part}" for name in ("lpips", "lpips_literal") for part in PARTS]
+LABELS = [f"inception_{kind}" for kind in ("ears", "eyes", "fur", "pattern")]
+DIVERSITY = [*LPIPS, "clip_variance", "vendi", *LABELS]
+KEPT = ["identity_kept", "structure_kept"]
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +78,6 @@ def quick(monkeypatch, judges):
         return replace(judges, truth=truth_of(profile.scenarios[scenario].truth), n=profile.samples)
 
     monkeypatch.setattr(module, "load_judges", load)
-    monkeypatch.setattr(module, "load_clip", lambda name, device: None)
 
 
 # Rates
@@ -107,29 +127,36 @@ def test_diversity_is_that_of_the_paper(judges):
     images = Drawing(judges.truth.labels, 9, seed=4)[:]
     measured = judges.diversity(images)
     assert list(measured) == DIVERSITY
-    expected = intra_cluster_lpips(Lpips(load_evaluator().maps).distances(images), 2, **PAPER)
+    expected = intra_cluster_lpips(Lpips(load_evaluator().maps).distances(images), PAPER, 2)
     assert measured["lpips_avg"] == expected.avg and measured["lpips_all_std"] == expected.all_std
+    literal = intra_cluster_lpips(Lpips(load_evaluator().maps).distances(images), LITERAL, 2)
+    assert measured["lpips_literal_avg"] == literal.avg
+    assert measured["lpips_literal_all_std"] == literal.all_std
+    assert measured["vendi"] == pytest.approx(vendi_score(load_evaluator().embed(images)), rel=1e-4)
     clip = load_clip("clip-b").encode_images(images)
     pairs = torch.cdist(clip.double(), clip.double()).square()
     assert measured["clip_variance"] == pytest.approx(pairs.sum().item() / (2 * 9 * 8), rel=1e-4)
     alike = judges.diversity(images[:1].expand(9, -1, -1, -1))
     assert alike["lpips_all"] == pytest.approx(0, abs=1e-6)
     assert alike["clip_variance"] == pytest.approx(0, abs=1e-6)
+    assert [alike["vendi"], alike["inception_fur"]] == pytest.approx([1, 1], abs=1e-4)
 
 
 def test_the_quality_of_a_generator_is_that_of_its_images():
     dogs = {"species": "dog", "style": "photo"}
     quality = generator_quality("dog", dogs, 30, truncations=(1.0, 0.5), neighbours=2)
     assert quality.index.tolist() == ["drawn", "generated, ψ = 1", "generated, ψ = 0.5"]
-    assert quality.columns.tolist() == ["evaluator_rate", "fid", "precision", "recall"]
+    assert quality.columns.tolist() == ["evaluator_rate", *CLOSENESS]
     evaluator = load_evaluator()
     true = evaluator.embed(Drawing(dogs, 30)[:])
     images = sample_images(load_generator("dog"), 30, seed=module.SAMPLES_SEED, truncation_psi=0.5)
     made = evaluator.embed(images)
     precision, recall = precision_recall(made, true, 2)
+    density, coverage = density_coverage(made, true, 2)
     assert quality.iloc[2].to_dict() == pytest.approx({
-        "evaluator_rate": truth_rate(evaluator(images), dogs),
-        "fid": frechet_distance(made, true), "precision": precision, "recall": recall,
+        "evaluator_rate": truth_rate(evaluator(images), dogs), "fid": frechet_distance(made, true),
+        "kid": kernel_distance(made, true), "precision": precision, "recall": recall, "density": density,
+        "coverage": coverage,
     })  # fmt: skip
     drawn = quality.loc["drawn"]
     assert 0 < drawn["fid"] < quality["fid"].iloc[1:].min() and drawn["evaluator_rate"] > 0.9
@@ -169,7 +196,17 @@ def test_everything_looks_once(judges):
 
     found = judges.everything(Spy())
     assert len(parts) == 4  # each pass asks for the first image to know the size
+    kept = {name: found.pop(name) for name in KEPT}
+    assert all(math.isnan(value) for value in kept.values())  # no source to compare with
     assert found == pytest.approx(judges.diversity(drawing) | judges.adaptation(drawing))
+
+
+def test_what_is_kept_is_by_the_evaluator(judges):
+    latents = sample_latents(9, 64, seed=1)
+    dogs, cats = (load_evaluator().embed(ideal_answers(latents, name)[:]) for name in ("dog", "cat"))
+    found = judges.everything(ideal_answers(latents, "cat"), dogs)
+    assert found["identity_kept"] == pytest.approx(identity_kept(dogs, cats).mean().item(), rel=1e-4)
+    assert found["structure_kept"] == pytest.approx(structure_kept(dogs, cats), rel=1e-4)
 
 
 # Tables
@@ -185,10 +222,14 @@ def test_the_table_has_a_line_for_every_run(table, smoke):
         "psi",
         *DIVERSITY,
         *ADAPTATION,
+        *KEPT,
+        "step_seconds",
+        "peak_memory",
     }
     assert table["row"].tolist() == list(smoke.rows) and table["seed"].tolist() == [0, 0]
     assert table["iterations"].tolist() == [4, 4] and table["n"].tolist() == [12, 12]
-    assert table.notna().all(axis=None)
+    assert table.drop(columns="peak_memory").notna().all(axis=None)  # that is known of GPUs
+    assert (table["step_seconds"] > 0).all()
     shares = table[["evaluator_rate", "clip_rate", "precision", "recall"]]
     assert ((shares >= 0) & (shares <= 1)).all(axis=None)
     assert (table[["fid", "lpips_avg", "lpips_all", "clip_variance"]] > 0).all(axis=None)
@@ -197,7 +238,8 @@ def test_the_table_has_a_line_for_every_run(table, smoke):
 
 def test_the_table_measures_the_adapted_generators(table, smoke, full_run, judges):
     images = sample_images(full_run.generator(), 12, seed=module.SAMPLES_SEED, truncation_psi=0.7)
-    expected = judges.diversity(images) | judges.adaptation(images)
+    source = sample_images(load_generator("dog"), 12, seed=module.SAMPLES_SEED, truncation_psi=0.7)
+    expected = judges.everything(images, judges.eyes.embed(source))
     assert table.iloc[1][list(expected)].to_dict() == pytest.approx(expected)
 
 
@@ -274,7 +316,8 @@ def test_the_device_is_kept(two, tmp_path, monkeypatch):
 
     device = torch.device("cpu", 0)
     for where, names in (
-        (module, ("run", "load_clip", "load_generator", "load_evaluator")),
+        (module, ("run", "load_clip", "load_generator")),
+        (tables, ("load_evaluator", "load_generator")),
         (judges_module, ("load_clip", "load_evaluator")),
         (runs, ("make",)),
     ):
@@ -310,14 +353,57 @@ def test_the_sum_of_squared_errors_is_that_of_fig_3a(curves, full_run):
         assert line[step] == pytest.approx(expected, rel=1e-4)
 
 
+def test_factors_are_held_against_the_ideal_answers(smoke, runs_folder, full_run, judges):
+    frame = tables.factor_table(smoke, SCENARIO, folder=runs_folder)
+    assert frame.columns.tolist() == ["scenario", "row", "seed", "n", "factor", "kept", "error", "chance"]
+    assert frame["row"].unique().tolist() == ["source, not adapted", *smoke.rows]
+    assert frame.groupby("row")["factor"].apply(set).map(len).unique().tolist() == [6 + len(CONTINUOUS)]
+    latents = sample_latents(12, 64, module.SAMPLES_SEED)
+    evaluator = judges.eyes
+    ideal = evaluator(ideal_answers(latents, "cat")[:])
+    images = sample_images(full_run.generator(), 12, seed=module.SAMPLES_SEED, truncation_psi=1)
+    expected = report(evaluator(images), ideal, evaluator(judges.truth.images(12, 64, fresh=True)[:]))
+    found = frame[frame["row"] == "L_dm + L_EWC + L_rel"].set_index("factor")[expected.columns]
+    pd.testing.assert_frame_equal(found, expected.loc[found.index], rtol=1e-3, atol=1e-4)
+    source = frame[frame["row"] == "source, not adapted"].set_index("factor")
+    assert (
+        source.loc["species", "error"] == 1 and source.loc["yaw", "error"] < source.loc["yaw", "chance"] / 2
+    )
+
+
+def test_no_ideal_answer_without_a_species(smoke, tmp_path):
+    cats = replace(smoke.scenarios[SCENARIO], truth={"style": "sketch"}, generator="generator-dog")
+    bench = module.Bench(replace(smoke, scenarios={SCENARIO: cats}), SCENARIO, tmp_path)
+    found = bench.factor_report(bench.source(4, 1.0))  # dogs, by the generator's name
+    assert found["species"]["error"] == 0 and found["style"]["error"] == 1
+    own = tmp_path / "own.safetensors"
+    shutil.copy(manifest.path("generator-dog"), own)
+    other = replace(smoke, scenarios={SCENARIO: replace(cats, generator=str(own))})
+    bench = module.Bench(other, SCENARIO, tmp_path)
+    with pytest.raises(ValueError, match="no ideal answer is known without a species"):
+        bench.factor_report(bench.source(4, 1.0))
+
+
+def test_each_image_adds_up_to_the_columns(smoke, runs_folder, full_run):
+    bench = module.Bench(smoke, SCENARIO, runs_folder)
+    final, start = bench.final(full_run), bench.snapshot(full_run, 0)
+    assert {"evaluator_rate", "clip_rate", "clip_score", "clip_variance", "lpips_all"} == set(final.each)
+    for name, values in final.each.items():
+        assert len(values) == 12 and sum(values) / 12 == pytest.approx(final.columns[name], rel=1e-5), name
+    assert "lpips_all" not in start.each and len(start.each["clip_score"]) == 6
+    assert sum(start.each["clip_score"]) / 6 == pytest.approx(start.columns["clip_score"])
+
+
 def test_bounds_are_those_of_no_adaptation_and_a_perfect_one(smoke, judges):
     frame = bounds(smoke, SCENARIO)
-    assert set(frame.columns) == {"scenario", "row", "psi", "n", *DIVERSITY, *ADAPTATION}
+    assert set(frame.columns) == {"scenario", "row", "psi", "n", *DIVERSITY, *ADAPTATION, *KEPT}
     rows = ["source, not adapted", "source, not truncated", "true target"]
     assert frame["row"].tolist() == rows and (frame["n"] == 12).all()
     assert frame["psi"][:2].tolist() == [0.7, 1.0] and frame["psi"].isna()[2]
     source = sample_images(load_generator("dog"), 12, seed=module.SAMPLES_SEED, truncation_psi=0.7)
     assert frame["fid"][0] == pytest.approx(judges.adaptation(source)["fid"])
+    assert frame["identity_kept"][0] == pytest.approx(1) and frame["structure_kept"][0] == pytest.approx(1)
+    assert frame["structure_kept"][1] < 1 and frame[KEPT].isna().iloc[2].all()
     assert 0.01 < frame["fid"][2] < frame["fid"][0]  # fresh true images: not zero
 
 

@@ -3,9 +3,10 @@ import torch
 
 from zsgan.images import save_images
 from zsgan.menagerie.draw import draw
-from zsgan.menagerie.factors import sample_factors
+from zsgan.menagerie.factors import CONTINUOUS, SPECIES, STYLES, from_latent, sample_factors
 from zsgan.resize import resize
-from zsgan.truth import TRUTH_SEED, Drawing, truth_of
+from zsgan.sampling import sample_latents
+from zsgan.truth import TRUTH_SEED, Drawing, ideal_answers, truth_of
 
 CATS = {"species": "cat", "style": "photo"}
 
@@ -33,6 +34,19 @@ def test_drawn_truth_has_labels_and_fresh_images():
     assert torch.equal(same[:], Drawing(CATS, 5, 48, TRUTH_SEED)[:]) and same[:].shape == (5, 3, 48, 48)
     assert not torch.equal(same[:], fresh[:])
     assert truth_of({"species": "cat"}).key != truth.key
+
+
+def test_ideal_answers_have_the_scores_of_their_latents():
+    z = sample_latents(4, 64, seed=3)
+    cats, dogs = ideal_answers(z, "cat"), ideal_answers(z, "dog", "sketch", 32)
+    assert torch.equal(cats.factors.continuous, dogs.factors.continuous)
+    assert cats.factors.species.unique().item() == SPECIES.index("cat")
+    assert dogs.factors.style.unique().item() == STYLES.index("sketch") and dogs[1:3].shape == (2, 3, 32, 32)
+    scores = z * (64**0.5 / z.norm(dim=1, keepdim=True))  # unit second moment
+    assert torch.allclose(cats.factors.continuous, scores[:, : len(CONTINUOUS)])
+    assert torch.allclose(cats[:], draw(from_latent(z, "cat")))
+    with pytest.raises(ValueError, match="species='horse' is unknown"):
+        ideal_answers(z, "horse")
 
 
 # Found in a folder

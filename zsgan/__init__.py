@@ -8,8 +8,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from zsgan.api import adapt, evaluate
+    from zsgan.api import adapt
     from zsgan.config import AdaptConfig
+    from zsgan.evaluation import evaluate
     from zsgan.figures import image_grid
     from zsgan.models import load_clip, load_generator
     from zsgan.profiles import load_profile
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "AdaptConfig": "config",
     "adapt": "api",
-    "evaluate": "api",
+    "evaluate": "evaluation",
     "image_grid": "figures",
     "load_clip": "models",
     "load_generator": "models",

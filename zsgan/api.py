@@ -1,6 +1,5 @@
 """What the command line and a few lines of Python share."""
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,23 +7,11 @@ from typing import Any
 import torch
 
 from zsgan import names
-from zsgan.cache import Cache
 from zsgan.config import override
-from zsgan.images import Folder, Images
-from zsgan.judges import closeness, rate
-from zsgan.menagerie.evaluator import load_evaluator
-from zsgan.metrics import PAPER, Lpips, extract, intra_cluster_lpips
 from zsgan.models import load_generator
-from zsgan.names import weights_id
 from zsgan.profiles import load_profile
-from zsgan.results import METRICS
 from zsgan.runs import RUNS, Run, open_run, run
-from zsgan.sampling import Samples
 from zsgan.stylegan2 import Generator
-from zsgan.truth import Drawing
-
-NEIGHBOURS = 3
-"""k of precision and recall in :func:`evaluate`."""
 
 
 def adapt(
@@ -87,93 +74,3 @@ def open_generator(name: str, device: torch.device | str = "cpu") -> Generator:
     if Path(name).is_dir() and not names.is_generator(name):
         return open_run(Path(name)).generator(device=device)
     return load_generator(name, device)
-
-
-def evaluate(
-    images: str,
-    *,
-    against: str | None = None,
-    n: int = 500,
-    seed: int = 0,
-    truncation_psi: float = 0.7,
-    clusters: int = 10,
-    folder: Path = RUNS,
-    device: torch.device | str = "cpu",
-    progress: bool = True,
-) -> dict[str, Any]:
-    """Diversity of images, and their closeness to a target domain.
-
-    The features are the demo evaluator's, made for its world; every result says so. LPIPS distances are kept
-    in ``folder/cache``, so that other clusters or another target are a matter of seconds.
-
-    Args:
-        images: folder of a run (n images are sampled) or of images (all are read).
-        against: true images of the target: a folder, or "drawn:SPECIES[:STYLE]" for n of the demo world.
-        n: how many images to draw.
-        seed: of latents and of drawn images.
-        truncation_psi: when sampling a run.
-        clusters: k of intra-cluster LPIPS.
-        folder: of runs.
-        device: torch device.
-        progress: show progress bars.
-
-    Returns:
-        the numbers, with how many images and which features they rest on; "target_rate" where it is known
-        what the target is, hence with "drawn:".
-
-    Raises:
-        FileNotFoundError: a folder is missing or holds no image.
-        NotADirectoryError: a file stands where a folder is expected.
-        ValueError: ``clusters``, ``against`` or an image cannot work, or there are too few images.
-    """
-    eyes = load_evaluator(device)
-    made, key = _made(Path(images), n, seed, truncation_psi, device)
-    if not 1 <= clusters <= len(made):
-        raise ValueError(f"clusters must lie between 1 and the number of images, {len(made)}, got {clusters}")
-    true, labels = (None, None) if against is None else _true(against, n, seed, made)
-    if true is not None and min(len(made), len(true)) <= NEIGHBOURS:
-        raise ValueError(
-            f"images and against={against!r} must be more than {NEIGHBOURS} images each, "
-            f"got {len(made)} and {len(true)}"
-        )
-    distances = Cache(folder / "cache").tensors(
-        {"lpips": key, "eyes": weights_id(eyes.name), "metrics": METRICS},
-        lambda: {"": Lpips.through(eyes).distances(made, device=device, progress=progress)},
-    )[""]
-    lpips = intra_cluster_lpips(distances, clusters, **PAPER)
-    result: dict[str, Any] = {
-        "n": len(made),
-        "features": f"evaluator of the demo world, {eyes.size} px",
-        "lpips_avg": lpips.avg, "lpips_avg_std": lpips.avg_std,
-        "lpips_all": lpips.all, "lpips_all_std": lpips.all_std, "clusters": clusters,
-    }  # fmt: skip
-    if true is None:
-        return result
-    seen, known = (extract(eyes.embed, x, device=device, progress=progress) for x in (made, true))
-    if labels is not None:
-        result["target_rate"] = rate(eyes, seen, labels, device)
-    return result | {"against": against, "n_against": len(true)} | closeness(seen, known, NEIGHBOURS)
-
-
-def _made(
-    place: Path, n: int, seed: int, truncation_psi: float, device: torch.device | str
-) -> tuple[Images, dict[str, Any]]:
-    """Images of a run or of a folder, and what determines them."""
-    if (place / "config.json").exists():
-        found = open_run(place)
-        samples = Samples(found.generator(device=device), n, seed, truncation_psi)
-        return samples, {"run": found.folder.resolve().name, "n": n, "seed": seed, "psi": truncation_psi}
-    folder = Folder(place)
-    return folder, {"folder": folder.content()}
-
-
-def _true(against: str, n: int, seed: int, made: Images) -> tuple[Images, dict[str, str] | None]:
-    """True images, and what they share where that is known."""
-    kind, _, domain = against.partition(":")
-    if kind != "drawn":
-        return Folder(Path(against)), None
-    species, _, style = domain.partition(":")
-    labels = {"species": species, "style": style or "photo"}
-    # as large as the images, up to the next size that can be drawn
-    resolution = 16 * math.ceil(max(made[:1].shape[2:]) / 16)
-    return Drawing(labels, n, resolution, seed), labels

@@ -109,7 +109,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("--seed", type=int, default=0, help="of the latents and of the truth")
     sub.add_argument("--psi", type=float, default=0.7, help="truncation, when sampling a run")
+    sub.add_argument("--before", help="folder of the source's images of the same latents; a run has its own")
+    sub.add_argument("--text", help="the target in words, for the CLIP score; that of a run by default")
+    sub.add_argument("--source-text", help="the source in words, for the rate that CLIP takes for the target")
+    sub.add_argument("--clip", default="clip-b", help="the judging CLIP, one that did not guide the images")
+    sub.add_argument(
+        "--preset", action="append", choices=("paper", "literal", "ojha", "air"),
+        help="definition of intra-cluster LPIPS, more than once for several; paper and literal by default",
+    )  # fmt: skip
+    sub.add_argument("--centres", help="folder of images that others are assigned to, for --preset ojha")
     sub.add_argument("--clusters", type=_positive, default=10, help="k of intra-cluster LPIPS")
+    sub.add_argument(
+        "--neighbours", type=_positive, default=3, help="k of precision, recall, density and coverage"
+    )
     add_device(sub)
     return parser
 
@@ -180,11 +192,13 @@ def _sample(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from zsgan.api import evaluate
+    from zsgan.evaluation import evaluate
 
     result = evaluate(
-        options.images, against=options.against, n=options.n, seed=options.seed, truncation_psi=options.psi,
-        clusters=options.clusters, device=options.device, progress=not options.quiet,
+        options.images, against=options.against, before=options.before, centres=options.centres,
+        text=options.text, source_text=options.source_text, presets=options.preset or ("paper", "literal"),
+        n=options.n, seed=options.seed, truncation_psi=options.psi, clusters=options.clusters,
+        neighbours=options.neighbours, clip=options.clip, device=options.device, progress=not options.quiet,
     )  # fmt: skip
     print(json.dumps(result, indent=1))
 

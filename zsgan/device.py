@@ -22,7 +22,7 @@ def set_up(device: torch.device | str) -> torch.device:
         device: such as "cpu", "cuda" (the current GPU), "cuda:1" or "mps".
 
     Returns:
-        the device.
+        the device, with :func:`peak_memory` starting at what is on it now.
 
     Raises:
         ValueError: this machine has no such device.
@@ -38,6 +38,8 @@ def set_up(device: torch.device | str) -> torch.device:
     torch.backends.cudnn.allow_tf32 = False
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
+    if torch.device(device).type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
     return torch.device(device)
 
 
@@ -61,6 +63,19 @@ def numerics(device: torch.device | str) -> dict[str, Any]:
         name = f"{device.type} ({torch.backends.cpu.get_cpu_capability()})"
         tf32, deterministic = False, device.type == "cpu"
     return {"device": name, "tf32": tf32, "deterministic": deterministic, "threads": torch.get_num_threads()}
+
+
+def peak_memory(device: torch.device | str) -> int | None:
+    """Most bytes that tensors took on a GPU at a time since :func:`set_up`.
+
+    Args:
+        device: torch device.
+
+    Returns:
+        bytes; ``None`` for other devices, on which what a process holds is not what its tensors take.
+    """
+    device = torch.device(device)
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
 
 
 def tune_cpu(threads: int | None = None) -> None:

@@ -16,26 +16,34 @@ from zsgan.metrics import (
     PAPER,
     Eyes,
     Lpips,
+    clip_score,
     extract,
     extract_all,
-    frechet_distance,
+    identity_kept,
     intra_cluster_lpips,
-    precision_recall,
+    structure_kept,
     target_rate,
     variance,
+    vendi_score,
 )
 from zsgan.metrics.extract import Network
+from zsgan.metrics.summaries import closeness, label_scores, lpips_columns
 from zsgan.models import load_clip, load_generator
 from zsgan.profiles import Profile
 from zsgan.truth import Truth, truth_of
 
 
-def truth_rate(prediction: Prediction, labels: Mapping[str, str]) -> float:
-    """Share of images in which the evaluator reads every factor that the target domain shares."""
+def truth_hits(prediction: Prediction, labels: Mapping[str, str]) -> Tensor:
+    """(N,) whether the evaluator reads every factor that the target domain shares."""
     right = torch.ones(len(prediction), dtype=torch.bool)
     for kind, name in labels.items():
         right &= prediction.label(kind).cpu() == index_of(kind, name)
-    return right.double().mean().item()
+    return right
+
+
+def truth_rate(prediction: Prediction, labels: Mapping[str, str]) -> float:
+    """Share of images in which the evaluator reads every factor that the target domain shares."""
+    return truth_hits(prediction, labels).double().mean().item()
 
 
 def rate(
@@ -47,34 +55,19 @@ def rate(
     return truth_rate(eyes.read(embedding.to(device)), labels)
 
 
-def closeness(made: Tensor, true: Tensor, neighbours: int = 3) -> dict[str, float]:
-    """How close images are to true ones: FID, precision and recall.
-
-    Args:
-        made: (N, D) features of the images.
-        true: (M, D) features of true images.
-        neighbours: k of precision and recall.
-
-    Returns:
-        "fid" >= 0, "precision" and "recall" in [0, 1].
-    """
-    precision, recall = precision_recall(made, true, neighbours)
-    return {"fid": frechet_distance(made, true), "precision": precision, "recall": recall}
-
-
 @dataclass(frozen=True, eq=False)
 class Judges:
     """Networks and true images that measure what an adaptation made.
 
     Attributes:
-        eyes: their features serve LPIPS, FID, precision and recall; they read factors where they can.
+        eyes: their features serve all but the measures in CLIP space; they read factors where they can.
         clip: the judging CLIP.
         texts: (2, D) the judging CLIP's features of source and target text.
         truth: the true target domain.
         resolution: pixels a side of the true images, those of the generator.
         n: images of the truth.
         clusters: k of the k-medoids.
-        neighbours: k of precision and recall.
+        neighbours: k of precision, recall, density and coverage.
         device: where eyes and CLIP live.
     """
 
@@ -98,6 +91,12 @@ class Judges:
         networks = {"eyes": self.eyes.embed, "clip": self.clip.encode_images, **others}
         return extract_all(networks, images, device=self.device)
 
+    def inspect(self, images: Images) -> dict[str, Tensor]:
+        """What :meth:`look` gives, and "distances" (N, N), the LPIPS of all pairs: all that is measured."""
+        return self.look(images) | {
+            "distances": Lpips.through(self.eyes).distances(images, device=self.device)
+        }
+
     def adaptation(self, images: Images, seen: Mapping[str, Tensor] | None = None) -> dict[str, float]:
         """How far the adaptation went: share that each judge calls target, and closeness to the truth.
 
@@ -106,36 +105,85 @@ class Judges:
             seen: what :meth:`look` gives of them, where that is known already.
 
         Returns:
-            evaluator_rate (nan where nothing can be read), clip_rate, and those of :func:`closeness`.
+            evaluator_rate (nan where nothing can be read), clip_rate, clip_score, and those of
+            :func:`zsgan.metrics.summaries.closeness`.
         """
         seen = self.look(images) if seen is None else seen
         return {
             "evaluator_rate": rate(self.eyes, seen["eyes"], self.truth.labels, self.device),
             "clip_rate": target_rate(seen["clip"], self.texts[1], self.texts[0]),
+            "clip_score": clip_score(seen["clip"], self.texts[1]),
         } | closeness(seen["eyes"], self.true_features, self.neighbours)
 
     def diversity(self, images: Images, seen: Mapping[str, Tensor] | None = None) -> dict[str, float]:
-        """Intra-cluster LPIPS as in Table 1, and the variance of the judging CLIP's features.
+        """How different the images are from each other; needs no target.
 
         Args:
             images: what the adaptation made.
-            seen: what :meth:`look` gives of them, where that is known already.
+            seen: what :meth:`inspect` gives of them, where that is known already.
 
         Returns:
-            "lpips_avg", "lpips_all" and their standard deviations ("_std"), "clip_variance".
+            intra-cluster LPIPS in both readings (see :func:`zsgan.metrics.summaries.lpips_columns`),
+            clip_variance (in the judging CLIP's space), vendi (in the eyes' space), and, where the eyes read,
+            an Inception score of every factor that the target leaves open.
         """
-        seen = self.look(images) if seen is None else seen
-        distances = Lpips.through(self.eyes).distances(images, device=self.device)
-        lpips = intra_cluster_lpips(distances, self.clusters, **PAPER)
-        return {
-            "lpips_avg": lpips.avg, "lpips_avg_std": lpips.avg_std, "lpips_all": lpips.all,
-            "lpips_all_std": lpips.all_std, "clip_variance": float(variance(seen["clip"])),
-        }  # fmt: skip
+        seen = self.inspect(images) if seen is None else seen
+        columns = lpips_columns(seen["distances"], self.clusters) | {
+            "clip_variance": float(variance(seen["clip"])),
+            "vendi": vendi_score(seen["eyes"]),
+        }
+        if self.eyes.labels is None:
+            return columns
+        return columns | label_scores(self.eyes.read(seen["eyes"].to(self.device)), self.truth.labels)
 
-    def everything(self, images: Images) -> dict[str, float]:
-        """:meth:`diversity` and :meth:`adaptation`."""
-        seen = self.look(images)
-        return self.diversity(images, seen) | self.adaptation(images, seen)
+    def everything(
+        self, images: Images, source: Tensor | None = None, seen: Mapping[str, Tensor] | None = None
+    ) -> dict[str, float]:
+        """:meth:`diversity`, :meth:`adaptation`, and what is kept of the source's images.
+
+        Args:
+            images: what the adaptation made, or images that no adaptation made.
+            source: (N, D) the eyes' features of the source's images of the same latents.
+            seen: what :meth:`inspect` gives of ``images``, where that is known already.
+
+        Returns:
+            the columns of both, identity_kept (a mean) and structure_kept; these two are nan without
+            ``source``.
+        """
+        seen = self.inspect(images) if seen is None else seen
+        kept = {"identity_kept": math.nan, "structure_kept": math.nan}
+        if source is not None:
+            kept = {
+                "identity_kept": float(identity_kept(source, seen["eyes"]).mean()),
+                "structure_kept": structure_kept(source, seen["eyes"]),
+            }
+        return self.diversity(images, seen) | self.adaptation(images, seen) | kept
+
+    def each(self, seen: Mapping[str, Tensor]) -> dict[str, list[float]]:
+        """What each image contributes to measures that are means over images, for intervals over latents.
+
+        Args:
+            seen: what :meth:`look` or :meth:`inspect` gives.
+
+        Returns:
+            N values each: evaluator_rate and clip_rate (hits, 0 or 1; the first is missing where nothing can
+            be read), clip_score, clip_variance (squared distances to the mean, scaled so that their mean is
+            the variance), and with "distances" lpips_all (distances to the medoid, as in Table 1).
+        """
+        clip = seen["clip"].double()
+        target, source = self.texts[1].double(), self.texts[0].double()
+        spread = (clip - clip.mean(0)).square().sum(1) * len(clip) / max(len(clip) - 1, 1)
+        values = {
+            "clip_rate": (clip @ target > clip @ source).double(),
+            "clip_score": clip @ target,
+            "clip_variance": spread,
+        }
+        if self.truth.labels is not None and self.eyes.labels is not None:
+            prediction = self.eyes.read(seen["eyes"].to(self.device))
+            values["evaluator_rate"] = truth_hits(prediction, self.truth.labels).double()
+        if "distances" in seen:
+            values["lpips_all"] = intra_cluster_lpips(seen["distances"], PAPER, self.clusters).each
+        return {name: value.tolist() for name, value in values.items()}
 
 
 def load_judges(profile: Profile, scenario: str, device: torch.device | str = "cpu") -> Judges:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from statistics import median
 
 import torch
 from filelock import FileLock, Timeout
@@ -64,7 +65,8 @@ def make(job: Job, place: Path, *, device: torch.device | str, progress: bool) -
         with _locked(place):
             if (place / "provenance.json").exists():
                 return  # another process made it meanwhile
-            _adapt(job, begin(), place, progress)
+            took: list[float] = []
+            _adapt(job, begin(), place, progress, took)
             provenance = (
                 job.identity
                 | devices.numerics(device)
@@ -72,6 +74,8 @@ def make(job: Job, place: Path, *, device: torch.device | str, progress: bool) -
                     "versions": versions(),
                     "machine": platform.machine(),
                     "seconds": round(time.perf_counter() - started, 1),
+                    "step_seconds": median(took) if took else None,
+                    "peak_memory": devices.peak_memory(device),
                 }
             )
             write_json(place / "provenance.json", provenance)
@@ -162,12 +166,13 @@ def _few_shot(config: AdaptConfig, g_src: Generator, device: torch.device) -> Ca
     return lambda: trainer
 
 
-def _adapt(job: Job, trainer: Trainer, place: Path, progress: bool) -> None:
+def _adapt(job: Job, trainer: Trainer, place: Path, progress: bool, took: list[float]) -> None:
+    """Adapt; ``took`` gets the seconds of every step that this process takes."""
     iterations = job.config.optimiser.iterations
     every = snapshot_every(iterations)
     write_json(place / "config.json", asdict(job.config))
     history = loop(
-        trainer.state, _with_snapshots(trainer, place, iterations), iterations, place,
+        trainer.state, _with_snapshots(trainer, place, iterations, took), iterations, place,
         save_every=every, log_every=1, description=place.name, progress=progress, arguments={"id": job.id},
     )  # fmt: skip
     write_json(place / "history.json", history)
@@ -182,11 +187,15 @@ def snapshot_every(iterations: int) -> int:
     return max(1, iterations // SNAPSHOTS)
 
 
-def _with_snapshots(trainer: Trainer, place: Path, iterations: int) -> Callable[[int], dict[str, float]]:
+def _with_snapshots(
+    trainer: Trainer, place: Path, iterations: int, took: list[float]
+) -> Callable[[int], dict[str, float]]:
     every = snapshot_every(iterations)
 
     def step(i: int) -> dict[str, float]:
+        started = time.perf_counter()
         row = trainer.step(i)
+        took.append(time.perf_counter() - started)
         if (i + 1) % every == 0 and i + 1 < iterations:
             now = trainer.result.state_dict()
             save_tensors(

@@ -85,8 +85,8 @@ class Profile:
     def _fit(self) -> "Profile":
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds={list(self.seeds)} has one twice; name each once")
-        if self.clusters > self.samples:
-            raise ValueError(f"clusters={self.clusters} must be at most samples={self.samples}")
+        if self.clusters >= self.samples:
+            raise ValueError(f"clusters={self.clusters} must be below samples={self.samples}")
         fewest = min(self.samples, self.curve_samples)
         if self.neighbours >= fewest:
             raise ValueError(

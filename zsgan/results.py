@@ -1,10 +1,9 @@
-"""Measurements of runs: diversity beside adaptation, against the true target domain; each is made once."""
+"""Tables of measurements: every run of a scenario, its bounds, its course and its factors."""
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +11,27 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from zsgan.cache import Cache
-from zsgan.judges import Judges, closeness, load_judges, rate
+from zsgan.bench import METRICS, SAMPLES_SEED, Bench
+from zsgan.judges import rate
 from zsgan.menagerie.evaluator import load_evaluator
-from zsgan.metrics import extract, sse
-from zsgan.models import load_clip, load_generator
-from zsgan.names import weights_id
+from zsgan.metrics import extract
+from zsgan.metrics.summaries import closeness
+from zsgan.models import load_generator
 from zsgan.profiles import Profile
-from zsgan.runs import RUNS, Run, run
+from zsgan.runs import RUNS, Run
 from zsgan.sampling import Samples
 from zsgan.truth import truth_of
 
-METRICS = 2
-"""Version of the measurements; raised whenever the same images give other numbers."""
-
-SAMPLES_SEED = 7_000_001
-"""Seed of the images that every row is measured on, far from those of training."""
+__all__ = [
+    "METRICS",
+    "SAMPLES_SEED",
+    "bounds",
+    "course",
+    "factor_table",
+    "generator_quality",
+    "provenance",
+    "results",
+]
 
 Device = torch.device | str
 
@@ -50,24 +54,18 @@ def results(
         progress: show a progress bar.
 
     Returns:
-        a line for each run, with columns scenario, row, seed, iterations, n, psi (truncation), and those of
-        :meth:`Judges.everything <zsgan.judges.Judges.everything>`.
+        a line for each run, with columns scenario, row, seed, iterations, n, psi (truncation), those of
+        :meth:`Judges.everything <zsgan.judges.Judges.everything>`, and what the run cost, as far as it knows:
+        step_seconds and peak_memory (bytes on a GPU), nan where it does not.
     """
     lines = []
-    for name in _chosen(profile, scenario):
-        judges = load_judges(profile, name, device)
-        for row, seed, found in tqdm(
-            _runs(profile, name, folder, device), desc=f"measuring {name}", disable=not progress
-        ):
-
-            def measure(judges: Judges = judges, found: Run = found) -> dict[str, float]:
-                return judges.everything(_samples(found, profile.samples, profile, device))
-
-            metrics = _kept(found, profile, judges, {"n": profile.samples}, measure, folder)
+    for bench in _benches(profile, scenario, folder, device):
+        for row, seed, found in _with_bar(bench, "measuring", progress):
             lines.append(
                 {
-                    "scenario": name, "row": row, "seed": seed, "iterations": found.snapshots[-1],
-                    "n": profile.samples, "psi": profile.truncation_psi, **metrics,
+                    "scenario": bench.scenario, "row": row, "seed": seed, "iterations": found.snapshots[-1],
+                    "n": profile.samples, "psi": profile.truncation_psi, **bench.final(found).columns,
+                    **_cost(found),
                 }
             )  # fmt: skip
     return pd.DataFrame(lines)
@@ -87,18 +85,16 @@ def bounds(profile: Profile, scenario: str | None = None, *, device: Device = "c
     """
     lines = []
     n, psi = profile.samples, profile.truncation_psi
-    for name in _chosen(profile, scenario):
-        judges = load_judges(profile, name, device)
-        source = load_generator(profile.scenarios[name].generator, device)
+    for bench in _benches(profile, scenario, RUNS, device):
+        judges, before = bench.judges, bench.source_features
         sets = [
-            ("source, not adapted", psi, Samples(source, n, SAMPLES_SEED, psi)),
-            ("source, not truncated", 1.0, Samples(source, n, SAMPLES_SEED, 1.0)),
-            ("true target", math.nan, judges.truth.images(n, judges.resolution, fresh=True)),
+            ("source, not adapted", psi, bench.source(n, psi), before),
+            ("source, not truncated", 1.0, bench.source(n, 1.0), before),
+            ("true target", math.nan, judges.truth.images(n, judges.resolution, fresh=True), None),
         ]
-        for row, psi_, images in sets:
-            lines.append(
-                {"scenario": name, "row": row, "psi": psi_, "n": len(images)} | judges.everything(images)
-            )
+        for row, psi_, images, known in sets:
+            line = {"scenario": bench.scenario, "row": row, "psi": psi_, "n": len(images)}
+            lines.append(line | judges.everything(images, known))
     return pd.DataFrame(lines)
 
 
@@ -124,29 +120,50 @@ def course(
         :meth:`Judges.adaptation <zsgan.judges.Judges.adaptation>`; step 0 is the source generator, the last
         one the adapted.
     """
-
-    @cache
-    def guide_of(clip: str) -> Any:
-        return load_clip(clip, device=device).encode_images
-
     n, lines = profile.curve_samples, []
-    for name in _chosen(profile, scenario):
-        judges = load_judges(profile, name, device)
-        for row, seed, found in tqdm(
-            _runs(profile, name, folder, device), desc=f"curves {name}", disable=not progress
-        ):
+    for bench in _benches(profile, scenario, folder, device):
+        for row, seed, found in _with_bar(bench, "curves", progress):
             for step in [0, *found.snapshots]:
+                line = {"scenario": bench.scenario, "row": row, "seed": seed, "step": step, "n": n}
+                lines.append(line | dict(bench.snapshot(found, step).columns))
+    return pd.DataFrame(lines)
 
-                def measure(
-                    judges: Judges = judges, found: Run = found, step: int = step
-                ) -> dict[str, float]:
-                    images = _samples(found, n, profile, device, step)
-                    seen = judges.look(images, guide=guide_of(found.config.clips[0]))
-                    return {"sse": float(sse(seen["guide"]))} | judges.adaptation(images, seen)
 
-                what = {"true_n": judges.n, "n": n, "step": step}
-                metrics = _kept(found, profile, judges, what, measure, folder)
-                lines.append({"scenario": name, "row": row, "seed": seed, "step": step, "n": n, **metrics})
+def factor_table(
+    profile: Profile,
+    scenario: str | None = None,
+    *,
+    folder: Path = RUNS,
+    device: Device = "cpu",
+    progress: bool = False,
+) -> pd.DataFrame:
+    """Which factors of the demo world lost how much spread, and how far they are from the ideal answers.
+
+    Args:
+        profile: see :func:`results`, as for what follows.
+        scenario: one of the profile's, or ``None`` for all.
+        folder: of runs.
+        device: where to compute.
+        progress: show a progress bar.
+
+    Returns:
+        a line for each run and factor: columns scenario, row, seed, n, factor, and those of
+        :func:`zsgan.metrics.factors.report`. The row "source, not adapted" (seed nan) has kept everything.
+        Images are not truncated.
+
+    Raises:
+        ValueError: the ideal answers are not known, see
+            :meth:`Bench.factor_report <zsgan.bench.Bench.factor_report>`.
+    """
+    lines: list[dict[str, Any]] = []
+    for bench in _benches(profile, scenario, folder, device):
+        source = bench.factor_report(bench.source(profile.samples, 1.0))
+        reports = {("source, not adapted", math.nan): source}
+        for row, seed, found in _with_bar(bench, "factors", progress):
+            reports[row, seed] = bench.factors(found)
+        for (row, of_seed), factors in reports.items():
+            place = {"scenario": bench.scenario, "row": row, "seed": of_seed, "n": profile.samples}
+            lines += [place | {"factor": factor} | values for factor, values in factors.items()]
     return pd.DataFrame(lines)
 
 
@@ -166,12 +183,12 @@ def generator_quality(
         truth: its domain, as a scenario names one.
         n: images of each line, and true ones that they are compared with.
         truncations: psi of the generator's images, a line for each; 1 for none.
-        neighbours: k of precision and recall.
+        neighbours: k of precision, recall, density and coverage.
         device: where to compute.
 
     Returns:
-        columns evaluator_rate and those of :func:`zsgan.judges.closeness`. The first line, "drawn" or
-        "true", is for other images of the domain, and the best that a generator can be expected to reach.
+        columns evaluator_rate and those of :func:`zsgan.metrics.summaries.closeness`. The first line, "drawn"
+        or "true", is for other images of the domain, and the best that a generator can be expected to reach.
     """
     eyes, generator, domain = load_evaluator(device), load_generator(name, device), truth_of(truth)
     resolution = generator.config["resolution"]
@@ -192,51 +209,29 @@ def provenance(
     profile: Profile, scenario: str, folder: Path = RUNS, device: Device = "cpu"
 ) -> dict[str, Any]:
     """What a figure or table of a scenario rests on: settings, seeds, runs and weights."""
-    runs = _runs(profile, scenario, folder, device)
+    bench = Bench(profile, scenario, folder, device)
     return {
         "profile": profile.name,
         "scenario": scenario,
         "settings": json.loads(json.dumps(asdict(profile))),
         "seeds": list(profile.seeds),
-        "runs": {f"{row}, seed {seed}": found.folder.name for row, seed, found in runs},
-        "weights": {name: weights_id(name) for name in _networks(runs[0][2], profile, "evaluator")},
+        "runs": {f"{row}, seed {seed}": found.folder.name for row, seed, found in bench.runs},
+        "weights": bench.networks(bench.runs[0][2]),
     }
 
 
-def _chosen(profile: Profile, scenario: str | None) -> list[str]:
-    return list(profile.scenarios) if scenario is None else [scenario]
+def _benches(profile: Profile, scenario: str | None, folder: Path, device: Device) -> list[Bench]:
+    chosen = list(profile.scenarios) if scenario is None else [scenario]
+    return [Bench(profile, name, folder, device) for name in chosen]
 
 
-def _runs(profile: Profile, scenario: str, folder: Path, device: Device) -> list[tuple[str, int, Run]]:
-    return [
-        (row, seed, run(profile.config(scenario, row, seed), folder=folder, device=device))
-        for row in profile.rows
-        for seed in profile.seeds
-    ]
+def _with_bar(bench: Bench, what: str, progress: bool) -> Iterator[tuple[str, int, Run]]:
+    yield from tqdm(bench.runs, desc=f"{what} {bench.scenario}", disable=not progress)
 
 
-def _samples(found: Run, n: int, profile: Profile, device: Device, step: int | None = None) -> Samples:
-    return Samples(found.generator(step, device), n, SAMPLES_SEED, profile.truncation_psi)
-
-
-def _networks(found: Run, profile: Profile, eyes: str) -> Sequence[str]:
-    return [found.config.generator, *found.config.clips, profile.judge, eyes]
-
-
-def _kept(
-    found: Run,
-    profile: Profile,
-    judges: Judges,
-    what: Mapping[str, Any],
-    measure: Callable[[], dict[str, float]],
-    folder: Path,
-) -> dict[str, float]:
-    """The measurement from the cache if it is there, else made and kept."""
-    key = {
-        "run": found.folder.name, **what, "truth": judges.truth.key,
-        "clusters": profile.clusters, "neighbours": profile.neighbours, "psi": profile.truncation_psi,
-        "weights": [weights_id(name) for name in _networks(found, profile, judges.eyes.name)],
-        "metrics": METRICS,
-    }  # fmt: skip
-    kept: dict[str, float] = Cache(folder / "cache").json(key, measure)
-    return kept
+def _cost(found: Run) -> dict[str, float]:
+    """What the run's provenance says; runs of earlier versions say nothing."""
+    return {
+        name: math.nan if found.provenance.get(name) is None else found.provenance[name]
+        for name in ("step_seconds", "peak_memory")
+    }

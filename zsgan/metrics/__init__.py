@@ -1,32 +1,59 @@
 """Measures of an adaptation's diversity, fidelity and success."""
 
-from zsgan.metrics.clip_space import sse, target_rate, variance
-from zsgan.metrics.diversity import OJHA, PAPER, IntraClusterLpips, intra_cluster_lpips, k_medoids
+from zsgan.metrics.clip_space import clip_score, sse, target_rate, variance
+from zsgan.metrics.clustering import k_medoids
+from zsgan.metrics.correspondence import identity_kept, structure_kept
+from zsgan.metrics.diversity import (
+    AIR,
+    DEFINITIONS,
+    LITERAL,
+    OJHA,
+    PAPER,
+    Definition,
+    IntraClusterLpips,
+    intra_cluster_lpips,
+)
 from zsgan.metrics.extract import extract, extract_all
 from zsgan.metrics.eyes import Eyes
 from zsgan.metrics.factors import kept, species_rate, spread, style_rate
-from zsgan.metrics.fidelity import PrecisionRecall, frechet_distance, precision_recall
+from zsgan.metrics.frechet import frechet_distance
+from zsgan.metrics.inception import inception_score
+from zsgan.metrics.kernel import kernel_distance
 from zsgan.metrics.lpips import Lpips, lpips_matrix
+from zsgan.metrics.manifold import DensityCoverage, PrecisionRecall, density_coverage, precision_recall
+from zsgan.metrics.vendi import vendi_score
 
 __all__ = [
+    "AIR",
+    "DEFINITIONS",
+    "LITERAL",
     "OJHA",
     "PAPER",
+    "Definition",
+    "DensityCoverage",
     "Eyes",
     "IntraClusterLpips",
     "Lpips",
     "PrecisionRecall",
+    "clip_score",
+    "density_coverage",
     "extract",
     "extract_all",
     "frechet_distance",
+    "identity_kept",
+    "inception_score",
     "intra_cluster_lpips",
     "k_medoids",
     "kept",
+    "kernel_distance",
     "lpips_matrix",
     "precision_recall",
     "species_rate",
     "spread",
     "sse",
+    "structure_kept",
     "style_rate",
     "target_rate",
     "variance",
+    "vendi_score",
 ]

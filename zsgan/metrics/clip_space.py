@@ -2,6 +2,8 @@
 
 from torch import Tensor
 
+from zsgan.metrics.checks import check_set
+
 
 def sse(features: Tensor) -> Tensor:
     """Sum of squared distances of features to their mean (Fig. 3a).
@@ -20,6 +22,9 @@ def sse(features: Tensor) -> Tensor:
 def variance(features: Tensor) -> Tensor:
     """Total variance, ``sse / (N - 1)``: half the mean squared distance between two images.
 
+    For features of unit norm it is the mean of 1 - cos over all pairs, the diversity of HyperDomainNet
+    (Alanov et al. 2022).
+
     Args:
         features: (N, D), N >= 2.
 
@@ -29,9 +34,23 @@ def variance(features: Tensor) -> Tensor:
     Raises:
         ValueError: there are fewer than two images.
     """
-    if len(features) < 2:
-        raise ValueError(f"features must be of at least 2 images, got {len(features)}")
+    check_set(features, 2)
     return sse(features) / (len(features) - 1)
+
+
+def clip_score(features: Tensor, target: Tensor) -> float:
+    """Mean cosine of images and text, without the factor (2.5 or 100) that some put before it.
+
+    Use a CLIP that was not optimised against.
+
+    Args:
+        features: (N, D) unit-norm image features.
+        target: (D,) unit-norm feature of the target text.
+
+    Returns:
+        in [-1, 1].
+    """
+    return float((features.double() @ target.double()).mean())
 
 
 def target_rate(features: Tensor, target: Tensor, others: Tensor) -> float:

@@ -1,34 +1,62 @@
 """Intra-cluster LPIPS, the diversity of Table 1, in the definitions that are in use.
 
-The paper does not define its statistic. Its numbers fit one definition: cluster the images by k-medoids on
-their LPIPS distances and take each image's distance to the medoid of its cluster, the medoid's own zero
-included (:data:`PAPER`). Ojha et al. 2021 assign images to given real ones and average over the pairs inside
-a cluster (:data:`OJHA`). The two are not comparable with each other, so say which one a number is.
+The paper's text and its numbers speak for different statistics, and neighbouring papers use others again. No
+two of them can be compared with each other, so a number comes with the name of its :class:`Definition`. All
+start from the LPIPS of all pairs (:meth:`zsgan.metrics.lpips.Lpips.distances`), which are computed once.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypedDict
+from typing import Literal
 
-import kmedoids
 import torch
 from torch import Tensor
 
-
-class Definition(TypedDict, total=False):
-    """Arguments of :func:`intra_cluster_lpips` that make up a published definition."""
-
-    statistic: Literal["to_centre", "pairwise"]
-    include_centre: bool
-    max_members: int | None
-    unbiased: bool
+from zsgan.metrics.clustering import k_medoids
 
 
-PAPER: Definition = {"statistic": "to_centre", "include_centre": True, "unbiased": False}
-"""Jeon et al., Table 1 (with k = 10, 1,000 images, VGG, 256 px): distance to the medoid."""
+@dataclass(frozen=True)
+class Definition:
+    """What is averaged over what.
 
-OJHA: Definition = {"statistic": "pairwise", "max_members": 50, "unbiased": True}
-"""Ojha et al. 2021 (with given centres, the 10 training images): pairs among at most 50 members."""
+    Attributes:
+        centres: clusters are those of k-medoids ("medoid"), or an image belongs to the nearest of some given
+            images ("given").
+        statistic: the distances of images to the centre of their cluster ("to_centre"), or those of all pairs
+            inside a cluster ("pairwise").
+        include_centre: count a medoid's distance of 0 to itself; nothing to count for other choices.
+        max_members: use a random subset of at most this many images of a cluster; ``None`` uses all.
+        unbiased: deviations divide by the number of values minus one (nan for a single value).
+        method: how medoids are found, see :func:`zsgan.metrics.clustering.k_medoids`.
+    """
+
+    centres: Literal["medoid", "given"] = "medoid"
+    statistic: Literal["to_centre", "pairwise"] = "to_centre"
+    include_centre: bool = True
+    max_members: int | None = None
+    unbiased: bool = False
+    method: Literal["pam", "alternate"] = "pam"
+
+
+PAPER = Definition()
+"""What can have made Table 1 (k = 10, 1,000 images, VGG, 256 px): distances to the medoid, its own included.
+
+The k zeros of the medoids put a floor under the deviation, ``std(All) >= mean(All) sqrt(k / (N - k))``. All
+zero-shot rows of the table respect it.
+"""
+
+LITERAL = Definition(statistic="pairwise")
+"""What sec. 4.2 says: the "intra-cluster pairwise LPIPS distance"."""
+
+OJHA = Definition("given", "pairwise", max_members=50, unbiased=True)
+"""Ojha et al. 2021: pairs among at most 50 images around each of the (10) training images."""
+
+AIR = Definition(method="alternate")
+"""Liu et al. 2025 (AIR): as :data:`PAPER`, by scikit-learn-extra's default algorithm for the medoids."""
+
+DEFINITIONS: Mapping[str, Definition] = {"paper": PAPER, "literal": LITERAL, "ojha": OJHA, "air": AIR}
+"""The published definitions by name."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +68,8 @@ class IntraClusterLpips:
         avg_std: standard deviation over the clusters.
         all: mean over all images, or over all pairs inside clusters ("All").
         all_std: standard deviation over those.
+        each: (N,) what an image adds: its distance to its centre, or its mean distance to the others of its
+            cluster; nan for an image that is not counted.
         labels: (N,) cluster of each image.
         medoids: (k,) index of each cluster's medoid; ``None`` for given centres.
     """
@@ -48,110 +78,77 @@ class IntraClusterLpips:
     avg_std: float
     all: float
     all_std: float
+    each: Tensor
     labels: Tensor
     medoids: Tensor | None
 
 
-def k_medoids(
-    distances: Tensor, k: int, method: Literal["pam", "alternate"] = "pam"
-) -> tuple[Tensor, Tensor]:
-    """Cluster around k of the images themselves. Deterministic.
-
-    Args:
-        distances: (N, N), symmetric with a zero diagonal.
-        k: number of clusters, 1 <= k <= N.
-        method: "pam", the algorithm that the paper cites (Kaufman and Rousseeuw 1987: BUILD, then the best
-            swap until none helps), depends on nothing but the distances. "alternate" is the default of
-            scikit-learn-extra, which published scripts use: start with the k most central images, then assign
-            and recentre in turn; it often stops early, with larger distances to the medoids.
-
-    Returns:
-        labels (N,) and medoids (k,).
-
-    Raises:
-        ValueError: the matrix is not a distance matrix, or k is out of range.
-    """
-    n = len(distances)
-    if distances.shape != (n, n):
-        raise ValueError(f"distances must be square (N, N), got {tuple(distances.shape)}")
-    if not torch.equal(distances, distances.T) or distances.diagonal().any():
-        raise ValueError("distances must be symmetric with a zero diagonal; use lpips_matrix to compute them")
-    if not 1 <= k <= n:
-        raise ValueError(f"k must lie between 1 and the number of images, {n}, got {k}")
-    matrix = distances.double().cpu().numpy()
-    if method == "pam":
-        found = kmedoids.pam(matrix, k, init="build")
-    else:
-        found = kmedoids.alternating(matrix, matrix.sum(1).argsort(kind="stable")[:k])
-    return torch.from_numpy(found.labels.astype("int64")), torch.from_numpy(found.medoids.astype("int64"))
-
-
 def intra_cluster_lpips(
     distances: Tensor,
+    definition: Definition = PAPER,
     k: int = 10,
     *,
-    centres: Literal["medoid"] | Tensor = "medoid",
-    method: Literal["pam", "alternate"] = "pam",
-    statistic: Literal["to_centre", "pairwise"] = "to_centre",
-    include_centre: bool = True,
-    max_members: int | None = None,
-    unbiased: bool = False,
+    to_given: Tensor | None = None,
     generator: torch.Generator | None = None,
 ) -> IntraClusterLpips:
-    """Diversity inside clusters (Table 1); ``intra_cluster_lpips(distances, **PAPER)`` is the paper's.
+    """Diversity inside clusters (Table 1).
 
     Args:
-        distances: (N, N) LPIPS between all images, from :meth:`zsgan.metrics.lpips.Lpips.distances`.
-        k: number of clusters.
-        centres: "medoid", or the LPIPS (N, k) from each image to each of k given images, of which the nearest
-            one is an image's cluster.
-        method: how to find medoids, see :func:`k_medoids`.
-        statistic: "to_centre", each image's distance to its centre; "pairwise", all pairs inside a cluster.
-        include_centre: count the distance 0 of a medoid to itself; only for "to_centre" with medoids.
-        max_members: use a random subset of at most this many images of a cluster; ``None`` uses all.
-        unbiased: standard deviations divide by the number of values minus one (nan for a single one).
-        generator: the source of randomness for ``max_members``.
+        distances: (N, N) LPIPS between all images.
+        definition: of the statistic.
+        k: number of medoids; given centres have their own number.
+        to_given: (N, k') LPIPS from each image to each of the given centres; only for those.
+        generator: the source of randomness for ``definition.max_members``; only for those.
 
     Returns:
         the statistic. Clusters without any value (with "pairwise", those of one image) do not count.
 
     Raises:
-        ValueError: shapes or k do not fit, ``max_members`` without a generator, or no cluster has a value.
+        ValueError: shapes or k do not fit, something that the definition needs is missing, or no cluster has
+            a value.
     """
     n = len(distances)
-    if max_members is not None and generator is None:
+    if definition.max_members is not None and generator is None:
         raise ValueError(
-            f"max_members={max_members} picks images at random: hand in generator=torch.Generator()"
+            f"max_members={definition.max_members} draws at random: hand in generator=torch.Generator()"
         )
     medoids: Tensor | None = None
-    if isinstance(centres, Tensor):
-        if centres.shape != (n, k):
-            raise ValueError(f"centres must be distances (N, k) = ({n}, {k}), got {tuple(centres.shape)}")
-        labels, to_centres = centres.argmin(1), centres
+    if definition.centres == "given":
+        if to_given is None or to_given.ndim != 2 or len(to_given) != n or not to_given.shape[1]:
+            raise ValueError(
+                f"to_given must be the LPIPS (N, k) of N={n} images to k given centres, such as "
+                f"Lpips.distances(images, centres), got {None if to_given is None else tuple(to_given.shape)}"
+            )
+        labels, to_centres = to_given.argmin(1), to_given
     else:
-        labels, medoids = k_medoids(distances, k, method)
+        labels, medoids = k_medoids(distances, k, definition.method)
         to_centres = distances[:, medoids]
 
-    values = []
+    each, values = torch.full((n,), math.nan, dtype=torch.float64), []
     for cluster in range(to_centres.shape[1]):
         members = (labels == cluster).nonzero()[:, 0]
-        if max_members is not None:
-            members = members[torch.randperm(len(members), generator=generator)[:max_members]]
-        if statistic == "pairwise":
+        if definition.max_members is not None:
+            members = members[torch.randperm(len(members), generator=generator)[: definition.max_members]]
+        if definition.statistic == "pairwise":
+            inside = distances[members][:, members].double()
             i, j = torch.triu_indices(len(members), len(members), offset=1)
-            values.append(distances[members[i], members[j]])
+            each[members] = inside.sum(1) / (len(members) - 1)  # nan for one: it has no pair
+            values.append(inside[i, j])
         else:
-            if medoids is not None and not include_centre:
+            if medoids is not None and not definition.include_centre:
                 members = members[members != medoids[cluster]]
-            values.append(to_centres[members, cluster])
-    values = [v.double() for v in values if len(v)]
+            each[members] = to_centres[members, cluster].double()
+            values.append(each[members])
+    values = [v for v in values if len(v)]
     if not values:
         raise ValueError(
-            f"no cluster has two images: use fewer clusters than k={k} or more images than N={n}"
+            f"no cluster has two images: take fewer clusters than {to_centres.shape[1]}, or more images"
         )
     means, pooled = torch.stack([v.mean() for v in values]), torch.cat(values)
-    avg_std, all_std = (_std(x, unbiased) for x in (means, pooled))
-    return IntraClusterLpips(float(means.mean()), avg_std, float(pooled.mean()), all_std, labels, medoids)
+    avg_std, all_std = (_std(x, definition.unbiased) for x in (means, pooled))
+    return IntraClusterLpips(
+        float(means.mean()), avg_std, float(pooled.mean()), all_std, each, labels, medoids
+    )
 
 
 def _std(values: Tensor, unbiased: bool) -> float:

@@ -1,0 +1,131 @@
+"""What `zsgan evaluate` prints is what the metrics say, for a run and for any folder of images."""
+
+import argparse
+
+import pytest
+import torch
+
+from zsgan import cli, evaluation
+from zsgan.evaluation import evaluate
+from zsgan.images import Folder, save_images
+from zsgan.judges import truth_rate
+from zsgan.menagerie.evaluator import load_evaluator
+from zsgan.metrics import (
+    AIR,
+    DEFINITIONS,
+    OJHA,
+    Lpips,
+    clip_score,
+    density_coverage,
+    frechet_distance,
+    identity_kept,
+    inception_score,
+    intra_cluster_lpips,
+    kernel_distance,
+    precision_recall,
+    sse,
+    structure_kept,
+    target_rate,
+    vendi_score,
+)
+from zsgan.models import load_clip, load_generator
+from zsgan.sampling import sample_images
+from zsgan.truth import Drawing
+
+QUIET = {"progress": False, "clusters": 3}
+CATS = {"species": "cat", "style": "photo"}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Folders of 12 cats, the 12 dogs that they were, 3 other cats to assign to, and 9 true cats."""
+    folder = tmp_path_factory.mktemp("evaluation")
+    save_images(Drawing(CATS, 12, seed=1), folder / "cats")
+    save_images(Drawing({"species": "dog", "style": "photo"}, 12, seed=1), folder / "dogs")
+    save_images(Drawing(CATS, 3, seed=2), folder / "ten")
+    save_images(Drawing(CATS, 9, seed=3), folder / "true")
+    return folder
+
+
+def test_every_number_is_that_of_its_metric(place):
+    found = evaluate(
+        str(place / "cats"), against=str(place / "true"), before=str(place / "dogs"), text="cat",
+        source_text="dog", centres=str(place / "ten"), presets=list(DEFINITIONS), neighbours=2,
+        folder=place, **QUIET,
+    )  # fmt: skip
+    eyes, clip = load_evaluator(), load_clip("clip-b")
+    cats, dogs, ten, true = (Folder(place / name)[:] for name in ("cats", "dogs", "ten", "true"))
+    seen, before, known = (eyes.embed(images) for images in (cats, dogs, true))
+    features = clip.encode_images(cats)
+    target, source = clip.encode_texts(["cat", "dog"])
+    lpips = Lpips.through(eyes)
+    random = torch.Generator().manual_seed(0)
+    ojha = intra_cluster_lpips(
+        lpips.distances(cats), OJHA, to_given=lpips.distances(cats, ten), generator=random
+    )
+    air = intra_cluster_lpips(lpips.distances(cats), AIR, 3)
+    density, coverage = density_coverage(seen, known, 2)
+    precision, recall = precision_recall(seen, known, 2)
+    expected = {
+        "lpips_ojha_avg": ojha.avg, "lpips_ojha_all_std": ojha.all_std, "lpips_air_all": air.all,
+        "vendi": vendi_score(seen), "inception_fur": inception_score(eyes.read(seen).logits["fur"]),
+        "sse": float(sse(features)), "variance": float(sse(features)) / 11,
+        "clip_score": clip_score(features, target), "clip_rate": target_rate(features, target, source),
+        "identity_kept": float(identity_kept(before, seen).mean()),
+        "structure_kept": structure_kept(before, seen), "fid": frechet_distance(seen, known),
+        "kid": kernel_distance(seen, known), "precision": precision, "recall": recall,
+        "density": density, "coverage": coverage,
+    }  # fmt: skip
+    assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-3, nan_ok=True)
+    settings = {"n": 12, "clip": "clip-b", "clusters": 3, "n_against": 9, "neighbours": 2}
+    assert {name: found[name] for name in settings} == settings
+    assert "64 px" in found["features"] and "target_rate" not in found
+    assert {f"lpips_{name}_avg" for name in ("literal", "ojha", "air")} | {"lpips_avg"} <= set(found)
+    # dogs drawn from the same scores are more like their cats than like others
+    assert found["structure_kept"] > 0.2 and found["clip_rate"] > 0.5
+
+
+def test_what_is_not_known_is_not_there(place):
+    found = evaluate(str(place / "cats"), folder=place, **QUIET)
+    absent = {"fid", "kid", "clip_score", "clip_rate", "target_rate", "identity_kept", "psi", "against"}
+    assert not absent & set(found) and found["vendi"] > 1 and found["inception_species"] >= 1
+    drawn = evaluate(str(place / "cats"), against="drawn:cat", n=10, text="cat", folder=place, **QUIET)
+    assert drawn["target_rate"] == truth_rate(load_evaluator()(Folder(place / "cats")[:]), CATS)
+    assert "clip_score" in drawn and "clip_rate" not in drawn  # a rate needs a second text
+    assert "inception_species" not in drawn and "inception_fur" in drawn
+
+
+def test_a_run_knows_its_texts_and_its_source(full_run, tmp_path):
+    found = evaluate(str(full_run.folder), n=12, seed=3, truncation_psi=0.6, folder=tmp_path, **QUIET)
+    assert (found["n"], found["seed"], found["psi"]) == (12, 3, 0.6)
+    made = sample_images(full_run.generator(), 12, seed=3, truncation_psi=0.6)
+    source = sample_images(load_generator("dog"), 12, seed=3, truncation_psi=0.6)
+    eyes, clip = load_evaluator(), load_clip("clip-b")
+    target = clip.encode_texts(["cat"], full_run.config.prompts)[0]
+    assert found["clip_score"] == pytest.approx(clip_score(clip.encode_images(made), target), rel=1e-4)
+    assert found["structure_kept"] == pytest.approx(
+        structure_kept(eyes.embed(source), eyes.embed(made)), rel=1e-3
+    )
+    with pytest.raises(ValueError, match="clip='clip-a' guided this run, and cannot judge"):
+        evaluate(str(full_run.folder), clip="clip-a", folder=tmp_path, **QUIET)
+
+
+def test_all_is_refused_before_anything_is_computed(place, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluation, "load_evaluator", None)
+    save_images(Drawing(CATS, 2), tmp_path / "two")
+    for arguments, message in (
+        ({"presets": ["mine"]}, "preset='mine' is unknown; choose one of paper, literal, ojha, air"),
+        ({"presets": ["ojha"]}, "needs centres"),
+        ({"clusters": 12}, "below the number of images, 12, got 12"),
+        ({"before": str(place / "true")}, "each of the 12 latents, got 9 images"),
+        ({"images": str(tmp_path / "two")}, "images must be at least 3 .*, got 2"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            evaluate(**{"images": str(place / "cats"), "folder": tmp_path, **QUIET, **arguments})
+
+
+def test_the_command_offers_the_published_definitions():
+    """They are written out there, since its help does not wait for torch."""
+    (commands,) = [a for a in cli._parser()._actions if isinstance(a, argparse._SubParsersAction)]
+    (preset,) = [a for a in commands.choices["evaluate"]._actions if a.dest == "preset"]
+    assert list(preset.choices) == list(DEFINITIONS)

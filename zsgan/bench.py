@@ -1,0 +1,175 @@
+"""The bench that a scenario's runs are measured on: the same latents, judges and truth for all, each once."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zsgan.cache import Cache
+from zsgan.clip import ClipEncoder
+from zsgan.judges import Judges, load_judges
+from zsgan.menagerie.evaluator import Prediction
+from zsgan.menagerie.factors import SPECIES
+from zsgan.metrics import extract, sse
+from zsgan.metrics.factors import report
+from zsgan.models import load_clip, load_generator
+from zsgan.names import weights_id
+from zsgan.profiles import Profile
+from zsgan.runs import RUNS, Run, run
+from zsgan.sampling import Samples
+from zsgan.truth import ideal_answers
+
+METRICS = 3
+"""Version of the measurements; raised whenever the same images give other numbers."""
+
+SAMPLES_SEED = 7_000_001
+"""Seed of the images that every row is measured on, far from those of training."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of one generator.
+
+    Attributes:
+        columns: measure -> number.
+        each: measure that is a mean over images -> what each of the N images contributes.
+    """
+
+    columns: Mapping[str, float]
+    each: Mapping[str, list[float]]
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """Measures the runs of one scenario; what has been measured is kept beside the runs.
+
+    Attributes:
+        profile: whose runs, numbers of images and settings.
+        scenario: one of the profile's.
+        folder: of runs.
+        device: where runs are made, and images made and measured.
+    """
+
+    profile: Profile
+    scenario: str
+    folder: Path = RUNS
+    device: torch.device | str = "cpu"
+
+    @cached_property
+    def judges(self) -> Judges:
+        """The judges of the scenario."""
+        return load_judges(self.profile, self.scenario, self.device)
+
+    @cached_property
+    def runs(self) -> list[tuple[str, int, Run]]:
+        """Row, seed and run, in the order of the profile; missing runs are made."""
+        return [(row, seed, self._run(row, seed)) for row in self.profile.rows for seed in self.profile.seeds]
+
+    def _run(self, row: str, seed: int) -> Run:
+        return run(self.profile.config(self.scenario, row, seed), folder=self.folder, device=self.device)
+
+    def source(self, n: int, truncation_psi: float) -> Samples:
+        """The source generator's images of the rows' latents."""
+        generator = load_generator(self.profile.scenarios[self.scenario].generator, self.device)
+        return Samples(generator, n, SAMPLES_SEED, truncation_psi)
+
+    @cached_property
+    def source_features(self) -> Tensor:
+        """(n, D) the eyes' features of :meth:`source` at the profile's truncation."""
+        images = self.source(self.profile.samples, self.profile.truncation_psi)
+        return extract(self.judges.eyes.embed, images, device=self.device)
+
+    def final(self, found: Run) -> Measured:
+        """Everything about an adapted generator, on ``profile.samples`` images."""
+        n = self.profile.samples
+
+        def measure() -> dict[str, Any]:
+            images = self._samples(found, n)
+            seen = self.judges.inspect(images)
+            columns = self.judges.everything(images, self.source_features, seen)
+            return {"columns": columns, "each": self.judges.each(seen)}
+
+        return Measured(**self._kept(found, {"n": n}, measure))
+
+    def snapshot(self, found: Run, step: int) -> Measured:
+        """The adaptation and the SSE (Fig. 3a) after ``step`` steps, on ``profile.curve_samples`` images."""
+        n = self.profile.curve_samples
+
+        def measure() -> dict[str, Any]:
+            images = self._samples(found, n, step)
+            guide = self._guide(found.config.clips[0])
+            seen = self.judges.look(images, guide=guide.encode_images)
+            columns = {"sse": float(sse(seen["guide"]))} | self.judges.adaptation(images, seen)
+            return {"columns": columns, "each": self.judges.each(seen)}
+
+        return Measured(**self._kept(found, {"true_n": self.profile.samples, "n": n, "step": step}, measure))
+
+    def factors(self, found: Run) -> dict[str, dict[str, float]]:
+        """The factors of an adapted generator's images, not truncated, see :func:`factor_report`."""
+
+        def measure() -> dict[str, dict[str, float]]:
+            return self.factor_report(Samples(found.generator(device=self.device), n, SAMPLES_SEED, 1.0))
+
+        n = self.profile.samples
+        kept: dict[str, dict[str, float]] = self._kept(found, {"n": n, "what": "factors"}, measure)
+        return kept
+
+    def factor_report(self, images: Samples) -> dict[str, dict[str, float]]:
+        """:func:`zsgan.metrics.factors.report` of a generator that came from the scenario's source.
+
+        Args:
+            images: of a generator, not truncated: only then is the ideal answer to a latent known.
+
+        Returns:
+            factor -> kept, error and chance.
+
+        Raises:
+            ValueError: the target's species is not known.
+        """
+        truth = self.judges.truth
+        labels = dict(truth.labels or {})
+        generator = self.profile.scenarios[self.scenario].generator
+        species = labels.get("species", generator.removeprefix("generator-"))
+        if species not in SPECIES:
+            raise ValueError(
+                f"scenario={self.scenario!r}: no ideal answer is known without a species in its truth, "
+                f"{labels}, or in the name of a matched generator, {generator!r}"
+            )
+        resolution = self.judges.resolution
+        ideal = ideal_answers(images.latents, species, labels.get("style", "photo"), resolution)
+        true = truth.images(len(images), resolution, fresh=True)
+        frame = report(*(self._read(which) for which in (images, ideal, true)))
+        found: dict[str, dict[str, float]] = frame.to_dict(orient="index")
+        return found
+
+    @cached_property
+    def _guide(self) -> Callable[[str], ClipEncoder]:
+        return cache(lambda name: load_clip(name, device=self.device))
+
+    def _read(self, images: Any) -> Prediction:
+        embedding = extract(self.judges.eyes.embed, images, device=self.device)
+        return self.judges.eyes.read(embedding.to(self.device))
+
+    def _samples(self, found: Run, n: int, step: int | None = None) -> Samples:
+        return Samples(found.generator(step, self.device), n, SAMPLES_SEED, self.profile.truncation_psi)
+
+    def networks(self, found: Run) -> dict[str, str]:
+        """Name -> identity of every network that takes part in a run or its measurement."""
+        names = [
+            found.config.generator, *found.config.clips, self.profile.judge, self.judges.eyes.name
+        ]  # fmt: skip
+        return {name: weights_id(name) for name in names}
+
+    def _kept(self, found: Run, what: Mapping[str, Any], measure: Callable[[], Any]) -> Any:
+        """The measurement from the cache if it is there, else made and kept."""
+        key = {
+            "run": found.folder.name, **what, "truth": self.judges.truth.key,
+            "clusters": self.profile.clusters, "neighbours": self.profile.neighbours,
+            "psi": self.profile.truncation_psi, "weights": list(self.networks(found).values()),
+            "metrics": METRICS,
+        }  # fmt: skip
+        return Cache(self.folder / "cache").json(key, measure)

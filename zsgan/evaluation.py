@@ -1,0 +1,169 @@
+"""Measurements of a run or of any folder of images: all is checked first, then everything is computed."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zsgan import names
+from zsgan.cache import Cache
+from zsgan.clip import ClipEncoder
+from zsgan.images import Folder
+from zsgan.judges import rate
+from zsgan.menagerie.evaluator import load_evaluator
+from zsgan.metrics import (
+    DEFINITIONS,
+    Eyes,
+    Lpips,
+    clip_score,
+    extract,
+    extract_all,
+    identity_kept,
+    sse,
+    structure_kept,
+    target_rate,
+    variance,
+    vendi_score,
+)
+from zsgan.metrics.summaries import closeness, label_scores, lpips_columns
+from zsgan.models import load_clip
+from zsgan.names import weights_id
+from zsgan.results import METRICS
+from zsgan.runs import RUNS
+from zsgan.subjects import Subject, subject_of, true_images
+
+
+def evaluate(
+    images: str,
+    *,
+    against: str | None = None,
+    before: str | None = None,
+    centres: str | None = None,
+    text: str | None = None,
+    source_text: str | None = None,
+    presets: Sequence[str] = ("paper", "literal"),
+    n: int = 500,
+    seed: int = 0,
+    truncation_psi: float = 0.7,
+    clusters: int = 10,
+    neighbours: int = 3,
+    clip: str = "clip-b",
+    folder: Path = RUNS,
+    device: torch.device | str = "cpu",
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Diversity of images, their closeness to a target domain, and what is kept of the source.
+
+    "sse", "variance" and what begins with "clip" are measured in the space of a CLIP, all others in the
+    features of the demo's evaluator, and every result names both. "kid" is over all pairs of images. LPIPS
+    distances are kept in ``folder/cache``, so that other clusters or another target are a matter of seconds.
+
+    Args:
+        images: folder of a run (n images are sampled) or of images (all are read).
+        against: true images of the target: a folder, or "drawn:SPECIES[:STYLE]" for n of the demo world.
+        before: folder with the source's image of each latent, in the same order; a run has its own.
+        centres: folder of images that others are assigned to, for the preset "ojha": the ten targets.
+        text: the target in words; that of a run by default.
+        source_text: the source in words; that of a run by default.
+        presets: definitions of intra-cluster LPIPS, see :data:`zsgan.metrics.diversity.DEFINITIONS`.
+        n: how many images to draw.
+        seed: of latents and of drawn images.
+        truncation_psi: when sampling a run.
+        clusters: k of the k-medoids.
+        neighbours: k of precision, recall, density and coverage.
+        clip: a CLIP that did not guide the images.
+        folder: of runs.
+        device: torch device.
+        progress: show progress bars.
+
+    Returns:
+        first what the numbers rest on, then the numbers. "target_rate" (the evaluator's) is there where it is
+        known what the target is, hence with "drawn:"; "clip_score" with a text, "clip_rate" with both.
+
+    Raises:
+        FileNotFoundError: a folder is missing or holds no image.
+        NotADirectoryError: a file stands where a folder is expected.
+        ValueError: an argument cannot work or is unknown, or there are too few images.
+    """
+    _check_presets(presets, centres)
+    earlier = None if before is None else Path(before)
+    subject = subject_of(Path(images), earlier, n, seed, truncation_psi, device)
+    made = subject.images
+    if len(made) < 3:
+        raise ValueError(f"images must be at least 3 to say anything of their diversity, got {len(made)}")
+    if not 1 <= clusters < len(made):
+        raise ValueError(
+            f"clusters must be at least 1 and below the number of images, {len(made)}, got {clusters}"
+        )
+    given = None if centres is None else Folder(Path(centres))
+    true, labels = (None, None) if against is None else true_images(against, n, seed, made)
+    if true is not None and not 1 <= neighbours < min(len(made), len(true)):
+        raise ValueError(
+            f"images and against={against!r} must be more than {neighbours} images each (neighbours), "
+            f"got {len(made)} and {len(true)}"
+        )
+    encoder, texts = _texts(subject, clip, text, source_text, device)
+    eyes = load_evaluator(device)
+
+    options: dict[str, Any] = {"device": device, "progress": progress}
+    cache, key = Cache(folder / "cache"), {"lpips": subject.key, "eyes": weights_id(eyes.name)}
+    distances = cache.tensors(
+        key | {"metrics": METRICS}, lambda: {"": Lpips.through(eyes).distances(made, **options)}
+    )[""]
+    to_given = None if given is None else Lpips.through(eyes).distances(made, given, **options)
+    seen = extract_all({"eyes": eyes.embed, "clip": encoder.encode_images}, made, **options)
+    result: dict[str, Any] = {
+        **subject.settings,
+        "features": f"evaluator of the demo world, {eyes.size} px",
+        "clip": encoder.name,
+        "clusters": clusters,
+    }
+    result |= lpips_columns(distances, clusters, presets, to_given=to_given, seed=seed)
+    result |= {"vendi": vendi_score(seen["eyes"]), **_labels(eyes, seen["eyes"], labels, device)}
+    result |= {"sse": float(sse(seen["clip"])), "variance": float(variance(seen["clip"]))}
+    if len(texts):
+        result["clip_score"] = clip_score(seen["clip"], texts[0])
+    if len(texts) > 1:
+        result["clip_rate"] = target_rate(seen["clip"], texts[0], texts[1])
+    if subject.before is not None:
+        source = extract(eyes.embed, subject.before, **options)
+        result["identity_kept"] = float(identity_kept(source, seen["eyes"]).mean())
+        result["structure_kept"] = structure_kept(source, seen["eyes"])
+    if true is None:
+        return result
+    if labels is not None:
+        result["target_rate"] = rate(eyes, seen["eyes"], labels, device)
+    result |= {"against": against, "n_against": len(true), "neighbours": neighbours}
+    return result | closeness(seen["eyes"], extract(eyes.embed, true, **options), neighbours)
+
+
+def _check_presets(presets: Sequence[str], centres: str | None) -> None:
+    for name in presets:
+        if name not in DEFINITIONS:
+            raise ValueError(f"preset={name!r} is unknown; choose one of {', '.join(DEFINITIONS)}")
+        if DEFINITIONS[name].centres == "given" and centres is None:
+            raise ValueError(f"preset={name!r} needs centres: a folder of the images to assign others to")
+
+
+def _texts(
+    subject: Subject, clip: str, text: str | None, source_text: str | None, device: torch.device | str
+) -> tuple[ClipEncoder, Tensor]:
+    """The judging CLIP, and its features of target and source text, (0 to 2, D)."""
+    if names.clip(clip).identity in subject.networks:
+        raise ValueError(f"clip={clip!r} guided this run, and cannot judge what it guided; name another CLIP")
+    encoder = load_clip(clip, device=device)
+    target, source = text or subject.text, source_text or subject.source_text
+    if target is None and source is not None:
+        raise ValueError(f"source_text={source!r} needs the target's text beside it")
+    asked = [words for words in (target, source) if words is not None]
+    if not asked:
+        return encoder, torch.empty(0, 0)
+    return encoder, encoder.encode_texts(asked, subject.prompts).cpu()
+
+
+def _labels(
+    eyes: Eyes, embedding: Tensor, shared: Mapping[str, str] | None, device: torch.device | str
+) -> dict[str, float]:
+    return {} if eyes.labels is None else label_scores(eyes.read(embedding.to(device)), shared)

@@ -1,0 +1,153 @@
+"""How sure a number is: intervals over seeds, and differences between rows that share seeds and latents.
+
+Three spreads must not be mixed up. The paper's ± is the spread of clusters or images inside one run
+(:class:`zsgan.metrics.diversity.IntraClusterLpips`); it does not shrink with more images, and says nothing
+of other seeds. :func:`over_seeds` is about what the mean over all seeds would be. And since every row has the
+same seeds and is measured on the same latents, what is common to two rows cancels in
+:func:`paired_difference`.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+
+class Interval(NamedTuple):
+    """An estimate, and the limits between which the true value lies with the level's confidence."""
+
+    estimate: float
+    low: float
+    high: float
+
+
+def over_seeds(values: Tensor, level: float = 0.95) -> Interval:
+    """Mean over the runs of a row with Student's t interval: exact if runs scatter normally.
+
+    Args:
+        values: (S,) a measurement of each run, S >= 2.
+        level: of confidence, in (0, 1).
+
+    Returns:
+        the mean, and limits that are symmetric about it.
+
+    Raises:
+        ValueError: there is only one run, or the level is no such number.
+    """
+    check_level(level)
+    if values.ndim != 1 or len(values) < 2:
+        raise ValueError(
+            f"values must be those of at least 2 runs (S,), got {tuple(values.shape)}; one run has no spread "
+            "over seeds"
+        )
+    values = values.double()
+    mean, error = values.mean().item(), values.std().item() / math.sqrt(len(values))
+    reach = t_quantile((1 + level) / 2, len(values) - 1) * error
+    return Interval(mean, mean - reach, mean + reach)
+
+
+def paired_difference(
+    row: Tensor, other: Tensor, *, level: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> Interval:
+    """Difference of two rows' means, with a percentile interval of a paired bootstrap over seeds and latents.
+
+    Seeds and latents are drawn with replacement, independently of each other, and the same for both rows. Few
+    seeds make the interval too narrow (three of them cannot show how seeds scatter); a single one leaves only
+    the latents, and then the interval is about these runs and no others.
+
+    Args:
+        row: (S, N) what each latent of each run contributes to a mean: hits of a target rate, distances to
+            the medoid (``IntraClusterLpips.each``), cosines of a CLIP score.
+        other: (S, N) the same of the other row, seed by seed and latent by latent.
+        level: of confidence, in (0, 1).
+        resamples: draws.
+        seed: of the draws.
+
+    Returns:
+        mean of ``row`` - mean of ``other``.
+
+    Raises:
+        ValueError: the shapes differ or are others, a value is not finite, or the level is no such number.
+    """
+    check_level(level)
+    if row.ndim != 2 or row.shape != other.shape or not row.numel():
+        raise ValueError(
+            f"row and other must be of one shape (S, N), got {tuple(row.shape)} and {tuple(other.shape)}"
+        )
+    differences = row.double() - other.double()
+    if not bool(differences.isfinite().all()):
+        raise ValueError("row and other must be finite; leave out the latents that a measure does not count")
+    seeds, latents = draws(len(row), row.shape[1], resamples, seed)
+    means = torch.einsum("rs,sn,rn->r", seeds, differences, latents)
+    return percentiles(differences.mean().item(), means, level)
+
+
+def draws(n_seeds: int, n_latents: int, resamples: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Weights of a bootstrap over two crossed factors.
+
+    Args:
+        n_seeds: S.
+        n_latents: N.
+        resamples: R.
+        seed: of the draws.
+
+    Returns:
+        float64 (R, S) and (R, N): how often each was drawn, as a share, so that every line sums to 1.
+    """
+    random = torch.Generator().manual_seed(seed)
+
+    def weights(n: int) -> Tensor:
+        drawn = torch.randint(n, (resamples, n), generator=random)
+        counts = torch.zeros(resamples, n, dtype=torch.float64)
+        return counts.scatter_add_(1, drawn, torch.ones_like(counts)) / n
+
+    return weights(n_seeds), weights(n_latents)
+
+
+def percentiles(estimate: float, values: Tensor, level: float) -> Interval:
+    """The interval that a share ``level`` of resampled ``values`` (R,) lies in, in the middle."""
+    outside = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
+    low, high = values.quantile(outside).tolist()
+    return Interval(estimate, low, high)
+
+
+def check_level(level: float) -> None:
+    """Refuse a level of confidence that is not in (0, 1)."""
+    if not 0 < level < 1:
+        raise ValueError(f"level must lie between 0 and 1, such as 0.95, got {level}")
+
+
+def t_quantile(p: float, df: int) -> float:
+    """Quantile of Student's t distribution.
+
+    Args:
+        p: probability, in [0.5, 1).
+        df: degrees of freedom, a whole number >= 1.
+
+    Returns:
+        t with P(T <= t) = p, to about 12 digits.
+    """
+    low, high = 0.0, math.pi / 2  # of the angle atan(t / sqrt(df)), in which the distribution is elementary
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _t_probability(middle, df) < p else (low, middle)
+    return math.sqrt(df) * math.tan((low + high) / 2)
+
+
+def _t_probability(angle: float, df: int) -> float:
+    """P(T <= sqrt(df) tan(angle)) for angle >= 0 (Abramowitz and Stegun, 26.7.3 and 26.7.4)."""
+    sine, cosine = math.sin(angle), math.cos(angle)
+    if df % 2:
+        term, total = cosine, 0.0
+        for k in range(1, (df + 1) // 2):
+            total += term
+            term *= cosine**2 * 2 * k / (2 * k + 1)
+        inside = 2 / math.pi * (angle + sine * total)
+    else:
+        term, total = 1.0, 0.0
+        for k in range(1, df // 2 + 1):
+            total += term
+            term *= cosine**2 * (2 * k - 1) / (2 * k)
+        inside = sine * total
+    return (1 + inside) / 2

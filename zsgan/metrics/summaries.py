@@ -1,0 +1,81 @@
+"""Measures that are always taken together, as columns of a table."""
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor
+
+from zsgan.menagerie.evaluator import Prediction
+from zsgan.metrics.diversity import DEFINITIONS, intra_cluster_lpips
+from zsgan.metrics.frechet import frechet_distance
+from zsgan.metrics.inception import inception_score
+from zsgan.metrics.kernel import kernel_distance
+from zsgan.metrics.manifold import density_coverage, precision_recall
+
+
+def closeness(made: Tensor, true: Tensor, neighbours: int = 3) -> dict[str, float]:
+    """How close images are to true ones.
+
+    Args:
+        made: (N, D) features of the images.
+        true: (M, D) features of true images.
+        neighbours: k of precision, recall, density and coverage.
+
+    Returns:
+        fid, kid, precision, recall, density, coverage.
+    """
+    return {
+        "fid": frechet_distance(made, true),
+        "kid": kernel_distance(made, true),
+        **precision_recall(made, true, neighbours)._asdict(),
+        **density_coverage(made, true, neighbours)._asdict(),
+    }
+
+
+def lpips_columns(
+    distances: Tensor,
+    clusters: int,
+    definitions: Iterable[str] = ("paper", "literal"),
+    *,
+    to_given: Tensor | None = None,
+    seed: int = 0,
+) -> dict[str, float]:
+    """Intra-cluster LPIPS in several definitions.
+
+    Args:
+        distances: (N, N) LPIPS between all images.
+        clusters: k of the k-medoids.
+        definitions: names of :data:`zsgan.metrics.diversity.DEFINITIONS`.
+        to_given: (N, k') LPIPS to given centres, for definitions that have them.
+        seed: of what a definition draws.
+
+    Returns:
+        lpips_avg, lpips_avg_std, lpips_all and lpips_all_std for "paper"; the same with the definition's name
+        for others, such as lpips_literal_avg.
+    """
+    columns: dict[str, float] = {}
+    for name in definitions:
+        found = intra_cluster_lpips(
+            distances, DEFINITIONS[name], clusters,
+            to_given=to_given, generator=torch.Generator().manual_seed(seed),
+        )  # fmt: skip
+        prefix = "lpips" if name == "paper" else f"lpips_{name}"
+        columns |= {f"{prefix}_{part}": getattr(found, part) for part in ("avg", "avg_std", "all", "all_std")}
+    return columns
+
+
+def label_scores(prediction: Prediction, shared: Mapping[str, str] | None = None) -> dict[str, float]:
+    """Inception score of every categorical factor that may differ between the images.
+
+    Args:
+        prediction: what the eyes read in the images.
+        shared: factors that all images are meant to share, left out.
+
+    Returns:
+        inception_fur and so on.
+    """
+    return {
+        f"inception_{kind}": inception_score(logits)
+        for kind, logits in sorted(prediction.logits.items())
+        if kind not in (shared or {})
+    }
