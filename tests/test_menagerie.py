@@ -33,6 +33,7 @@ from zsgan.menagerie.factors import (
     with_species,
     with_style,
 )
+from zsgan.menagerie.species import SHIFTS
 
 
 def rng(seed=0):
@@ -210,14 +211,14 @@ def test_the_colours_of_fur_and_eyes_overlap_between_species(many):
 def test_colours_of_eyes_are_as_common_as_their_places_say(many):
     """Normal quantiles of the middles between neighbouring places 0.3, 1.1, 1.9, 2.7 on a scale of 3."""
     ends = [-9, *(NormalDist().inv_cdf(middle / 3) for middle in (0.7, 1.5, 2.3)), 9]
-    expected = [[share_between(a, b, s) for a, b in pairwise(ends)] for s in world._SHIFTS["iris"]]
+    expected = [[share_between(a, b, s) for a, b in pairwise(ends)] for s in SHIFTS["iris"]]
     assert (shares(many, "eyes") - torch.tensor(expected)).abs().max() < 0.06
 
 
 def test_stripes_come_first_then_spots_then_patches(many):
     """Shares by the thresholds of the scores: 0.6 of stripes, 0.9 of spots, 0.9 of patches on either side."""
     expected = []
-    for stripes, spots in zip(world._SHIFTS["stripes"], world._SHIFTS["spots"], strict=True):
+    for stripes, spots in zip(SHIFTS["stripes"], species.SHIFTS["spots"], strict=True):
         striped, spotted = share_between(0.6, 9, stripes), share_between(0.9, 9, spots)
         patched = 2 * share_between(0.9, 9, 0)
         rest = (1 - striped) * (1 - spotted)
