@@ -218,7 +218,7 @@ def test_colours_of_eyes_are_as_common_as_their_places_say(many):
 def test_stripes_come_first_then_spots_then_patches(many):
     """Shares by the thresholds of the scores: 0.6 of stripes, 0.9 of spots, 0.9 of patches on either side."""
     expected = []
-    for stripes, spots in zip(SHIFTS["stripes"], species.SHIFTS["spots"], strict=True):
+    for stripes, spots in zip(SHIFTS["stripes"], SHIFTS["spots"], strict=True):
         striped, spotted = share_between(0.6, 9, stripes), share_between(0.9, 9, spots)
         patched = 2 * share_between(0.9, 9, 0)
         rest = (1 - striped) * (1 - spotted)
