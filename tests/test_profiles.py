@@ -32,7 +32,7 @@ def test_a_profile_has_the_rows_of_table_1(name):
 
 @pytest.mark.parametrize("name", ["smoke", "demo"])
 def test_the_rows_differ_in_their_losses_alone(name):
-    """Same iterations, learning rate, batch and seeds for every row that a text guides; NADA chooses layers."""
+    """Same iterations, learning rate, batch and seeds for every row that a text guides; NADA picks layers."""
     profile = load_profile(name)
     configs = {row: profile.config("dog-to-cat", row) for row in profile.rows}
     assert [row for row, config in configs.items() if config.few_shot] == ["Ojha et al., 10-shot"]
