@@ -30,7 +30,8 @@ LAYERS = [
     {"judges"},
     {"results"},
     {"figures", "tables"},
-    {"book", "notebooks"},
+    {"book", "notebooks", "reference"},
+    {"pages"},
     {"api", "reproduce"},
     {"cli"},
 ]
