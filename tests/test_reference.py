@@ -14,7 +14,7 @@ def test_every_module_has_a_page_and_a_line_in_the_index():
         ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
         for file in PACKAGE.rglob("*.py")
     }
-    lines = re.findall(r"^\| \[`(.+)`\]\((.+)\) \| (.+) \|$", PAGES["api.md"], flags=re.MULTILINE)
+    lines = re.findall(r"^- \[`(.+)`\]\((.+)\): (.+)$", PAGES["api.md"], flags=re.MULTILINE)
     assert {name for name, _, _ in lines} == modules
     assert {page for _, page, _ in lines} | {"api.md"} == PAGES.keys()
     for name, page, summary in lines:

@@ -15,8 +15,6 @@ _INDEX = """\
 
 What every module offers, from its docstrings. `import zsgan` has the names that one needs first.
 
-| module | what it holds |
-| --- | --- |
 """
 
 _PAGE = """\
@@ -42,7 +40,7 @@ def pages(package: Path = PACKAGE) -> dict[str, str]:
     """
     first_lines = {_name(file, package): _first_line(file) for file in sorted(package.rglob("*.py"))}
     index = "".join(
-        f"| [`{name}`](api/{_file(name, package)}) | {line} |\n" for name, line in first_lines.items()
+        f"- [`{name}`](api/{_file(name, package)}): {line}\n" for name, line in first_lines.items()
     )
     return {"api.md": _INDEX + index} | {
         f"api/{_file(name, package)}": _PAGE.format(module=name) for name in first_lines
@@ -60,7 +58,7 @@ def _file(name: str, package: Path) -> str:
 def _first_line(file: Path) -> str:
     """The summary of a module, as plain Markdown."""
     summary = (ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").split("\n")[0]
-    return summary.replace("``", "`").replace(":mod:", "").replace("|", "\\|")
+    return summary.replace("``", "`").replace(":mod:", "")
 
 
 def setup(app: Any) -> dict[str, bool]:
