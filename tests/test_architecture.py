@@ -29,7 +29,7 @@ LAYERS = [
     {"metrics"},
     {"judges"},
     {"results"},
-    {"figures", "tables"},
+    {"figures", "findings", "tables"},
     {"book", "notebooks", "reference"},
     {"pages"},
     {"api", "reproduce"},

@@ -8,6 +8,8 @@ from typing import Any
 
 from IPython.display import Markdown, display
 
+from zsgan.profiles import Profile
+
 _MIME = "application/papermill.record/text/plain"  # recorded in the notebook without being shown in the cell
 
 
@@ -25,6 +27,28 @@ def glue(name: str, value: Any, text: str | None = None) -> None:
     shown = text if text is not None else value.item() if hasattr(value, "item") else value
     record = {"name": name, "mime_prefix": _MIME.removesuffix("text/plain")}
     display({_MIME: repr(shown)}, raw=True, metadata={"scrapbook": record})
+
+
+def row_with(profile: Profile, *terms: str) -> str:
+    """The row of a profile whose loss has just these terms; of several, the one with the fewest settings.
+
+    Args:
+        profile: whose rows.
+        terms: names such as "moment" and "ewc".
+
+    Returns:
+        Its label.
+
+    Raises:
+        ValueError: no row has just these terms.
+    """
+    scenario = next(iter(profile.scenarios))
+    found = [row for row in profile.rows if set(profile.config(scenario, row).weights) == set(terms)]
+    if not found:
+        raise ValueError(
+            f"profile {profile.name!r} has no row with just the terms {', '.join(terms)}; add one"
+        )
+    return min(found, key=lambda row: len(profile.rows[row]))
 
 
 def show_source(*functions: Callable[..., Any]) -> Markdown:
