@@ -1,9 +1,6 @@
 """The main command in miniature: notebooks, figures, tables and the book from nothing."""
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +9,6 @@ import pytest
 
 from zsgan import notebooks
 from zsgan import reproduce as reproduce_module
-from zsgan.manifest import ROOT
 from zsgan.profiles import load_profile
 
 FIGURES = Path("build") / "smoke" / "figures"  # only the demo writes to the committed folder
@@ -20,18 +16,8 @@ STEMS = ("table1", "fig3a", "fig4")
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """A folder in which ``zsgan reproduce --profile smoke`` has run."""
-    place = tmp_path_factory.mktemp("reproduce")
-    result = reproduce(place)
-    assert result.returncode == 0, result.stderr[-4000:]
-    return place, result
-
-
-def reproduce(place: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "zsgan.cli", "reproduce", "--profile", "smoke", "--quiet", *options]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=600)
+def made(smoke_book):
+    return smoke_book
 
 
 def test_prints_the_first_page_and_nothing_else(made):
@@ -73,7 +59,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_a_second_book_of_the_same_runs_is_the_same_to_the_byte(made):
+def test_a_second_book_of_the_same_runs_is_the_same_to_the_byte(made, reproduce):
     place, _ = made
     runs = {path: path.stat().st_mtime_ns for path in (place / "runs").glob("*/provenance.json")}
     again = reproduce(place, "--build", "again")
@@ -124,7 +110,7 @@ def test_a_failed_notebook_stops_with_its_cell_and_the_runs_are_kept(two_scenari
     assert asked and executed == ["01_world", "02_variations"]
 
 
-def test_an_unknown_chapter_is_named_before_anything_is_computed(tmp_path):
+def test_an_unknown_chapter_is_named_before_anything_is_computed(tmp_path, reproduce):
     result = reproduce(tmp_path, "--only", "99_nothing")
     assert result.returncode == 1
     assert "99_nothing" in result.stderr and "04_results" in result.stderr
