@@ -15,6 +15,7 @@ from PIL import Image
 from zsgan.figures import PALETTE, curves, heat_maps, image_grid, save_figure, use_style
 from zsgan.files import versions
 from zsgan.images import to_array
+from zsgan.manifest import ROOT
 from zsgan.tables import PAPER_TABLE_1, markdown, plus_minus, save_table
 
 PROVENANCE = {"profile": "smoke", "runs": {"L_dir, seed 0": "abc"}}
@@ -253,3 +254,28 @@ def test_table_1_of_the_paper():
         "L_dm + L_EWC",
         "L_dm + L_EWC + L_rel",
     ]
+
+
+# What is committed in figures/
+
+
+FIGURES = ROOT / "figures"
+SIDECARS = sorted(FIGURES.glob("*.json"))
+
+
+def test_every_committed_figure_and_table_has_its_sidecar():
+    kinds = {stem: set() for stem in (path.stem for path in FIGURES.iterdir())}
+    for path in FIGURES.iterdir():
+        kinds[path.stem].add(path.suffix)
+    assert len(kinds) >= 5
+    assert all(found in ({".json", ".png", ".svg"}, {".json", ".csv", ".md"}) for found in kinds.values()), (
+        kinds
+    )
+
+
+@pytest.mark.parametrize("path", SIDECARS, ids=lambda path: path.stem)
+def test_a_sidecar_says_what_made_its_file(path):
+    sidecar = json.loads(path.read_text(encoding="utf-8"))
+    assert sidecar["profile"] == "demo" and sidecar["versions"]["torch"]
+    assert all(re.fullmatch("[0-9a-f]{64}", identity) for identity in sidecar["weights"].values())
+    assert sidecar.get("alt") or sidecar["caption"]
