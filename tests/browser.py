@@ -34,7 +34,7 @@ class Browser:
     def __init__(self, profile: Path) -> None:
         self.requests: list[str] = []
         self.faults: list[str] = []
-        self._loaded = False
+        self._loaded: set[str] = set()
         program = subprocess.run([ROOT / ".ci" / "browser"], stdout=subprocess.PIPE, text=True, check=True)
         theirs, ours = os.pipe()
         self._answers, theirs_out = os.pipe()
@@ -56,6 +56,7 @@ class Browser:
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Network", "Runtime", "Log"):
             self.call(f"{domain}.enable")
+        self.call("Page.setLifecycleEventsEnabled", enabled=True)
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """The answer to one order of the DevTools protocol."""
@@ -78,10 +79,9 @@ class Browser:
         )  # fmt: skip
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
-        self.call("Page.navigate", url="about:blank")
-        self.requests, self.faults, self._loaded = [], [], False
-        self.call("Page.navigate", url=url)
-        while not self._loaded:
+        self.requests, self.faults = [], []
+        loader = self.call("Page.navigate", url=url)["loaderId"]
+        while loader not in self._loaded:
             self._next()
         self.run("window.MathJax && MathJax.startup.promise.then(() => true)")
 
@@ -113,8 +113,8 @@ class Browser:
 
     def _note(self, event: str | None, what: dict[str, Any]) -> None:
         match event:
-            case "Page.loadEventFired":
-                self._loaded = True
+            case "Page.lifecycleEvent" if what["name"] == "load":
+                self._loaded.add(what["loaderId"])
             case "Network.requestWillBeSent":
                 self.requests.append(what["request"]["url"])
             case "Network.loadingFailed":
