@@ -175,7 +175,7 @@ def test_a_chapter_runs_in_the_books_folder_with_its_parameters(done):
     assert (done / "seen.txt").read_text() == f"3 book {done.resolve()}"
     executed = nbformat.read(done / "executed" / "01_first.ipynb", as_version=4)
     outputs = [output for cell in executed.cells for output in cell.get("outputs", [])]
-    recorded = [output for output in outputs if "scrapbook" in output.metadata]
+    recorded = [output for output in outputs if "scrapbook" in output.get("metadata", {})]
     records = {o.metadata.scrapbook.name: o.data["application/papermill.record/text/plain"] for o in recorded}
     assert records == {"third": repr(1 / 3), "word": "'1e-3'"}
     (code,) = [o.data["text/markdown"] for o in outputs if "text/markdown" in o.get("data", {})]

@@ -1,10 +1,13 @@
 """The reference in the book: a page for each module of the package, made of its docstrings.
 
-The pages are written when the book is staged; Sphinx's autodoc fills them.
+The pages are written when the book is staged; Sphinx's autodoc, of which this module is an extension, fills
+them.
 """
 
 import ast
+import re
 from pathlib import Path
+from typing import Any
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -57,3 +60,23 @@ def _first_line(file: Path) -> str:
     """The summary of a module, as plain Markdown."""
     summary = (ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").split("\n")[0]
     return summary.replace("``", "`").replace(":mod:", "")
+
+
+def setup(app: Any) -> dict[str, bool]:
+    """Make docstrings fit for reStructuredText; Sphinx calls it.
+
+    Args:
+        app: of Sphinx.
+
+    Returns:
+        that pages can be read side by side.
+    """
+    app.connect("autodoc-process-docstring", _escape)
+    return {"parallel_read_safe": True}
+
+
+def _escape(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
+    """Let |t| be a length, which reStructuredText would take for a substitution; ``code`` stays as it is."""
+    for i, line in enumerate(lines):
+        parts = re.split(r"(``.*?``)", line)
+        lines[i] = "".join(p if p.startswith("``") else p.replace("|", r"\|") for p in parts)
