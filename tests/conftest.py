@@ -1,6 +1,8 @@
 """What several test files share: one thread, no windows, toy networks, and a finished run of the demo."""
 
 import os
+import subprocess
+import sys
 from zlib import crc32
 
 os.environ["MPLBACKEND"] = "Agg"
@@ -111,3 +113,27 @@ def full_run(smoke, runs_folder):
     from zsgan.runs import run
 
     return run(smoke.config("dog-to-cat", "L_dm + L_EWC + L_rel"), folder=runs_folder)
+
+
+@pytest.fixture(scope="session")
+def reproduce(tmp_path_factory):
+    """A function that runs ``zsgan reproduce --profile smoke`` in a folder, in a process of its own."""
+    from zsgan.manifest import ROOT
+
+    def call(place, *options):
+        command = [sys.executable, "-m", "zsgan.cli", "reproduce", "--profile", "smoke", "--quiet", *options]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        return subprocess.run(
+            command, cwd=place, env=environment, capture_output=True, text=True, timeout=900
+        )
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def smoke_book(reproduce, tmp_path_factory):
+    """A folder in which ``zsgan reproduce --profile smoke`` has run, and what it said."""
+    place = tmp_path_factory.mktemp("reproduce")
+    result = reproduce(place)
+    assert result.returncode == 0, result.stderr[-4000:]
+    return place, result

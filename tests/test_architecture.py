@@ -32,8 +32,9 @@ LAYERS = [
     {"judges"},
     {"bench"},
     {"comparisons", "results"},
-    {"figures", "tables"},
-    {"book", "notebooks"},
+    {"figures", "findings", "tables"},
+    {"book", "notebooks", "reference"},
+    {"pages"},
     {"api", "evaluation", "reproduce"},
     {"cli"},
 ]

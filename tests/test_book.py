@@ -2,12 +2,21 @@
 
 import ast
 import re
+import sys
+import tomllib
+from dataclasses import replace
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from zsgan import notebooks, reproduce
+from zsgan.book import row_with
+from zsgan.manifest import ROOT
+from zsgan.profiles import load_profile
 from zsgan.tables import ABSENT, PAPER_TABLE_1, metrics_table, table_1
 
 CHAPTERS = notebooks.chapters()
@@ -18,7 +27,10 @@ chapter = pytest.mark.parametrize("page", CHAPTERS, ids=lambda page: page.stem)
 
 
 def code_cells(page: Path):
-    return [cell for cell in notebooks.load(page).cells if cell.cell_type == "code"]
+    """The cells of code that the page has; the notebook begins with one more, which installs zsgan."""
+    install, *cells = [cell for cell in notebooks.load(page).cells if cell.cell_type == "code"]
+    assert "pip" in install.source
+    return cells
 
 
 def calls(page: Path, name: str) -> list[ast.Call]:
@@ -45,7 +57,7 @@ def directives(page: Path, kind: str) -> list[tuple[str, dict[str, str]]]:
 def test_parameters_are_those_that_reproduce_passes(monkeypatch, tmp_path):
     passed = {}
     monkeypatch.setattr(reproduce, "run_all", lambda *_, **__: [])
-    monkeypatch.setattr(reproduce.notebooks, "build_book", lambda *_: tmp_path)
+    monkeypatch.setattr(reproduce.pages, "build", lambda *_, **__: tmp_path)
 
     def record(name, parameters, *_, **__):
         passed[name] = set(parameters)
@@ -65,9 +77,73 @@ def test_every_code_cell_of_the_page_reaches_the_notebook(page):
 
 
 @chapter
-def test_cells_are_short(page):
-    long = [cell.source for cell in code_cells(page) if len(cell.source.splitlines()) > 12]
-    assert long == []
+def test_cells_are_short_and_fit_the_column_that_shows_them(page):
+    for cell in code_cells(page):
+        lines = cell.source.splitlines()
+        assert len(lines) <= 12, cell.source
+        assert max(map(len, lines)) <= 76, cell.source
+
+
+@chapter
+def test_a_chapter_begins_with_one_cell_of_imports(page):
+    cells = [cell for cell in code_cells(page) if "parameters" not in cell.metadata.get("tags", [])]
+    only_imports = [
+        all(isinstance(node, ast.Import | ast.ImportFrom) for node in ast.parse(cell.source).body)
+        for cell in cells
+    ]
+    assert only_imports.index(False) == sum(only_imports) == 1
+
+
+@chapter
+def test_a_chapter_needs_no_more_than_zsgan_and_a_notebook(page):
+    """What an installation of the wheel brings along, and IPython, in which every notebook runs."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = {canonicalize_name(Requirement(line).name) for line in project["dependencies"]}
+    brought, given = named | {"ipython"}, sys.stdlib_module_names | {"zsgan"}
+    owners = packages_distributions()
+    for cell in code_cells(page):
+        for node in ast.walk(ast.parse(cell.source)):
+            modules = [a.name for a in node.names] if isinstance(node, ast.Import) else []
+            modules += [node.module] if isinstance(node, ast.ImportFrom) else []
+            for top in {str(module).split(".")[0] for module in modules} - given:
+                assert {canonicalize_name(owner) for owner in owners[top]} & brought, top
+
+
+def test_no_row_of_the_table_is_a_key_in_a_chapter():
+    """Rows differ from profile to profile; terms do not. The paper's own table has its own labels."""
+    labels = set(load_profile("demo").rows)
+    for page in CHAPTERS:
+        for cell in code_cells(page):
+            for node in ast.walk(ast.parse(cell.source)):
+                if isinstance(node, ast.Subscript) and getattr(node.value, "id", "") != "PAPER_TABLE_1":
+                    key = getattr(node.slice, "value", None)
+                    assert not (isinstance(key, str) and key in labels), cell.source
+
+
+def test_equations_have_the_papers_numbers_and_no_others():
+    numbers = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        assert not re.search(r"^\$\$ \(", text, flags=re.MULTILINE), (
+            f"{page.name}: Sphinx would number it too"
+        )
+        numbers += re.findall(r"\\tag\{(\d+)\}", text)
+        for number, target in re.findall(r"\[eq\. \((\d)\)\]\(#(.+?)\)", text):
+            equation = text.split(f"({target})=\n$$\n")[1].split("\n$$")[0]
+            assert f"\\tag{{{number}}}" in equation
+    assert sorted(numbers) == ["1", "2", "3", "4", "5", "6", "6"]  # (6) also stands in the introduction
+
+
+@pytest.mark.parametrize(
+    "function",
+    ["variation_losses", "directional_loss", "first_moment_loss", "covariance_matrix", "covariance_distance",
+     "fisher_information", "ewc_penalty", "relation_loss"],
+)  # fmt: skip
+def test_the_function_that_is_the_equation_is_shown(function):
+    shown = [
+        argument.attr for page in CHAPTERS for call in calls(page, "show_source") for argument in call.args
+    ]
+    assert shown.count(function) == 1
 
 
 @chapter
@@ -115,6 +191,17 @@ def test_every_file_that_a_page_includes_is_written_by_a_chapter():
     assert {title for title, _ in figures} | set(tables) <= written
     assert figures and tables
     assert all(options.get("alt") for _, options in figures)
+
+
+def test_rows_are_found_by_their_terms():
+    demo = load_profile("demo")
+    assert row_with(demo, "directional") == "L_dir"
+    assert row_with(demo, "ewc", "moment") == "L_dm + L_EWC"
+    with pytest.raises(ValueError, match="'demo' has no row with just the terms relation"):
+        row_with(demo, "relation")
+    plain = demo.rows["L_dir"]
+    rows = {"with more": {**plain, "optimiser": {"lr": 1e-3}}, "plain": plain}
+    assert row_with(replace(demo, rows=rows), "directional") == "plain"
 
 
 # Table 1

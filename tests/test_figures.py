@@ -9,11 +9,13 @@ import pandas as pd
 import pytest
 import seaborn as sns
 import torch
+from matplotlib.text import Text
 from PIL import Image
 
 from zsgan.figures import PALETTE, curves, heat_maps, image_grid, save_figure, use_style
 from zsgan.files import versions
 from zsgan.images import to_array
+from zsgan.manifest import ROOT
 from zsgan.tables import PAPER_TABLE_1, markdown, plus_minus, save_table
 
 PROVENANCE = {"profile": "smoke", "runs": {"L_dir, seed 0": "abc"}}
@@ -69,13 +71,15 @@ def test_a_figure_is_the_same_bytes_every_time(tmp_path, data, kind):
 
 def test_an_svg_holds_the_images_pixel_by_pixel(tmp_path):
     figure = grid()
-    sheet = figure.axes[0].images[0]
-    before = sheet.get_interpolation()
+    strips = [axis.images[0] for axis in figure.axes]
+    before = [strip.get_interpolation() for strip in strips]
     save_figure(figure, "fig", tmp_path, alt="", provenance={})
-    (embedded,) = re.findall(rb"data:image/png;base64,([^\"]+)", (tmp_path / "fig.svg").read_bytes())
-    picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(embedded))).convert("RGB"))
-    assert (picture == sheet.get_array()).all() or (picture[::-1] == sheet.get_array()).all()
-    assert sheet.get_interpolation() == before != "none"  # as it was, for the notebook
+    embedded = re.findall(rb"data:image/png;base64,([^\"]+)", (tmp_path / "fig.svg").read_bytes())
+    for strip, text in zip(strips, embedded, strict=True):
+        picture = np.asarray(Image.open(io.BytesIO(base64.b64decode(text))).convert("RGB"))
+        assert (picture == strip.get_array()).all() or (picture[::-1] == strip.get_array()).all()
+    assert [strip.get_interpolation() for strip in strips] == before  # as it was, for the notebook
+    assert "none" not in before
 
 
 def test_the_colours_are_seaborns():
@@ -99,18 +103,24 @@ def test_a_figure_can_be_shown_after_it_was_saved(tmp_path):
 def test_the_grid_shows_the_images_in_their_places():
     random = torch.Generator().manual_seed(0)
     rows = {label: torch.rand(3, 3, 8, 8, generator=random) * 2 - 1 for label in ("source", "L_dir")}
-    (axis,) = image_grid(rows, columns=["a", "b", "c"]).axes
-    sheet = axis.images[0].get_array()
-    assert sheet.shape == (18, 28, 3)  # 2 x 3 images with gaps of 2 pixels
-    for i, (row, y) in enumerate(zip(rows.values(), axis.get_yticks(), strict=True)):
-        for j, (image, x) in enumerate(zip(row, axis.get_xticks(), strict=True)):
-            place = sheet[10 * i : 10 * i + 8, 10 * j : 10 * j + 8]
-            assert (place == to_array(image)).all()
-            assert 10 * i < y < 10 * i + 8 and 10 * j < x < 10 * j + 8  # where the labels are
-    assert (sheet[8:10] == 255).all() and (sheet[:, 8:10] == 255).all()
-    assert [label.get_text() for label in axis.get_yticklabels()] == ["source", "L_dir"]
-    assert [label.get_text() for label in axis.get_xticklabels()] == ["a", "b", "c"]
-    assert not image_grid(rows).axes[0].get_xticklabels()
+    axes = image_grid(rows, columns=["a", "b", "c"]).axes
+    for axis, (label, row) in zip(axes, rows.items(), strict=True):
+        strip = axis.images[0].get_array()
+        assert strip.shape == (8, 28, 3)  # 3 images with gaps of 2 pixels
+        assert axis.get_title(loc="left") == label
+        for j, image in enumerate(row):
+            assert (strip[:, 10 * j : 10 * j + 8] == to_array(image)).all()
+        assert (strip[:, 8:10] == 255).all()
+    assert all(10 * j < x < 10 * j + 8 for j, x in enumerate(axes[0].get_xticks()))  # where the labels are
+    assert [label.get_text() for label in axes[0].get_xticklabels()] == ["a", "b", "c"]
+    assert not axes[1].get_xticklabels() and not image_grid(rows).axes[0].get_xticklabels()
+
+
+def test_labels_of_a_grid_are_legible_on_a_phone():
+    """At least 9 pixels high where a phone shows ten columns 350 pixels wide."""
+    figure = image_grid({"source": images(10)}, size=0.65)
+    (label,) = [text for text in figure.findobj(Text) if text.get_text() == "source"]
+    assert label.get_fontsize() / 72 / figure.get_figwidth() * 350 > 9
 
 
 def test_a_grid_needs_a_label_for_each_column():
@@ -178,6 +188,8 @@ def test_heat_maps_share_their_colours():
     for axis, matrix in zip(axes, panels.values(), strict=True):
         (picture,) = axis.images
         assert picture.get_array().tolist() == matrix.tolist() and picture.get_clim() == (-1, 1)
+        for ticks in (axis.get_xticklabels(), axis.get_yticklabels()):
+            assert [tick.get_text() for tick in ticks] == ["1", "2", "3"]
     assert bar.get_ylabel() == "cosine"
 
 
@@ -242,3 +254,28 @@ def test_table_1_of_the_paper():
         "L_dm + L_EWC",
         "L_dm + L_EWC + L_rel",
     ]
+
+
+# What is committed in figures/
+
+
+FIGURES = ROOT / "figures"
+SIDECARS = sorted(FIGURES.glob("*.json"))
+
+
+def test_every_committed_figure_and_table_has_its_sidecar():
+    kinds = {stem: set() for stem in (path.stem for path in FIGURES.iterdir())}
+    for path in FIGURES.iterdir():
+        kinds[path.stem].add(path.suffix)
+    assert len(kinds) >= 5
+    assert all(found in ({".json", ".png", ".svg"}, {".json", ".csv", ".md"}) for found in kinds.values()), (
+        kinds
+    )
+
+
+@pytest.mark.parametrize("path", SIDECARS, ids=lambda path: path.stem)
+def test_a_sidecar_says_what_made_its_file(path):
+    sidecar = json.loads(path.read_text(encoding="utf-8"))
+    assert sidecar["profile"] == "demo" and sidecar["versions"]["torch"]
+    assert all(re.fullmatch("[0-9a-f]{64}", identity) for identity in sidecar["weights"].values())
+    assert sidecar.get("alt") or sidecar["caption"]

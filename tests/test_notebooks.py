@@ -8,7 +8,7 @@ import nbformat
 import pytest
 import yaml
 
-from zsgan import notebooks
+from zsgan import notebooks, pages
 
 HEADER = """\
 ---
@@ -52,12 +52,12 @@ from pathlib import Path
 
 import numpy as np
 
-from zsgan.book import glue, in_colab
+from zsgan.book import glue, show_source
 
-assert not in_colab()
 glue("third", np.float64(1 / divisor))
 glue("word", 0.5, "1e-3")
-Path(out, "seen.txt").write_text(f"{divisor} {Path.cwd().name} {out}");
+Path(out, "seen.txt").write_text(f"{divisor} {Path.cwd().name} {out}")
+show_source(glue)
 ```
 
 The third is {glue:text}`third:.4f`. {numref}`fig-square` shows it.
@@ -113,7 +113,7 @@ def test_every_derived_notebook_is_up_to_date():
 def test_the_table_of_contents_names_every_page_once():
     toc = (notebooks.BOOK / "_toc.yml").read_text(encoding="utf-8")
     named = re.findall(r"^\s*-?\s*(?:root|file): (\S+)", toc, flags=re.MULTILINE)
-    assert sorted(named) == sorted(page.stem for page in notebooks.BOOK.glob("*.md"))
+    assert sorted(named) == sorted(["api", *(page.stem for page in notebooks.BOOK.glob("*.md"))])
 
 
 def test_every_chapter_has_what_papermill_and_colab_need():
@@ -133,10 +133,10 @@ def test_a_derived_notebook_is_the_same_every_time_and_holds_the_chapter(book):
     assert text == notebooks.derive(book / "01_first.md")
     notebook = nbformat.reads(text, as_version=4)
     nbformat.validate(notebook)
-    assert [cell.cell_type for cell in notebook.cells] == ["markdown", "code", "code", "markdown"]
-    assert notebook.cells[1].source == 'out = "."\ndivisor = 2'
-    assert notebook.cells[1].metadata.tags == ["parameters", "remove-cell"]
-    assert [cell.id for cell in notebook.cells] == ["cell-000", "cell-001", "cell-002", "cell-003"]
+    assert [cell.cell_type for cell in notebook.cells] == ["markdown", "code", "code", "code", "markdown"]
+    assert notebook.cells[2].source == 'out = "."\ndivisor = 2'
+    assert notebook.cells[2].metadata.tags == ["parameters", "remove-cell"]
+    assert [cell.id for cell in notebook.cells] == [f"cell-00{k}" for k in range(5)]
     assert notebook.metadata.accelerator == "GPU"
     assert "jupytext_version" not in notebook.metadata.jupytext.text_representation
 
@@ -175,14 +175,18 @@ def test_a_chapter_runs_in_the_books_folder_with_its_parameters(done):
     assert (done / "seen.txt").read_text() == f"3 book {done.resolve()}"
     executed = nbformat.read(done / "executed" / "01_first.ipynb", as_version=4)
     outputs = [output for cell in executed.cells for output in cell.get("outputs", [])]
-    records = {o.metadata.scrapbook.name: o.data["application/papermill.record/text/plain"] for o in outputs}
+    recorded = [output for output in outputs if "scrapbook" in output.get("metadata", {})]
+    records = {o.metadata.scrapbook.name: o.data["application/papermill.record/text/plain"] for o in recorded}
     assert records == {"third": repr(1 / 3), "word": "'1e-3'"}
+    (code,) = [o.data["text/markdown"] for o in outputs if "text/markdown" in o.get("data", {})]
+    assert code.startswith("```python\ndef glue(") and code.endswith("\n```")
+    assert "display({_MIME" in code and "Args:" not in code and '"""' not in code
 
 
 def test_pictures_reach_the_notebook_whatever_backend_the_caller_has(tmp_path, monkeypatch):
     monkeypatch.setenv("MPLBACKEND", "Agg")
     plot = "import matplotlib.pyplot as plt; plt.plot([1, 2])"
-    book = make_book(tmp_path, CHAPTER.replace("assert not in_colab()", plot))
+    book = make_book(tmp_path, CHAPTER.replace("show_source(glue)", plot))
     executed = notebooks.execute("01_first", {"out": tmp_path}, tmp_path / "executed", book=book)
     outputs = [o for cell in nbformat.read(executed, as_version=4).cells for o in cell.get("outputs", [])]
     assert any("image/png" in output.get("data", {}) for output in outputs)
@@ -206,31 +210,31 @@ def test_a_failure_names_chapter_cell_and_cause_and_cannot_be_staged(book, tmp_p
     executed.write_text("of an earlier run")
     with pytest.raises(notebooks.BookError) as failure:
         notebooks.execute("01_first", {"divisor": 0}, tmp_path / "executed", book=book)
-    for part in ("'01_first'", "cell 3", "np.float64(1 / divisor)", "ZeroDivisionError: division by zero"):
+    for part in ("'01_first'", "cell 4", "np.float64(1 / divisor)", "ZeroDivisionError: division by zero"):
         assert part in str(failure.value)
     assert "\x1b" not in str(failure.value)  # no colours
     assert executed.with_suffix(".unfinished.ipynb").is_file()
     assert not executed.exists()
     with pytest.raises(notebooks.BookError, match="has not been executed"):
-        notebooks.stage(tmp_path / "executed", tmp_path / "figures", tmp_path / "staged", book=book)
+        pages.stage(tmp_path / "executed", tmp_path / "figures", tmp_path / "staged", book=book)
 
 
 def test_a_kernel_that_dies_is_reported_and_cannot_be_staged(tmp_path):
-    book = make_book(tmp_path, CHAPTER.replace("assert not in_colab()", "import os; os._exit(9)"))
+    book = make_book(tmp_path, CHAPTER.replace("show_source(glue)", "import os; os._exit(9)"))
     with pytest.raises(notebooks.BookError, match="kernel of chapter '01_first' died"):
         notebooks.execute("01_first", {"out": tmp_path}, tmp_path / "executed", book=book)
     with pytest.raises(notebooks.BookError, match="has not been executed"):
-        notebooks.stage(tmp_path / "executed", tmp_path / "figures", tmp_path / "staged", book=book)
+        pages.stage(tmp_path / "executed", tmp_path / "figures", tmp_path / "staged", book=book)
 
 
 # Staging and rendering
 
 
 def test_staging_keeps_one_file_a_page_and_nothing_that_differs_between_runs(done, tmp_path):
-    notebooks.stage(done / "executed", done / "figures", tmp_path, book=done / "book")
-    pages = {file.name for file in tmp_path.iterdir()}
-    assert pages >= {"intro.md", "01_first.ipynb", "_toc.yml", "_config.yml", "figures", "_static"}
-    assert "01_first.md" not in pages
+    pages.stage(done / "executed", done / "figures", tmp_path, book=done / "book")
+    files = {file.name for file in tmp_path.iterdir()}
+    assert files >= {"intro.md", "01_first.ipynb", "_toc.yml", "_config.yml", "figures", "_static"}
+    assert "01_first.md" not in files
     staged = (tmp_path / "01_first.ipynb").read_text()
     for trace in ("injected", "duration", "iopub", str(done)):
         assert trace in (done / "executed" / "01_first.ipynb").read_text()
@@ -244,7 +248,7 @@ def test_staging_keeps_one_file_a_page_and_nothing_that_differs_between_runs(don
 def test_staging_never_replaces_the_sources(done):
     for folder in (done, done / "book"):
         with pytest.raises(ValueError, match="a folder of its own"):
-            notebooks.stage(done / "executed", done / "figures", folder, book=done / "book")
+            pages.stage(done / "executed", done / "figures", folder, book=done / "book")
 
 
 def test_an_edited_or_missing_chapter_is_refused(done, tmp_path):
@@ -252,15 +256,15 @@ def test_an_edited_or_missing_chapter_is_refused(done, tmp_path):
     chapter = tmp_path / "book" / "01_first.md"
     chapter.write_text(CHAPTER.replace("A square.", "A small square."))
     with pytest.raises(notebooks.BookError, match="'01_first' has been edited since"):
-        notebooks.stage(done / "executed", done / "figures", tmp_path / "staged", book=tmp_path / "book")
+        pages.stage(done / "executed", done / "figures", tmp_path / "staged", book=tmp_path / "book")
     with pytest.raises(notebooks.BookError, match="zsgan reproduce --only 01_first"):
-        notebooks.stage(tmp_path, done / "figures", tmp_path / "staged", book=tmp_path / "book")
+        pages.stage(tmp_path, done / "figures", tmp_path / "staged", book=tmp_path / "book")
 
 
 @pytest.fixture(scope="module")
 def site(done):
     """The rendered pages."""
-    return notebooks.build_book(done / "executed", done / "figures", done, book=done / "book").parent
+    return pages.build(done / "executed", done / "figures", done, book=done / "book").parent
 
 
 def test_the_rendered_book_is_complete_and_asks_no_other_host(site):
@@ -280,7 +284,7 @@ def test_the_rendered_book_is_complete_and_asks_no_other_host(site):
 
 
 def test_two_builds_are_the_same_to_the_byte(done, site, tmp_path):
-    again = notebooks.build_book(done / "executed", done / "figures", tmp_path, book=done / "book").parent
+    again = pages.build(done / "executed", done / "figures", tmp_path, book=done / "book").parent
     one, two = (
         {str(f.relative_to(p)): f.read_bytes() for f in p.rglob("*") if f.is_file()} for p in (site, again)
     )
@@ -293,7 +297,7 @@ def test_a_fault_in_a_page_is_an_error_that_names_it(done, tmp_path):
     with (tmp_path / "book" / "intro.md").open("a") as page:
         page.write("\nSee {numref}`fig-nowhere`.\n")
     with pytest.raises(notebooks.BookError, match=r"intro\.md:\d+: WARNING: .*fig-nowhere"):
-        notebooks.build_book(done / "executed", done / "figures", tmp_path, book=tmp_path / "book")
+        pages.build(done / "executed", done / "figures", tmp_path, book=tmp_path / "book")
 
 
 def test_the_settings_that_keep_pages_offline_are_set():
@@ -301,4 +305,4 @@ def test_the_settings_that_keep_pages_offline_are_set():
     sphinx = config["sphinx"]["config"]
     assert config["execute"]["execute_notebooks"] == "off"
     assert "sphinx_thebe" not in sphinx["extensions"]
-    assert Path(sphinx["mathjax_path"]).name == Path(notebooks._MATHJAX).name
+    assert Path(sphinx["mathjax_path"]).name == Path(pages._MATHJAX).name

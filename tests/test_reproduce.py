@@ -1,15 +1,14 @@
 """The main command in miniature: notebooks, figures, tables and the book from nothing."""
 
 import json
-import os
-import subprocess
-import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from zsgan.manifest import ROOT
+from zsgan import notebooks
+from zsgan import reproduce as reproduce_module
 from zsgan.profiles import load_profile
 
 FIGURES = Path("build") / "smoke" / "figures"  # only the demo writes to the committed folder
@@ -17,18 +16,8 @@ STEMS = ("table1", "fig3a", "fig4")
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """A folder in which ``zsgan reproduce --profile smoke`` has run."""
-    place = tmp_path_factory.mktemp("reproduce")
-    result = reproduce(place)
-    assert result.returncode == 0, result.stderr[-4000:]
-    return place, result
-
-
-def reproduce(place: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "zsgan.cli", "reproduce", "--profile", "smoke", "--quiet", *options]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=place, env=environment, capture_output=True, text=True, timeout=600)
+def made(smoke_book):
+    return smoke_book
 
 
 def test_prints_the_first_page_and_nothing_else(made):
@@ -66,17 +55,62 @@ def test_the_book_shows_them(made):
     assert not any("Traceback" in page for page in pages.values())
 
 
-def test_a_second_call_finds_the_runs_and_writes_the_same_bytes(made):
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_second_book_of_the_same_runs_is_the_same_to_the_byte(made, reproduce):
     place, _ = made
-    before = {path: path.read_bytes() for path in (place / FIGURES).iterdir()}
     runs = {path: path.stat().st_mtime_ns for path in (place / "runs").glob("*/provenance.json")}
-    again = reproduce(place, "--only", "04_results")
+    again = reproduce(place, "--build", "again")
     assert again.returncode == 0, again.stderr[-4000:]
     assert {path: path.stat().st_mtime_ns for path in (place / "runs").glob("*/provenance.json")} == runs
-    assert {path: path.read_bytes() for path in (place / FIGURES).iterdir()} == before
+    for part in (Path("smoke", "figures"), Path("_build", "html")):
+        first, second = contents(place / "build" / part), contents(place / "again" / part)
+        assert first.keys() == second.keys()
+        assert [name for name in first if first[name] != second[name]] == []
 
 
-def test_an_unknown_chapter_is_named_before_anything_is_computed(tmp_path):
+@pytest.fixture
+def two_scenarios(monkeypatch):
+    """The smoke profile with a second scenario, and the configurations whose runs are asked for."""
+    profile = load_profile("smoke")
+    (scenario,) = profile.scenarios.values()
+    other = replace(scenario, target_text="fox", truth={"species": "fox", "style": "photo"})
+    profile = replace(profile, scenarios={"dog-to-cat": scenario, "dog-to-fox": other}, seeds=(0, 1))
+    asked = []
+    monkeypatch.setattr("zsgan.reproduce.load_profile", lambda _: profile)
+    monkeypatch.setattr("zsgan.reproduce.run_all", lambda configs, **_: asked.extend(configs))
+    return profile, asked
+
+
+def test_the_first_step_makes_the_runs_of_every_scenario(two_scenarios, tmp_path, monkeypatch):
+    profile, asked = two_scenarios
+    executed = []
+    monkeypatch.setattr(notebooks, "execute", lambda name, *_, **__: executed.append((name, len(asked))))
+    reproduce_module.reproduce("smoke", build=tmp_path, only="02_variations")
+    wanted = {(text, row, seed) for text in ("cat", "fox") for row in profile.rows for seed in (0, 1)}
+    rows = {str(profile.config("dog-to-cat", row).terms): row for row in profile.rows}
+    assert {(c.target_text, rows[str(c.terms)], c.seed) for c in asked} == wanted
+    assert executed == [("02_variations", len(wanted))]
+
+
+def test_a_failed_notebook_stops_with_its_cell_and_the_runs_are_kept(two_scenarios, tmp_path, monkeypatch):
+    _, asked = two_scenarios
+    executed = []
+
+    def execute(name, *_, **__):
+        executed.append(name)
+        if name == "02_variations":
+            raise notebooks.BookError("chapter '02_variations' failed in cell 4")
+
+    monkeypatch.setattr(notebooks, "execute", execute)
+    with pytest.raises(notebooks.BookError, match="cell 4"):
+        reproduce_module.reproduce("smoke", build=tmp_path)
+    assert asked and executed == ["01_world", "02_variations"]
+
+
+def test_an_unknown_chapter_is_named_before_anything_is_computed(tmp_path, reproduce):
     result = reproduce(tmp_path, "--only", "99_nothing")
     assert result.returncode == 1
     assert "99_nothing" in result.stderr and "04_results" in result.stderr

@@ -1,9 +1,14 @@
 """What a notebook of the book needs beside the method itself."""
 
-import sys
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable
 from typing import Any
 
-from IPython.display import display
+from IPython.display import Markdown, display
+
+from zsgan.profiles import Profile
 
 _MIME = "application/papermill.record/text/plain"  # recorded in the notebook without being shown in the cell
 
@@ -24,6 +29,45 @@ def glue(name: str, value: Any, text: str | None = None) -> None:
     display({_MIME: repr(shown)}, raw=True, metadata={"scrapbook": record})
 
 
-def in_colab() -> bool:
-    """Whether this notebook runs on Google Colab, where the package has to be installed first."""
-    return "google.colab" in sys.modules
+def row_with(profile: Profile, *terms: str) -> str:
+    """The row of a profile whose loss has just these terms; of several, the one with the fewest settings.
+
+    Args:
+        profile: whose rows.
+        *terms: names such as "moment" and "ewc".
+
+    Returns:
+        Its label.
+
+    Raises:
+        ValueError: no row has just these terms.
+    """
+    scenario = next(iter(profile.scenarios))
+    found = [row for row in profile.rows if set(profile.config(scenario, row).weights) == set(terms)]
+    if not found:
+        raise ValueError(
+            f"profile {profile.name!r} has no row with just the terms {', '.join(terms)}; add one"
+        )
+    return min(found, key=lambda row: len(profile.rows[row]))
+
+
+def show_source(*functions: Callable[..., Any]) -> Markdown:
+    """The code of functions of the library, as it runs, but for the docstrings, which the API reference has.
+
+    Args:
+        *functions: of the library.
+
+    Returns:
+        What a notebook shows when it is the last value of a cell.
+    """
+    return Markdown("\n\n".join(f"```python\n{_code(function)}\n```" for function in functions))
+
+
+def _code(function: Callable[..., Any]) -> str:
+    lines = textwrap.dedent(inspect.getsource(function)).splitlines()
+    body = ast.parse("\n".join(lines)).body[0]
+    assert isinstance(body, ast.FunctionDef)
+    if ast.get_docstring(body) is not None:
+        text = body.body[0]
+        del lines[text.lineno - 1 : text.end_lineno]
+    return "\n".join(lines)

@@ -64,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
         "--figures", type=Path, help="where figures and tables go: figures for the demo, else below --build"
     )
     sub.add_argument("--build", type=Path, default=Path("build"), help="where notebooks and the book go")
+    sub.add_argument("--pdf", action="store_true", help="print the book too, to book.pdf; needs chromium")
     add_device(sub)
 
     sub = add("fetch", _fetch, "download and verify the files of data_manifest.yaml")
@@ -142,7 +143,7 @@ def _reproduce(options: argparse.Namespace) -> None:
 
     page = reproduce(
         options.profile, figures=options.figures, build=options.build, only=options.only,
-        device=options.device, workers=options.workers, progress=not options.quiet,
+        device=options.device, workers=options.workers, pdf=options.pdf, progress=not options.quiet,
     )  # fmt: skip
     print(page)
 

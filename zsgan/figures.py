@@ -83,7 +83,7 @@ def image_grid(
     size: float = 0.9,
     title: str | None = None,
 ) -> Figure:
-    """Rows of images, each with its label at the left; a column is one latent, or one animal.
+    """Rows of images, each under its label; a column is one latent, or one animal.
 
     Args:
         rows: label -> images (n, 3, H, W) in [-1, 1], the same n for all.
@@ -112,22 +112,27 @@ def image_grid(
     n = counts.pop()
     if columns is not None and len(columns) != n:
         raise ValueError(f"columns must be one label for each of the {n} images of a row, got {len(columns)}")
-    # One picture for all: an axis for each image would take seconds to draw.
+    # One picture a row: an axis for each image would take seconds to draw.
     side, gap = next(iter(rows.values())).shape[-1], 2
     step = side + gap
-    sheet = np.full((len(rows) * step - gap, n * step - gap, 3), 255, np.uint8)
-    for i, images in enumerate(rows.values()):
+    figure, axes = plt.subplots(
+        len(rows), 1, figsize=(n * size, len(rows) * (size + 0.35)), squeeze=False, layout="constrained"
+    )
+    for axis, (label, images) in zip(axes[:, 0], rows.items(), strict=True):
+        strip = np.full((side, n * step - gap, 3), 255, np.uint8)
         for j, image in enumerate(images):
-            sheet[i * step : i * step + side, j * step : j * step + side] = to_array(image)
-    figure, axis = plt.subplots(figsize=(n * size + 1.5, len(rows) * size + 0.3), layout="constrained")
-    axis.imshow(sheet, interpolation="antialiased")
-    axis.set_yticks([i * step + side / 2 for i in range(len(rows))], list(rows))
-    axis.set_xticks([j * step + side / 2 for j in range(n)] if columns else [], columns or [])
-    axis.tick_params(length=0, labeltop=True, labelbottom=False)
-    axis.spines[:].set_visible(False)
-    axis.grid(False)
+            strip[:, j * step : j * step + side] = to_array(image)
+        axis.imshow(strip, interpolation="antialiased")
+        # Above the row and large: still read where a page of a phone's width shows the grid.
+        axis.set_title(label, loc="left", fontsize=14, pad=3)
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+        axis.grid(False)
+    if columns:
+        axes[0, 0].set_xticks([j * step + side / 2 for j in range(n)], columns, fontsize=14)
+        axes[0, 0].tick_params(length=0, labeltop=True, labelbottom=False)
     if title:
-        axis.set_title(title)
+        figure.suptitle(title)
     return figure
 
 
@@ -165,7 +170,7 @@ def curves(
 def heat_maps(
     panels: Mapping[str, Tensor], *, label: str, low: float, high: float, size: float = 2.3
 ) -> Figure:
-    """Square matrices side by side on one scale of colours.
+    """Square matrices side by side on one scale of colours; rows and columns count from 1.
 
     Args:
         panels: title -> matrix (n, n).
@@ -182,7 +187,12 @@ def heat_maps(
     )
     for axis, (title, matrix) in zip(axes[0], panels.items(), strict=True):
         picture = axis.imshow(matrix.detach().cpu().numpy(), vmin=low, vmax=high, cmap="cividis")
-        axis.set(title=title, xticks=[], yticks=[])
+        numbers = range(len(matrix))
+        axis.set_xticks(numbers, [i + 1 for i in numbers], fontsize="small")
+        axis.set_yticks(numbers, [i + 1 for i in numbers], fontsize="small")
+        axis.set_title(title)
+        axis.tick_params(length=0)
+        axis.grid(False)
         axis.spines[:].set_visible(False)
     figure.colorbar(picture, ax=axes, label=label, shrink=0.8)
     return figure

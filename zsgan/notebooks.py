@@ -1,23 +1,23 @@
-"""The book: chapters become notebooks, notebooks are executed, executed notebooks become pages.
+"""The chapters of the book as notebooks: derived and executed; :mod:`zsgan.pages` makes pages of them.
 
-A chapter is a MyST Markdown notebook, ``book/NAME.md``. What is made of it is made in one direction only:
+A chapter is a MyST Markdown notebook, ``book/NAME.md``. What is made of it is made in one direction only::
 
-    book/NAME.md -> book/NAME.ipynb                            derived, without outputs, for Colab
-    book/NAME.md -> executed/NAME.ipynb                        run by papermill
-    book/ + executed/ + figures/ -> staged/ -> _build/html/    rendered by jupyter-book
+    book/NAME.md -> book/NAME.ipynb        derived, without outputs, for Colab
+    book/NAME.md -> executed/NAME.ipynb    run by papermill
+
+Both begin with a cell that installs zsgan where it is missing.
 
 ``python -m zsgan.notebooks`` writes the derived notebooks; with ``--check`` it names those out of date.
 """
 
 import argparse
 import logging
-import shutil
-import subprocess
 import sys
 from collections.abc import Mapping
-from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
+
+import yaml
 
 from zsgan.files import write_atomically
 from zsgan.manifest import ROOT
@@ -34,7 +34,15 @@ except ImportError as error:
 log = logging.getLogger(__name__)
 
 BOOK = ROOT / "book"
-_MATHJAX = "sphinx-mathjax-offline/static/mathjax/tex-svg-full.js"  # one file, with every TeX extension in it
+_INSTALL = """\
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("zsgan") is None:  # on Colab, for instance; pip keeps the torch that is there
+    package = "zsgan @ git+{url}@{branch}"
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", package], check=True)
+    importlib.invalidate_caches()"""
 
 
 class BookError(RuntimeError):
@@ -64,8 +72,21 @@ def _is_notebook(page: Path) -> bool:
 
 
 def load(page: Path) -> nbformat.NotebookNode:
-    """The notebook of a chapter, with cell names that depend on nothing but their order."""
+    """The notebook of a chapter, with cell names that depend on nothing but their order.
+
+    Before its first cell of code stands one that installs zsgan from the repository in ``_config.yml``.
+
+    Args:
+        page: ``NAME.md`` in the book's folder.
+
+    Returns:
+        The notebook, without outputs.
+    """
     notebook = jupytext.read(page)
+    repository = yaml.safe_load((page.parent / "_config.yml").read_text(encoding="utf-8"))["repository"]
+    install = nbformat.v4.new_code_cell(_INSTALL.format_map(repository), metadata={"tags": ["remove-cell"]})
+    first = next((k for k, cell in enumerate(notebook.cells) if cell.cell_type == "code"), 0)
+    notebook.cells.insert(first, install)
     notebook.metadata.get("jupytext", {}).get("text_representation", {}).pop("jupytext_version", None)
     for k, cell in enumerate(notebook.cells):
         cell.id = f"cell-{k:03d}"
@@ -137,80 +158,6 @@ def execute(
     except DeadKernelError as error:
         raise BookError(f"the kernel of chapter {name!r} died, perhaps for want of memory") from error
     return unfinished.replace(executed)
-
-
-def stage(executed: Path, figures: Path, staged: Path, *, book: Path = BOOK) -> None:
-    """Lay out what jupyter-book reads: pages, executed notebooks in place of chapters, figures, and MathJax.
-
-    Args:
-        executed: folder of the notebooks from :func:`execute`.
-        figures: folder that pages refer to as ``figures/``.
-        staged: the folder to make; an older one is replaced.
-        book: the folder of the sources.
-
-    Raises:
-        ValueError: ``staged`` would replace the sources.
-        BookError: a chapter has not been executed to its end, or not in its present form.
-    """
-    if book.resolve().is_relative_to(staged.resolve()):
-        raise ValueError(f"staged must be a folder of its own, not one with the sources in it, got {staged}")
-    shutil.rmtree(staged, ignore_errors=True)
-    sources = {page.stem: page for page in chapters(book)}
-    # A page must not be there twice, as .md and as .ipynb.
-    shutil.copytree(book, staged, ignore=shutil.ignore_patterns(".*", *(f"{name}.*" for name in sources)))
-    for name, page in sources.items():
-        notebook = _finished(executed / f"{name}.ipynb", load(page))
-        (staged / f"{name}.ipynb").write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
-    shutil.copytree(figures, staged / "figures")
-    mathjax = Path(str(distribution("sphinx-mathjax-offline").locate_file(_MATHJAX)))
-    # Not below _static, where jupyter-book would load every script a second time.
-    (staged / "_extra" / "mathjax").mkdir(parents=True)
-    shutil.copy(mathjax, staged / "_extra" / "mathjax")
-
-
-def _finished(executed: Path, source: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """An executed notebook without what differs between runs: papermill's own cell, clock times and paths."""
-    remedy = f"Execute it with: zsgan reproduce --only {executed.stem}"
-    if not executed.is_file():
-        raise BookError(f"chapter {executed.stem!r} has not been executed: {executed} is missing. {remedy}")
-    notebook = nbformat.read(executed, as_version=4)
-    notebook.metadata.pop("papermill", None)
-    notebook.cells = [c for c in notebook.cells if "injected-parameters" not in c.metadata.get("tags", [])]
-    if [cell.source for cell in notebook.cells] != [cell.source for cell in source.cells]:
-        raise BookError(f"chapter {executed.stem!r} has been edited since {executed} was executed. {remedy}")
-    for cell in notebook.cells:
-        for key in ("papermill", "execution"):
-            cell.metadata.pop(key, None)
-    return notebook
-
-
-def build_book(executed: Path, figures: Path, out: Path, *, book: Path = BOOK) -> Path:
-    """Render the book from executed notebooks; any warning of jupyter-book is an error.
-
-    Args:
-        executed: folder of the notebooks from :func:`execute`.
-        figures: folder that pages refer to as ``figures/``.
-        out: folder for ``staged/`` and ``_build/html/``; both are replaced.
-        book: the folder of the sources.
-
-    Returns:
-        the first page.
-
-    Raises:
-        BookError: a chapter is not executed, or the pages have faults, which the message lists.
-    """
-    stage(executed, figures, out / "staged", book=book)
-    shutil.rmtree(out / "_build", ignore_errors=True)
-    program = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
-    options = ["build", out / "staged", "--path-output", out, "-W", "-n", "--keep-going"]
-    result = subprocess.run(
-        [*program, *map(str, options)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    log.debug(result.stdout)
-    if result.returncode != 0:
-        faults = [line for line in result.stdout.splitlines() if "WARNING" in line or "ERROR" in line]
-        raise BookError("jupyter-book found faults in the book:\n" + "\n".join(faults or [result.stdout]))
-    return out / "_build" / "html" / "index.html"
 
 
 def main(arguments: list[str] | None = None) -> None:

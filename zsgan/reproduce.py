@@ -1,13 +1,17 @@
 """Everything again from nothing: adaptations, notebooks, figures, tables and the book."""
 
 import logging
+from itertools import product
 from pathlib import Path
 
-from zsgan import notebooks
+from zsgan import notebooks, pages
 from zsgan.profiles import load_profile
 from zsgan.runs import RUNS, run_all
 
 log = logging.getLogger(__name__)
+
+BANNER = "A test build, made of a few steps and images: its pictures and numbers mean nothing."
+"""Stands on every page of a book of the smoke profile."""
 
 
 def reproduce(
@@ -19,11 +23,12 @@ def reproduce(
     only: str | None = None,
     device: str = "cpu",
     workers: int = 1,
+    pdf: bool = False,
     progress: bool = False,
 ) -> Path:
-    """Make or find the profile's runs, execute the notebooks in order and render the book.
+    """Make or find the runs of all the profile's scenarios, execute the notebooks in order, render the book.
 
-    What is finished is not made again: a call after a failure goes on from where it stopped.
+    Runs and measurements that are finished are not made again: a call after a failure goes on from there.
 
     Args:
         profile: "smoke" or "demo".
@@ -32,32 +37,40 @@ def reproduce(
         build: where executed notebooks and the book go.
         runs: folder of runs.
         only: execute this chapter alone, and do not render the book.
-        device: torch device of the adaptations.
+        device: torch device of adaptations and measurements.
         workers: adaptations at a time.
+        pdf: also print the book to ``build/book.pdf``; needs Chromium.
         progress: show progress bars.
 
     Returns:
-        the first page of the book, or the executed notebook with ``only``.
+        The first page of the book, or the executed notebook with ``only``.
 
     Raises:
-        ValueError: the profile or the chapter is unknown.
-        BookError: a notebook or the rendering failed.
+        ValueError: The profile or the chapter is unknown, or there will be no book to print.
+        RuntimeError: Adaptations failed; the others are kept.
+        BookError: A notebook failed (the message has the cell and the traceback), or the rendering did.
     """
     settings = load_profile(profile)
     names = [page.stem for page in notebooks.chapters()]
     if only is not None and only not in names:
         raise ValueError(f"chapter {only!r} is unknown; the chapters are {', '.join(names)}")
-    scenario = next(iter(settings.scenarios))
-    configs = [settings.config(scenario, row, seed) for row in settings.rows for seed in settings.seeds]
+    if only and pdf:
+        raise ValueError(f"only={only!r} makes one notebook and no book that pdf could print; leave one out")
+    grid = product(settings.scenarios, settings.rows, settings.seeds)
+    configs = [settings.config(*which) for which in grid]
     run_all(configs, folder=runs, device=device, workers=workers, progress=progress)
     if figures is None:
         figures = Path("figures") if profile == "demo" else build / profile / "figures"
     executed = build / "executed"
     figures.mkdir(parents=True, exist_ok=True)
-    for name in [only] if only else names:
-        log.info("notebook %s", name)
+    chosen = [only] if only else names
+    for k, name in enumerate(chosen, start=1):
+        log.info("notebook %d of %d: %s", k, len(chosen), name)
         parameters = {"profile": profile, "figures": figures, "runs": runs, "device": device}
         notebooks.execute(name, parameters, executed, progress=progress)
     if only:
         return executed / f"{only}.ipynb"
-    return notebooks.build_book(executed, figures, build)
+    page = pages.build(executed, figures, build, banner=BANNER if profile == "smoke" else None)
+    if pdf:
+        pages.print_pdf(build)
+    return page

@@ -46,7 +46,7 @@ SCENE = (
     "background_green", "background_light", "background_gradient", "scale", "shift_x",
 )  # fmt: skip
 CONTINUOUS = COAT + SHAPE + SCENE
-"""Names of the scores, the columns of :attr:`Factors.continuous`."""
+"""Names of the scores, the columns of ``continuous`` in :class:`Factors`."""
 
 LIMIT = 2.5
 """Scores beyond this many deviations count as this many."""

@@ -1,0 +1,146 @@
+"""A real browser for tests: Chromium without a window, spoken to over its debugging pipe."""
+
+import fcntl
+import json
+import os
+import select
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from zsgan.manifest import ROOT
+
+OPTIONS = [
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync", "--mute-audio",
+    # It asks its maker's hosts in spite of these; now it cannot.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+]  # fmt: skip
+
+
+class Browser:
+    """One tab. What pages load, and what goes wrong in them, gathers in lists until the next :meth:`visit`.
+
+    Attributes:
+        requests: addresses that the page asked for.
+        faults: failed requests, uncaught exceptions and error messages.
+    """
+
+    def __init__(self, profile: Path) -> None:
+        self.requests: list[str] = []
+        self.faults: list[str] = []
+        self._loaded: set[str] = set()
+        program = subprocess.run([ROOT / ".ci" / "browser"], stdout=subprocess.PIPE, text=True, check=True)
+        theirs, ours = os.pipe()
+        self._answers, theirs_out = os.pipe()
+        self._orders = ours
+
+        def pipes() -> None:  # the debugging pipe is file descriptors 3 and 4
+            high = [fcntl.fcntl(pipe, fcntl.F_DUPFD, 10) for pipe in (theirs, theirs_out)]
+            for number, pipe in enumerate(high, start=3):
+                os.dup2(pipe, number)
+
+        self._process = subprocess.Popen(
+            [program.stdout.strip(), *OPTIONS, f"--user-data-dir={profile}", "--remote-debugging-pipe"],
+            preexec_fn=pipes, close_fds=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        os.close(theirs)
+        os.close(theirs_out)
+        self._buffer, self._number, self._session = b"", 0, None
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Network", "Runtime", "Log"):
+            self.call(f"{domain}.enable")
+        self.call("Page.setLifecycleEventsEnabled", enabled=True)
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """The answer to one order of the DevTools protocol."""
+        self._number += 1
+        order = {"id": self._number, "method": method, "params": parameters}
+        if self._session is not None:
+            order["sessionId"] = self._session
+        os.write(self._orders, json.dumps(order).encode() + b"\0")
+        while True:
+            message = self._next()
+            if message.get("id") == self._number:
+                assert "error" not in message, message["error"]
+                return message["result"]
+
+    def visit(self, url: str, *, width: int = 1250, dark: bool = False) -> None:
+        """Open a page in a window of a width in pixels, and wait until it is loaded and its math drawn."""
+        self.call(
+            "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1,
+            mobile=width < 600,
+        )  # fmt: skip
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.call("Emulation.setEmulatedMedia", features=[scheme])
+        self.requests, self.faults = [], []
+        loader = self.call("Page.navigate", url=url)["loaderId"]
+        while loader not in self._loaded:
+            self._next()
+        self.run("window.MathJax && MathJax.startup.promise.then(() => true)")
+
+    def run(self, script: str) -> Any:
+        """The value of an expression in the page; a promise's once it is kept."""
+        answer = self.call(
+            "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True, timeout=20_000
+        )
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    def close(self) -> None:
+        """End the browser."""
+        self._process.kill()
+        self._process.wait()
+        os.close(self._orders)
+        os.close(self._answers)
+
+    def _next(self) -> dict[str, Any]:
+        while b"\0" not in self._buffer:
+            assert select.select([self._answers], [], [], 60)[0], "Chromium has said nothing for a minute"
+            more = os.read(self._answers, 1 << 20)
+            assert more, f"Chromium ended with code {self._process.wait()}"
+            self._buffer += more
+        text, self._buffer = self._buffer.split(b"\0", 1)
+        message: dict[str, Any] = json.loads(text)
+        self._note(message.get("method"), message.get("params", {}))
+        return message
+
+    def _note(self, event: str | None, what: dict[str, Any]) -> None:
+        match event:
+            case "Page.lifecycleEvent" if what["name"] == "load":
+                self._loaded.add(what["loaderId"])
+            case "Network.requestWillBeSent":
+                self.requests.append(what["request"]["url"])
+            case "Network.loadingFailed":
+                self.faults.append(f"failed: {what['errorText']}")
+            case "Network.responseReceived" if what["response"]["status"] >= 400:
+                self.faults.append(f"{what['response']['status']}: {what['response']['url']}")
+            case "Runtime.exceptionThrown":
+                self.faults.append(json.dumps(what["exceptionDetails"]))
+            case "Runtime.consoleAPICalled" if what["type"] == "error":
+                self.faults.append(json.dumps(what["args"]))
+            case "Log.entryAdded" if what["entry"]["level"] == "error":
+                self.faults.append(what["entry"]["text"])
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The address at which a folder is served while the block runs."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(_Quiet, directory=str(folder)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()

@@ -1,0 +1,28 @@
+import re
+from importlib import import_module
+from pathlib import Path
+
+import zsgan
+from zsgan import reference
+
+PAGES = reference.pages()
+PACKAGE = Path(zsgan.__file__).parent
+
+
+def test_every_module_has_a_page_and_a_line_in_the_index():
+    modules = {
+        ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+        for file in PACKAGE.rglob("*.py")
+    }
+    lines = re.findall(r"^- \[`(\S+)`\]\((\S+)\): (.+)$", PAGES["api.md"], flags=re.MULTILINE)
+    assert {name for name, _, _ in lines} == modules
+    assert {page for _, page, _ in lines} | {"api.md"} == PAGES.keys()
+    for name, page, summary in lines:
+        assert f".. automodule:: {name}\n" in PAGES[page]
+        assert summary == import_module(name).__doc__.split("\n")[0].replace("``", "`").replace(":mod:", "")
+
+
+def test_lengths_and_absolute_values_are_no_substitutions():
+    lines = ["cos of |t| and ``a | b``, 1 / |t|", "``|z|``"]
+    reference._escape(None, "function", "f", None, None, lines)
+    assert lines == [r"cos of \|t\| and ``a | b``, 1 / \|t\|", "``|z|``"]
