@@ -1,6 +1,6 @@
 """What makes a species: the means and deviations of its shape, and what is common in its coat.
 
-Every row has a value for each of :data:`SPECIES`, in that order.
+Every row has a value for each of ``SPECIES``, in that order.
 """
 
 SPECIES = ("dog", "cat", "fox", "bear", "rabbit", "mouse")
