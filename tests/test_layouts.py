@@ -195,7 +195,7 @@ def test_another_filter_is_refused(name: str, filter_: str) -> None:
 def test_tensors_of_wrong_shapes_are_refused() -> None:
     for name, layout in (("golden_nv_32", "ada"), ("golden_ros_32", "rosinality")):
         state = part(name, "state_dict/")
-        for key in state:
+        for key in list(state)[::3]:
             longer = state[key][..., None].expand(*state[key].shape, 2)
             for wrong in (torch.zeros(()), torch.zeros(2), longer):
                 if state[key].numel() == wrong.numel() == 1:

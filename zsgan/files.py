@@ -139,7 +139,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], dict[st
         config, provenance = (json.loads(header.get(key, "null")) for key in ("config", "provenance"))
     except (SafetensorError, json.JSONDecodeError) as error:
         raise ValueError(
-            f"{path} is damaged or no safetensors file ({error}): restore or fetch it again"
+            f"{path} is damaged or no safetensors file ({error}): restore it, or get it anew"
         ) from error
     if config is None:
         raise ValueError(

@@ -1,27 +1,41 @@
-"""Weights of StyleGAN2: the public layouts converted to our names, and our own safetensors files.
+"""Weights of StyleGAN2: every public format, and our own safetensors files; reading executes nothing.
 
-The public layouts, both PyTorch state dicts:
-
-- "ada": NVlabs/stylegan2-ada-pytorch.
-- "rosinality": rosinality/stylegan2-pytorch.
-
-Our files hold the tensors and, in the header, the configuration that rebuilds the network and the provenance
-of the weights. Reading one executes nothing.
+- "ada": pickles of NVlabs/stylegan2-ada-pytorch, or a state dict of its networks.
+- "rosinality": files of rosinality/stylegan2-pytorch, converted or trained, or a state dict.
+- Our files hold the tensors and, in the header, the configuration that rebuilds the network and the
+  provenance of the weights.
 """
 
-import re
+import io
+import logging
+import mmap
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar, cast
 
 import torch
 from torch import Tensor
 
-from zsgan.files import load_tensors, save_tensors
-from zsgan.stylegan2.arguments import DISCRIMINATOR, GENERATOR, complete
+from zsgan.files import load_tensors, save_tensors, write_atomically
+from zsgan.stylegan2 import nvidia
+from zsgan.stylegan2.arguments import (
+    DISCRIMINATOR,
+    GENERATOR,
+    complete,
+    discriminator_arguments,
+    generator_arguments,
+)
 from zsgan.stylegan2.discriminator import Discriminator
 from zsgan.stylegan2.generator import Generator
-from zsgan.stylegan2.layouts import discriminator_tensors, generator_tensors, rosinality_noises
+from zsgan.stylegan2.layouts import (
+    discriminator_tensors,
+    generator_tensors,
+    rosinality_noises,
+    to_rosinality,
+)
+from zsgan.stylegan2.torchfiles import LEGACY_HEAD, Stored, read_legacy, read_zip
+
+log = logging.getLogger(__name__)
 
 W_AVG_SAMPLES = 4096
 SEED = 0  # of what a rosinality file may lack: the mean w and the noise maps
@@ -40,8 +54,28 @@ def save(module: Generator | Discriminator, path: Path, provenance: Mapping[str,
     save_tensors(module.state_dict(), path, config=module.config, provenance=provenance)
 
 
+def save_rosinality(generator: Generator, path: Path) -> None:
+    """Write a generator as rosinality's code and its successors read it: {"g_ema": ..., "latent_avg": ...}.
+
+    That implementation has no clamp; where this generator has one, a warning says that it is lost.
+
+    Raises:
+        ValueError: that implementation has no such generator.
+    """
+    content = {"g_ema": to_rosinality(generator), "latent_avg": generator.mapping.w_avg.detach().clone()}
+    if (clamp := generator.config["conv_clamp"]) is not None:
+        log.warning("%s: activations are not clamped to %s there, so large ones will differ", path, clamp)
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_atomically(path, buffer.getbuffer())
+
+
 def load_generator_file(path: Path) -> Generator:
-    """Read a generator from one of our safetensors files: float32, on the CPU, in evaluation mode.
+    """Read a generator from a file of any known format: float32, on the CPU, in evaluation mode.
+
+    The format is told by the content: our safetensors, a pickle of stylegan2-ada-pytorch (its G_ema), a file
+    of rosinality's (its g_ema; zip or older container). Nothing in it is executed; memory and time are
+    bounded by its size.
 
     Args:
         path: the file.
@@ -57,7 +91,7 @@ def load_generator_file(path: Path) -> Generator:
 
 
 def load_discriminator_file(path: Path) -> Discriminator:
-    """Read a discriminator from one of our safetensors files; otherwise as ``load_generator_file``."""
+    """Read a discriminator, D or d in public files; otherwise as ``load_generator_file``."""
     return _load_file(Discriminator, path)
 
 
@@ -78,23 +112,25 @@ def convert(
         layout: "ada" or "rosinality".
         latent_avg: (D_w,) or (1, D_w), the mean w that rosinality's files keep beside the state dict; None
             for the mean of 4096 w drawn with a fixed seed. Not for "ada", which has it among the tensors.
-        **init_kwargs: Arguments of that implementation's constructor: `z_dim`, `c_dim`, `w_dim`,
-            `img_resolution`, `img_channels`, `mapping_kwargs` and `synthesis_kwargs` for "ada", `size`,
-            `style_dim`, `n_mlp`... for "rosinality". What the tensors tell as well has to agree with them.
+        **init_kwargs: arguments of that implementation's constructor: z_dim, c_dim, w_dim, img_resolution,
+            img_channels, mapping_kwargs and synthesis_kwargs for "ada"; size, style_dim, n_mlp... for
+            "rosinality". What the tensors tell as well has to agree with them.
 
     Returns:
         the generator, float32, on the CPU, in evaluation mode.
 
     Raises:
-        ValueError: If the layout or an argument is unknown or contradicts the tensors, or a tensor is
+        ValueError: the layout or an argument is unknown or contradicts the tensors, or a tensor is
             missing, superfluous or of the wrong shape.
     """
     tensors = generator_tensors(state_dict, layout)
     if layout == "ada" and latent_avg is not None:
         raise ValueError('latent_avg is for layout "rosinality"; "ada" has mapping.w_avg in the state dict')
-    config = complete(_generator_config(tensors, layout), init_kwargs, GENERATOR[layout])
+    config = complete(generator_arguments(tensors, layout), init_kwargs, GENERATOR[layout])
     if layout == "ada":
-        return _build(Generator, config, tensors | _idle_noise(tensors, config, init_kwargs))
+        if not init_kwargs.get("synthesis_kwargs", {}).get("use_noise", True):
+            tensors |= _idle_noise(config["resolution"])
+        return _build(Generator, config, tensors)
 
     random = torch.Generator().manual_seed(SEED)
     for name in rosinality_noises(config["resolution"]):
@@ -112,18 +148,61 @@ def convert(
 def convert_discriminator(
     state_dict: Mapping[str, Tensor], layout: str = "ada", **init_kwargs: Any
 ) -> Discriminator:
-    """Build a discriminator from the state dict of a public implementation; otherwise as `convert`."""
+    """Build a discriminator from the state dict of a public implementation; otherwise as ``convert``."""
     tensors = discriminator_tensors(state_dict, layout)
-    config = complete(_discriminator_config(tensors), init_kwargs, DISCRIMINATOR[layout])
+    config = complete(discriminator_arguments(tensors), init_kwargs, DISCRIMINATOR[layout])
     return _build(Discriminator, config, tensors)
 
 
 def _load_file(network: type[Network], path: Path) -> Network:
-    tensors, config, _ = load_tensors(path)
-    try:
-        return _build(network, config, tensors)
-    except (AttributeError, TypeError, ValueError) as error:  # whatever a foreign configuration provokes
-        raise ValueError(f"{path} does not hold a {network.__name__}: {error}") from error
+    with path.open("rb") as file:
+        head, size = file.read(16), path.stat().st_size
+        if head[8:9] == b"{":
+            tensors, config, _ = load_tensors(path)
+        try:
+            if head[8:9] == b"{":
+                module = _build(network, config, tensors)
+            elif head.startswith(b"PK\x03\x04"):
+                module = _from_rosinality(network, read_zip(file, size), size)
+            elif head.startswith(b"\x80"):
+                with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+                    content = cast(IO[bytes], mapped)  # which never takes memory for more than there is
+                    if LEGACY_HEAD in head:
+                        module = _from_rosinality(network, read_legacy(content, size), size)
+                    else:
+                        stored, init_kwargs = nvidia.network(content, network.__name__)
+                        module = _converted(network, "ada", stored, size, init_kwargs)
+            else:
+                raise ValueError(
+                    "neither a safetensors file of zsgan, nor a pickle of stylegan2-ada-pytorch, nor a .pt "
+                    f"of rosinality's; it starts with {head!r}"
+                )
+            if not all(tensor.isfinite().all() for tensor in module.state_dict().values()):
+                raise ValueError("some of its numbers are not finite")
+        except Exception as error:  # whatever a damaged or hostile file provokes
+            raise ValueError(f"{path} does not hold a {network.__name__}: {error}") from error
+    return module
+
+
+def _from_rosinality(network: type[Network], contents: Any, size: int) -> Network:
+    key = "g_ema" if network is Generator else "d"
+    if not isinstance(contents, dict) or key not in contents:
+        raise ValueError(f"no checkpoint of rosinality's: it has no {key!r}")
+    others: dict[str, Any] = {}
+    if network is Generator and contents.get("latent_avg") is not None:
+        others["latent_avg"] = contents["latent_avg"].tensor()
+    return _converted(network, "rosinality", contents[key], size, others)
+
+
+def _converted(
+    network: type[Network], layout: str, stored: Mapping[str, Stored], size: int, others: Mapping[str, Any]
+) -> Network:
+    """The network of a file's tensors, which are no larger than the file."""
+    if sum(tensor.nbytes for tensor in stored.values()) > size:
+        raise ValueError("the tensors declare more numbers than the file has")
+    build: Any = convert if network is Generator else convert_discriminator
+    module: Network = build({name: tensor.tensor() for name, tensor in stored.items()}, layout, **others)
+    return module
 
 
 def _build(network: type[Network], config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Network:
@@ -149,86 +228,8 @@ def _build(network: type[Network], config: Mapping[str, Any], tensors: Mapping[s
     return module.eval()
 
 
-def _generator_config(tensors: Mapping[str, Tensor], layout: str) -> dict[str, Any]:
-    """Arguments of `Generator`, read from tensors under our names."""
-    channels = {int(r): len(t) for r, t in _matching(tensors, r"synthesis\.blocks\.(\d{1,4})\.conv1\.weight")}
-    resolution = max(channels, default=0)
-    torgb = _matching(tensors, r"synthesis\.blocks\.(\d+)\.torgb\.weight")
-    if _matching(tensors, r"synthesis\.blocks\.(\d+)\.skip\.weight"):
-        architecture = "resnet"
-    else:
-        architecture = "orig" if len(torgb) == 1 else "skip"
-    return {
-        "resolution": resolution,
-        "channels": channels,
-        "image_channels": len(_get(tensors, f"synthesis.blocks.{resolution}.torgb.weight")),
-        "architecture": architecture,
-        "demodulation": layout,
-        **_mapping_config(tensors, "w_dim"),
-    }
-
-
-def _discriminator_config(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-    """Arguments of `Discriminator`, read from tensors under our names."""
-    epilogue = _get(tensors, "conv.weight")
-    blocks = _matching(tensors, r"blocks\.(\d{1,4})\.conv0\.weight")
-    channels = {4: epilogue.shape[0]} | {int(r): len(t) for r, t in blocks}
-    if _matching(tensors, r"blocks\.(\d+)\.skip\.weight"):
-        architecture = "resnet"
-    else:
-        architecture = "skip" if _matching(tensors, r"fromrgbs\.(\d+)\.weight") else "orig"
-    config: dict[str, Any] = {
-        "resolution": max(channels),
-        "channels": channels,
-        "c_dim": 0,
-        "image_channels": _get(tensors, "fromrgb.weight").shape[1],
-        "architecture": architecture,
-        "mbstd_channels": epilogue.shape[1] - epilogue.shape[0],
-    }
-    if "mapping.embed.weight" in tensors:
-        config |= _mapping_config(tensors, "label_dim")
-        del config["z_dim"]
-    return config
-
-
-def _mapping_config(tensors: Mapping[str, Tensor], output: str) -> dict[str, Any]:
-    """What the mapping network's tensors tell; `output` is our name of the width of its last layer."""
-    layers = dict(_matching(tensors, r"mapping\.layers\.(\d{1,3})\.weight"))
-    first, last = (_get(tensors, f"mapping.layers.{i}.weight") for i in (0, max(0, len(layers) - 1)))
-    embed_dim = c_dim = 0
-    if "mapping.embed.weight" in tensors:
-        embed_dim, c_dim = _get(tensors, "mapping.embed.weight").shape[:2]
-    return {
-        "z_dim": first.shape[1] - embed_dim,
-        "c_dim": c_dim,
-        output: len(last),
-        "mapping_layers": len(layers),
-        "embed_dim": embed_dim or None,
-        "hidden_dim": len(first) if len(layers) > 1 else None,
-    }
-
-
-def _idle_noise(
-    tensors: Mapping[str, Tensor], config: Mapping[str, Any], init_kwargs: Mapping[str, Any]
-) -> dict[str, Tensor]:
-    """Noise of strength 0, for a generator that was built without any (`use_noise=False`)."""
-    if init_kwargs.get("synthesis_kwargs", {}).get("use_noise", True):
-        return {}
-    maps = {name: int(name.split(".")[2]) for name in rosinality_noises(config["resolution"])}
+def _idle_noise(resolution: int) -> dict[str, Tensor]:
+    """Noise of strength 0, for a generator that was built without any (``use_noise=False``)."""
+    maps = {name: int(name.split(".")[2]) for name in rosinality_noises(resolution)}
     strengths = {name.replace("noise_const", "noise_strength"): torch.zeros(()) for name in maps}
     return {name: torch.zeros(r, r) for name, r in maps.items()} | strengths
-
-
-def _matching(tensors: Mapping[str, Tensor], pattern: str) -> list[tuple[str, Tensor]]:
-    """The weights whose name matches, with the group of the pattern."""
-    found = [(match[1], name) for name in tensors if (match := re.fullmatch(pattern, name))]
-    return [(group, _get(tensors, name)) for group, name in found]
-
-
-def _get(tensors: Mapping[str, Tensor], name: str) -> Tensor:
-    """A weight of a linear layer or of a convolution."""
-    if name not in tensors:
-        raise ValueError(f"the state dict lacks {name!r} (in our names): is it a StyleGAN2 of this layout?")
-    if tensors[name].ndim not in (2, 4):
-        raise ValueError(f"{name!r} (in our names) must have 2 or 4 axes, got {tuple(tensors[name].shape)}")
-    return tensors[name]

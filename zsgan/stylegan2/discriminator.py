@@ -101,15 +101,15 @@ class Discriminator(nn.Module):
         c_dim: width of the label; 0 for an unconditional discriminator.
         image_channels: 3 for RGB.
         architecture: "resnet" (residual blocks), "skip" (the image enters at each resolution) or "orig".
-        mbstd_group: Images that share one minibatch standard deviation; None for the whole batch. A batch
+        mbstd_group: images that share one minibatch standard deviation; None for the whole batch. A batch
             must be a multiple of it, or smaller: then it is one group.
-        mbstd_channels: Channels that the minibatch standard deviation fills; 0 for none.
-        conv_clamp: Clamp activations to [-conv_clamp, conv_clamp]; None for no clamp.
-        label_dim: Width of the mapped label; None for the width at 4 px.
-        mapping_layers: Number of layers of the label's mapping network.
-        embed_dim: Width of the label embedding; None for that of the mapped label.
-        hidden_dim: Width of the mapping network's hidden layers; None for that of the mapped label.
-        mapping_lr_multiplier: Learning-rate multiplier of the mapping network.
+        mbstd_channels: channels that the minibatch standard deviation fills; 0 for none.
+        conv_clamp: clamp activations to [-conv_clamp, conv_clamp]; None for no clamp.
+        label_dim: width of the mapped label; None for the width at 4 px.
+        mapping_layers: number of layers of the label's mapping network.
+        embed_dim: width of the label embedding; None for that of the mapped label.
+        hidden_dim: width of the mapping network's hidden layers; None for that of the mapped label.
+        mapping_lr_multiplier: learning-rate multiplier of the mapping network.
 
     Raises:
         ValueError: an argument is not one of the above.
@@ -238,14 +238,14 @@ def minibatch_standard_deviation(x: Tensor, group: int | None, channels: int = 1
 
     Args:
         x: (N, C, H, W). Sample i belongs to the group i mod (N / group), as in the reference.
-        group: Samples in a group; the whole batch when that is smaller, or for None.
+        group: samples in a group; the whole batch when that is smaller, or for None.
         channels: F, a divisor of C: each new channel is the mean over C / F of the features.
 
     Returns:
         (N, C + F, H, W).
 
     Raises:
-        ValueError: N is not a multiple of the group.
+        ValueError: n is not a multiple of the group.
     """
     n, n_features, height, width = x.shape
     group = n if group is None else min(group, n)

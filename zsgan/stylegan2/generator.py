@@ -321,9 +321,9 @@ class Generator(nn.Module):
         architecture: "skip" (a ToRGB at each resolution, summed), "resnet" or "orig" (one ToRGB at the end).
         conv_clamp: clamp activations to [-conv_clamp, conv_clamp]; None for no clamp.
         demodulation: "ada" or "rosinality", the code whose placement of the demodulation's epsilon to follow.
-        embed_dim: Width of the label embedding; None for `w_dim`.
-        hidden_dim: Width of the mapping network's hidden layers; None for `w_dim`.
-        mapping_lr_multiplier: Learning-rate multiplier of the mapping network.
+        embed_dim: width of the label embedding; None for ``w_dim``.
+        hidden_dim: width of the mapping network's hidden layers; None for ``w_dim``.
+        mapping_lr_multiplier: learning-rate multiplier of the mapping network.
 
     Raises:
         ValueError: an argument is not one of the above.

@@ -70,14 +70,14 @@ class MappingNetwork(nn.Module):
     """The mapping network f: z -> w, with an optional label embedding and the truncation trick.
 
     Args:
-        z_dim: Width of z; 0 for a network of labels alone (the discriminator's).
-        w_dim: Width D_w of w.
-        c_dim: Width of the label; 0 for none.
-        n_layers: Number of fully connected layers.
+        z_dim: width of z; 0 for a network of labels alone (the discriminator's).
+        w_dim: width D_w of w.
+        c_dim: width of the label; 0 for none.
+        n_layers: number of fully connected layers.
         n_ws: L, the number of w vectors that the synthesis network takes.
-        embed_dim: Width of the label embedding; None for `w_dim`.
-        hidden_dim: Width of the hidden layers; None for `w_dim`.
-        lr_multiplier: Of the fully connected layers; their stored weights are divided by it.
+        embed_dim: width of the label embedding; None for ``w_dim``.
+        hidden_dim: width of the hidden layers; None for ``w_dim``.
+        lr_multiplier: of the fully connected layers; their stored weights are divided by it.
     """
 
     w_avg: Tensor
@@ -192,7 +192,7 @@ def check_positive(**values: float | None) -> None:
     """Refuse what is neither a positive finite number nor None.
 
     Raises:
-        ValueError: If a value is not one; the message has its name.
+        ValueError: a value is not one; the message has its name.
     """
     for name, value in values.items():
         number = isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -66,11 +66,14 @@ def generator_tensors(state_dict: Mapping[str, Tensor], layout: str) -> dict[str
     """A public generator's tensors under our names and in our shapes, without copies.
 
     Args:
-        state_dict: Of that implementation.
+        state_dict: of that implementation.
         layout: "ada" or "rosinality".
 
+    Returns:
+        tensor by our name.
+
     Raises:
-        ValueError: If the layout is unknown, a name is foreign to it, or a low-pass filter is another.
+        ValueError: the layout is unknown, a name is foreign to it, or a low-pass filter is another.
     """
     if _known_layout(layout) == "ada":
         return _renamed(state_dict, lambda name: _by_rules(name, _ADA_GENERATOR), filter_gain=1)
@@ -79,7 +82,7 @@ def generator_tensors(state_dict: Mapping[str, Tensor], layout: str) -> dict[str
 
 
 def discriminator_tensors(state_dict: Mapping[str, Tensor], layout: str) -> dict[str, Tensor]:
-    """A public discriminator's tensors under our names; otherwise as `generator_tensors`."""
+    """A public discriminator's tensors under our names; otherwise as ``generator_tensors``."""
     if _known_layout(layout) == "ada":
         tensors = _renamed(state_dict, lambda name: _by_rules(name, _ADA_DISCRIMINATOR), filter_gain=1)
         largest = max(
@@ -93,10 +96,16 @@ def discriminator_tensors(state_dict: Mapping[str, Tensor], layout: str) -> dict
 
 
 def to_rosinality(generator: Generator) -> dict[str, Tensor]:
-    """The tensors of a generator as rosinality's `Generator` names and shapes them, filters included.
+    """The tensors of a generator as rosinality's ``Generator`` names and shapes them, filters included.
+
+    Args:
+        generator: any.
+
+    Returns:
+        copies of the tensors by that implementation's names.
 
     Raises:
-        ValueError: If that implementation has no such generator.
+        ValueError: that implementation has no such generator.
     """
     config = generator.config
     needed = {"architecture": "skip", "c_dim": 0, "image_channels": 3, "z_dim": config["w_dim"]}
