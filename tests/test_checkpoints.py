@@ -30,8 +30,8 @@ from public_files import (
 from safetensors.torch import save as save_safetensors
 from test_stylegan2 import ROSINALITY, golden, golden_generator, part, small_generator
 
+from zsgan import pickles
 from zsgan.models import load_generator
-from zsgan.stylegan2 import pickles
 from zsgan.stylegan2.checkpoints import (
     convert,
     convert_discriminator,

@@ -79,7 +79,7 @@ PLACE = {"generator": "generator-dog", "source_text": "dog", "target_text": "cat
         ({"truth": {"folder": "nowhere"}}, "there is no folder nowhere"),
         (
             {"generator": "generator-dgo"},
-            "generator='generator-dgo' is neither a file nor one of generator-cat",
+            "generator='generator-dgo' is neither a file nor one of generator-afhq-cat",
         ),
         ({"target_text": " "}, "target_text=' '"),
         ({"truth": None}, "truth=None"),

@@ -1,4 +1,4 @@
-"""Command line: zsgan reproduce | fetch | adapt | sample | evaluate."""
+"""Command line: zsgan reproduce | fetch | convert | adapt | sample | evaluate."""
 
 import argparse
 import json
@@ -68,7 +68,17 @@ def _parser() -> argparse.ArgumentParser:
     add_device(sub)
 
     sub = add("fetch", _fetch, "download and verify the files of data_manifest.yaml")
-    sub.add_argument("asset", nargs="?", help="name of one file; all by default")
+    sub.add_argument("asset", nargs="?", help="name of one file; all of the profile by default")
+    sub.add_argument("--profile", default="demo", help="whose files: demo (they ship) or paper (gigabytes)")
+
+    sub = add("convert", _convert, "write a generator in another format, without executing anything in it")
+    sub.add_argument(
+        "input", type=Path, metavar="IN",
+        help="a .pkl of stylegan2-ada-pytorch, a .pt of rosinality's, or a .safetensors of ours",
+    )  # fmt: skip
+    sub.add_argument(
+        "output", type=Path, metavar="OUT", help="a .safetensors of ours, or a .pt for rosinality's code"
+    )
 
     sub = add("adapt", _adapt, "adapt a generator to a text, or find the finished run")
     sub.add_argument("--source", default="dog", help="source generator: dog, cat, or a .safetensors file")
@@ -149,10 +159,25 @@ def _reproduce(options: argparse.Namespace) -> None:
 
 
 def _fetch(options: argparse.Namespace) -> None:
-    from zsgan import manifest
+    from zsgan.download import fetch, names
 
-    for name in [options.asset] if options.asset else sorted(manifest.assets()):
-        print(manifest.fetch(name, progress=not options.quiet))
+    for name in [options.asset] if options.asset else names(options.profile):
+        print(fetch(name, progress=not options.quiet))
+
+
+def _convert(options: argparse.Namespace) -> None:
+    from zsgan.files import sha256
+    from zsgan.stylegan2.checkpoints import load_generator_file, save, save_rosinality
+
+    if options.output.suffix not in (".safetensors", ".pt"):
+        raise ValueError(f"OUT must end in .safetensors or .pt, got {options.output}")
+    generator = load_generator_file(options.input)
+    if options.output.suffix == ".pt":
+        save_rosinality(generator, options.output)
+    else:
+        converted = {"file": options.input.name, "sha256": sha256(options.input)}
+        save(generator, options.output, {"converted from": converted})
+    print(options.output)
 
 
 def _adapt(options: argparse.Namespace) -> None:

@@ -99,7 +99,7 @@ class Profile:
                 if config.few_shot is not None:
                     names.discriminator(config.few_shot.discriminator, names.generator(config.generator))
                 for name in config.clips:
-                    if names.clip(name).identity == judge.identity:
+                    if names.clip(name).same_as(judge):
                         raise ValueError(
                             f"judge={self.judge!r} also guides row {row!r}: what is optimised against cannot "
                             "judge; name another CLIP"

@@ -104,6 +104,9 @@ def complete(config: Mapping[str, Any], init_kwargs: Mapping[str, Any], names: N
         init_kwargs: arguments of the public constructor; any may be missing.
         names: ``GENERATOR[layout]`` or ``DISCRIMINATOR[layout]``.
 
+    Returns:
+        arguments of ours.
+
     Raises:
         ValueError: an argument is unknown, not supported, or contradicts the tensors.
     """

@@ -33,7 +33,7 @@ from zsgan.stylegan2.layouts import (
     rosinality_noises,
     to_rosinality,
 )
-from zsgan.stylegan2.torchfiles import LEGACY_HEAD, Stored, read_legacy, read_zip
+from zsgan.torchfiles import LEGACY_HEAD, Stored, read_legacy, read_zip
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +58,10 @@ def save_rosinality(generator: Generator, path: Path) -> None:
     """Write a generator as rosinality's code and its successors read it: {"g_ema": ..., "latent_avg": ...}.
 
     That implementation has no clamp; where this generator has one, a warning says that it is lost.
+
+    Args:
+        generator: of architecture "skip", without labels.
+        path: the file to write, atomically.
 
     Raises:
         ValueError: that implementation has no such generator.
@@ -93,6 +97,25 @@ def load_generator_file(path: Path) -> Generator:
 def load_discriminator_file(path: Path) -> Discriminator:
     """Read a discriminator, D or d in public files; otherwise as ``load_generator_file``."""
     return _load_file(Discriminator, path)
+
+
+def random_generator(resolution: int) -> Generator:
+    """A generator of random weights (seed 0) at the shapes of the published ones, to try out what they cost.
+
+    Args:
+        resolution: R, a power of two, at least 8.
+
+    Returns:
+        the generator, with widths 32768 / r up to 512, a clamp of 256, and noise that counts.
+    """
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        torch.manual_seed(SEED)
+        channels = {2**i: min(32768 // 2**i, 512) for i in range(2, resolution.bit_length())}
+        generator = Generator(resolution, channels=channels, conv_clamp=256.0).eval()
+    with torch.no_grad():
+        for layer in generator.synthesis.convolutions:
+            layer.noise_strength.fill_(0.1)
+    return generator
 
 
 def convert(

@@ -191,6 +191,9 @@ def check_channels(resolution: int, channels: Mapping[int, int]) -> dict[int, in
 def check_positive(**values: float | None) -> None:
     """Refuse what is neither a positive finite number nor None.
 
+    Args:
+        **values: by their names in the message.
+
     Raises:
         ValueError: a value is not one; the message has its name.
     """

@@ -1,4 +1,4 @@
-"""Pickles of NVlabs/stylegan2-ada-pytorch, read as data: see ``zsgan.stylegan2.pickles``.
+"""Pickles of NVlabs/stylegan2-ada-pytorch, read as data: see ``zsgan.pickles``.
 
 Such a pickle holds its networks as source code, which is to be executed, and the state of their modules. The
 source is left alone, and the state is walked.
@@ -10,9 +10,9 @@ import struct
 from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
-from zsgan.stylegan2.pickles import Makers, Object, opaque, read
-from zsgan.stylegan2.torchfiles import MAKERS as TENSORS
-from zsgan.stylegan2.torchfiles import Stored, read_legacy
+from zsgan.pickles import Makers, Object, opaque, read
+from zsgan.torchfiles import MAKERS as TENSORS
+from zsgan.torchfiles import Stored, read_legacy
 
 # Positional arguments of the constructors.
 _ARGUMENTS = {

@@ -1,4 +1,4 @@
-"""Files of ``torch.save``, zip or the older container, read as data: see ``zsgan.stylegan2.pickles``.
+"""Files of ``torch.save``, zip or the older container, read as data: see ``zsgan.pickles``.
 
 Tensors stay descriptions until they are asked for, so that the parts of a checkpoint that nobody wants
 (optimisers, discriminators) cost no memory.
@@ -8,7 +8,7 @@ import io
 import math
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import IO, Any
@@ -16,7 +16,7 @@ from typing import IO, Any
 import torch
 from torch import Tensor
 
-from zsgan.stylegan2.pickles import Makers, Name, opaque, read
+from zsgan.pickles import Makers, Name, Object, opaque, read
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_HEAD = LEGACY_MAGIC.to_bytes(10, "little")  # among the first bytes of the older container
@@ -127,35 +127,90 @@ def read_zip(stream: IO[bytes], size: int) -> Any:
     Raises:
         ValueError: it is damaged, foreign or compressed, or its pickle names anything but tensors.
     """
-    try:
-        archive = zipfile.ZipFile(stream)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
-        raise ValueError(f"the archive is damaged or cut short ({error})") from error
-    members = archive.infolist()
-    if any(member.compress_type != zipfile.ZIP_STORED for member in members):
-        raise ValueError("the archive is compressed, as torch.save never does")
-    if sum(member.file_size for member in members) > size:
-        raise ValueError("the archive says that it holds more than its size")
-    roots = [name.removesuffix("data.pkl") for name in archive.namelist() if name.endswith("/data.pkl")]
-    if len(roots) != 1 or f"{roots[0]}constants.pkl" in archive.namelist():
-        raise ValueError(
-            "the archive was not written by torch.save (a TorchScript program, or something else)"
-        )
-    (root,) = roots
+    archive = _Archive(stream, size)
+    if "constants.pkl" in archive:
+        raise ValueError("this is a program of TorchScript, not a file of torch.save")
+    return archive.value(MAKERS)
 
-    def content(name: str) -> bytes:
+
+def read_script(stream: IO[bytes], size: int) -> dict[str, Stored]:
+    """The tensors of a program of TorchScript, such as OpenAI's CLIP; its code is not looked at.
+
+    Args:
+        stream: the file; needed as long as tensors are asked for.
+        size: its length in bytes.
+
+    Returns:
+        tensor by the name that it has in a state dict.
+
+    Raises:
+        ValueError: it is damaged or no such program.
+    """
+    archive = _Archive(stream, size)
+    if "constants.pkl" not in archive:
+        raise ValueError("this is no program of TorchScript")
+    return dict(_attributes(archive.value(_ScriptMakers(MAKERS)), "", depth=16))
+
+
+class _ScriptMakers(dict[str, Callable[..., Any]]):
+    """Modules of a program, whatever their names, are objects that are only held."""
+
+    def __contains__(self, name: object) -> bool:
+        return super().__contains__(name) or str(name).startswith("__torch__")
+
+    def __missing__(self, name: str) -> Callable[..., Any]:
+        return opaque
+
+
+def _attributes(module: Any, prefix: str, depth: int) -> Iterator[tuple[str, Stored]]:
+    if not isinstance(module, Object) or not isinstance(module.state, dict) or depth == 0:
+        raise ValueError(f"{prefix.rstrip('.') or 'the program'} is no module")
+    for name, value in module.state.items():
+        if isinstance(value, Stored):
+            yield f"{prefix}{name}", value
+        elif isinstance(value, Object):
+            yield from _attributes(value, f"{prefix}{name}.", depth - 1)
+
+
+class _Archive:
+    """A zip archive of PyTorch: members below one folder, of which those with data are not compressed."""
+
+    def __init__(self, stream: IO[bytes], size: int) -> None:
         try:
-            return archive.read(f"{root}{name}")
+            self.archive = zipfile.ZipFile(stream)
+        except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+            raise ValueError(f"the archive is damaged or cut short ({error})") from error
+        stored = [
+            info.file_size for info in self.archive.infolist() if info.compress_type == zipfile.ZIP_STORED
+        ]
+        if sum(stored) > size:
+            raise ValueError("the archive says that it holds more than its size")
+        names = self.archive.namelist()
+        roots = [name.removesuffix("data.pkl") for name in names if name.endswith("/data.pkl")]
+        if len(roots) != 1:
+            raise ValueError("the archive was not written by PyTorch")
+        self.root = roots[0]
+
+    def __contains__(self, name: str) -> bool:
+        return f"{self.root}{name}" in self.archive.namelist()
+
+    def content(self, name: str) -> bytes:
+        try:
+            info = self.archive.getinfo(f"{self.root}{name}")
+            if info.compress_type != zipfile.ZIP_STORED:
+                raise ValueError(f"{name} in the archive is compressed, as PyTorch never does")
+            return self.archive.read(info)
         except (KeyError, zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
             raise ValueError(f"{name} in the archive is missing or damaged ({error})") from error
 
-    if f"{root}byteorder" in archive.namelist():
-        _check_byteorder(content("byteorder") == b"little")
-    storages: dict[str, Storage] = {}
-    value = read(io.BytesIO(content("data.pkl")), MAKERS, lambda pid: _storage(pid, storages))
-    for key, storage in storages.items():
-        storage.load = partial(content, f"data/{key}")
-    return value
+    def value(self, makers: Makers) -> Any:
+        if "byteorder" in self:
+            _check_byteorder(self.content("byteorder") == b"little")
+        storages: dict[str, Storage] = {}
+        value = read(io.BytesIO(self.content("data.pkl")), makers, lambda pid: _storage(pid, storages))
+        for key, storage in storages.items():
+            storage.load = partial(self.content, f"data/{key}")
+        return value
 
 
 def read_legacy(stream: IO[bytes], size: int) -> Any:
