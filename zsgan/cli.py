@@ -81,10 +81,18 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     sub = add("adapt", _adapt, "adapt a generator to a text, or find the finished run")
-    sub.add_argument("--source", default="dog", help="source generator: dog, cat, or a .safetensors file")
+    sub.add_argument(
+        "--source",
+        help="source generator: dog, cat, or a .pkl, .pt or .safetensors file; the scenario's by default",
+    )
     sub.add_argument("--source-text", help="what the source generator makes, in words; its name by default")
-    sub.add_argument("--text", required=True, help="the target domain, in words that the CLIP knows")
-    sub.add_argument("--profile", default="demo", help="where the settings come from")
+    sub.add_argument(
+        "--text", help="the target domain, in words that the CLIP knows; the scenario's by default"
+    )
+    sub.add_argument(
+        "--profile", default="demo", help="demo, paper, or a .yaml file: where settings come from"
+    )
+    sub.add_argument("--scenario", help="of the profile, such as cat-to-dog; its first by default")
     sub.add_argument(
         "--row", help="row of Table 1, such as L_dir or 'L_dm + L_EWC'; the full method by default"
     )
@@ -95,7 +103,8 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="any setting by its dotted name, such as moment.lambda_cov=1, or terms.ewc=1e4 for a weight",
+        help="any setting by its dotted name, such as moment.lambda_cov=1, or terms.ewc=1e4 for a weight; "
+        "weights=random for random networks of the profile's shapes",
     )
     sub.add_argument("--runs", type=Path, default=Path("runs"), help="folder of runs")
     add_device(sub)
@@ -198,8 +207,8 @@ def _adapt(options: argparse.Namespace) -> None:
             raise ValueError(f"--set {item!r}: {value!r} is no value of YAML; quote it") from None
     run = adapt(
         options.source, options.text, source_text=options.source_text, profile=options.profile,
-        row=options.row, seed=options.seed, folder=options.runs, device=options.device,
-        progress=not options.quiet, settings=settings,
+        scenario=options.scenario, row=options.row, seed=options.seed, folder=options.runs,
+        device=options.device, progress=not options.quiet, settings=settings,
     )  # fmt: skip
     print(run.folder)
 
