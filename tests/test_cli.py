@@ -22,7 +22,7 @@ from zsgan.sampling import sample_images
 from zsgan.truth import Drawing
 
 SETTINGS = {"optimiser.iterations": 4, "ewc.samples": 2, "stage1.iterations": 5}
-COMMANDS = ("reproduce", "fetch", "adapt", "sample", "evaluate")
+COMMANDS = ("reproduce", "fetch", "convert", "adapt", "sample", "evaluate")
 TINY = (
     "--profile",
     "smoke",
@@ -412,3 +412,18 @@ def test_a_generator_opens_by_name_file_or_run(adapted, tmp_path):
     same = [api.open_generator(name).state_dict()["synthesis.const"] for name in names]
     assert torch.equal(same[0], same[1]) and torch.equal(same[0], same[2])
     assert not torch.equal(same[0], api.open_generator(place).state_dict()["synthesis.const"])
+
+
+def test_convert_writes_every_format(capsys, tmp_path):
+    from zsgan.stylegan2.checkpoints import load_generator_file
+
+    source = manifest.path("generator-dog")
+    for name in ("dog.pt", "again.safetensors"):
+        code, out, _ = zsgan_(capsys, "convert", str(source), str(tmp_path / name), "--quiet")
+        assert (code, out.strip()) == (0, str(tmp_path / name))
+        source = tmp_path / name
+    again, dog = load_generator_file(source), load_generator_file(manifest.path("generator-dog"))
+    state = dog.state_dict()
+    assert all(torch.equal(value, state[key]) for key, value in again.state_dict().items())
+    code, _, err = zsgan_(capsys, "convert", str(source), str(tmp_path / "dog.onnx"), "--quiet")
+    assert code == 1 and "OUT must end in .safetensors or .pt" in err

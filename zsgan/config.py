@@ -6,7 +6,7 @@ names, such as ``moment.lambda_cov``, on the command line and in :func:`override
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
