@@ -189,7 +189,7 @@ def _read(name: str, above: tuple[str, ...]) -> dict[str, Any]:
             f"{_file(above[-1])} extends {name!r}, which extends it: {' -> '.join((*above, name))}"
         )
     what = f"{_file(above[-1])}: extends" if above else "profile"
-    if not (name.endswith(".yaml") and _file(name).is_file()):
+    if not (isinstance(name, str) and name.endswith(".yaml") and _file(name).is_file()):
         _choice(what, name, tuple(sorted(path.stem for path in PROFILES.glob("*.yaml"))))
     try:
         content = yaml.safe_load(_file(name).read_text(encoding="utf-8"))
