@@ -177,7 +177,7 @@ def test_adapt_takes_every_setting(monkeypatch, capsys, tmp_path):
     assert asked[1][0].seed == 5 and asked[1][0].source_text == "puppy"
     assert asked[1][1]["progress"] is True
     full = load_profile("demo").config("dog-to-cat", "L_dm + L_EWC + L_rel", 5)
-    assert asked[1][0] == replace(full, generator="dog", source_text="puppy")
+    assert asked[1][0] == replace(full, source_text="puppy")
 
 
 def test_sample_writes_the_generators_images(adapted, full_run, capsys, tmp_path):
