@@ -12,8 +12,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "zsgan"
 # becomes a run on disk, runs become metrics, metrics become figures and tables, and the book shows them.
 # A module imports from its own layer or from an earlier one.
 LAYERS = [
-    {"checking", "device", "files", "images", "resize", "streams"},
-    {"cache", "loop", "manifest"},
+    {"checking", "device", "files", "images", "pickles", "resize", "streams", "torchfiles"},
+    {"cache", "download", "loop", "manifest"},
     {"names"},
     {"clip", "menagerie", "stylegan2"},
     {"models", "sampling", "truth"},

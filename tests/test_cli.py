@@ -22,7 +22,7 @@ from zsgan.sampling import sample_images
 from zsgan.truth import Drawing
 
 SETTINGS = {"optimiser.iterations": 4, "ewc.samples": 2, "stage1.iterations": 5}
-COMMANDS = ("reproduce", "fetch", "adapt", "sample", "evaluate")
+COMMANDS = ("reproduce", "fetch", "convert", "adapt", "sample", "evaluate")
 TINY = (
     "--profile",
     "smoke",
@@ -89,7 +89,7 @@ def test_every_command_explains_its_options(capsys, command):
     [
         [],
         ["dance"],
-        ["adapt"],
+        ["convert", "dog.pkl"],
         ["sample", "dog"],
         ["adapt", "--text", "cat", "--x"],
         ["adapt", "--text", "cat", "--iterations", "0"],
@@ -177,7 +177,7 @@ def test_adapt_takes_every_setting(monkeypatch, capsys, tmp_path):
     assert asked[1][0].seed == 5 and asked[1][0].source_text == "puppy"
     assert asked[1][1]["progress"] is True
     full = load_profile("demo").config("dog-to-cat", "L_dm + L_EWC + L_rel", 5)
-    assert asked[1][0] == replace(full, generator="dog", source_text="puppy")
+    assert asked[1][0] == replace(full, source_text="puppy")
 
 
 def test_sample_writes_the_generators_images(adapted, full_run, capsys, tmp_path):
@@ -263,7 +263,7 @@ def test_evaluate_samples_a_run(adapted, capsys, tmp_path, monkeypatch):
 
 def test_fetch_verifies_the_shipped_files(capsys):
     code, out, _ = zsgan_(capsys, "fetch", "--quiet")
-    names = sorted(manifest.assets())
+    names = sorted(name for name, asset in manifest.assets().items() if not asset.urls)
     assert code == 0 and out.splitlines() == [str(manifest.asset(name).file) for name in names]
     assert zsgan_(capsys, "fetch", "evaluator", "--quiet")[1].splitlines() == [
         str(manifest.path("evaluator"))
@@ -295,7 +295,7 @@ def test_fetch_verifies_the_shipped_files(capsys):
         (["--text", " "], "target_text=' ': .*at least 1 character"),
         (
             ["--text", "cat", "--row", "L_foo"],
-            r"row='L_foo' is unknown; choose one of L_dir, L_dm, L_dm \+ L_EWC",
+            r"row='L_foo' is unknown; choose one of .*L_dir, L_dm, L_dm \+ L_EWC",
         ),
         (["--text", "cat", "--profile", "tiny"], "profile='tiny' is unknown; choose one of demo, .*smoke"),
         (
@@ -412,3 +412,19 @@ def test_a_generator_opens_by_name_file_or_run(adapted, tmp_path):
     same = [api.open_generator(name).state_dict()["synthesis.const"] for name in names]
     assert torch.equal(same[0], same[1]) and torch.equal(same[0], same[2])
     assert not torch.equal(same[0], api.open_generator(place).state_dict()["synthesis.const"])
+
+
+def test_convert_writes_every_format(capsys, tmp_path, make_generator):
+    from zsgan.stylegan2.checkpoints import load_generator_file, save
+
+    first = source = tmp_path / "dog.safetensors"
+    save(make_generator(), first, {})
+    for name in ("dog.pt", "again.safetensors"):
+        code, out, _ = zsgan_(capsys, "convert", str(source), str(tmp_path / name), "--quiet")
+        assert (code, out.strip()) == (0, str(tmp_path / name))
+        source = tmp_path / name
+    again, dog = load_generator_file(source), load_generator_file(first)
+    state = dog.state_dict()
+    assert all(torch.equal(value, state[key]) for key, value in again.state_dict().items())
+    code, _, err = zsgan_(capsys, "convert", str(source), str(tmp_path / "dog.onnx"), "--quiet")
+    assert code == 1 and "OUT must end in .safetensors or .pt" in err

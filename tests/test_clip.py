@@ -1,5 +1,6 @@
 import copy
 import math
+import warnings
 from collections import Counter
 
 import open_clip
@@ -7,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from open_clip.transform import PreprocessCfg, image_transform_v2
+from open_clip.transformer import QuickGELU
 from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES
 from PIL import Image
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -275,7 +277,7 @@ def test_weights_trained_with_quick_gelu_get_it(encoder, monkeypatch):
 
     monkeypatch.setattr(open_clip, "create_model", create_model)
     monkeypatch.setattr(open_clip, "get_tokenizer", lambda name: encoder.tokenizer)
-    load_clip("ViT-B-32", "openai")
+    load_clip("ViT-B-32-quickgelu", "openai")
     assert asked["force_quick_gelu"] and asked["pretrained"] == "openai"
     load_clip("ViT-B-32", "laion2b_s34b_b79k")
     assert not asked["force_quick_gelu"]
@@ -469,3 +471,109 @@ def test_recall_counts_captions_found_again(encoder):
     features = encoder.encode_texts(words)
     assert measure_clip._recall(encoder, features, words, among=32) == 1
     assert measure_clip._recall(encoder, -features, words, among=32) == 0
+
+
+# The CLIP of the paper: open_clip's ViT-B/32, its weights random here
+
+
+@pytest.fixture(scope="module")
+def vit():
+    return load_clip("ViT-B-32", "random")
+
+
+def test_the_papers_clip_has_its_shapes_and_no_luck(vit):
+    assert (vit.dim, vit.image_size, vit.model.context_length) == (512, 224, 77)
+    assert vit.mean.dtype == torch.float32 == vit.model.visual.conv1.weight.dtype
+    again = load_clip("ViT-B-32")
+    assert all(torch.equal(a, b) for a, b in zip(vit.parameters(), again.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("size", [64, 224, 256, 512, 1024])
+def test_images_reach_vit_as_open_clips_own_preprocessing_makes_them(vit, size):
+    """Within 1.5 of 255 levels: PIL rounds to bytes after each of two passes, and clips; we do neither."""
+    pixels = to_bytes(images(1, size))
+    picture = Image.fromarray(pixels[0].permute(1, 2, 0).numpy())
+    config = PreprocessCfg(**vit.model.visual.preprocess_cfg)
+    assert config.interpolation == "bicubic" and config.mean == pytest.approx(vit.mean.flatten().tolist())
+    expected = image_transform_v2(config, is_train=False)(picture)[None]
+    seen = []
+    hook = vit.model.visual.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    features = vit.encode_images(pixels.float() / 127.5 - 1)
+    hook.remove()
+    assert ((seen[0] - expected) * vit.std).abs().max() < 1.5 / 255
+    assert (features * F.normalize(vit.model.encode_image(expected), dim=-1)).sum() > 0.999
+
+
+def test_gradients_reach_images_of_512_px_through_vit(vit):
+    x = images(1, 512).requires_grad_()
+    vit.encode_images(x)[0, 0].backward()
+    assert x.grad.isfinite().all() and (x.grad != 0).float().mean() > 0.9
+
+
+def test_texts_of_vit(vit):
+    features = vit.encode_texts(["cat"], imagenet_templates()[::30])
+    assert features.shape == (1, 512) and not torch.equal(features, vit.encode_texts(["cat"]))
+    fits = " ".join(["cat"] * 75)
+    assert vit.fits([fits, f"{fits} cat"]).tolist() == [True, False]
+    with pytest.raises(ValueError, match="longer than the 77 tokens"):
+        vit.encode_texts([f"{fits} cat"])
+
+
+# Files of OpenAI
+
+
+@pytest.fixture
+def tiny_open_clip(monkeypatch):
+    """open_clip's ViT-B-32 in miniature."""
+    sizes = open_clip.get_model_config("ViT-B-32")
+    sizes["vision_cfg"] |= {"width": 64, "layers": 1}
+    sizes["text_cfg"] |= {"width": 64, "heads": 1, "layers": 1, "vocab_size": 49408}
+    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "ViT-B-32", sizes)
+
+
+def test_openais_file_is_read_without_running_it(tiny_open_clip, tmp_path, monkeypatch):
+    """A program of TorchScript: its tensors are taken, its code is not looked at."""
+    source = load_clip("ViT-B-32", "random")
+
+    class Program(torch.nn.Module):  # buffers that OpenAI's has beside its weights
+        def __init__(self):
+            super().__init__()
+            self.visual, self.transformer = source.model.visual, source.model.transformer
+            for name in ("token_embedding", "ln_final"):
+                setattr(self, name, getattr(source.model, name))
+            for name in ("positional_embedding", "text_projection", "logit_scale"):
+                setattr(self, name, getattr(source.model, name))
+            for name, value in (("input_resolution", 224), ("context_length", 77), ("vocab_size", 49408)):
+                self.register_buffer(name, torch.tensor(value))
+
+        def forward(self, x):
+            return self.visual(x)
+
+    path = tmp_path / "ViT-B-32.pt"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.trace(Program().half().float(), torch.zeros(1, 3, 224, 224), check_trace=False).save(
+            str(path)
+        )
+    monkeypatch.setattr(torch.jit, "load", None)
+    loaded = load_clip(f"ViT-B-32/{path}")
+    state = source.model.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in loaded.model.state_dict().items())
+    assert isinstance(loaded.model.visual.transformer.resblocks[0].mlp.gelu, QuickGELU)
+    assert not isinstance(source.model.visual.transformer.resblocks[0].mlp.gelu, QuickGELU)
+
+
+def test_a_damaged_file_of_a_clip_is_named(tiny_open_clip, tmp_path):
+    path = tmp_path / "mine.pt"
+    path.write_bytes(b"nothing")
+    with pytest.raises(ValueError, match=f"{path} does not hold the weights of ViT-B-32"):
+        load_clip("ViT-B-32", str(path))
+    torch.save({"visual.proj": torch.zeros(2)}, path)
+    with pytest.raises(ValueError, match=f"{path} does not hold the weights of ViT-B-32"):
+        load_clip("ViT-B-32", str(path))
+
+
+def test_the_manifests_clip_is_openais(monkeypatch, tmp_path):
+    monkeypatch.setenv("ZSGAN_HOME", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=r"ViT-B-32\.pt is missing .* zsgan fetch ViT-B-32/openai"):
+        load_clip("ViT-B-32", "openai")

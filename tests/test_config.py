@@ -30,6 +30,7 @@ PAPER = {
     "moment.centre": False,
     "moment.normalise_directions": False,
     # Not in the paper, and off:
+    "clip_weights": None,
     "optimiser.ema": None,
     "selection": None,
     "shared_noise": False,
@@ -129,6 +130,8 @@ def test_values_are_read_from_yaml_and_text(config, name, text, value):
         ({"target_text": "dog"}, "source_text='dog' and target_text='dog' are the same"),
         ({"templates": ["a photo of a {}", "b"]}, "templates: 'b' has no {} where the text goes"),
         ({"clips": []}, r"clips=\[\]: .*at least 1 item"),
+        ({"clip_weights": [1, 2]}, r"clip_weights=\[1.0, 2.0\] must have one weight for each of"),
+        ({"clip_weights": [0]}, "clip_weights.*greater than 0"),
         ({"optimiser.batch_size": 1}, "batch_size=1 is too small for the term 'relation', which needs 2"),
         ({"optimiser.batch_size": 2, "relation.diagonal": False}, "'relation', which needs 3 images"),
         (

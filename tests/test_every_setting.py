@@ -32,6 +32,7 @@ BASE = build(
 
 OTHER = {
     "generator": "1", "source_text": "fox", "target_text": "bear", "clips": ["0", "1"],
+    "clip_weights": (1.0, 3.0),
     "templates": "{} there",
     "terms": {"moment": 2},
     "stage1.n_variations": 4, "stage1.epsilon": None, "stage1.lambda_div": 3, "stage1.iterations": 6,
@@ -48,9 +49,12 @@ OTHER = {
     "trained": "convolutions_and_torgb", "shared_noise": True, "seed": 1,
 }  # fmt: skip
 SELECTING = override(BASE, {"selection": {"k": 2, "batch_size": 3}, "optimiser.iterations": 5})
+TWO = override(BASE, {"clips": ["0", "1"]})
 
 
 def base_of(name):
+    if name == "clip_weights":
+        return TWO
     return SELECTING if name.startswith("selection.") else BASE
 
 
@@ -126,10 +130,15 @@ def sigma(x, moment):
     return sum(torch.outer(row, row) for row in x) / {"sum": 1, "n": len(x), "n-1": len(x) - 1}[moment.scale]
 
 
+def shares(config):
+    weights = config.clip_weights or [1] * len(config.clips)
+    return [weight / sum(weights) for weight in weights]
+
+
 def loss_of(seen, texts, drift, fisher, config):
     """Eq. (6) for features [(f_src, f_trg)] of every guide."""
     total = 0.0
-    for (f_src, f_trg), (t_src, t_trg, directions) in zip(seen, texts, strict=True):
+    for (f_src, f_trg), (t_src, t_trg, directions), share in zip(seen, texts, shares(config), strict=True):
         d, n, floor = f_trg - f_src, len(f_src), config.features.direction_floor
         part = {"directional": sum(1 - cosine(row, t_trg - t_src, floor) for row in d) / n}
         if config.moment.normalise_directions:
@@ -156,7 +165,7 @@ def loss_of(seen, texts, drift, fisher, config):
         part["in_domain_angle"] = sum(
             (cosine(f_src[i], f_src[j]) - cosine(f_trg[i], f_trg[j])) ** 2 for i, j in pairs
         ) / len(pairs)
-        total = total + sum(config.terms.get(name, 0) * value for name, value in part.items()) / len(seen)
+        total = total + sum(config.terms.get(name, 0) * value for name, value in part.items()) * share
     if config.terms.get("ewc"):
         total = total + config.terms["ewc"] * sum((fisher[n] * d**2).sum() for n, d in drift.items())
     return total
@@ -193,7 +202,7 @@ def reference(config, g_src, encoders):
     if config.terms.get("ewc"):
         z = torch.randn(config.ewc.samples, 16, generator=stream(0, "fisher latents"))
         ws, total = g_src.mapping(z.double()).detach(), dict.fromkeys(names, 0.0)
-        for encoder, (t_src, _, _) in zip(encoders, texts, strict=True):
+        for encoder, (t_src, _, _), share in zip(encoders, texts, shares(config), strict=True):
             noise = stream(0, "fisher noise")
             params = {n: g_src.get_parameter(n).detach().clone().requires_grad_() for n in names}
 
@@ -216,7 +225,7 @@ def reference(config, g_src, encoders):
                 found = fisher_information(
                     of, params, ws, t_src, estimator=config.ewc.estimator, batch_size=batch
                 )
-            total = {n: total[n] + found[n].float().double() / len(encoders) for n in names}
+            total = {n: total[n] + found[n].float().double() * share for n in names}
         if config.ewc.granularity == "layer":
             total = {n: torch.full_like(state[n], f.mean().item()) for n, f in total.items()}
         fisher = total

@@ -1,7 +1,5 @@
 import hashlib
-import http.server
-import threading
-from functools import partial
+import logging
 from pathlib import Path
 
 import pytest
@@ -123,6 +121,8 @@ def test_an_unknown_name_is_answered_with_the_closest(project):
         ([{"name": "dog"}], "missing .* required"),
         ([entry(), entry()], "two assets are called 'dog'"),
         ([entry(sha256="abc")], "64 hexadecimal digits, got 'abc'"),
+        ([entry(md5="abc", urls=["u"])], "md5 of 'dog' must be 32 hexadecimal digits, got 'abc'"),
+        ([entry(sha256=None)], "'dog' is shipped, so its sha256 and bytes must be known"),
     ],
 )
 def test_a_faulty_entry_is_named(project, entries, message):
@@ -131,59 +131,68 @@ def test_a_faulty_entry_is_named(project, entries, message):
         manifest.assets()
 
 
-@pytest.fixture
-def server(tmp_path):
-    """A web server on this machine with a good and an altered copy of the file."""
-    folder = tmp_path / "served"
-    folder.mkdir()
-    (folder / "good.bin").write_bytes(CONTENT)
-    (folder / "altered.bin").write_bytes(b"altered")
-    requests: list[str] = []
-
-    class Handler(http.server.SimpleHTTPRequestHandler):
-        def log_message(self, *args):
-            requests.append(self.path)
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=folder)) as httpd:
-        threading.Thread(target=httpd.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{httpd.server_port}", requests
-        httpd.shutdown()
-
-
-def test_a_download_skips_mirrors_that_fail_and_is_made_once(project, server):
-    host, requests = server
-    mirrors = [f"{host}/absent.bin", f"{host}/altered.bin", f"{host}/good.bin"]
-    write_manifest(project, [entry("big", path="models/big.bin", urls=mirrors)])
-    with pytest.raises(manifest.AssetError, match="zsgan fetch big"):
-        manifest.path("big")
-    file = manifest.fetch("big")
-    assert file == project / "cache" / "models" / "big.bin"
-    assert file.read_bytes() == CONTENT
-    assert "/good.bin" in requests
-    requests.clear()
-    assert manifest.fetch("big") == manifest.path("big") == file
-    assert requests == []
-
-
-def test_a_failed_download_names_every_address(project, server):
-    host, _ = server
-    write_manifest(project, [entry("big", urls=[f"{host}/absent.bin", f"{host}/altered.bin"])])
-    with pytest.raises(manifest.AssetError, match=r"(?s)'big'.*absent\.bin.*altered\.bin"):
-        manifest.fetch("big")
-    assert not (project / "cache" / "big.bin").exists()
-
-
-def test_fetching_a_shipped_file_verifies_it(project):
-    record(project / "dog.bin", "dog")
-    assert manifest.fetch("dog") == project / "dog.bin"
-    (project / "dog.bin").unlink()
-    manifest.path.cache_clear()
-    with pytest.raises(manifest.AssetError, match="is missing"):
-        manifest.fetch("dog")
-
-
 def test_the_cache_folder_is_the_users_choice(monkeypatch):
     monkeypatch.setenv("ZSGAN_HOME", "/data/zsgan")
     assert manifest.cache_folder() == Path("/data/zsgan")
     monkeypatch.delenv("ZSGAN_HOME")
     assert manifest.cache_folder().name == "zsgan"
+
+
+# Files whose hash nobody published
+
+
+@pytest.fixture
+def unpublished(project):
+    """A file in its place whose entry has no SHA-256."""
+    write_manifest(project, [entry("big", sha256=None, bytes=None, urls=["https://example.org/big.bin"])])
+    (project / "cache").mkdir()
+    (project / "cache" / "big.bin").write_bytes(CONTENT)
+    return project / "cache" / "big.bin"
+
+
+def test_the_first_file_to_arrive_is_the_one_from_then_on(unpublished, caplog):
+    with caplog.at_level(logging.WARNING):
+        assert manifest.path("big") == unpublished
+    assert "nobody published a SHA-256" in caplog.text and SHA256 in caplog.text
+    assert manifest.identity("big") == SHA256
+    unpublished.write_bytes(b"another")
+    manifest.path.cache_clear()
+    with pytest.raises(
+        manifest.AssetError, match=f"lock.json, the first file to arrive, says 7 bytes, SHA-256 {SHA256}"
+    ):
+        manifest.path("big")
+    unpublished.unlink()
+    assert manifest.identity("big") == SHA256  # without the file
+
+
+def test_an_identity_that_is_not_known_yet_says_what_to_do(unpublished):
+    unpublished.unlink()
+    with pytest.raises(manifest.AssetError, match=r"big\.bin is missing .* zsgan fetch big"):
+        manifest.identity("big")
+
+
+def test_a_published_md5_is_compared(unpublished):
+    md5 = hashlib.md5(CONTENT).hexdigest()
+    for digest in (md5, "0" * 32):
+        changes = {"sha256": None, "bytes": None, "urls": ["https://example.org/big.bin"], "md5": digest}
+        write_manifest(unpublished.parents[1], [entry("big", **changes)])
+        if digest == md5:
+            assert manifest.path("big") == unpublished
+        else:
+            with pytest.raises(manifest.AssetError, match=f"has .*MD5 {md5}, but .* says .*MD5 0000"):
+                manifest.path("big")
+
+
+def test_the_files_of_the_paper_are_described():
+    external = [asset for asset in manifest.assets().values() if asset.urls]
+    assert {"generator-afhq-dog", "generator-afhq-cat", "generator-ffhq", "ViT-B-32/openai", "vgg16"} <= {
+        asset.name for asset in external
+    }
+    for asset in external:
+        assert asset.profiles == ["paper"] and asset.licence and asset.description and not asset.command
+        assert all(url.startswith("https://") for url in asset.urls)
+        assert not Path(asset.path).is_absolute() and ".." not in asset.path
+        openai = [url for url in asset.urls if "openaipublic" in url]
+        assert all(url.split("/")[-2] == asset.sha256 for url in openai)  # their addresses have the hash
+    hashes = [asset.sha256 for asset in external if asset.sha256]
+    assert len(set(hashes)) == len(hashes)

@@ -75,11 +75,11 @@ PLACE = {"generator": "generator-dog", "source_text": "dog", "target_text": "cat
     [
         ({"truth": {"species": "unicorn"}}, "species='unicorn' is unknown; choose one of dog, cat"),
         ({"truth": {"specie": "cat"}}, "truth has 'specie'; it takes species and style"),
-        ({"truth": {}}, "truth is empty"),
+        ({"resolution": 100}, "resolution=100"),
         ({"truth": {"folder": "nowhere"}}, "there is no folder nowhere"),
         (
             {"generator": "generator-dgo"},
-            "generator='generator-dgo' is neither a file nor one of generator-cat",
+            "generator='generator-dgo' is neither a file nor one of generator-afhq-cat",
         ),
         ({"target_text": " "}, "target_text=' '"),
         ({"truth": None}, "truth=None"),
@@ -187,3 +187,37 @@ def test_settings_that_are_no_names_and_values_are_refused(write):
     write("extends: mine\nsettings: [lr]", "other")
     with pytest.raises(ValueError, match=r"other\.yaml: settings must be names and values, got \['lr'\]"):
         load_profile("other")
+
+
+# The paper's profile
+
+
+def test_the_paper_profile_has_its_scenarios_and_numbers():
+    paper = load_profile("paper")
+    assert len(paper.scenarios) == 6 and list(paper.rows)[-1] == "L_dm + L_EWC + L_rel"
+    config = paper.config("dog-to-cat", "L_dm + L_EWC + L_rel")
+    assert (config.generator, config.source_text, config.target_text) == ("generator-afhq-dog", "Dog", "Cat")
+    assert (
+        config.weights == {"moment": 1.0, "ewc": 1e7, "relation": 100.0} and config.moment.lambda_cov == 1e3
+    )
+    assert (config.optimiser.batch_size, config.optimiser.iterations, config.ewc.samples) == (4, 2000, 1024)
+    assert paper.config("church-to-store", "StyleGAN-NADA").selection.k == 10
+    assert {"generator-ffhq", "generator-lsun-car"} <= {s.generator for s in paper.scenarios.values()}
+
+
+def test_random_weights_have_the_shapes_of_the_scenario_and_say_so():
+    paper = replace(load_profile("paper"), weights="random")
+    config = paper.config("photo-to-pixar", "L_dm + L_EWC + L_rel")
+    assert (config.generator, config.clips, config.ewc.samples) == ("random-1024", ("ViT-B-32/random",), 4)
+    assert (config.optimiser.batch_size, config.target_text) == (4, "Pixar")
+    with pytest.raises(ValueError, match="weights=random needs the scenario's resolution"):
+        replace(load_profile("demo"), weights="random").config("dog-to-cat", "L_dm")
+
+
+def test_a_profile_of_the_readers_own_names_a_file(tmp_path):
+    file, weights = tmp_path / "mine.yaml", tmp_path / "mine.pkl"
+    weights.write_bytes(b"anything")
+    scenario = f"{{generator: {weights}, source_text: Dog, target_text: Cat, resolution: 512}}"
+    file.write_text(f"extends: paper\nscenarios: {{own: {scenario}}}\nseeds: [7]\n")
+    mine = load_profile(str(file))
+    assert mine.seeds == (7,) and mine.config("own", "L_dm").generator == str(weights)

@@ -218,6 +218,7 @@ def test_a_second_process_is_told_who_holds_the_run(config, tmp_path, monkeypatc
 
 OTHER = {
     "generator": "generator-cat", "source_text": "fox", "target_text": "bear", "clips": ("clip-b",),
+    "clip_weights": (1.0, 2.0),
     "templates": ("{}",), "terms": {"moment": 2}, "stage1.n_variations": 5, "stage1.epsilon": 0.5,
     "stage1.lambda_div": 2.0, "stage1.iterations": 6, "stage1.lr": 0.1, "stage1.start": "closed_form",
     "stage1.renormalise": True, "features.normalise": False, "features.antialias": False,
@@ -240,6 +241,7 @@ def test_the_identity_depends_on_every_setting(config):
     assert sorted(OTHER) == sorted(name for name in settings() if not name.startswith("few_shot."))
     selecting = override(config, {"selection": {"k": 3}})
     bases = {name: selecting if name.startswith("selection.") else config for name in OTHER}
+    bases["clip_weights"] = override(config, {"clips": ["clip-a", "clip-b"]})
     ids = {name: run_id(override(bases[name], {name: value})) for name, value in OTHER.items()}
     assert len({run_id(config), run_id(selecting), *ids.values()}) == len(OTHER) + 2
 
@@ -349,7 +351,7 @@ def test_what_belongs_to_the_source_is_shared_by_the_runs_that_can(
         if name in matters:
             count = len(computed) + 1
             assert value(override(config, {name: other})) == [count, count], name
-        elif not name.startswith("selection."):
+        elif not name.startswith("selection.") and name != "clip_weights":
             assert value(override(config, {name: other})) == [1.0, 1.0], name
     count = len(computed)
     assert value(config) == [1.0, 1.0] and count == 1 + len(matters)

@@ -169,6 +169,6 @@ class Adaptation:
 
     def _distance_to_text(self, images: Tensor) -> Tensor:
         """1 - cos(E_I(image), E_T(target text)), a mean over images and guides."""
-        pairs = zip(self.guides, self.t_raw, strict=True)
-        cosines = [(guide.encoder.encode_images(images) @ t_raw).mean() for guide, t_raw in pairs]
-        return 1 - torch.stack(cosines).mean()
+        guides = zip(self.guides, self.t_raw, self.config.shares, strict=True)
+        cosines = [share * (g.encoder.encode_images(images) @ t_raw).mean() for g, t_raw, share in guides]
+        return 1 - torch.stack(cosines).sum()

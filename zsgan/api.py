@@ -7,19 +7,21 @@ from typing import Any
 import torch
 
 from zsgan import names
+from zsgan.checking import build
 from zsgan.config import override
 from zsgan.models import load_generator
-from zsgan.profiles import load_profile
+from zsgan.profiles import Profile, load_profile
 from zsgan.runs import RUNS, Run, open_run, run
 from zsgan.stylegan2 import Generator
 
 
 def adapt(
-    source: str,
-    text: str,
+    source: str | None = None,
+    text: str | None = None,
     *,
     source_text: str | None = None,
     profile: str = "demo",
+    scenario: str | None = None,
     row: str | None = None,
     seed: int = 0,
     folder: Path = RUNS,
@@ -30,18 +32,21 @@ def adapt(
     """Adapt a generator to a text, or find the finished run.
 
     Args:
-        source: source generator: "dog", "cat", or a .safetensors file.
-        text: the target domain in words; a row that adapts to images has them from the profile, or by the
-            setting few_shot.target.
+        source: source generator: "dog", "cat", or a file (.pkl, .pt, .safetensors); by default the
+            scenario's.
+        text: the target domain in words; the scenario's by default, if ``source`` is, too. A row that adapts
+            to images has them from the profile, or by the setting few_shot.target.
         source_text: what the source generator makes; the name of the generator by default.
         profile: where the settings come from.
+        scenario: of the profile; its first by default.
         row: row of Table 1; the full method (the profile's last row) by default.
         seed: of variations, latents and noise.
         folder: of runs.
         device: torch device.
         progress: show progress bars.
         settings: dotted names of :class:`zsgan.config.AdaptConfig`, such as "moment.lambda_cov" -> values
-            that take the place of the profile's.
+            that take the place of the profile's; "weights" -> "random" for random networks of the profile's
+            shapes.
 
     Returns:
         the finished run, which gives the adapted generator and the history of its losses.
@@ -53,20 +58,25 @@ def adapt(
     """
     chosen = load_profile(profile)
     label = list(chosen.rows)[-1] if row is None else row
-    if source_text is None:
+    settings = dict(settings or {})
+    if "weights" in settings:
+        chosen = build(Profile, {**vars(chosen), "weights": settings.pop("weights")})
+    place = {"generator": source, "source_text": source_text, "target_text": text}
+    if source is not None and source_text is None:
         if Path(source).suffix:
             raise ValueError(f"source_text is needed: what does the generator in {source} make, in words?")
-        source_text = source.removeprefix("generator-")
-    base, changes = chosen.config(next(iter(chosen.scenarios)), label, seed), dict(settings or {})
-    named = any(name == "few_shot" or name.startswith("few_shot.target") for name in changes)
-    if base.few_shot is not None and text != base.target_text and not named:
+        place["source_text"] = source.removeprefix("generator-")
+    if source is not None and text is None:
+        raise ValueError(f"text is needed: what shall {source} make, in words?")
+    base = chosen.config(next(iter(chosen.scenarios)) if scenario is None else scenario, label, seed)
+    named = any(name == "few_shot" or name.startswith("few_shot.target") for name in settings)
+    if base.few_shot is not None and text not in (None, base.target_text) and not named:
         raise ValueError(
             f"row {label!r} adapts to images, and those of {profile!r} show {base.target_text!r}, not "
             f"{text!r}; give others by the setting few_shot.target, a folder or the labels of drawings"
         )
-    place = {"generator": source, "source_text": source_text, "target_text": text}
-    config = override(base, {**place, **changes})
-    return run(config, folder=folder, device=device, progress=progress)
+    given = {name: value for name, value in place.items() if value is not None}
+    return run(override(base, {**given, **settings}), folder=folder, device=device, progress=progress)
 
 
 def open_generator(name: str, device: torch.device | str = "cpu") -> Generator:

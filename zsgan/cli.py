@@ -1,4 +1,4 @@
-"""Command line: zsgan reproduce | fetch | adapt | sample | evaluate."""
+"""Command line: zsgan reproduce | fetch | convert | adapt | sample | evaluate."""
 
 import argparse
 import json
@@ -68,13 +68,31 @@ def _parser() -> argparse.ArgumentParser:
     add_device(sub)
 
     sub = add("fetch", _fetch, "download and verify the files of data_manifest.yaml")
-    sub.add_argument("asset", nargs="?", help="name of one file; all by default")
+    sub.add_argument("asset", nargs="?", help="name of one file; all of the profile by default")
+    sub.add_argument("--profile", default="demo", help="whose files: demo (they ship) or paper (gigabytes)")
+
+    sub = add("convert", _convert, "write a generator in another format, without executing anything in it")
+    sub.add_argument(
+        "input", type=Path, metavar="IN",
+        help="a .pkl of stylegan2-ada-pytorch, a .pt of rosinality's, or a .safetensors of ours",
+    )  # fmt: skip
+    sub.add_argument(
+        "output", type=Path, metavar="OUT", help="a .safetensors of ours, or a .pt for rosinality's code"
+    )
 
     sub = add("adapt", _adapt, "adapt a generator to a text, or find the finished run")
-    sub.add_argument("--source", default="dog", help="source generator: dog, cat, or a .safetensors file")
+    sub.add_argument(
+        "--source",
+        help="source generator: dog, cat, or a .pkl, .pt or .safetensors file; the scenario's by default",
+    )
     sub.add_argument("--source-text", help="what the source generator makes, in words; its name by default")
-    sub.add_argument("--text", required=True, help="the target domain, in words that the CLIP knows")
-    sub.add_argument("--profile", default="demo", help="where the settings come from")
+    sub.add_argument(
+        "--text", help="the target domain, in words that the CLIP knows; the scenario's by default"
+    )
+    sub.add_argument(
+        "--profile", default="demo", help="demo, paper, or a .yaml file: where settings come from"
+    )
+    sub.add_argument("--scenario", help="of the profile, such as cat-to-dog; its first by default")
     sub.add_argument(
         "--row", help="row of Table 1, such as L_dir or 'L_dm + L_EWC'; the full method by default"
     )
@@ -85,7 +103,8 @@ def _parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="any setting by its dotted name, such as moment.lambda_cov=1, or terms.ewc=1e4 for a weight",
+        help="any setting by its dotted name, such as moment.lambda_cov=1, or terms.ewc=1e4 for a weight; "
+        "weights=random for random networks of the profile's shapes",
     )
     sub.add_argument("--runs", type=Path, default=Path("runs"), help="folder of runs")
     add_device(sub)
@@ -149,10 +168,25 @@ def _reproduce(options: argparse.Namespace) -> None:
 
 
 def _fetch(options: argparse.Namespace) -> None:
-    from zsgan import manifest
+    from zsgan.download import fetch, names
 
-    for name in [options.asset] if options.asset else sorted(manifest.assets()):
-        print(manifest.fetch(name, progress=not options.quiet))
+    for name in [options.asset] if options.asset else names(options.profile):
+        print(fetch(name, progress=not options.quiet))
+
+
+def _convert(options: argparse.Namespace) -> None:
+    from zsgan.files import sha256
+    from zsgan.stylegan2.checkpoints import load_generator_file, save, save_rosinality
+
+    if options.output.suffix not in (".safetensors", ".pt"):
+        raise ValueError(f"OUT must end in .safetensors or .pt, got {options.output}")
+    generator = load_generator_file(options.input)
+    if options.output.suffix == ".pt":
+        save_rosinality(generator, options.output)
+    else:
+        converted = {"file": options.input.name, "sha256": sha256(options.input)}
+        save(generator, options.output, {"converted from": converted})
+    print(options.output)
 
 
 def _adapt(options: argparse.Namespace) -> None:
@@ -173,8 +207,8 @@ def _adapt(options: argparse.Namespace) -> None:
             raise ValueError(f"--set {item!r}: {value!r} is no value of YAML; quote it") from None
     run = adapt(
         options.source, options.text, source_text=options.source_text, profile=options.profile,
-        row=options.row, seed=options.seed, folder=options.runs, device=options.device,
-        progress=not options.quiet, settings=settings,
+        scenario=options.scenario, row=options.row, seed=options.seed, folder=options.runs,
+        device=options.device, progress=not options.quiet, settings=settings,
     )  # fmt: skip
     print(run.folder)
 

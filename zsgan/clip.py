@@ -1,6 +1,9 @@
 """CLIP as the paper uses it: frozen encoders E_I and E_T, over open_clip."""
 
-from collections.abc import Callable, Sequence
+import logging
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -11,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zsgan.resize import resize
+from zsgan.torchfiles import read_script
 
 
 class ClipEncoder(nn.Module):
@@ -142,22 +146,27 @@ def imagenet_templates() -> tuple[str, ...]:
 
 
 def open_clip_encoder(
-    architecture: str, pretrained: str | None, device: torch.device | str = "cpu"
+    architecture: str,
+    pretrained: str | None,
+    device: torch.device | str = "cpu",
+    file: Path | None = None,
 ) -> ClipEncoder:
     """A CLIP of open_clip.
 
     Args:
         architecture: one of open_clip's, such as "ViT-B-32"; "hf-hub:..." and "local-dir:..." are open_clip's
             to resolve.
-        pretrained: weights that open_clip has for it, such as "openai", or a file; ``None`` leaves them
-            random.
+        pretrained: weights that open_clip has for it, such as "openai"; with neither these nor a file, they
+            are random, drawn with seed 0.
         device: where to put it.
+        file: the weights, instead of what open_clip would download: any file that open_clip reads, or
+            OpenAI's own .pt, of which nothing is executed.
 
     Returns:
         the encoder, in float32.
 
     Raises:
-        ValueError: open_clip has no such architecture.
+        ValueError: open_clip has no such architecture, or the file does not hold its weights.
     """
     import open_clip  # here, since it takes as long as torch, and who samples a generator needs no CLIP
 
@@ -166,11 +175,46 @@ def open_clip_encoder(
         raise ValueError(
             f"name={architecture!r} is no CLIP that open_clip or the demo has; close: {', '.join(close)}"
         )
-    # Weights may ask for another GELU than the model's plain name; open_clip would only warn.
-    quick_gelu = bool(pretrained) and open_clip.get_pretrained_cfg(architecture, pretrained).get(
-        "quick_gelu", False
-    )
-    model = open_clip.create_model(
-        architecture, pretrained=pretrained, precision="fp32", device=device, force_quick_gelu=quick_gelu
-    )
+    settings = open_clip.get_pretrained_cfg(architecture, pretrained) if pretrained else {}
+    script = file is not None and _is_script(file)
+    with _weights_of(file, architecture), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = open_clip.create_model(
+            architecture, pretrained=pretrained if file is None else None if script else str(file),
+            precision="fp32", device=device, force_preprocess_cfg=settings,
+            # Weights may ask for another GELU than the model's plain name; open_clip would only warn.
+            force_quick_gelu=script or settings.get("quick_gelu", False),
+        )  # fmt: skip
+        if file is not None and script:
+            model.load_state_dict(_script_tensors(file))
     return ClipEncoder(model, open_clip.get_tokenizer(architecture), architecture)
+
+
+@contextmanager
+def _weights_of(file: Path | None, architecture: str) -> Iterator[None]:
+    """Errors speak of the file; open_clip's warning that it made random weights is known here."""
+    root, told = logging.getLogger(), "randomly"
+    root.addFilter(known := lambda record: told not in record.getMessage())
+    try:
+        yield
+    except Exception as error:  # whatever a damaged or foreign file provokes
+        if file is None:
+            raise
+        raise ValueError(f"{file} does not hold the weights of {architecture}: {error}") from error
+    finally:
+        root.removeFilter(known)
+
+
+def _is_script(file: Path) -> bool:
+    if not zipfile.is_zipfile(file):
+        return False
+    with zipfile.ZipFile(file) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+
+
+def _script_tensors(file: Path) -> dict[str, Tensor]:
+    """OpenAI's weights, which are those of open_clip by name, beside three numbers."""
+    with file.open("rb") as stream:
+        stored = read_script(stream, file.stat().st_size)
+        numbers = ("input_resolution", "context_length", "vocab_size")
+        return {name: part.tensor().float() for name, part in stored.items() if name not in numbers}

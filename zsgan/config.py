@@ -6,7 +6,7 @@ names, such as ``moment.lambda_cov``, on the command line and in :func:`override
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
@@ -149,6 +149,9 @@ class AdaptConfig:
     source_text: Text  # t_src
     target_text: Text  # t_trg
     clips: Texts = ("ViT-B-32/openai",)  # guiding CLIPs, sec. 4.1, see zsgan.names; several are averaged
+    clip_weights: Annotated[tuple[Positive, ...], Field(min_length=1)] | None = (
+        None  # of the guiding CLIPs in their mean; None: all the same
+    )
     templates: Texts = ("imagenet",)  # "imagenet" (79 of StyleGAN-NADA), or texts with {}; open
     terms: Mapping[Term, NonNegative] = (
         Field(  # eq. (6), sec. 4.1: each loss of zsgan.objectives -> its weight
@@ -185,6 +188,10 @@ class AdaptConfig:
                 f"source_text={self.source_text!r} and target_text={self.target_text!r} are the same: "
                 "there is no direction to follow"
             )
+        if self.clip_weights is not None and len(self.clip_weights) != len(self.clips):
+            raise ValueError(
+                f"clip_weights={list(self.clip_weights)} must have one weight for each of {list(self.clips)}"
+            )
         for template in self.templates:
             if self.templates != ("imagenet",) and "{}" not in template:
                 raise ValueError(f"templates: {template!r} has no {{}} where the text goes; add it")
@@ -205,6 +212,12 @@ class AdaptConfig:
     def prompts(self) -> tuple[str, ...]:
         """Templates to hand to a CLIP."""
         return imagenet_templates() if self.templates == ("imagenet",) else self.templates
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """Share of each guiding CLIP in their mean; they sum to 1."""
+        weights = self.clip_weights or (1.0,) * len(self.clips)
+        return tuple(weight / sum(weights) for weight in weights)
 
     @property
     def trainable(self) -> Literal["convolutions", "convolutions_and_torgb"]:

@@ -244,7 +244,8 @@ def _checked(config: AdaptConfig, g_src: Generator, discriminator: Discriminator
         raise ValueError(
             f"few_shot.patch_level={settings.patch_level} must be below {levels}, the discriminator's maps"
         )
-    group, batch = discriminator.mbstd_group, config.optimiser.batch_size
+    batch = config.optimiser.batch_size
+    group = discriminator.mbstd_group or batch
     if batch > group and batch % group:
         raise ValueError(
             f"optimiser.batch_size={batch} must be a multiple of the discriminator's group, {group}, or less"

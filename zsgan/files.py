@@ -28,8 +28,13 @@ def versions() -> dict[str, str]:
 
 def sha256(path: Path) -> str:
     """SHA-256 of a file, in hexadecimal."""
+    return digest_of(path, "sha256")
+
+
+def digest_of(path: Path, kind: str) -> str:
+    """Hash of a file, in hexadecimal; ``kind`` is one of :mod:`hashlib`'s."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, kind).hexdigest()
 
 
 def write_atomically(path: Path, data: bytes | memoryview) -> None:
@@ -139,7 +144,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], dict[st
         config, provenance = (json.loads(header.get(key, "null")) for key in ("config", "provenance"))
     except (SafetensorError, json.JSONDecodeError) as error:
         raise ValueError(
-            f"{path} is damaged or no safetensors file ({error}): restore or fetch it again"
+            f"{path} is damaged or no safetensors file ({error}): restore it, or get it anew"
         ) from error
     if config is None:
         raise ValueError(

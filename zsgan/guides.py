@@ -140,7 +140,7 @@ def source_fisher(
     with torch.no_grad():
         ws = g_src.mapping(z.to(device))
     total = {name: torch.zeros_like(p) for name, p in params.items()}
-    for guide in guides:
+    for guide, share in zip(guides, config.shares, strict=True):
         noise = stream(0, "fisher noise", device=device)
 
         def features(
@@ -157,7 +157,7 @@ def source_fisher(
             progress=progress,
         )  # fmt: skip
         for name, value in fisher.items():
-            total[name] += value / len(guides)
+            total[name] += value * share
     return total
 
 

@@ -73,8 +73,9 @@ def relevant(config: AdaptConfig) -> dict[str, Any]:
             del of_images["few_shot"][name]
         return of_images
     del values["few_shot"]
-    for name in ("generator", "clips"):
+    for name in ("generator", "clips", "clip_weights"):
         del values[name]
+    values |= uneven(config)
     groups: Mapping[str, frozenset[Term]] = {
         "stage1": NEEDS_VARIATIONS,
         "moment": frozenset({"moment"}),
@@ -85,6 +86,11 @@ def relevant(config: AdaptConfig) -> dict[str, Any]:
         if not needs(config, terms):
             del values[group]
     return values
+
+
+def uneven(config: AdaptConfig) -> dict[str, Any]:
+    """The shares of the guiding CLIPs, where they differ."""
+    return {"shares": config.shares} if len(set(config.shares)) > 1 else {}
 
 
 def digest(value: Any) -> str:

@@ -21,7 +21,7 @@ from zsgan.device import threads
 from zsgan.few_shot import FewShotAdaptation
 from zsgan.files import save_tensors, versions, write_atomically, write_json
 from zsgan.guides import device_of, make_guide, source_features, source_fisher
-from zsgan.jobs import Job, resolve
+from zsgan.jobs import Job, resolve, uneven
 from zsgan.loop import loop
 from zsgan.models import load_clip, load_discriminator, load_generator
 from zsgan.objectives import NEEDS_FISHER, Guide, needs
@@ -106,6 +106,7 @@ def fisher_of(
     key = {
         "what": "fisher",
         **_shared(config),
+        **uneven(config),
         "source_text": config.source_text,
         "templates": config.templates,
         "trained": config.trainable,

@@ -1,7 +1,9 @@
 """The files that zsgan needs beside its code: what they are, where they lie, and whether they are intact.
 
 ``data_manifest.yaml`` has one entry a file. One without URLs is shipped with the package; one with URLs is
-downloaded into a cache folder. A file is compared with its SHA-256 before it is used.
+downloaded into a cache folder (:mod:`zsgan.download`). A file is compared with its SHA-256 before it is used.
+Where nobody published one, that of the first file to arrive is kept in ``manifest.lock.json`` beside the
+downloads, and every later file is compared with it.
 """
 
 import logging
@@ -12,14 +14,15 @@ from dataclasses import asdict, dataclass, fields
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pooch
 import yaml
+from filelock import FileLock
 
-from zsgan.files import sha256, write_atomically
+from zsgan.files import digest_of, read_json, sha256, write_atomically, write_json
 
 log = logging.getLogger(__name__)
-pooch.get_logger().setLevel(logging.WARNING)  # its progress bar says enough
 
 ROOT = Path(__file__).resolve().parents[1]  # shipped paths start here
 # In a checkout the manifest stands at the top; a wheel carries it inside the package.
@@ -36,18 +39,25 @@ class Asset:
 
     name: str
     path: str
-    sha256: str
-    bytes: int
+    sha256: str | None
+    bytes: int | None
     licence: str
     description: str
     profiles: Sequence[str] = ()
     command: str = ""
     seed: int | None = None
     urls: Sequence[str] = ()
+    md5: str | None = None
 
     def __post_init__(self) -> None:
-        if not re.fullmatch("[0-9a-f]{64}", str(self.sha256)):
-            raise ValueError(f"sha256 of {self.name!r} must be 64 hexadecimal digits, got {self.sha256!r}")
+        for kind, digits in (("sha256", 64), ("md5", 32)):
+            value = getattr(self, kind)
+            if value is not None and not re.fullmatch(f"[0-9a-f]{{{digits}}}", str(value)):
+                raise ValueError(
+                    f"{kind} of {self.name!r} must be {digits} hexadecimal digits, got {value!r}"
+                )
+        if not self.urls and (self.sha256 is None or self.bytes is None):
+            raise ValueError(f"{self.name!r} is shipped, so its sha256 and bytes must be known")
 
     @property
     def file(self) -> Path:
@@ -117,7 +127,7 @@ def path(name: str) -> Path:
         name: of an entry.
 
     Returns:
-        the path of a file with the size and SHA-256 that the manifest says.
+        the path of a file with the size and the hash that the manifest or the lock file says.
 
     Raises:
         ValueError: there is no such asset.
@@ -126,41 +136,88 @@ def path(name: str) -> Path:
     entry = asset(name)
     if not entry.file.is_file():
         raise AssetError(f"{entry.file} is missing ({name}: {entry.description}). {entry.remedy}")
-    found = (entry.file.stat().st_size, sha256(entry.file))
-    if found != (entry.bytes, entry.sha256):
-        raise AssetError(
-            f"{entry.file} has {found[0]} bytes and SHA-256 {found[1]}, but {MANIFEST.name} says "
-            f"{entry.bytes} and {entry.sha256}. {entry.remedy}"
-        )
+    if wrong := difference(entry, entry.file):
+        raise AssetError(f"{entry.file} {wrong}. {entry.remedy}")
+    lock(entry, entry.file)
     return entry.file
 
 
-def fetch(name: str, progress: bool = False) -> Path:
-    """Download the asset called ``name`` unless it is there, and return its verified file.
+def identity(name: str) -> str:
+    """SHA-256 of the asset called ``name``, without reading its file.
 
     Args:
-        name: an entry of the manifest; a shipped one is only verified.
-        progress: show a progress bar.
+        name: of an entry.
 
     Returns:
-        the local path, see :func:`path`.
+        64 hexadecimal digits, from the manifest or the lock file.
 
     Raises:
         ValueError: there is no such asset.
-        AssetError: no URL delivered the file that the manifest describes.
+        AssetError: nobody published its hash, and it was not downloaded yet.
     """
     entry = asset(name)
-    errors = []
-    for url in () if entry.file.is_file() else entry.urls:
-        try:
-            pooch.retrieve(url, entry.sha256, entry.file.name, entry.file.parent, progressbar=progress)
-            return path(name)
-        except (OSError, ValueError) as error:  # no answer, or a file with another hash
-            log.warning("%s: %s", url, error)
-            errors.append(f"{url}: {error}")
-    if errors:
-        raise AssetError(f"no address delivered asset {name!r}. {'; '.join(errors)}")
-    return path(name)
+    known = entry.sha256 or _locked().get(name, {}).get("sha256")
+    if known is None:
+        path(name)  # says what to do, if it is missing
+        known = _locked()[name]["sha256"]
+    return str(known)
+
+
+def difference(entry: Asset, file: Path) -> str:
+    """In what a file differs from what is known of an asset.
+
+    Args:
+        entry: of the manifest.
+        file: to compare with it.
+
+    Returns:
+        the end of a sentence about the file; empty if it does not differ.
+    """
+    kept = {} if entry.sha256 else _locked().get(entry.name, {})
+    where = "manifest.lock.json, the first file to arrive," if kept else MANIFEST.name
+    expected = {"bytes": entry.bytes, "SHA-256": entry.sha256, "MD5": entry.md5} | (
+        {"bytes": kept["bytes"], "SHA-256": kept["sha256"]} if kept else {}
+    )
+    found: dict[str, Any] = {"bytes": file.stat().st_size, "SHA-256": sha256(file)}
+    if entry.md5:
+        found["MD5"] = digest_of(file, "md5")
+    if all(expected[key] in (None, value) for key, value in found.items()):
+        return ""
+    has, says = (
+        ", ".join(
+            f"{d[key]} bytes" if key == "bytes" else f"{key} {d[key]}" for key in found if expected[key]
+        )
+        for d in (found, expected)
+    )
+    return f"has {has}, but {where} says {says}"
+
+
+def lock(entry: Asset, file: Path) -> None:
+    """Keep the hash of the first file of an asset that has none, with a warning; later files must have it.
+
+    Args:
+        entry: of the manifest.
+        file: its file.
+    """
+    if entry.sha256 is not None or entry.name in _locked():
+        return
+    place = _lock_file()
+    with FileLock(f"{place}.lock"):
+        new = {"sha256": sha256(file), "bytes": file.stat().st_size}
+        write_json(place, {**_locked(), entry.name: new})
+    log.warning(
+        "%s: nobody published a SHA-256 of %s. The first file to arrive has %s (in %s); it is compared with "
+        "that from now on", entry.name, file.name, new["sha256"], place,
+    )  # fmt: skip
+
+
+def _locked() -> dict[str, Any]:
+    place = _lock_file()
+    return dict(read_json(place)) if place.exists() else {}
+
+
+def _lock_file() -> Path:
+    return cache_folder() / "manifest.lock.json"
 
 
 def record(file: Path, *, name: str, description: str, command: str, seed: int) -> Asset:
@@ -187,7 +244,8 @@ def record(file: Path, *, name: str, description: str, command: str, seed: int) 
     place, size = file.relative_to(ROOT).as_posix(), file.stat().st_size
     new = Asset(name, place, sha256(file), size, "MIT", description, ["smoke", "demo"], command, seed)
     assets.cache_clear()  # another training may have recorded its file meanwhile
-    entries = [asdict(entry) for _, entry in sorted({**assets(), name: new}.items())]
+    known = sorted({**assets(), name: new}.items())
+    entries = [{k: v for k, v in asdict(entry).items() if k != "md5" or v} for _, entry in known]
     comment = re.split("^assets:", MANIFEST.read_text(encoding="utf-8"), flags=re.MULTILINE)[0]
     body = yaml.safe_dump({"assets": entries}, sort_keys=False, allow_unicode=True, width=110)
     write_atomically(MANIFEST, (comment + body).encode())

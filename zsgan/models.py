@@ -7,7 +7,7 @@ import torch
 from zsgan import manifest, names
 from zsgan.clip import ClipEncoder, open_clip_encoder
 from zsgan.files import load_tensors
-from zsgan.stylegan2.checkpoints import load_discriminator_file, load_generator_file
+from zsgan.stylegan2.checkpoints import load_discriminator_file, load_generator_file, random_generator
 from zsgan.stylegan2.discriminator import Discriminator
 from zsgan.stylegan2.generator import Generator
 
@@ -16,7 +16,8 @@ def load_generator(name_or_path: str | Path, device: torch.device | str = "cpu")
     """A generator in evaluation mode.
 
     Args:
-        name_or_path: "dog", "generator-dog", or a .safetensors file; see :mod:`zsgan.names`.
+        name_or_path: "dog", "generator-dog", "random-512", or a file: a .pkl of stylegan2-ada-pytorch, a .pt
+            of rosinality's, a .safetensors of ours, told apart by their content; see :mod:`zsgan.names`.
         device: where to put it.
 
     Returns:
@@ -26,8 +27,11 @@ def load_generator(name_or_path: str | Path, device: torch.device | str = "cpu")
         ValueError: neither a name nor a file, or not a generator.
         FileNotFoundError: the file of a name is missing or altered.
     """
-    path = names.generator(name_or_path).path
-    assert path is not None  # a generator is always a file
+    found = names.generator(name_or_path)
+    if found.resolution:
+        return random_generator(found.resolution).to(device)
+    path = found.path
+    assert path is not None  # all others are files
     return load_generator_file(path).to(device)
 
 
@@ -80,8 +84,7 @@ def load_clip(name: str, pretrained: str | None = None, device: torch.device | s
     if "/" not in full or ":" in full:  # no weights, or open_clip's "hf-hub:..." and "local-dir:..."
         return open_clip_encoder(full, None, device)
     found = names.clip(full)
-    weights = str(found.path) if found.path else full.partition("/")[2]
-    return open_clip_encoder(found.architecture, weights, device)
+    return open_clip_encoder(found.architecture, found.pretrained or None, device, found.path)
 
 
 def _demo_clip(name: str) -> ClipEncoder:

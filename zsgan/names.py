@@ -6,15 +6,19 @@ name                   what it is                                     known by
 generator-dog, dog     an entry of data_manifest.yaml                 the manifest's SHA-256
 discriminator-dog      the same, of the generator's training          the manifest's SHA-256
 path/to/a/file         a file of the reader's own                     the file's SHA-256
+random-512             a generator of random weights, at the widths   its name
+                       of the published ones of that size
 clip-a                 a CLIP of the demo, an entry of the manifest   the manifest's SHA-256
 ViT-B-32/openai        architecture/weights of open_clip              the manifest's SHA-256 if
                                                                       it has an entry of that
                                                                       name, else the name
 ViT-B-32/path/to/file  weights in a file, for an architecture of      the file's SHA-256
                        open_clip
+ViT-B-32/random        an architecture with random weights            its name
 =====================  =============================================  =======================
 """
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -29,26 +33,48 @@ class Weights:
 
     Attributes:
         name: in full, such as "generator-dog" for "dog".
-        identity: SHA-256 of the file; for weights that only open_clip knows, their name.
         asset: the manifest's entry, if it is one.
         file: the reader's own file, if it is one.
         architecture: of open_clip; empty for a generator and for the demo's CLIPs.
+        pretrained: open_clip's name of the weights; empty for others.
+        resolution: of a random generator; 0 for others.
     """
 
     name: str
-    identity: str
     asset: str | None = None
     file: Path | None = None
     architecture: str = ""
+    pretrained: str = ""
+    resolution: int = 0
+
+    @property
+    def identity(self) -> str:
+        """SHA-256 of the file; for random weights and those that only open_clip knows, their name.
+
+        Raises:
+            AssetError: nobody published the hash of the manifest's file, and it was not downloaded yet.
+        """
+        if self.asset:
+            return manifest.identity(self.asset)
+        if self.file:
+            return _sha256(self.file)
+        return f"open_clip:{self.name}" if self.architecture else self.name
 
     @property
     def path(self) -> Path | None:
-        """The verified local file; ``None`` if open_clip is to find the weights.
+        """The verified local file; ``None`` for random weights, and if open_clip is to find them.
 
         Raises:
             AssetError: the manifest's file is missing or altered.
         """
         return manifest.path(self.asset) if self.asset else self.file
+
+    def same_as(self, other: "Weights") -> bool:
+        """Whether these are the same weights, by whichever names; one without a hash is what it is called."""
+        if self.asset and self.asset == other.asset:
+            return True
+        hashes = [manifest.asset(one.asset).sha256 if one.asset else one.identity for one in (self, other)]
+        return hashes[0] is not None and hashes[0] == hashes[1]
 
 
 def generator(name: str | Path) -> Weights:
@@ -58,11 +84,13 @@ def generator(name: str | Path) -> Weights:
         name: an entry of the manifest with or without "generator-", or a file.
 
     Returns:
-        what the name stands for; the file is not read but for its SHA-256.
+        what the name stands for; the file is not read.
 
     Raises:
         ValueError: it is neither.
     """
+    if match := re.fullmatch(r"random-(8|16|32|64|128|256|512|1024)", str(name)):
+        return Weights(str(name), resolution=int(match[1]))
     return _network("generator", name)
 
 
@@ -94,9 +122,9 @@ def _network(kind: str, name: str | Path) -> Weights:
     full = f"{kind}-{name}"
     asset = full if full in manifest.assets() else str(name)
     if asset.startswith(f"{kind}-") and asset in manifest.assets():
-        return Weights(asset, manifest.asset(asset).sha256, asset=asset)
+        return Weights(asset, asset=asset)
     if Path(name).is_file():
-        return Weights(str(name), _sha256(Path(name)), file=Path(name))
+        return Weights(str(name), file=Path(name))
     known = (
         ", ".join(key for key in manifest.assets() if key.startswith(f"{kind}-")) or "the manifest, with none"
     )
@@ -123,7 +151,7 @@ def clip(name: str) -> Weights:
         ValueError: it is none of these, or tells no weights, so that the CLIP would be random.
     """
     if name in demo_clips():
-        return Weights(name, manifest.asset(name).sha256, asset=name)
+        return Weights(name, asset=name)
     architecture, _, weights = name.partition("/")
     if not weights or ":" in architecture:
         raise ValueError(
@@ -131,10 +159,10 @@ def clip(name: str) -> Weights:
             f"ViT-B-32/openai, or one of the demo's: {', '.join(demo_clips())}"
         )
     if name in manifest.assets():
-        return Weights(name, manifest.asset(name).sha256, asset=name, architecture=architecture)
+        return Weights(name, asset=name, architecture=architecture, pretrained=weights)
     if Path(weights).is_file():
-        return Weights(name, _sha256(Path(weights)), file=Path(weights), architecture=architecture)
-    return Weights(name, f"open_clip:{name}", architecture=architecture)
+        return Weights(name, file=Path(weights), architecture=architecture)
+    return Weights(name, architecture=architecture, pretrained="" if weights == "random" else weights)
 
 
 def weights_id(name: str) -> str:
@@ -150,7 +178,7 @@ def weights_id(name: str) -> str:
         ValueError: there is no network of that name.
     """
     if name in manifest.assets():
-        return manifest.asset(name).sha256
+        return manifest.identity(name)
     return clip(name).identity if "/" in name and not Path(name).is_file() else generator(name).identity
 
 

@@ -6,6 +6,7 @@ A rival of the paper's losses is one function and one line here.
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from zsgan.clip import ClipEncoder
@@ -123,15 +124,20 @@ def _ewc(batch: Batch, config: AdaptConfig) -> Parts:
     return {"ewc": (1.0, ewc_penalty(batch.params, batch.source_params, batch.fisher))}
 
 
+def _mean(values: Sequence[Tensor], config: AdaptConfig) -> Tensor:
+    """Mean over the guides, with the weights of the configuration."""
+    shares = zip(values, config.shares, strict=True)
+    return torch.stack([value * share for value, share in shares]).sum(0)
+
+
 def _averaged(term: Callable[[Seen, AdaptConfig], Parts]) -> Callable[[Batch, AdaptConfig], Parts]:
-    """A term of one guide's features -> its mean over the guides."""
+    """A term of one guide's features -> its weighted mean over the guides."""
 
     def averaged(batch: Batch, config: AdaptConfig) -> Parts:
-        first, *others = [term(seen, config) for seen in batch.seen]
-        n = len(batch.seen)
+        parts = [term(seen, config) for seen in batch.seen]
         return {
-            name: (factor, sum((parts[name][1] for parts in others), start=value) / n)
-            for name, (factor, value) in first.items()
+            name: (factor, _mean([p[name][1] for p in parts], config))
+            for name, (factor, _) in parts[0].items()
         }
 
     return averaged

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, model_validator
@@ -10,7 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from zsgan import names
 from zsgan.checking import CHECKED, Count, Pair, Positive, Text, Whole, build, merge
-from zsgan.config import AdaptConfig
+from zsgan.config import AdaptConfig, override
 from zsgan.menagerie.factors import index_of
 
 PROFILES = Path(__file__).with_name("profiles")
@@ -25,19 +25,19 @@ class Scenario:
         source_text: what it was trained on, in words.
         target_text: what it shall make, in words.
         truth: the true target domain: factors that its drawings share (demo world), such as
-            {"species": "cat"}, or {"folder": path} of images.
+            {"species": "cat"}, or {"folder": path} of images; {} if there are no images of it.
+        resolution: pixels a side of the generator, which one with random weights then has, too.
     """
 
     generator: Text
     source_text: Text
     target_text: Text
-    truth: Mapping[str, Text]
+    truth: Mapping[str, Text] = Field(default_factory=dict)
+    resolution: Literal[8, 16, 32, 64, 128, 256, 512, 1024] | None = None
 
     @model_validator(mode="after")
     def _known(self) -> "Scenario":
         names.generator(self.generator)
-        if not self.truth:
-            raise ValueError("truth is empty: name factors of the target domain, or a folder of its images")
         if set(self.truth) == {"folder"}:
             if not Path(self.truth["folder"]).is_dir():
                 raise ValueError(
@@ -67,6 +67,9 @@ class Profile:
         clusters: k of the k-medoids in intra-cluster LPIPS.
         neighbours: k of precision and recall.
         truncation_psi: of evaluation.
+        weights: "published", or "random" to try out what the profile costs: generators and CLIPs have their
+            shapes and random weights. Results mean nothing, and configurations and runs say so by name.
+        random: settings over all others with random weights, such as fewer samples.
     """
 
     name: Text
@@ -80,6 +83,8 @@ class Profile:
     clusters: Count = 10
     neighbours: Count = 3
     truncation_psi: Positive = 0.7
+    weights: Literal["published", "random"] = "published"
+    random: Mapping[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _fit(self) -> "Profile":
@@ -99,7 +104,7 @@ class Profile:
                 if config.few_shot is not None:
                     names.discriminator(config.few_shot.discriminator, names.generator(config.generator))
                 for name in config.clips:
-                    if names.clip(name).identity == judge.identity:
+                    if names.clip(name).same_as(judge):
                         raise ValueError(
                             f"judge={self.judge!r} also guides row {row!r}: what is optimised against cannot "
                             "judge; name another CLIP"
@@ -132,16 +137,31 @@ class Profile:
         if isinstance(few_shot := values.get("few_shot"), Mapping):
             values["few_shot"] = {"target": found.truth, **few_shot}
         try:
-            return build(AdaptConfig, values)
+            config = build(AdaptConfig, values)
+            return self._random(config, found) if self.weights == "random" else config
         except ValueError as error:
             raise ValueError(f"row {row!r} of scenario {scenario!r}: {error}") from None
+
+    def _random(self, config: AdaptConfig, scenario: Scenario) -> AdaptConfig:
+        """The configuration with random weights at the same shapes."""
+        if scenario.resolution is None:
+            raise ValueError("weights=random needs the scenario's resolution; add it")
+        architectures = [names.clip(name).architecture for name in config.clips]
+        if not all(architectures):
+            raise ValueError(f"weights=random is for CLIPs of open_clip, not for {list(config.clips)}")
+        networks = {
+            "generator": f"random-{scenario.resolution}",
+            "clips": [f"{a}/random" for a in architectures],
+        }
+        return override(config, {**self.random, **networks})
 
 
 def load_profile(name: str) -> Profile:
     """Read a profile by name, and check all of it before anything is computed.
 
     Args:
-        name: "smoke", "demo"...
+        name: "smoke", "demo", "paper", or a file of the reader's own that ends in .yaml; with
+            ``extends: paper``, it says only what differs.
 
     Returns:
         the profile.
@@ -159,7 +179,7 @@ def load_profile(name: str) -> Profile:
 
 
 def _file(name: str) -> Path:
-    return PROFILES / f"{name}.yaml"
+    return Path(name) if name.endswith(".yaml") else PROFILES / f"{name}.yaml"
 
 
 def _read(name: str, above: tuple[str, ...]) -> dict[str, Any]:
@@ -169,7 +189,8 @@ def _read(name: str, above: tuple[str, ...]) -> dict[str, Any]:
             f"{_file(above[-1])} extends {name!r}, which extends it: {' -> '.join((*above, name))}"
         )
     what = f"{_file(above[-1])}: extends" if above else "profile"
-    _choice(what, name, tuple(sorted(path.stem for path in PROFILES.glob("*.yaml"))))
+    if not (isinstance(name, str) and name.endswith(".yaml") and _file(name).is_file()):
+        _choice(what, name, tuple(sorted(path.stem for path in PROFILES.glob("*.yaml"))))
     try:
         content = yaml.safe_load(_file(name).read_text(encoding="utf-8"))
     except yaml.YAMLError as error:

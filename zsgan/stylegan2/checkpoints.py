@@ -1,58 +1,46 @@
-"""Weights of StyleGAN2: the public layouts converted to our names, and our own safetensors files.
+"""Weights of StyleGAN2: every public format, and our own safetensors files; reading executes nothing.
 
-The public layouts, both PyTorch state dicts:
-
-- "ada": NVlabs/stylegan2-ada-pytorch.
-- "rosinality": rosinality/stylegan2-pytorch.
-
-Our files hold the tensors and, in the header, the configuration that rebuilds the network and the provenance
-of the weights. Reading one executes nothing.
+- "ada": pickles of NVlabs/stylegan2-ada-pytorch, or a state dict of its networks.
+- "rosinality": files of rosinality/stylegan2-pytorch, converted or trained, or a state dict.
+- Our files hold the tensors and, in the header, the configuration that rebuilds the network and the
+  provenance of the weights.
 """
 
-import re
+import io
+import logging
+import mmap
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar, cast
 
 import torch
 from torch import Tensor
 
-from zsgan.files import load_tensors, save_tensors
+from zsgan.files import load_tensors, save_tensors, write_atomically
+from zsgan.stylegan2 import nvidia
+from zsgan.stylegan2.arguments import (
+    DISCRIMINATOR,
+    GENERATOR,
+    complete,
+    discriminator_arguments,
+    generator_arguments,
+)
 from zsgan.stylegan2.discriminator import Discriminator
 from zsgan.stylegan2.generator import Generator
+from zsgan.stylegan2.layouts import (
+    discriminator_tensors,
+    generator_tensors,
+    rosinality_noises,
+    to_rosinality,
+)
+from zsgan.torchfiles import LEGACY_HEAD, Stored, read_legacy, read_zip
 
-LAYOUTS = ("ada", "rosinality")
+log = logging.getLogger(__name__)
+
 W_AVG_SAMPLES = 4096
 SEED = 0  # of what a rosinality file may lack: the mean w and the noise maps
 
 Network = TypeVar("Network", Generator, Discriminator)
-Rules = tuple[tuple[str, str], ...]  # (pattern of a public name, our name)
-
-# The low-pass filters, which are constants of the architecture.
-_IGNORED = re.compile(r"(.+\.)?(resample_filter|kernel)")
-
-_ADA_GENERATOR: Rules = (
-    (r"mapping\.fc(\d+)\.(weight|bias)", r"mapping.layers.\1.\2"),
-    (r"mapping\.(embed\.weight|embed\.bias|w_avg)", r"mapping.\1"),
-    (r"synthesis\.b4\.const", r"synthesis.const"),
-    (r"synthesis\.b(\d+)\.((conv0|conv1|torgb|skip)\..+)", r"synthesis.blocks.\1.\2"),
-)
-_ADA_DISCRIMINATOR: Rules = (
-    (r"mapping\.fc(\d+)\.(weight|bias)", r"mapping.layers.\1.\2"),
-    (r"mapping\.(embed\.weight|embed\.bias)", r"mapping.\1"),
-    (r"b\d+\.(fromrgb\..+)", r"\1"),
-    (r"b4\.((conv|fc|out)\..+)", r"\1"),
-    (r"b(\d+)\.((conv0|conv1|skip)\..+)", r"blocks.\1.\2"),
-)
-# The parts of a layer in rosinality's files. The last is ToRGB's.
-_ROSINALITY_PARTS = {
-    "conv.weight": "weight",
-    "conv.modulation.weight": "affine.weight",
-    "conv.modulation.bias": "affine.bias",
-    "noise.weight": "noise_strength",
-    "activate.bias": "bias",
-    "bias": "bias",
-}
 
 
 def save(module: Generator | Discriminator, path: Path, provenance: Mapping[str, Any]) -> None:
@@ -66,8 +54,32 @@ def save(module: Generator | Discriminator, path: Path, provenance: Mapping[str,
     save_tensors(module.state_dict(), path, config=module.config, provenance=provenance)
 
 
+def save_rosinality(generator: Generator, path: Path) -> None:
+    """Write a generator as rosinality's code and its successors read it: {"g_ema": ..., "latent_avg": ...}.
+
+    That implementation has no clamp; where this generator has one, a warning says that it is lost.
+
+    Args:
+        generator: of architecture "skip", without labels.
+        path: the file to write, atomically.
+
+    Raises:
+        ValueError: that implementation has no such generator.
+    """
+    content = {"g_ema": to_rosinality(generator), "latent_avg": generator.mapping.w_avg.detach().clone()}
+    if (clamp := generator.config["conv_clamp"]) is not None:
+        log.warning("%s: activations are not clamped to %s there, so large ones will differ", path, clamp)
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
+    write_atomically(path, buffer.getbuffer())
+
+
 def load_generator_file(path: Path) -> Generator:
-    """Read a generator from one of our safetensors files: float32, on the CPU, in evaluation mode.
+    """Read a generator from a file of any known format: float32, on the CPU, in evaluation mode.
+
+    The format is told by the content: our safetensors, a pickle of stylegan2-ada-pytorch (its G_ema), a file
+    of rosinality's (its g_ema; zip or older container). Nothing in it is executed; memory and time are
+    bounded by its size.
 
     Args:
         path: the file.
@@ -83,8 +95,27 @@ def load_generator_file(path: Path) -> Generator:
 
 
 def load_discriminator_file(path: Path) -> Discriminator:
-    """Read a discriminator from one of our safetensors files; otherwise as ``load_generator_file``."""
+    """Read a discriminator, D or d in public files; otherwise as ``load_generator_file``."""
     return _load_file(Discriminator, path)
+
+
+def random_generator(resolution: int) -> Generator:
+    """A generator of random weights (seed 0) at the shapes of the published ones, to try out what they cost.
+
+    Args:
+        resolution: R, a power of two, at least 8.
+
+    Returns:
+        the generator, with widths 32768 / r up to 512, a clamp of 256, and noise that counts.
+    """
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        torch.manual_seed(SEED)
+        channels = {2**i: min(32768 // 2**i, 512) for i in range(2, resolution.bit_length())}
+        generator = Generator(resolution, channels=channels, conv_clamp=256.0).eval()
+    with torch.no_grad():
+        for layer in generator.synthesis.convolutions:
+            layer.noise_strength.fill_(0.1)
+    return generator
 
 
 def convert(
@@ -97,35 +128,37 @@ def convert(
     """Build a generator from the state dict of a public implementation.
 
     Sizes, architecture and the placement of the demodulation's epsilon follow from tensors and layout. What
-    tensors do not tell has to be given: above all ``conv_clamp``, 256 in NVIDIA's released files.
+    tensors do not tell has to be given: above all the clamp, 256 in NVIDIA's released files.
 
     Args:
         state_dict: the tensors under the names of that implementation.
         layout: "ada" or "rosinality".
         latent_avg: (D_w,) or (1, D_w), the mean w that rosinality's files keep beside the state dict; None
             for the mean of 4096 w drawn with a fixed seed. Not for "ada", which has it among the tensors.
-        **init_kwargs: arguments of ``Generator`` that win over what the tensors say.
+        **init_kwargs: arguments of that implementation's constructor: z_dim, c_dim, w_dim, img_resolution,
+            img_channels, mapping_kwargs and synthesis_kwargs for "ada"; size, style_dim, n_mlp... for
+            "rosinality". What the tensors tell as well has to agree with them.
 
     Returns:
         the generator, float32, on the CPU, in evaluation mode.
 
     Raises:
-        ValueError: the layout is unknown, or a tensor is missing, superfluous or of the wrong shape.
+        ValueError: the layout or an argument is unknown or contradicts the tensors, or a tensor is
+            missing, superfluous or of the wrong shape.
     """
-    if layout not in LAYOUTS:
-        raise ValueError(f"layout must be one of {LAYOUTS}, got {layout!r}")
+    tensors = generator_tensors(state_dict, layout)
     if layout == "ada" and latent_avg is not None:
         raise ValueError('latent_avg is for layout "rosinality"; "ada" has mapping.w_avg in the state dict')
-    tensors = _rename(state_dict, _ADA_GENERATOR) if layout == "ada" else _rename_rosinality(state_dict)
-    config = _generator_config(tensors, layout) | init_kwargs
+    config = complete(generator_arguments(tensors, layout), init_kwargs, GENERATOR[layout])
     if layout == "ada":
+        if not init_kwargs.get("synthesis_kwargs", {}).get("use_noise", True):
+            tensors |= _idle_noise(config["resolution"])
         return _build(Generator, config, tensors)
 
     random = torch.Generator().manual_seed(SEED)
-    for i in range(2 * len(config["channels"]) - 1):
-        place = _rosinality_convolution(i)
-        r = int(place.split(".")[0])
-        tensors.setdefault(f"synthesis.blocks.{place}.noise_const", torch.randn(r, r, generator=random))
+    for name in rosinality_noises(config["resolution"]):
+        r = int(name.split(".")[2])
+        tensors.setdefault(name, torch.randn(r, r, generator=random))
     tensors["mapping.w_avg"] = torch.zeros(config["w_dim"]) if latent_avg is None else latent_avg.reshape(-1)
     generator = _build(Generator, config, tensors)
     if latent_avg is None:
@@ -135,26 +168,64 @@ def convert(
     return generator
 
 
-def convert_discriminator(state_dict: Mapping[str, Tensor], **init_kwargs: Any) -> Discriminator:
-    """Build a discriminator from a state dict of the layout "ada"; otherwise as ``convert``."""
-    tensors = _rename(state_dict, _ADA_DISCRIMINATOR)
-    blocks = _matching(tensors, r"blocks\.(\d+)\.conv0\.weight")
-    channels = {4: _get(tensors, "conv.weight").shape[0]} | {int(r): len(t) for r, t in blocks.items()}
-    config: dict[str, Any] = {
-        "resolution": max(channels),
-        "channels": channels,
-        "c_dim": tensors["mapping.embed.weight"].shape[1] if "mapping.embed.weight" in tensors else 0,
-        "image_channels": _get(tensors, "fromrgb.weight").shape[1],
-    }
-    return _build(Discriminator, config | init_kwargs, tensors)
+def convert_discriminator(
+    state_dict: Mapping[str, Tensor], layout: str = "ada", **init_kwargs: Any
+) -> Discriminator:
+    """Build a discriminator from the state dict of a public implementation; otherwise as ``convert``."""
+    tensors = discriminator_tensors(state_dict, layout)
+    config = complete(discriminator_arguments(tensors), init_kwargs, DISCRIMINATOR[layout])
+    return _build(Discriminator, config, tensors)
 
 
 def _load_file(network: type[Network], path: Path) -> Network:
-    tensors, config, _ = load_tensors(path)
-    try:
-        return _build(network, config, tensors)
-    except (AttributeError, TypeError, ValueError) as error:  # whatever a foreign configuration provokes
-        raise ValueError(f"{path} does not hold a {network.__name__}: {error}") from error
+    with path.open("rb") as file:
+        head, size = file.read(16), path.stat().st_size
+        if head[8:9] == b"{":
+            tensors, config, _ = load_tensors(path)
+        try:
+            if head[8:9] == b"{":
+                module = _build(network, config, tensors)
+            elif head.startswith(b"PK\x03\x04"):
+                module = _from_rosinality(network, read_zip(file, size), size)
+            elif head.startswith(b"\x80"):
+                with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+                    content = cast(IO[bytes], mapped)  # which never takes memory for more than there is
+                    if LEGACY_HEAD in head:
+                        module = _from_rosinality(network, read_legacy(content, size), size)
+                    else:
+                        stored, init_kwargs = nvidia.network(content, network.__name__)
+                        module = _converted(network, "ada", stored, size, init_kwargs)
+            else:
+                raise ValueError(
+                    "neither a safetensors file of zsgan, nor a pickle of stylegan2-ada-pytorch, nor a .pt "
+                    f"of rosinality's; it starts with {head!r}"
+                )
+            if not all(tensor.isfinite().all() for tensor in module.state_dict().values()):
+                raise ValueError("some of its numbers are not finite")
+        except Exception as error:  # whatever a damaged or hostile file provokes
+            raise ValueError(f"{path} does not hold a {network.__name__}: {error}") from error
+    return module
+
+
+def _from_rosinality(network: type[Network], contents: Any, size: int) -> Network:
+    key = "g_ema" if network is Generator else "d"
+    if not isinstance(contents, dict) or key not in contents:
+        raise ValueError(f"no checkpoint of rosinality's: it has no {key!r}")
+    others: dict[str, Any] = {}
+    if network is Generator and contents.get("latent_avg") is not None:
+        others["latent_avg"] = contents["latent_avg"].tensor()
+    return _converted(network, "rosinality", contents[key], size, others)
+
+
+def _converted(
+    network: type[Network], layout: str, stored: Mapping[str, Stored], size: int, others: Mapping[str, Any]
+) -> Network:
+    """The network of a file's tensors, which are no larger than the file."""
+    if sum(tensor.nbytes for tensor in stored.values()) > size:
+        raise ValueError("the tensors declare more numbers than the file has")
+    build: Any = convert if network is Generator else convert_discriminator
+    module: Network = build({name: tensor.tensor() for name, tensor in stored.items()}, layout, **others)
+    return module
 
 
 def _build(network: type[Network], config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Network:
@@ -168,7 +239,7 @@ def _build(network: type[Network], config: Mapping[str, Any], tensors: Mapping[s
     """
     layers = config.get("mapping_layers", 0)
     if layers > len(tensors):
-        raise ValueError(f"mapping_layers={layers} does not fit {len(tensors)} tensors: fetch them again")
+        raise ValueError(f"mapping_layers={layers} does not fit {len(tensors)} tensors")
     try:
         with torch.device("meta"):  # shapes without memory
             network(**config).load_state_dict(dict(tensors), assign=True)
@@ -180,90 +251,8 @@ def _build(network: type[Network], config: Mapping[str, Any], tensors: Mapping[s
     return module.eval()
 
 
-def _rename(state_dict: Mapping[str, Tensor], rules: Rules) -> dict[str, Tensor]:
-    tensors = {}
-    for name, tensor in state_dict.items():
-        matches = (match.expand(ours) for pattern, ours in rules if (match := re.fullmatch(pattern, name)))
-        if not _IGNORED.fullmatch(name):
-            tensors[_known(next(matches, None), name)] = tensor
-    return tensors
-
-
-def _rename_rosinality(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    tensors = {}
-    for name, tensor in state_dict.items():
-        ours = None
-        if _IGNORED.fullmatch(name):
-            continue
-        if name == "input.input":
-            ours = "synthesis.const"
-        elif match := re.fullmatch(r"style\.(\d+)\.(weight|bias)", name):
-            ours = f"mapping.layers.{int(match[1]) - 1}.{match[2]}"  # style.0 normalises z and has no tensors
-        elif match := re.fullmatch(r"noises\.noise_(\d+)", name):
-            ours = f"synthesis.blocks.{_rosinality_convolution(int(match[1]))}.noise_const"
-        elif match := re.fullmatch(r"(conv|to_rgb)(?:1|s\.(\d+))\.(.+)", name):
-            index = 0 if match[2] is None else int(match[2]) + 1
-            place = _rosinality_convolution(index) if match[1] == "conv" else f"{2 ** (index + 2)}.torgb"
-            if part := _ROSINALITY_PARTS.get(match[3]):
-                ours = f"synthesis.blocks.{place}.{part}"
-        tensors[_known(ours, name)] = _strip(tensor, name)
-    return tensors
-
-
-def _strip(tensor: Tensor, name: str) -> Tensor:
-    """Drop the axes of length 1 that rosinality's tensors have and ours have not."""
-    if name.endswith("conv.weight") or name == "input.input":
-        return tensor[0]
-    if name.startswith("noises."):
-        return tensor[0, 0]
-    if name.endswith("noise.weight"):
-        return tensor.reshape(())
-    return tensor.reshape(-1) if name.startswith("to_rgb") and name.endswith(".bias") else tensor
-
-
-def _known(ours: str | None, name: str) -> str:
-    if ours is None:
-        raise ValueError(f"tensor {name!r} is not part of a StyleGAN2 of this layout: give the right layout")
-    return ours
-
-
-def _rosinality_convolution(index: int) -> str:
-    """Place of a convolution in our blocks; rosinality counts them over 4, 8, 8, 16, 16, ... px."""
-    return f"{2 ** ((index + 1) // 2 + 2)}.conv{0 if index % 2 else 1}"
-
-
-def _generator_config(tensors: Mapping[str, Tensor], layout: str) -> dict[str, Any]:
-    """Arguments of ``Generator``, read from tensors under our names."""
-    w_dim, n_in = _get(tensors, "mapping.layers.0.weight").shape
-    c_dim = tensors["mapping.embed.weight"].shape[1] if "mapping.embed.weight" in tensors else 0
-    blocks = _matching(tensors, r"synthesis\.blocks\.(\d+)\.conv1\.weight")
-    channels = {int(r): len(weight) for r, weight in blocks.items()}
-    resolution = max(channels, default=0)
-    if _matching(tensors, r"synthesis\.blocks\.(\d+)\.skip\.weight"):
-        architecture = "resnet"
-    elif len(_matching(tensors, r"synthesis\.blocks\.(\d+)\.torgb\.weight")) == 1:
-        architecture = "orig"
-    else:
-        architecture = "skip"
-    return {
-        "resolution": resolution,
-        "z_dim": n_in - (w_dim if c_dim else 0),
-        "w_dim": w_dim,
-        "c_dim": c_dim,
-        "mapping_layers": len(_matching(tensors, r"mapping\.layers\.(\d+)\.weight")),
-        "channels": channels,
-        "image_channels": len(_get(tensors, f"synthesis.blocks.{resolution}.torgb.weight")),
-        "architecture": architecture,
-        "demodulation": layout,
-    }
-
-
-def _matching(tensors: Mapping[str, Tensor], pattern: str) -> dict[str, Tensor]:
-    """The tensors whose name matches, by the group of the pattern."""
-    return {match[1]: tensor for name, tensor in tensors.items() if (match := re.fullmatch(pattern, name))}
-
-
-def _get(tensors: Mapping[str, Tensor], name: str) -> Tensor:
-    if name not in tensors:
-        raise ValueError(f"the state dict lacks {name!r} (in our names): is it a StyleGAN2 of this layout?")
-    return tensors[name]
+def _idle_noise(resolution: int) -> dict[str, Tensor]:
+    """Noise of strength 0, for a generator that was built without any (``use_noise=False``)."""
+    maps = {name: int(name.split(".")[2]) for name in rosinality_noises(resolution)}
+    strengths = {name.replace("noise_const", "noise_strength"): torch.zeros(()) for name in maps}
+    return {name: torch.zeros(r, r) for name, r in maps.items()} | strengths

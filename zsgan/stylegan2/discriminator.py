@@ -1,9 +1,11 @@
-"""StyleGAN2's residual discriminator (Karras et al. 2020), the judge that trains a source generator.
+"""StyleGAN2's discriminator (Karras et al. 2020), the judge that trains a source generator.
 
 Names of parameters (``r`` is a resolution, R, ..., 8)::
 
     fromrgb.{weight,bias}
-    blocks.<r>.{conv0,conv1}.{weight,bias}   blocks.<r>.skip.weight
+    blocks.<r>.{conv0,conv1}.{weight,bias}
+    blocks.<r>.skip.weight                                          architecture "resnet" only
+    fromrgbs.<r>.{weight,bias}                                      architecture "skip" only, r < R
     conv.{weight,bias}   fc.{weight,bias}   out.{weight,bias}       the epilogue at 4 px
     mapping.*                                                       labels only, as in the generator
 """
@@ -19,12 +21,15 @@ from torch import Tensor, nn
 from zsgan.stylegan2.layers import (
     LRELU_GAIN,
     LRELU_SLOPE,
+    MAPPING_LR_MULTIPLIER,
     BinomialFilter,
     EqualizedLinear,
     MappingNetwork,
     check_channels,
+    check_positive,
 )
 
+ARCHITECTURES = ("resnet", "skip", "orig")
 LABEL_MAPPING_LAYERS = 8
 
 
@@ -70,21 +75,23 @@ class EqualizedConv(nn.Module):
 
 
 class DiscriminatorBlock(nn.Module):
-    """Residual block that halves the resolution."""
+    """Two convolutions that halve the resolution; in architecture "resnet" with a residual path."""
 
-    def __init__(self, in_channels: int, out_channels: int, conv_clamp: float | None) -> None:
+    def __init__(self, in_channels: int, out_channels: int, residual: bool, conv_clamp: float | None) -> None:
         super().__init__()
         self.conv0 = EqualizedConv(in_channels, in_channels, 3, conv_clamp=conv_clamp)
         self.conv1 = EqualizedConv(in_channels, out_channels, 3, down=True, conv_clamp=conv_clamp)
-        self.skip = EqualizedConv(in_channels, out_channels, 1, down=True, linear=True)
+        self.skip = EqualizedConv(in_channels, out_channels, 1, down=True, linear=True) if residual else None
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C_in, r, r) to (N, C_out, r / 2, r / 2)."""
+        if self.skip is None:
+            return self.conv1(self.conv0(x))
         return self.skip(x, gain=math.sqrt(0.5)) + self.conv1(self.conv0(x), gain=math.sqrt(0.5))
 
 
 class Discriminator(nn.Module):
-    """StyleGAN2's discriminator with residual blocks, minibatch standard deviation and label projection.
+    """StyleGAN2's discriminator with minibatch standard deviation and label projection.
 
     New weights are drawn from PyTorch's default random generator, as in every ``torch.nn`` layer.
 
@@ -93,10 +100,16 @@ class Discriminator(nn.Module):
         channels: width at each resolution, {4: 512, 8: 512, ...} up to R.
         c_dim: width of the label; 0 for an unconditional discriminator.
         image_channels: 3 for RGB.
-        architecture: "resnet", the only one.
-        mbstd_group: images that share one minibatch standard deviation. A batch must be a multiple of it, or
-            smaller: then it is one group.
+        architecture: "resnet" (residual blocks), "skip" (the image enters at each resolution) or "orig".
+        mbstd_group: images that share one minibatch standard deviation; None for the whole batch. A batch
+            must be a multiple of it, or smaller: then it is one group.
+        mbstd_channels: channels that the minibatch standard deviation fills; 0 for none.
         conv_clamp: clamp activations to [-conv_clamp, conv_clamp]; None for no clamp.
+        label_dim: width of the mapped label; None for the width at 4 px.
+        mapping_layers: number of layers of the label's mapping network.
+        embed_dim: width of the label embedding; None for that of the mapped label.
+        hidden_dim: width of the mapping network's hidden layers; None for that of the mapped label.
+        mapping_lr_multiplier: learning-rate multiplier of the mapping network.
 
     Raises:
         ValueError: an argument is not one of the above.
@@ -110,15 +123,25 @@ class Discriminator(nn.Module):
         c_dim: int = 0,
         image_channels: int = 3,
         architecture: str = "resnet",
-        mbstd_group: int = 4,
+        mbstd_group: int | None = 4,
+        mbstd_channels: int = 1,
         conv_clamp: float | None = None,
+        label_dim: int | None = None,
+        mapping_layers: int = LABEL_MAPPING_LAYERS,
+        embed_dim: int | None = None,
+        hidden_dim: int | None = None,
+        mapping_lr_multiplier: float = MAPPING_LR_MULTIPLIER,
     ) -> None:
         super().__init__()
-        if architecture != "resnet":
-            raise ValueError(f'architecture must be "resnet", got {architecture!r}')
-        if not isinstance(mbstd_group, int) or mbstd_group < 1:
-            raise ValueError(f"mbstd_group must be a positive integer, got {mbstd_group!r}")
+        if architecture not in ARCHITECTURES:
+            raise ValueError(f"architecture must be one of {ARCHITECTURES}, got {architecture!r}")
+        if mbstd_group is not None and (not isinstance(mbstd_group, int) or mbstd_group < 1):
+            raise ValueError(f"mbstd_group must be a positive integer or None, got {mbstd_group!r}")
+        check_positive(conv_clamp=conv_clamp, mapping_lr_multiplier=mapping_lr_multiplier)
         channels = check_channels(resolution, channels)
+        width = channels[4]
+        if mbstd_channels and width % mbstd_channels:
+            raise ValueError(f"mbstd_channels must divide the width {width} at 4 px, got {mbstd_channels!r}")
         self.config: dict[str, Any] = {
             "resolution": resolution,
             "channels": channels,
@@ -126,22 +149,46 @@ class Discriminator(nn.Module):
             "image_channels": image_channels,
             "architecture": architecture,
             "mbstd_group": mbstd_group,
+            "mbstd_channels": mbstd_channels,
             "conv_clamp": conv_clamp,
+            "label_dim": label_dim,
+            "mapping_layers": mapping_layers,
+            "embed_dim": embed_dim,
+            "hidden_dim": hidden_dim,
+            "mapping_lr_multiplier": mapping_lr_multiplier,
         }
-        self.mbstd_group = mbstd_group
+        self.mbstd_group, self.mbstd_channels = mbstd_group, mbstd_channels
         self.fromrgb = EqualizedConv(image_channels, channels[resolution], 1, conv_clamp=conv_clamp)
         self.blocks = nn.ModuleDict(
             {
-                str(r): DiscriminatorBlock(channels[r], channels[r // 2], conv_clamp)
+                str(r): DiscriminatorBlock(
+                    channels[r], channels[r // 2], architecture == "resnet", conv_clamp
+                )
                 for r in sorted(channels, reverse=True)
                 if r > 4
             }
         )
-        width = channels[4]
-        self.conv = EqualizedConv(width + 1, width, 3, conv_clamp=conv_clamp)
+        # At 4 px the reference does not clamp it.
+        self.fromrgbs = nn.ModuleDict(
+            {
+                str(r): EqualizedConv(
+                    image_channels, channels[r], 1, conv_clamp=conv_clamp if r > 4 else None
+                )
+                for r in sorted(channels, reverse=True)
+                if architecture == "skip" and r < resolution
+            }
+        )
+        self.filter = BinomialFilter()
+        label_dim = width if label_dim is None else label_dim
+        self.conv = EqualizedConv(width + mbstd_channels, width, 3, conv_clamp=conv_clamp)
         self.fc = EqualizedLinear(width * 4 * 4, width, activate=True)
-        self.out = EqualizedLinear(width, width if c_dim else 1)
-        self.mapping = MappingNetwork(0, width, c_dim, LABEL_MAPPING_LAYERS, 1) if c_dim else None
+        self.out = EqualizedLinear(width, label_dim if c_dim else 1)
+        self.mapping = None
+        if c_dim:
+            self.mapping = MappingNetwork(
+                0, label_dim, c_dim, mapping_layers, 1,
+                embed_dim=embed_dim, hidden_dim=hidden_dim, lr_multiplier=mapping_lr_multiplier,
+            )  # fmt: skip
 
     def forward(
         self, images: Tensor, c: Tensor | None = None, return_maps: bool = False
@@ -165,10 +212,14 @@ class Discriminator(nn.Module):
         maps = [x] if return_maps else []
         for block in self.blocks.values():
             x = block(x)
+            if self.fromrgbs:
+                images = self.filter(images, padding=1, stride=2)
+                x = x + self.fromrgbs[str(images.shape[-1])](images)
             if return_maps:  # else they need not be kept
                 maps.append(x)
-        x = self.conv(minibatch_standard_deviation(x, self.mbstd_group))
-        logits = self.out(self.fc(x.flatten(1)))
+        if self.mbstd_channels:
+            x = minibatch_standard_deviation(x, self.mbstd_group, self.mbstd_channels)
+        logits = self.out(self.fc(self.conv(x).flatten(1)))
         if self.mapping is not None:
             label = self.mapping(logits.new_empty(len(logits), 0), c)[:, 0]
             logits = (logits * label).sum(dim=1, keepdim=True) / math.sqrt(label.shape[1])
@@ -182,24 +233,26 @@ class Discriminator(nn.Module):
             raise ValueError(f"c has shape {tuple(c.shape)}, but this network takes no labels: pass c=None")
 
 
-def minibatch_standard_deviation(x: Tensor, group: int) -> Tensor:
-    """Append a channel: the standard deviation over a group of samples, averaged over channels and pixels.
+def minibatch_standard_deviation(x: Tensor, group: int | None, channels: int = 1) -> Tensor:
+    """Append channels: the standard deviation over a group of samples, averaged over pixels and features.
 
     Args:
         x: (N, C, H, W). Sample i belongs to the group i mod (N / group), as in the reference.
-        group: samples in a group; the whole batch when that is smaller.
+        group: samples in a group; the whole batch when that is smaller, or for None.
+        channels: F, a divisor of C: each new channel is the mean over C / F of the features.
 
     Returns:
-        (N, C + 1, H, W).
+        (N, C + F, H, W).
 
     Raises:
-        ValueError: N is not a multiple of the group.
+        ValueError: n is not a multiple of the group.
     """
-    n, channels, height, width = x.shape
-    group = min(group, n)
+    n, n_features, height, width = x.shape
+    group = n if group is None else min(group, n)
     if n % group:
         raise ValueError(f"the batch must be a multiple of mbstd_group = {group}, got {n} images")
-    y = x.to(torch.promote_types(x.dtype, torch.float32)).reshape(group, n // group, channels, height, width)
-    deviation = (y.var(dim=0, unbiased=False) + 1e-8).sqrt().mean((1, 2, 3))  # (n / group,)
-    extra = deviation.repeat(group).to(x.dtype)[:, None, None, None].expand(n, 1, height, width)
+    y = x.to(torch.promote_types(x.dtype, torch.float32))
+    y = y.reshape(group, n // group, channels, n_features // channels, height, width)
+    deviation = (y.var(dim=0, unbiased=False) + 1e-8).sqrt().mean((2, 3, 4))  # (n / group, F)
+    extra = deviation.repeat(group, 1).to(x.dtype)[:, :, None, None].expand(n, channels, height, width)
     return torch.cat([x, extra], dim=1)

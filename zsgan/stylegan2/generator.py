@@ -34,10 +34,12 @@ from zsgan.stylegan2.layers import (
     EPSILON,
     LRELU_GAIN,
     LRELU_SLOPE,
+    MAPPING_LR_MULTIPLIER,
     BinomialFilter,
     EqualizedLinear,
     MappingNetwork,
     check_channels,
+    check_positive,
 )
 
 ARCHITECTURES = ("skip", "resnet", "orig")
@@ -319,6 +321,9 @@ class Generator(nn.Module):
         architecture: "skip" (a ToRGB at each resolution, summed), "resnet" or "orig" (one ToRGB at the end).
         conv_clamp: clamp activations to [-conv_clamp, conv_clamp]; None for no clamp.
         demodulation: "ada" or "rosinality", the code whose placement of the demodulation's epsilon to follow.
+        embed_dim: width of the label embedding; None for ``w_dim``.
+        hidden_dim: width of the mapping network's hidden layers; None for ``w_dim``.
+        mapping_lr_multiplier: learning-rate multiplier of the mapping network.
 
     Raises:
         ValueError: an argument is not one of the above.
@@ -337,12 +342,16 @@ class Generator(nn.Module):
         architecture: str = "skip",
         conv_clamp: float | None = None,
         demodulation: str = "ada",
+        embed_dim: int | None = None,
+        hidden_dim: int | None = None,
+        mapping_lr_multiplier: float = MAPPING_LR_MULTIPLIER,
     ) -> None:
         super().__init__()
         if architecture not in ARCHITECTURES:
             raise ValueError(f"architecture must be one of {ARCHITECTURES}, got {architecture!r}")
         if demodulation not in DEMODULATIONS:
             raise ValueError(f"demodulation must be one of {DEMODULATIONS}, got {demodulation!r}")
+        check_positive(conv_clamp=conv_clamp, mapping_lr_multiplier=mapping_lr_multiplier)
         channels = check_channels(resolution, channels)
         self.config: dict[str, Any] = {
             "resolution": resolution,
@@ -355,11 +364,17 @@ class Generator(nn.Module):
             "architecture": architecture,
             "conv_clamp": conv_clamp,
             "demodulation": demodulation,
+            "embed_dim": embed_dim,
+            "hidden_dim": hidden_dim,
+            "mapping_lr_multiplier": mapping_lr_multiplier,
         }
         self.synthesis = SynthesisNetwork(
             resolution, w_dim, channels, image_channels, architecture, conv_clamp, demodulation
         )
-        self.mapping = MappingNetwork(z_dim, w_dim, c_dim, mapping_layers, self.synthesis.n_ws)
+        self.mapping = MappingNetwork(
+            z_dim, w_dim, c_dim, mapping_layers, self.synthesis.n_ws,
+            embed_dim=embed_dim, hidden_dim=hidden_dim, lr_multiplier=mapping_lr_multiplier,
+        )  # fmt: skip
 
     def forward(
         self, z: Tensor, c: Tensor | None = None, **synthesis_kwargs: Any

@@ -71,21 +71,37 @@ class MappingNetwork(nn.Module):
 
     Args:
         z_dim: width of z; 0 for a network of labels alone (the discriminator's).
-        w_dim: width D_w of w, of the hidden layers and of the label embedding.
+        w_dim: width D_w of w.
         c_dim: width of the label; 0 for none.
         n_layers: number of fully connected layers.
         n_ws: L, the number of w vectors that the synthesis network takes.
+        embed_dim: width of the label embedding; None for ``w_dim``.
+        hidden_dim: width of the hidden layers; None for ``w_dim``.
+        lr_multiplier: of the fully connected layers; their stored weights are divided by it.
     """
 
     w_avg: Tensor
 
-    def __init__(self, z_dim: int, w_dim: int, c_dim: int, n_layers: int, n_ws: int) -> None:
+    def __init__(
+        self,
+        z_dim: int,
+        w_dim: int,
+        c_dim: int,
+        n_layers: int,
+        n_ws: int,
+        *,
+        embed_dim: int | None = None,
+        hidden_dim: int | None = None,
+        lr_multiplier: float = MAPPING_LR_MULTIPLIER,
+    ) -> None:
         super().__init__()
         self.z_dim, self.w_dim, self.c_dim, self.n_ws = z_dim, w_dim, c_dim, n_ws
-        self.embed = EqualizedLinear(c_dim, w_dim) if c_dim else None
-        widths = [z_dim + (w_dim if c_dim else 0)] + [w_dim] * n_layers
+        embed_dim = w_dim if embed_dim is None else embed_dim
+        hidden_dim = w_dim if hidden_dim is None else hidden_dim
+        self.embed = EqualizedLinear(c_dim, embed_dim) if c_dim else None
+        widths = [z_dim + (embed_dim if c_dim else 0), *[hidden_dim] * (n_layers - 1), w_dim]
         self.layers = nn.ModuleList(
-            EqualizedLinear(n_in, n_out, activate=True, lr_multiplier=MAPPING_LR_MULTIPLIER)
+            EqualizedLinear(n_in, n_out, activate=True, lr_multiplier=lr_multiplier)
             for n_in, n_out in zip(widths, widths[1:], strict=False)
         )
         self.register_buffer("w_avg", torch.zeros(w_dim) if z_dim else None)
@@ -170,6 +186,21 @@ def check_channels(resolution: int, channels: Mapping[int, int]) -> dict[int, in
     if sorted(table) != expected or min(table.values()) < 1:
         raise ValueError(f"channels must give a positive width for each of {expected}, got {dict(channels)}")
     return {r: table[r] for r in expected}
+
+
+def check_positive(**values: float | None) -> None:
+    """Refuse what is neither a positive finite number nor None.
+
+    Args:
+        **values: by their names in the message.
+
+    Raises:
+        ValueError: a value is not one; the message has its name.
+    """
+    for name, value in values.items():
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if value is not None and not (number and 0 < value < math.inf):
+            raise ValueError(f"{name} must be a positive number, got {value!r}")
 
 
 def _normalize_second_moment(x: Tensor) -> Tensor:

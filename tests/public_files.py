@@ -1,0 +1,160 @@
+"""Writes files as the public implementations write them, by the real `pickle` and `torch.save`.
+
+The modules that their pickles name exist for the time of writing only.
+"""
+
+import argparse
+import io
+import pickle
+import sys
+from contextlib import contextmanager
+from types import ModuleType
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+SOURCE = "raise SystemExit('module_src was executed')"
+
+
+class EasyDict(dict):
+    __module__ = "dnnlib.util"
+
+
+def _reconstruct_persistent_obj(meta):
+    raise AssertionError("called")
+
+
+_reconstruct_persistent_obj.__module__ = "torch_utils.persistence"
+
+
+class Persistent(nn.Module):
+    """A module whose pickle is what NVIDIA's persistence makes of one."""
+
+    def __init__(self, class_name, init_kwargs=None):
+        super().__init__()
+        self.class_name = class_name
+        self._init_args, self._init_kwargs = (), EasyDict(init_kwargs or {})
+        self.act_gain = np.sqrt(np.float64(2))
+
+    def __reduce__(self):
+        state = {k: v for k, v in self.__dict__.items() if k != "class_name"}
+        meta = {"type": "class", "version": 6, "module_src": SOURCE, "class_name": self.class_name}
+        return _reconstruct_persistent_obj, ({**meta, "state": state},)
+
+
+def persistent(state_dict, class_name, init_kwargs):
+    """NVIDIA's module of a state dict: buffers are what has no gradient there."""
+    root = Persistent(class_name, init_kwargs)
+    for name, tensor in state_dict.items():
+        *path, last = name.split(".")
+        module = root
+        for part in path:
+            if part not in module._modules:
+                module.add_module(part, Persistent("Layer"))
+            module = module._modules[part]
+        if last in ("w_avg", "noise_const", "resample_filter"):
+            module.register_buffer(last, tensor.clone())
+        else:
+            module.register_parameter(last, nn.Parameter(tensor.clone()))
+    return root
+
+
+@contextmanager
+def modules_of_nvidia():
+    modules = {
+        name: ModuleType(name) for name in ("dnnlib", "dnnlib.util", "torch_utils", "torch_utils.persistence")
+    }
+    modules["dnnlib.util"].EasyDict = EasyDict
+    modules["torch_utils.persistence"]._reconstruct_persistent_obj = _reconstruct_persistent_obj
+    sys.modules.update(modules)
+    try:
+        yield
+    finally:
+        for name in modules:
+            del sys.modules[name]
+
+
+def nvidia_pickle(state_dict, init_kwargs, protocol=4, discriminator=None, **extra):
+    """The bytes of a pickle of stylegan2-ada-pytorch; G is another generator than G_ema."""
+    other = {name: tensor + 1 for name, tensor in state_dict.items()}
+    contents = {
+        "training_set_kwargs": EasyDict(path="data.zip", resolution=np.int64(32), xflip=False),
+        "G": persistent(other, "Generator", init_kwargs),
+        "D": persistent(*discriminator[:1], "Discriminator", discriminator[1]) if discriminator else None,
+        "G_ema": persistent(state_dict, "Generator", init_kwargs),
+        "augment_pipe": None,
+        **extra,
+    }
+    with modules_of_nvidia():
+        return pickle.dumps(contents, protocol=protocol)
+
+
+def old_numpy(data):
+    """The same pickle as a NumPy before 2 would have written it; in protocol 3."""
+    assert b"cnumpy._core.multiarray\n" in data
+    return data.replace(b"cnumpy._core.multiarray\n", b"cnumpy.core.multiarray\n")
+
+
+def rosinality_pt(state_dict, kind="converted", latent_avg=None, discriminator=None, legacy=False):
+    """The bytes of a .pt of rosinality's code: converted, or as its training writes it."""
+    contents = {"g_ema": state_dict}
+    if kind == "converted":
+        if latent_avg is not None:
+            contents["latent_avg"] = latent_avg
+    else:
+        weight = nn.Parameter(torch.ones(3))
+        optimiser = torch.optim.Adam([weight], lr=0.002, betas=(0.0, 0.99))
+        weight.sum().backward()
+        optimiser.step()
+        contents |= {"g": {name: tensor + 1 for name, tensor in state_dict.items()}, "d": discriminator or {}}
+        contents |= {"g_optim": optimiser.state_dict(), "d_optim": optimiser.state_dict()}
+        contents |= {"args": argparse.Namespace(size=32, channel_multiplier=2, lr=0.002), "ada_aug_p": 0}
+    return saved(contents, legacy)
+
+
+def saved(contents, legacy=False):
+    buffer = io.BytesIO()
+    torch.save(contents, buffer, _use_new_zipfile_serialization=not legacy)
+    return buffer.getvalue()
+
+
+class Reduced:
+    """Pickles as a call of any function with any arguments."""
+
+    def __init__(self, function, *args):
+        self.call = function, args
+
+    def __reduce__(self):
+        return self.call
+
+
+def tiny_ada(seed=0):
+    """A state dict of NVIDIA's smallest generator, 8 px, with its constructor's arguments."""
+    random, state = torch.Generator().manual_seed(seed), {}
+
+    def add(name: str, *shape: int) -> None:
+        state[name] = torch.randn(shape, generator=random)
+
+    add("synthesis.b4.const", 2, 4, 4)
+    for layer, r in (("b4.conv1", 4), ("b8.conv0", 8), ("b8.conv1", 8)):
+        add(f"synthesis.{layer}.weight", 2, 2, 3, 3)
+        add(f"synthesis.{layer}.bias", 2)
+        add(f"synthesis.{layer}.noise_const", r, r)
+        add(f"synthesis.{layer}.noise_strength")
+        add(f"synthesis.{layer}.affine.weight", 2, 4)
+        add(f"synthesis.{layer}.affine.bias", 2)
+    for r in (4, 8):
+        add(f"synthesis.b{r}.torgb.weight", 3, 2, 1, 1)
+        add(f"synthesis.b{r}.torgb.bias", 3)
+        add(f"synthesis.b{r}.torgb.affine.weight", 2, 4)
+        add(f"synthesis.b{r}.torgb.affine.bias", 2)
+    add("mapping.fc0.weight", 4, 4)
+    add("mapping.fc0.bias", 4)
+    add("mapping.w_avg", 4)
+    kwargs = {"z_dim": 4, "c_dim": 0, "w_dim": 4, "img_resolution": 8, "img_channels": 3}
+    return state, {**kwargs, "mapping_kwargs": {"num_layers": 1}, "synthesis_kwargs": {"conv_clamp": 256}}
+
+
+def equal(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
