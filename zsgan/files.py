@@ -32,7 +32,7 @@ def sha256(path: Path) -> str:
 
 
 def digest_of(path: Path, kind: str) -> str:
-    """Hash of a file, in hexadecimal; ``kind`` is one of :mod:`hashlib`'s."""
+    """Hash of a file, in hexadecimal; ``kind`` is one of ``hashlib``'s."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, kind).hexdigest()
 
