@@ -90,8 +90,9 @@ def test_the_first_step_makes_the_runs_of_every_scenario(two_scenarios, tmp_path
     monkeypatch.setattr(notebooks, "execute", lambda name, *_, **__: executed.append((name, len(asked))))
     reproduce_module.reproduce("smoke", build=tmp_path, only="02_variations")
     wanted = {(text, row, seed) for text in ("cat", "fox") for row in profile.rows for seed in (0, 1)}
-    rows = {str(profile.config("dog-to-cat", row).terms): row for row in profile.rows}
-    assert {(c.target_text, rows[str(c.terms)], c.seed) for c in asked} == wanted
+    configs = {row: profile.config("dog-to-cat", row) for row in profile.rows}
+    rows = {(str(config.terms), config.selection): row for row, config in configs.items()}
+    assert {(c.target_text, rows[str(c.terms), c.selection], c.seed) for c in asked} == wanted
     assert executed == [("02_variations", len(wanted))]
 
 

@@ -144,12 +144,12 @@ def test_diversity_is_that_of_the_paper(judges):
 
 def test_the_quality_of_a_generator_is_that_of_its_images():
     dogs = {"species": "dog", "style": "photo"}
-    quality = generator_quality("dog", dogs, 30, truncations=(1.0, 0.5), neighbours=2)
+    quality = generator_quality("dog", dogs, 100, truncations=(1.0, 0.5), neighbours=2)
     assert quality.index.tolist() == ["drawn", "generated, ψ = 1", "generated, ψ = 0.5"]
     assert quality.columns.tolist() == ["evaluator_rate", *CLOSENESS]
     evaluator = load_evaluator()
-    true = evaluator.embed(Drawing(dogs, 30)[:])
-    images = sample_images(load_generator("dog"), 30, seed=module.SAMPLES_SEED, truncation_psi=0.5)
+    true = evaluator.embed(Drawing(dogs, 100)[:])
+    images = sample_images(load_generator("dog"), 100, seed=module.SAMPLES_SEED, truncation_psi=0.5)
     made = evaluator.embed(images)
     precision, recall = precision_recall(made, true, 2)
     density, coverage = density_coverage(made, true, 2)

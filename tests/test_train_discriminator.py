@@ -101,7 +101,9 @@ def test_a_step_of_the_discriminator_is_adam_on_the_stated_loss(data):
     row = finishing.step(0)
     assert row["discriminator"] == pytest.approx(loss.item(), rel=1e-5)
     for (name, new), old in zip(finishing.discriminator.named_parameters(), judge.parameters(), strict=True):
-        sure = old.grad.abs() > 1e-4 * old.grad.abs().max()
+        # The sign of the others is rounding, or their step is shortened by Adam's eps.
+        sure = old.grad.abs() > max(1e-4 * old.grad.abs().max().item(), 1e-5)
+        assert sure.any(), name
         expected = old - module.DISCRIMINATOR_RATE * old.grad.sign()
         assert torch.allclose(new[sure], expected[sure], atol=1e-5), name
 
