@@ -198,3 +198,22 @@ def test_log_every_must_divide_save_every(tmp_path):
 def test_progress_is_shown_on_demand(tmp_path, capsys, progress):
     run(tmp_path, progress=progress, description="the name of it")
     assert ("the name of it" in capsys.readouterr().err) == progress
+
+
+def test_the_time_of_all_calls_is_added_up(tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("zsgan.loop.time.perf_counter", lambda: now[0])
+
+    def taking(seconds, stop_at=None):
+        training = Training(stop_at)
+
+        def step(i):
+            now[0] += seconds
+            return training.step(i)
+
+        loop(training.state, step, 12, tmp_path, save_every=4, progress=False)
+
+    with pytest.raises(Stopped):
+        taking(10.0, stop_at=9)  # saved after step 8: 80 s
+    taking(1.0)  # four more
+    assert torch.load(tmp_path / "state.pt", weights_only=True)["seconds"] == 84.0
