@@ -23,6 +23,7 @@ from zsgan.menagerie import clip_model, training
 from zsgan.menagerie.attack import attack
 from zsgan.menagerie.augment import augment
 from zsgan.menagerie.captions import VOCABULARY, captions
+from zsgan.menagerie.chimeras import sample_mixed
 from zsgan.menagerie.clip_model import CompactTokenizer
 from zsgan.menagerie.factors import Factors
 from zsgan.menagerie.measure_clip import measure
@@ -40,6 +41,8 @@ RAMP = 0.6
 """Part of the training at whose end the ball has its final radius."""
 CLEAN = 0.2
 """Part of every batch that is not attacked."""
+CHIMERAS = 0.4
+"""Part of the portraits that are chimeras: with them a species is told by all of its traits."""
 MAX_SCALE = math.log(100.0)
 
 
@@ -193,7 +196,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     generator = torch.Generator().manual_seed(options.seed)
     ids = token_ids()
     model, tokenizer = clip_model.build(ids, generator)
-    images, factors = training.bank(options.images, RESOLUTION, generator, progress=not options.quiet)
+    factors = sample_mixed(options.images, generator, CHIMERAS)
+    images = training.render(factors, RESOLUTION, progress=not options.quiet)
     name = f"clip-{options.which}"
     train(
         model.to(options.device),
@@ -212,7 +216,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     measured = measure(encoder, torch.Generator().manual_seed(options.seed + 1_000_003), epsilon=EPSILON)
     settings = {
         "epsilon": EPSILON, "steps": options.steps, "batch": options.batch, "images": options.images,
-        "precision": precision,
+        "chimeras": CHIMERAS, "precision": precision,
     }  # fmt: skip
     training.ship(
         model.state_dict(),
