@@ -1,11 +1,12 @@
 import copy
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 import torch
 
 from zsgan.adaptation import Adaptation
-from zsgan.config import AdaptConfig, build, override
+from zsgan.config import AdaptConfig, Trained, build, override
 from zsgan.guides import make_guide, source_features, source_fisher, trained_parameters
 from zsgan.objectives import NEEDS_FISHER, Guide, needs, objective
 from zsgan.streams import stream
@@ -53,9 +54,12 @@ def test_trained_parameters(make_generator):
         for part in ("weight", "bias", "affine.weight", "affine.bias")
     }
     assert set(trained_parameters(generator, "convolutions_and_torgb")) == expected | colour
+    affine = {f"synthesis.blocks.{x}.affine.{part}" for x in layers for part in ("weight", "bias")}
+    assert set(trained_parameters(generator, "affine")) == affine
+    assert set(trained_parameters(generator, "convolutions_without_affine")) == expected - affine
 
 
-@pytest.mark.parametrize("trained", ["convolutions", "convolutions_and_torgb"])
+@pytest.mark.parametrize("trained", get_args(Trained))
 @pytest.mark.parametrize("base", [FULL, DIRECTIONAL], ids=["full", "directional"])
 def test_only_the_trained_parameters_change_and_all_of_them_do(make_generator, toy_encoder, base, trained):
     g_src = make_generator()

@@ -5,12 +5,14 @@ the networks, the streams of random numbers, and Fisher estimators, which tests/
 """
 
 import itertools
+import re
+from typing import get_args
 
 import pytest
 import torch
 
 from zsgan.adaptation import Adaptation
-from zsgan.config import AdaptConfig, build, override, settings
+from zsgan.config import AdaptConfig, Trained, build, override, settings
 from zsgan.ewc import fisher_information
 from zsgan.guides import make_guide, source_fisher
 from zsgan.objectives import NEEDS_FISHER, needs
@@ -188,7 +190,11 @@ def reference(config, g_src, encoders):
     state = {name: value.detach().clone() for name, value in g_src.state_dict().items()}
     trainable = config.trained if config.selection is None else "convolutions_and_torgb"
     names = [n for n, _ in g_src.named_parameters() if n.startswith("synthesis.")]
-    names = [n for n in names if trainable != "convolutions" or ".torgb." not in n]
+    kept = {
+        "convolutions": "^(?!.*torgb)", "convolutions_and_torgb": "", "affine": r"conv[01]\.affine",
+        "convolutions_without_affine": "^(?!.*(torgb|affine))",
+    }  # fmt: skip
+    names = [n for n in names if re.search(kept[trainable], n)]
     batch = config.optimiser.batch_size
 
     def images_of(parameters, ws, purpose, step, seed=config.seed):
@@ -296,15 +302,19 @@ def test_the_list_is_complete():
     assert sorted(OTHER) == sorted(name for name in settings() if not name.startswith("few_shot."))
 
 
-@pytest.mark.parametrize("name", ["nothing", *OTHER])
-def test_a_setting_changes_the_adaptation_as_the_reference_says(networks, name):
-    base = base_of(name)
-    config = base if name == "nothing" else override(base, {name: OTHER[name]})
+@pytest.mark.parametrize(
+    "change",
+    [{}, *({name: value} for name, value in OTHER.items()), *({"trained": t} for t in get_args(Trained)[2:])],
+    ids=str,
+)
+def test_a_setting_changes_the_adaptation_as_the_reference_says(networks, change):
+    base = base_of(next(iter(change), "nothing"))
+    config = override(base, change)
     found, losses = adapted(config, *networks(config))
     expected, expected_losses = reference(config, *networks(config))
     assert losses == pytest.approx(expected_losses, rel=5e-6)
     for key, value in found.items():
         assert torch.allclose(value, expected[key], rtol=1e-5, atol=5e-6), key
-    if name != "nothing":
+    if change:
         before, _ = adapted(base, *networks(base))
         assert any(not torch.allclose(value, before[k], atol=1e-4) for k, value in found.items()), "no effect"

@@ -34,6 +34,7 @@ from zsgan.ewc import Estimator, Granularity
 from zsgan.layer_selection import LayerMap
 from zsgan.losses import CovarianceReading, Distance, Reduction, Scale
 
+Trained = Literal["convolutions", "convolutions_and_torgb", "convolutions_without_affine", "affine"]
 Term = Literal["directional", "moment", "relation", "in_domain_angle", "ewc"]
 
 
@@ -166,9 +167,7 @@ class AdaptConfig:
     optimiser: Optimiser = Field(default_factory=Optimiser)
     selection: Selection | None = None  # None: all trained parameters, always
     few_shot: FewShot | None = None  # not None: no text guides, few images do; then terms must be {}
-    trained: Literal["convolutions", "convolutions_and_torgb"] = (
-        "convolutions"  # see trained_parameters; open
-    )
+    trained: Trained = "convolutions"  # see trained_parameters; open
     shared_noise: Switch = False  # the same noise maps for the source's and the target's images; open
     seed: Whole = 0  # of stage 1, latents and noise
 
@@ -220,7 +219,7 @@ class AdaptConfig:
         return tuple(weight / sum(weights) for weight in weights)
 
     @property
-    def trainable(self) -> Literal["convolutions", "convolutions_and_torgb"]:
+    def trainable(self) -> Trained:
         """Which parameters may change: ``trained``, or all that layer selection chooses from."""
         return self.trained if self.selection is None else "convolutions_and_torgb"
 

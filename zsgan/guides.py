@@ -59,14 +59,24 @@ def _stage_1(t_trg: Tensor, config: AdaptConfig, progress: bool) -> Variations:
 def trained_parameters(generator: Generator, trained: str = "convolutions") -> dict[str, nn.Parameter]:
     """Parameters of ``generator`` that adaptation changes, by name.
 
-    The synthesis constant and the convolutions with their affine layers, noise strengths and biases; the
-    mapping network and (unless ``trained`` is "convolutions_and_torgb") every ToRGB stay frozen.
+    Args:
+        generator: whose parameters.
+        trained: "convolutions": the synthesis constant and the convolutions with their affine layers, noise
+            strengths and biases; "convolutions_and_torgb": these and every ToRGB;
+            "convolutions_without_affine": these without the affine layers; "affine": the convolutions'
+            affine layers alone. The mapping network stays frozen in all of them.
+
+    Returns:
+        the parameters themselves.
     """
-    return {
-        name: parameter
-        for name, parameter in generator.named_parameters()
-        if name.startswith("synthesis.") and (".torgb." not in name or trained == "convolutions_and_torgb")
-    }
+
+    def changes(name: str) -> bool:
+        if not name.startswith("synthesis.") or (".torgb." in name and trained != "convolutions_and_torgb"):
+            return False
+        affine = ".affine." in name
+        return affine if trained == "affine" else not affine or trained != "convolutions_without_affine"
+
+    return {name: parameter for name, parameter in generator.named_parameters() if changes(name)}
 
 
 def step_latents(g_src: Generator, config: AdaptConfig, step: int) -> Tensor:

@@ -8,8 +8,16 @@ import torch
 from torch import Tensor
 
 from zsgan.menagerie.factors import (
-    CATEGORIES, EARS, EYES, FURS, PATTERNS, SPECIES, STYLES, Factors, appearance,
-)  # fmt: skip
+    CATEGORIES,
+    EARS,
+    EYES,
+    FURS,
+    PATTERNS,
+    SPECIES,
+    STYLES,
+    Factors,
+    appearance,
+)
 
 SYNONYMS: dict[str, tuple[str, ...]] = {
     "dog": ("dog", "dog", "dog", "puppy", "hound"),
