@@ -14,6 +14,7 @@ import time
 import warnings
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -308,6 +309,49 @@ def test_two_thousand_mutated_files(file, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+# A tuple of a tuple of..., twice each: 2 to the 60 leaves.
+TOWER = b"N" + b"q\xffh\xff\x86" * 60
+
+
+def text(value: str) -> bytes:
+    """The opcode of a text."""
+    return b"X" + struct.pack("<I", len(value)) + value.encode()
+
+
+def legacy_tensor(pid: bytes | None = None, size: bytes = b"K\x01\x85", keys: bytes = b"") -> bytes:
+    """A file in the older container of one tensor, made of these opcodes."""
+    parts = [0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}]
+    head = b"".join(pickle.dumps(part, protocol=2) for part in parts)
+    pid = pid or b"(" + text("storage") + b"ctorch\nFloatStorage\n" + text("0") + text("cpu") + b"K\x01tQ"
+    tensor = b"ctorch._utils\n_rebuild_tensor_v2\n(" + pid + b"K\x00" + size + b"K\x01\x85\x89)tR"
+    body = b"\x80\x02}" + text("g_ema") + b"}" + text("input.input") + tensor + b"ss."
+    keys = keys or pickle.dumps(["0"], protocol=2)
+    return head + body + keys + struct.pack("<Q", 1) + bytes(4)
+
+
+def nvidia_module(modules: bytes = b"}", kind: bytes = text("Generator")) -> bytes:
+    """A pickle of NVIDIA's of a generator without tensors, made of these opcodes."""
+    state = b"}(" + text("_parameters") + b"}" + text("_buffers") + b"}" + text("_modules") + modules
+    state += text("_init_kwargs") + b"}u"
+    meta = b"}(" + text("class_name") + kind + text("state") + state + b"u"
+    call = b"ctorch_utils.persistence\n_reconstruct_persistent_obj\n" + meta + b"\x85R"
+    return b"\x80\x03}" + text("G_ema") + call + b"s."
+
+
+def deep_modules() -> bytes:
+    """Opcodes of modules: 60 names for the same one, which has 60 names for the same one, and so on."""
+    inside = b"}"
+    for level in range(7):
+        state = (
+            b"}(" + text("_parameters") + b"}" + text("_buffers") + b"}" + text("_modules") + inside + b"u"
+        )
+        meta = b"}" + text("state") + state + b"s"
+        module = b"ctorch_utils.persistence\n_reconstruct_persistent_obj\n" + meta + b"\x85R"
+        names = b"".join(text(f"m{i}") + b"h" + bytes([level]) for i in range(1, 60))
+        inside = b"}(" + text("m0") + module + b"q" + bytes([level]) + names + b"u"
+    return inside
+
+
 def legacy_storage(numel: int, tail: bytes = b"") -> bytes:
     """A tensor of one storage in the older container, which says that it has so many numbers."""
     parts = [0x1950A86A20F9469CFC6C, 1001, {"little_endian": True}]
@@ -330,9 +374,11 @@ def bombs() -> dict[str, bytes]:
         archive.writestr("archive/data.pkl", bytes(100_000_000))
     stored = saved({"g_ema": {"input.input": torch.zeros(1, 1).expand(50_000, 50_000)}})
     lists = b"]" + b"".join(b"q" + bytes([i % 250]) for i in range(250))
-    towers = b"N" + b"2\x86" * 60  # a tuple of a tuple of..., twice each: 2 to the 60 leaves
     state, kwargs = tiny_ada()
     config = convert(state, **kwargs).config
+    tower: Any = None
+    for _ in range(60):
+        tower = (tower, tower)
     wide = save_safetensors(
         {"synthesis.const": torch.zeros(2, 4, 4)}, {"config": json.dumps(config | {"w_dim": 10**9})}
     )
@@ -346,7 +392,16 @@ def bombs() -> dict[str, bytes]:
         "marks": b"\x80\x04" + b"(" * 3_000_000,
         "dictionaries": b"\x80\x04" + b"}" * 3_000_000,
         "nested lists": b"\x80\x04" + lists + b"]" * 200_000 + b"a" * 200_000 + b".",
-        "a tower as a key": b"\x80\x04}" + towers + b"Ns.",
+        "a tower as a key": b"\x80\x04}" + TOWER + b"Ns.",
+        "a tower as a name": b"\x80\x04" + TOWER + text("x") + b"\x93.",
+        "a tower as a storage": legacy_tensor(TOWER + b"Q"),
+        "a tower as a size": legacy_tensor(size=TOWER),
+        "a text as a size": legacy_tensor(size=text("x") + pickle.dumps(2**35, protocol=2)[2:-1] + b"\x86"),
+        "a tower as a key of storages": legacy_tensor(keys=b"\x80\x02]" + TOWER + b"a."),
+        "a tower as a class": nvidia_module(kind=TOWER),
+        "a tower as a clamp": nvidia_pickle(state, kwargs | {"synthesis_kwargs": {"conv_clamp": tower}}),
+        "modules in modules": nvidia_module(modules=deep_modules()),
+        "noise of 2^(2^40)": saved({"g_ema": {f"noises.noise_{2**41}": torch.zeros(1, 1, 4, 4)}}),
         "storage of 2^40": legacy_storage(2**40),
         "storage of 2^62": legacy_storage(2**62, b"abcd"),
         "compressed": zipped.getvalue(),
@@ -377,7 +432,7 @@ for path in sorted(Path(sys.argv[1]).iterdir()):
         print(path.name, grown, "kB", seconds, "s")
 print("done")
 """
-    done = subprocess.run([sys.executable, "-c", script, folder], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", script, folder], capture_output=True, text=True, timeout=300)
     assert (done.stdout, done.stderr) == ("done\n", "")
 
 

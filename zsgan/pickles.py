@@ -23,9 +23,11 @@ class Name:
     name: str
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Object:
     """A thing that a pickle builds and that stays what it was built from.
+
+    What is in it may be nested so that printing it would never end.
 
     Attributes:
         args: of the call that would have made it.
@@ -146,6 +148,8 @@ class _Machine:
                 push(self.named(argument))
             case "STACK_GLOBAL":
                 name, module = self.pop(), self.pop()
+                if not (isinstance(name, str) and isinstance(module, str)):
+                    raise TypeError("a name is no text")  # and tuples of tuples might take for ever to print
                 push(self.named(f"{module} {name}"))
             case "REDUCE" | "NEWOBJ":
                 arguments, called = self.pop(), self.pop()

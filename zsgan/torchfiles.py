@@ -8,7 +8,7 @@ import io
 import math
 import sys
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import IO, Any
@@ -20,6 +20,7 @@ from zsgan.pickles import Makers, Name, Object, opaque, read
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_HEAD = LEGACY_MAGIC.to_bytes(10, "little")  # among the first bytes of the older container
+MAX_ATTRIBUTES, MAX_NAME = 100_000, 500  # of a network's modules; characters of a name
 DTYPES = {
     "torch FloatStorage": torch.float32,
     "torch DoubleStorage": torch.float64,
@@ -34,7 +35,7 @@ DTYPES = {
 }
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Storage:
     """Numbers of one type, in a row, somewhere in the file.
 
@@ -59,7 +60,7 @@ class Storage:
         return torch.frombuffer(data, dtype=self.dtype) if data else torch.empty(0, dtype=self.dtype)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Stored:
     """A tensor as a view of a storage."""
 
@@ -82,11 +83,8 @@ class Stored:
         Raises:
             ValueError: it is not a part of its storage, or repeats it.
         """
-        numbers = (self.offset, *self.size, *self.stride)
-        if not all(type(n) is int and n >= 0 for n in numbers) or len(self.size) != len(self.stride):
-            raise ValueError(f"a tensor has size {self.size}, stride {self.stride} and offset {self.offset}")
         steps = [(n - 1) * step for n, step in zip(self.size, self.stride, strict=True)]
-        if 0 in self.size or self.offset + sum(steps) >= self.storage.numel or len(self.size) > 8:
+        if 0 in self.size or self.offset + sum(steps) >= self.storage.numel:
             raise ValueError(f"a tensor of size {self.size} does not fit its {self.storage.numel} numbers")
         if math.prod(self.size) > self.storage.numel:
             raise ValueError(f"a tensor of size {self.size} repeats its {self.storage.numel} numbers")
@@ -96,6 +94,13 @@ class Stored:
 def _stored(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Stored:
     if not (isinstance(storage, Storage) and isinstance(size, tuple) and isinstance(stride, tuple)):
         raise TypeError("a tensor without a storage")
+    numbers = (offset, *size, *stride)
+    if (
+        len(size) != len(stride)
+        or len(size) > 8
+        or not all(type(n) is int and 0 <= n < 2**63 for n in numbers)
+    ):
+        raise ValueError("a tensor's size, stride or offset is not made of numbers that fit")
     return Stored(storage, offset, size, stride)
 
 
@@ -149,7 +154,7 @@ def read_script(stream: IO[bytes], size: int) -> dict[str, Stored]:
     archive = _Archive(stream, size)
     if "constants.pkl" not in archive:
         raise ValueError("this is no program of TorchScript")
-    return dict(_attributes(archive.value(_ScriptMakers(MAKERS)), "", depth=16))
+    return tensors_of(archive.value(_ScriptMakers(MAKERS)), lambda module: module.state)
 
 
 class _ScriptMakers(dict[str, Callable[..., Any]]):
@@ -162,14 +167,35 @@ class _ScriptMakers(dict[str, Callable[..., Any]]):
         return opaque
 
 
-def _attributes(module: Any, prefix: str, depth: int) -> Iterator[tuple[str, Stored]]:
-    if not isinstance(module, Object) or not isinstance(module.state, dict) or depth == 0:
-        raise ValueError(f"{prefix.rstrip('.') or 'the program'} is no module")
-    for name, value in module.state.items():
-        if isinstance(value, Stored):
-            yield f"{prefix}{name}", value
-        elif isinstance(value, Object):
-            yield from _attributes(value, f"{prefix}{name}.", depth - 1)
+def tensors_of(program: Any, attributes: Callable[[Object], Any]) -> dict[str, Stored]:
+    """The tensors of a module and of all modules inside it.
+
+    Args:
+        program: the module, as a pickle gave it.
+        attributes: attribute by name of a module: tensors, modules, and others, which are left out.
+
+    Returns:
+        tensor by the name that it has in a state dict.
+
+    Raises:
+        ValueError: something is no module, or there is more than a network has: a pickle may have the same
+            module in many places, and those the same modules again.
+    """
+    found: dict[str, Stored] = {}
+    modules, seen = [("", program)], 0
+    for prefix, module in modules:  # which grows meanwhile
+        inside = attributes(module) if isinstance(module, Object) else None
+        if not isinstance(inside, Mapping):
+            raise ValueError(f"{prefix.rstrip('.') or 'the outermost object'} is no module")
+        seen += len(inside)
+        if seen > MAX_ATTRIBUTES or any(len(f"{prefix}{name}") > MAX_NAME for name in inside):
+            raise ValueError("there are more modules inside modules than a network has")
+        for name, value in inside.items():
+            if isinstance(value, Stored):
+                found[f"{prefix}{name}"] = value
+            elif isinstance(value, Object):
+                modules.append((f"{prefix}{name}.", value))
+    return found
 
 
 class _Archive:
@@ -221,7 +247,8 @@ def read_legacy(stream: IO[bytes], size: int) -> Any:
     storages: dict[str, Storage] = {}
     value = read(stream, MAKERS, lambda pid: _storage(pid, storages))
     keys = read(stream, {})
-    if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(storages):
+    texts = isinstance(keys, list) and all(isinstance(key, str) for key in keys)
+    if not texts or sorted(keys) != sorted(storages):
         raise ValueError("the storages are not those of the tensors")
     for key in keys:
         storage, numel, start = storages[key], int.from_bytes(stream.read(8), "little"), stream.tell()
@@ -240,7 +267,7 @@ def _storage(pid: Any, storages: dict[str, Storage]) -> Storage:
             storage = storages.setdefault(key, Storage(DTYPES[kind], numel))
             if view in ([], [None]) and (storage.dtype, storage.numel) == (DTYPES[kind], numel):
                 return storage
-    raise ValueError(f"a storage is described as {str(pid)[:200]}")
+    raise ValueError("a storage is described in a way that torch.save does not, or in two ways")
 
 
 def _part(stream: IO[bytes], start: int, end: int) -> bytes:

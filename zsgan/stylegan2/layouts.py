@@ -181,7 +181,7 @@ def _from_rosinality(name: str) -> str | None:
         return "synthesis.const"
     if match := re.fullmatch(r"style\.(\d+)\.(weight|bias)", name):
         return f"mapping.layers.{int(match[1]) - 1}.{match[2]}"  # style.0 normalises z and has no tensors
-    if match := re.fullmatch(r"noises\.noise_(\d+)", name):
+    if match := re.fullmatch(r"noises\.noise_(\d{1,2})", name):
         return f"synthesis.blocks.{_rosinality_convolution(int(match[1]))}.noise_const"
     if match := re.fullmatch(r"(conv|to_rgb)(?:1|s\.(\d{1,2}))\.(.+)", name):
         index = 0 if match[2] is None else int(match[2]) + 1

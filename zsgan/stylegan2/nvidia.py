@@ -7,12 +7,12 @@ source is left alone, and the state is walked.
 import io
 import re
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import IO, Any
 
 from zsgan.pickles import Makers, Object, opaque, read
 from zsgan.torchfiles import MAKERS as TENSORS
-from zsgan.torchfiles import Stored, read_legacy
+from zsgan.torchfiles import Stored, read_legacy, tensors_of
 
 # Positional arguments of the constructors.
 _ARGUMENTS = {
@@ -24,7 +24,6 @@ _ARGUMENTS = {
         "num_fp16_res", "conv_clamp", "cmap_dim", "block_kwargs", "mapping_kwargs", "epilogue_kwargs",
     ),
 }  # fmt: skip
-_DEPTH = 8  # of modules inside modules; the networks have 3
 _FORMATS = {"f8": "<d", "f4": "<f", "i8": "<q", "i4": "<i", "i2": "<h", "i1": "<b", "u1": "<B", "b1": "<?"}
 
 
@@ -45,39 +44,46 @@ def network(stream: IO[bytes], kind: str) -> tuple[dict[str, Stored], dict[str, 
     contents, key = read(stream, _MAKERS), {"Generator": "G_ema", "Discriminator": "D"}[kind]
     if not isinstance(contents, dict) or key not in contents:
         raise ValueError(f"no pickle of stylegan2-ada-pytorch: it has no {key!r}")
-    meta, state = _module(contents[key])
+    meta = _meta(contents[key])
     if meta.get("class_name") != kind:
-        raise ValueError(f"{key!r} is a {meta.get('class_name')!r} instead of a {kind}")
+        raise ValueError(f"{key!r} is not a {kind}")
+    state = meta["state"]
     arguments = dict(zip(_ARGUMENTS[kind], state.get("_init_args", ()), strict=False))
-    return dict(_tensors(state, "", _DEPTH)), arguments | dict(state["_init_kwargs"])
+    arguments |= dict(state["_init_kwargs"])
+    if not _is_plain(arguments, depth=3):
+        raise ValueError("the arguments of its constructor are not numbers, texts and groups of these")
+    return tensors_of(contents[key], _attributes), arguments
 
 
-def _module(value: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """What a module was pickled with, and its attributes."""
-    meta = value.args[0] if isinstance(value, Object) and len(value.args) == 1 else None
+def _is_plain(value: Any, depth: int) -> bool:
+    """Whether a value can be looked at and printed: what is nested may hold itself a million times."""
+    if not isinstance(value, (dict, list, tuple)):
+        return isinstance(value, (int, float, str, type(None)))
+    inside = value.values() if isinstance(value, dict) else value
+    return depth > 0 and len(value) <= 32 and all(_is_plain(one, depth - 1) for one in inside)
+
+
+def _meta(module: Any) -> Mapping[str, Any]:
+    """What a module was pickled with."""
+    meta = module.args[0] if isinstance(module, Object) and len(module.args) == 1 else None
     if not isinstance(meta, dict) or not isinstance(meta.get("state"), dict):
         raise ValueError("a module is not one of stylegan2-ada-pytorch")
-    return meta, meta["state"]
+    return meta
 
 
-def _tensors(state: Mapping[str, Any], prefix: str, depth: int) -> Iterator[tuple[str, Stored]]:
-    if depth == 0:
-        raise ValueError(f"modules are nested too deeply: {prefix}")
-    for name, value in {**state["_parameters"], **state["_buffers"]}.items():
-        if isinstance(value, Stored):
-            yield f"{prefix}{name}", value
-        elif value is not None:
-            raise ValueError(f"{prefix}{name} is no tensor")
-    for name, module in state["_modules"].items():
-        yield from _tensors(_module(module)[1], f"{prefix}{name}.", depth - 1)
+def _attributes(module: Object) -> Mapping[str, Any]:
+    """Parameters, buffers and modules of a module."""
+    state = _meta(module)["state"]
+    return {**state["_parameters"], **state["_buffers"], **state["_modules"]}
 
 
 def _scalar(dtype: Any, data: Any) -> Any:
     """A number of NumPy."""
     kind = dtype.args[0] if isinstance(dtype, Object) and dtype.args else None
-    if kind not in _FORMATS or not isinstance(data, bytes) or len(data) != struct.calcsize(_FORMATS[kind]):
-        raise ValueError(f"a number of NumPy's type {str(kind)[:20]!r} is damaged or not supported")
-    return struct.unpack(_FORMATS[kind], data)[0]
+    form = _FORMATS.get(kind) if isinstance(kind, str) else None
+    if form is None or not isinstance(data, bytes) or len(data) != struct.calcsize(form):
+        raise ValueError("a number of NumPy is damaged, or of a type that is not supported")
+    return struct.unpack(form, data)[0]
 
 
 def _encoded(text: Any, encoding: Any) -> bytes:
