@@ -346,6 +346,12 @@ def test_adapt_names_what_is_wrong(capsys, tmp_path, arguments, message):
             ["evaluate", "{cats}", "--clusters", "2", "--source-text", "dog"],
             "source_text='dog' needs the target's text beside it",
         ),
+        (
+            ["fetch", "--profile", "papers"],
+            "profile='papers' has no files .*; choose one of demo, paper, smoke",
+        ),
+        (["sample", "dog", "--device", "gpu", "--out", "x"], "device='gpu' is not on this machine"),
+        (["evaluate", "{cats}", "--clusters", "2", "--device", "gpu"], "device='gpu' is not on this machine"),
         (["fetch", "generator-dgo"], "'generator-dgo'; the closest: generator-dog"),
         (["reproduce", "--profile", "tiny"], "profile='tiny' is unknown; choose one of"),
     ],

@@ -1,12 +1,14 @@
 """What `zsgan evaluate` prints is what the metrics say, for a run and for any folder of images."""
 
 import argparse
+import shutil
 
 import pytest
 import torch
 
-from zsgan import cli, evaluation
+from zsgan import cli, evaluation, manifest
 from zsgan.evaluation import evaluate
+from zsgan.files import read_json, write_json
 from zsgan.images import Folder, save_images
 from zsgan.judges import truth_rate
 from zsgan.menagerie.evaluator import load_evaluator
@@ -108,6 +110,23 @@ def test_a_run_knows_its_texts_and_its_source(full_run, tmp_path):
     )
     with pytest.raises(ValueError, match="clip='clip-a' guided this run, and cannot judge"):
         evaluate(str(full_run.folder), clip="clip-a", folder=tmp_path, **QUIET)
+
+
+def test_a_folders_name_does_not_tell_which_run_it_holds(full_run, place, tmp_path, monkeypatch):
+    """Distances are kept for the run, whatever its folder is called."""
+    copy = tmp_path / "best"
+    shutil.copytree(full_run.folder, copy)
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    first = evaluate(str(copy), n=8, folder=tmp_path, **QUIET)
+    assert not torch.backends.cudnn.allow_tf32
+    shutil.copy(manifest.path("generator-dog"), copy / "generator.safetensors")  # another run takes its place
+    provenance = read_json(copy / "provenance.json")
+    write_json(copy / "provenance.json", {**provenance, "id": "another"})
+    second = evaluate(str(copy), n=8, folder=tmp_path, **QUIET)
+    assert first["lpips_all"] != second["lpips_all"]
+    again = evaluate(str(full_run.folder), n=8, folder=tmp_path, **QUIET)
+    assert again["lpips_all"] == first["lpips_all"]
+    assert len(list((tmp_path / "cache").glob("*.safetensors"))) == 2
 
 
 def test_all_is_refused_before_anything_is_computed(place, tmp_path, monkeypatch):

@@ -165,6 +165,22 @@ def test_the_first_file_to_arrive_is_the_one_from_then_on(unpublished, caplog):
     assert manifest.identity("big") == SHA256  # without the file
 
 
+def test_of_two_processes_the_first_one_says_which_file_it_is(unpublished, monkeypatch):
+    known, answers = manifest._locked, [{}, {}]  # as long as the other has not written yet
+
+    def locked():
+        return answers.pop() if answers else known()
+
+    manifest.lock(manifest.asset("big"), unpublished)
+    unpublished.write_bytes(b"another")
+    monkeypatch.setattr(manifest, "_locked", locked)
+    with pytest.raises(
+        manifest.AssetError, match=f"the first file to arrive, says 7 bytes, SHA-256 {SHA256}"
+    ):
+        manifest.path("big")
+    assert manifest.identity("big") == SHA256
+
+
 def test_an_identity_that_is_not_known_yet_says_what_to_do(unpublished):
     unpublished.unlink()
     with pytest.raises(manifest.AssetError, match=r"big\.bin is missing .* zsgan fetch big"):

@@ -266,6 +266,36 @@ def test_another_truth_is_measured_anew(table, curves, smoke, runs_folder, blind
             measure(other, SCENARIO, folder=runs_folder)
 
 
+def test_other_questions_to_the_judging_clip_are_asked_anew(
+    table, smoke, runs_folder, blind, quick, monkeypatch
+):
+    """Also of a run that does not depend on the texts, since images guided it."""
+    known = module.Bench(smoke, SCENARIO, runs_folder).runs
+    monkeypatch.setattr(module.Bench, "runs", known)
+    scenario = smoke.scenarios[SCENARIO]
+    for other in (
+        replace(smoke, scenarios={SCENARIO: replace(scenario, target_text="fox")}),
+        replace(smoke, scenarios={SCENARIO: replace(scenario, source_text="wolf")}),
+        replace(smoke, settings={**smoke.settings, "templates": "a drawing of a {}"}),
+    ):
+        with pytest.raises(AssertionError, match="should have been kept"):
+            results(other, SCENARIO, folder=runs_folder)
+    results(smoke, SCENARIO, folder=runs_folder)
+
+
+def test_measuring_is_in_full_precision(two, runs_folder):
+    """TensorFloat32 is torch's default in convolutions on a GPU."""
+    cudnn = torch.backends.cudnn
+    for measure in (
+        lambda: results(two, SCENARIO, folder=runs_folder),
+        lambda: bounds(two, SCENARIO),
+        lambda: generator_quality("dog", two.scenarios[SCENARIO].truth, 8),
+    ):
+        cudnn.allow_tf32, cudnn.benchmark = True, True
+        measure()
+        assert (cudnn.allow_tf32, cudnn.benchmark) == (False, False)
+
+
 def test_other_judges_measure_anew(table, smoke, runs_folder, blind, quick, monkeypatch):
     known = module.weights_id
     monkeypatch.setattr(module, "weights_id", lambda name: "other" if name == "evaluator" else known(name))

@@ -355,6 +355,13 @@ def test_what_belongs_to_the_source_is_shared_by_the_runs_that_can(
             assert value(override(config, {name: other})) == [1.0, 1.0], name
     count = len(computed)
     assert value(config) == [1.0, 1.0] and count == 1 + len(matters)
+    with monkeypatch.context() as patch:  # noise maps are others there
+        patch.setattr(making, "device_of", lambda generator: torch.device("cuda", 1))
+        assert value(config) == [count + 1, count + 1]
+    (tmp_path / "clip.pt").write_bytes(b"weights")  # of two architectures that differ in what no tensor tells
+    for number, architecture in enumerate(("ViT-B-32", "ViT-B-32-quickgelu"), start=count + 2):
+        assert value(override(config, {"clips": f"{architecture}/{tmp_path}/clip.pt"})) == [number, number]
+    count = len(computed)
     monkeypatch.setattr(making, "NUMERICS", making.NUMERICS + 1)
     assert value(config) == [count + 1, count + 1]
 

@@ -9,6 +9,7 @@ import torch
 from zsgan import names
 from zsgan.checking import build
 from zsgan.config import override
+from zsgan.device import set_up
 from zsgan.models import load_generator
 from zsgan.profiles import Profile, load_profile
 from zsgan.runs import RUNS, Run, open_run, run
@@ -80,7 +81,8 @@ def adapt(
 
 
 def open_generator(name: str, device: torch.device | str = "cpu") -> Generator:
-    """The generator of a run's folder, or a source generator by name or file."""
+    """The generator of a run's folder, or a source generator by name or file, on a device made ready."""
+    set_up(device)
     if Path(name).is_dir() and not names.is_generator(name):
         return open_run(Path(name)).generator(device=device)
     return load_generator(name, device)

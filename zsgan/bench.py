@@ -11,6 +11,7 @@ from torch import Tensor
 
 from zsgan.cache import Cache
 from zsgan.clip import ClipEncoder
+from zsgan.device import set_up
 from zsgan.judges import Judges, load_judges
 from zsgan.menagerie.evaluator import Prediction
 from zsgan.menagerie.factors import SPECIES
@@ -58,6 +59,10 @@ class Bench:
     scenario: str
     folder: Path = RUNS
     device: torch.device | str = "cpu"
+
+    def __post_init__(self) -> None:
+        """Make the device ready, and refuse one that is not there."""
+        set_up(self.device)
 
     @cached_property
     def judges(self) -> Judges:
@@ -166,8 +171,12 @@ class Bench:
 
     def _kept(self, found: Run, what: Mapping[str, Any], measure: Callable[[], Any]) -> Any:
         """The measurement from the cache if it is there, else made and kept."""
+        # What the judging CLIP is asked; a run that images guide does not depend on any text.
+        asked = self.profile.config(self.scenario, next(iter(self.profile.rows)))
         key = {
-            "run": found.folder.name, **what, "truth": self.judges.truth.key,
+            "run": found.folder.name, **what,
+            "texts": [asked.source_text, asked.target_text], "templates": asked.templates,
+            "truth": self.judges.truth.key,
             "clusters": self.profile.clusters, "neighbours": self.profile.neighbours,
             "psi": self.profile.truncation_psi, "weights": list(self.networks(found).values()),
             "metrics": METRICS,

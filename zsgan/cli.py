@@ -216,13 +216,11 @@ def _adapt(options: argparse.Namespace) -> None:
 def _sample(options: argparse.Namespace) -> None:
     from zsgan.api import open_generator
     from zsgan.images import save_images
-    from zsgan.sampling import sample_images
+    from zsgan.sampling import Samples
 
     generator = open_generator(options.generator, options.device)
-    images = sample_images(
-        generator, options.n, seed=options.seed, truncation_psi=options.psi, progress=not options.quiet
-    )
-    save_images(images, options.out)
+    images = Samples(generator, options.n, options.seed, options.psi)
+    save_images(images, options.out, progress=not options.quiet)
     print(options.out)
 
 

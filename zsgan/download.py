@@ -17,8 +17,24 @@ TIMEOUT = 30.0  # seconds without a single byte
 
 
 def names(profile: str) -> list[str]:
-    """Names of the files that a profile needs, in order."""
-    return sorted(name for name, entry in assets().items() if profile in entry.profiles)
+    """Names of the files that a profile needs, in order.
+
+    Args:
+        profile: one that the manifest knows.
+
+    Returns:
+        names of entries.
+
+    Raises:
+        ValueError: no file is for such a profile.
+    """
+    found = sorted(name for name, entry in assets().items() if profile in entry.profiles)
+    if not found:
+        known = sorted({kind for entry in assets().values() for kind in entry.profiles})
+        raise ValueError(
+            f"profile={profile!r} has no files in the manifest; choose one of {', '.join(known)}"
+        )
+    return found
 
 
 def fetch(name: str, progress: bool = False) -> Path:

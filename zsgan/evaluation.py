@@ -10,6 +10,7 @@ from torch import Tensor
 from zsgan import names
 from zsgan.cache import Cache
 from zsgan.clip import ClipEncoder
+from zsgan.device import set_up
 from zsgan.images import Folder
 from zsgan.judges import rate
 from zsgan.menagerie.evaluator import load_evaluator
@@ -88,6 +89,7 @@ def evaluate(
         ValueError: an argument cannot work or is unknown, or there are too few images.
     """
     _check_presets(presets, centres)
+    device = set_up(device)
     earlier = None if before is None else Path(before)
     subject = subject_of(Path(images), earlier, n, seed, truncation_psi, device)
     made = subject.images

@@ -194,5 +194,6 @@ def _opened(file: Path) -> Iterator[Image.Image]:
     try:
         with Image.open(file) as picture:
             yield picture
-    except (OSError, SyntaxError) as error:  # Pillow raises SyntaxError for a broken PNG
+    # Pillow raises SyntaxError for a broken PNG.
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"{file} cannot be read as an image ({error}); repair or remove it") from None

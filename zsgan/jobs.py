@@ -56,7 +56,7 @@ def resolve(config: AdaptConfig) -> Job:
     content = relevant(config) | {"generator": generator.identity, "numerics": NUMERICS}
     if config.few_shot is None:
         others = [names.clip(name) for name in config.clips]
-        content["clips"] = [f"{clip.architecture}:{clip.identity}" for clip in others]
+        content["clips"] = [clip.network for clip in others]
     else:
         others = [names.discriminator(config.few_shot.discriminator, generator)]
         content |= {"discriminator": others[0].identity, "target images": targets_key(config.few_shot)}

@@ -14,6 +14,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from zsgan import device as devices
+from zsgan import names
 from zsgan.adaptation import NUMERICS, Adaptation, Trainer
 from zsgan.cache import Cache
 from zsgan.config import AdaptConfig
@@ -21,7 +22,7 @@ from zsgan.device import threads
 from zsgan.few_shot import FewShotAdaptation
 from zsgan.files import save_tensors, versions, write_atomically, write_json
 from zsgan.guides import device_of, make_guide, source_features, source_fisher
-from zsgan.jobs import Job, resolve, uneven
+from zsgan.jobs import Job, uneven
 from zsgan.loop import loop
 from zsgan.models import load_clip, load_discriminator, load_generator
 from zsgan.objectives import NEEDS_FISHER, Guide, needs
@@ -91,7 +92,7 @@ def guides_of(config: AdaptConfig, device: torch.device | str = "cpu", progress:
 def fisher_of(
     config: AdaptConfig, g_src: Generator, guides: Sequence[Guide], folder: Path, progress: bool = False
 ) -> dict[str, Tensor]:
-    """Fisher information of the source, once for all runs that share it.
+    """Fisher information of the source, once for all runs that share it on one kind of device.
 
     Args:
         config: which Fisher information.
@@ -105,7 +106,7 @@ def fisher_of(
     """
     key = {
         "what": "fisher",
-        **_shared(config),
+        **_shared(config, g_src),
         **uneven(config),
         "source_text": config.source_text,
         "templates": config.templates,
@@ -120,7 +121,7 @@ def source_features_of(
     config: AdaptConfig, g_src: Generator, guides: Sequence[Guide], folder: Path, progress: bool = False
 ) -> list[Tensor]:
     """Features of every step's source images, once for all runs that share them; see :func:`fisher_of`."""
-    key = {"what": "source features", **_shared(config), "seed": config.seed}
+    key = {"what": "source features", **_shared(config, g_src), "seed": config.seed}
     key["iterations"] = config.optimiser.iterations
     encoders = [guide.encoder for guide in guides]
 
@@ -132,13 +133,14 @@ def source_features_of(
     return [kept[str(i)] for i in range(len(encoders))]
 
 
-def _shared(config: AdaptConfig) -> dict[str, object]:
-    """What determines any features of source images."""
+def _shared(config: AdaptConfig, g_src: Generator) -> dict[str, object]:
+    """What determines any features of source images; their noise maps are drawn on the device."""
     features = asdict(config.features)
     del features["direction_floor"]  # of losses
-    weights = list(resolve(config).weights.values())
     return {
-        "weights": weights,
+        "generator": names.generator(config.generator).identity,
+        "clips": [names.clip(name).network for name in config.clips],
+        "device": device_of(g_src).type,
         "features": features,
         "batch_size": config.optimiser.batch_size,
         "numerics": NUMERICS,

@@ -198,11 +198,18 @@ def lock(entry: Asset, file: Path) -> None:
     Args:
         entry: of the manifest.
         file: its file.
+
+    Raises:
+        AssetError: another process kept that of another file meanwhile.
     """
     if entry.sha256 is not None or entry.name in _locked():
         return
     place = _lock_file()
     with FileLock(f"{place}.lock"):
+        if entry.name in _locked():  # another process was faster
+            if wrong := difference(entry, file):
+                raise AssetError(f"{file} {wrong}. {entry.remedy}")
+            return
         new = {"sha256": sha256(file), "bytes": file.stat().st_size}
         write_json(place, {**_locked(), entry.name: new})
     log.warning(

@@ -61,6 +61,11 @@ class Weights:
         return f"open_clip:{self.name}" if self.architecture else self.name
 
     @property
+    def network(self) -> str:
+        """The identity with the architecture that the weights fill, where that is not theirs to tell."""
+        return f"{self.architecture}:{self.identity}"
+
+    @property
     def path(self) -> Path | None:
         """The verified local file; ``None`` for random weights, and if open_clip is to find them.
 
@@ -166,20 +171,20 @@ def clip(name: str) -> Weights:
 
 
 def weights_id(name: str) -> str:
-    """What a network's weights are known by: the SHA-256 of an entry of the manifest, a generator or a CLIP.
+    """What a network is known by: the SHA-256 of an entry of the manifest, a generator or a CLIP.
 
     Args:
         name: see the table above, or any other entry of the manifest, such as "evaluator".
 
     Returns:
-        the identity.
+        the identity, for a CLIP of open_clip with its architecture.
 
     Raises:
         ValueError: there is no network of that name.
     """
     if name in manifest.assets():
         return manifest.identity(name)
-    return clip(name).identity if "/" in name and not Path(name).is_file() else generator(name).identity
+    return clip(name).network if "/" in name and not Path(name).is_file() else generator(name).identity
 
 
 def demo_clips() -> list[str]:

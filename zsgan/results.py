@@ -12,6 +12,7 @@ import torch
 from tqdm import tqdm
 
 from zsgan.bench import METRICS, SAMPLES_SEED, Bench
+from zsgan.device import set_up
 from zsgan.judges import rate
 from zsgan.menagerie.evaluator import load_evaluator
 from zsgan.metrics import extract
@@ -190,6 +191,7 @@ def generator_quality(
         columns evaluator_rate and those of :func:`zsgan.metrics.summaries.closeness`. The first line, "drawn"
         or "true", is for other images of the domain, and the best that a generator can be expected to reach.
     """
+    set_up(device)
     eyes, generator, domain = load_evaluator(device), load_generator(name, device), truth_of(truth)
     resolution = generator.config["resolution"]
     true = extract(eyes.embed, domain.images(n, resolution), device=device)

@@ -69,7 +69,7 @@ def subject_of(
             earlier = Samples(load_generator(config.generator, device), n, seed, truncation_psi)
         images: Images = Samples(found.generator(device=device), n, seed, truncation_psi)
         subject = Subject(
-            images, {"run": found.folder.resolve().name, **settings}, settings, earlier,
+            images, {"run": found.provenance["id"], **settings}, settings, earlier,
             config.target_text, config.source_text, config.prompts,
             frozenset(found.provenance["weights"].values()),
         )  # fmt: skip
