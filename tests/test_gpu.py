@@ -1,7 +1,7 @@
 """No tensor is left on the CPU: forward passes with tensors that only say that they are on a GPU.
 
-A fake tensor has a shape, a type and a device, and no numbers; operations of two devices are refused as on a real
-one. There are neither random generators nor gradients of such tensors, so streams are unseeded here.
+A fake tensor has a shape, a type and a device, and no numbers; operations of two devices are refused as on a
+real one. There are neither random generators nor gradients of such tensors, so streams are unseeded here.
 """
 
 import pytest
