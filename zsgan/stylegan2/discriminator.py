@@ -21,13 +21,12 @@ from torch import Tensor, nn
 from zsgan.stylegan2.layers import (
     LRELU_GAIN,
     LRELU_SLOPE,
-    MAPPING_LR_MULTIPLIER,
     BinomialFilter,
     EqualizedLinear,
-    MappingNetwork,
     check_channels,
     check_positive,
 )
+from zsgan.stylegan2.mapping import MAPPING_LR_MULTIPLIER, MappingNetwork
 
 ARCHITECTURES = ("resnet", "skip", "orig")
 LABEL_MAPPING_LAYERS = 8

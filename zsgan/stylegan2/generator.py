@@ -13,8 +13,7 @@ One naming of parameters, whatever format of checkpoint they came from; ``r`` is
     synthesis.blocks.<r>.skip.weight        architecture "resnet" only
 
 So the synthesis constant and the convolutions with their affine layers, noise strengths and biases are all
-parameters of ``synthesis`` without "torgb" in their name. The mapping network is in ``layers``, for a
-conditional discriminator has one too.
+parameters of ``synthesis`` without "torgb" in their name. The mapping network is in ``mapping``.
 
 A modulated convolution is computed by scaling activations, not weights: the style scales the input channels,
 one ordinary convolution follows, and the demodulation scales the output channels. The numbers are those of
@@ -34,13 +33,12 @@ from zsgan.stylegan2.layers import (
     EPSILON,
     LRELU_GAIN,
     LRELU_SLOPE,
-    MAPPING_LR_MULTIPLIER,
     BinomialFilter,
     EqualizedLinear,
-    MappingNetwork,
     check_channels,
     check_positive,
 )
+from zsgan.stylegan2.mapping import MAPPING_LR_MULTIPLIER, MappingNetwork
 
 ARCHITECTURES = ("skip", "resnet", "orig")
 DEMODULATIONS = ("ada", "rosinality")
