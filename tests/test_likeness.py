@@ -85,6 +85,13 @@ def test_density_and_coverage_against_loops(k):
     assert found == pytest.approx((density, coverage)) and 0 < coverage < 1
 
 
+def test_a_point_on_the_border_of_a_ball_is_outside():
+    """As in the published definition: density and coverage count distances below the radius."""
+    real = torch.arange(4.0)[:, None]  # radii of 1
+    found = density_coverage(torch.tensor([[0.0], [1.0]]), real, k=1)
+    assert (found.density, found.coverage) == (1.0, 0.5)
+
+
 def test_density_and_coverage_of_one_distribution_are_as_expected():
     """E[density] = 1, and E[coverage] = 1 - prod_i (M - i) / (N + M - i), i = 1..k (Naeem et al., lemma)."""
     n, m, k = 40, 60, 3
