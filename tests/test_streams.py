@@ -28,3 +28,9 @@ def test_global_randomness_is_left_alone():
     before = torch.get_rng_state()
     draw(0, "latents")
     assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_what_runs_together_is_kept_apart():
+    """Seed 1 for "2 images" is not seed 12 for " images", nor is the last digit of a purpose a step."""
+    streams = [stream(1, "2 images"), stream(12, " images"), stream(0, "a", 12), stream(0, "a1", 2)]
+    assert len({random.initial_seed() for random in streams}) == 4
