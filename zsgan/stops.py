@@ -42,7 +42,7 @@ def stops(
     Returns:
         a line for each run, see :func:`graded`.
     """
-    rows = {name: row for name, row in profile.rows.items() if not row.get("few_shot")}
+    rows = {name: row for name, row in profile.rows.items() if row.get("few_shot") is None}
     fixed, lines = replace(profile, rows=rows), []
     steps = {"optimiser": {"iterations": longest}}
     long = replace(fixed, overrides=merge(profile.overrides, steps))

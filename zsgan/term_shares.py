@@ -28,7 +28,7 @@ def term_shares(
 
     Returns:
         a line for each run and part of its loss: columns row, seed, term (which the part belongs to), part,
-        start and end (shares in [0, 1]), and newest, whether it is of the row's last term.
+        newest (whether it is of the row's last term), start and end (shares in [0, 1]).
     """
     bench, lines = Bench(profile, scenario, folder, device), []
     for row, seed, found in bench.runs:
@@ -36,13 +36,10 @@ def term_shares(
             continue
         newest = list(profile.config(scenario, row).weights)[-1]
         shares = bench.shares(found)
-        for part, start in shares["start"].items():
-            lines.append(
-                {
-                    "row": row, "seed": seed, "term": PARTS[part], "part": part, "start": start,
-                    "end": shares["end"][part], "newest": PARTS[part] == newest,
-                }
-            )  # fmt: skip
+        for part, term in PARTS.items():
+            if part in shares["start"]:
+                line = {"row": row, "seed": seed, "term": term, "part": part, "newest": term == newest}
+                lines.append(line | {end: shares[end][part] for end in ("start", "end")})
     return pd.DataFrame(lines)
 
 

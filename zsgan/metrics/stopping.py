@@ -78,6 +78,8 @@ def plateau(curve: Tensor, window: int = 30, tolerance: float = 0.05) -> int | N
         )
     if curve.ndim != 1 or not bool(curve.isfinite().all()):
         raise ValueError(f"curve must be finite and of shape (T,), got {tuple(curve.shape)}")
+    if len(curve) < 3 * window:
+        return None
     level = smooth(curve, window)[window - 1 :]  # full windows only
     recent = level[2 * window :] - level[window:-window]
     since = level[2 * window :] - level[0]
