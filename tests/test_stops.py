@@ -9,7 +9,7 @@ from zsgan import stops as module
 from zsgan.metrics.stopping import alignment, plateau
 from zsgan.results import course
 from zsgan.runs import run
-from zsgan.stops import graded, rule_wins, stops, stops_table
+from zsgan.stops import graded, rule_wins, stops, stops_table, with_common
 
 COURSE = pd.DataFrame(
     {"step": [0, 10, 20, 30, 40], "fid": [1.0, 50, 30, 35, 60], "evaluator_rate": [0, 0.2, 0.5, 0.8, 0.9]}
@@ -32,7 +32,8 @@ def test_the_source_is_no_choice():
 def lines(**fids):
     """Two scenarios: "a" with one run, "b" with two."""
     other = {"picked": [90, 100, 130], "rule_step": 100, "fixed_step": 200, "best_step": 50, "best_fid": 20.0}
-    rates = {"rule_rate": 0.5, "fixed_rate": 0.6, "best_rate": 0.7}
+    rates = {"rule_rate": 0.6, "fixed_rate": 0.5, "best_rate": 0.7}
+    other |= {"common_step": 80, "common_fid": 40.0, "common_rate": 0.6}
     place = {"scenario": ["a", "b", "b"], "row": "L_dir", "seed": [0, 0, 1]}
     return pd.DataFrame({**place, **other, **rates, **fids})
 
@@ -44,6 +45,27 @@ def lines(**fids):
 def test_the_rule_wins_if_it_is_no_worse_on_the_mean_of_scenarios(rule, wins):
     """By runs the last would lose: 27 + 42 + 43 > 30 + 40 + 40."""
     assert rule_wins(lines(rule_fid=rule, fixed_fid=[30, 40, 40])) == wins
+
+
+def test_the_rule_does_not_win_by_adapting_less():
+    near = {"rule_fid": 10, "fixed_fid": 30}
+    assert rule_wins(lines(**near, fixed_rate=0.6)) and not rule_wins(lines(**near, fixed_rate=0.61))
+
+
+def test_the_rule_does_not_win_if_one_number_does_as_well_everywhere():
+    near = {"rule_fid": 10, "fixed_fid": 30}
+    assert rule_wins(lines(**near, common_fid=10)) and not rule_wins(lines(**near, common_fid=9.9))
+
+
+@pytest.mark.parametrize(("rate", "step"), [(0.1, 20), (0.5, 20), (0.6, 30), (0.95, 40)])
+def test_the_common_number_is_the_nearest_that_adapts_as_far(rate, step):
+    """Two scenarios with one course: FID is least at 20, at 30 the rate is 0.8, nothing reaches 0.95."""
+    courses = pd.concat([COURSE.assign(scenario=name, row="L_dir", seed=0) for name in "ab"])
+    runs = pd.DataFrame({"scenario": ["a", "b"], "row": "L_dir", "seed": 0, "rule_rate": rate})
+    found = with_common(runs, courses)
+    at = COURSE.set_index("step").loc[step]
+    assert list(found["common_step"]) == [step] * 2 and list(found["common_fid"]) == [at["fid"]] * 2
+    assert list(found["common_rate"]) == [at["evaluator_rate"]] * 2 and len(found) == 2
 
 
 def test_the_table_has_a_line_for_each_row_and_their_mean():

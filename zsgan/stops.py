@@ -16,8 +16,9 @@ from zsgan.results import course
 from zsgan.runs import RUNS
 from zsgan.tables import ABSENT
 
-CHOICES = ("rule", "fixed", "best")
-"""By the run's own features (:mod:`zsgan.metrics.stopping`), by the profile, and by the FID to the truth."""
+CHOICES = ("rule", "fixed", "common", "best")
+"""By the run's own features (:mod:`zsgan.metrics.stopping`), by the profile, the best number for all runs
+alike, and the best for each run; the last two know the truth."""
 
 
 def stops(
@@ -40,20 +41,20 @@ def stops(
         progress: show a progress bar.
 
     Returns:
-        a line for each run, see :func:`graded`.
+        a line for each run, see :func:`graded` and :func:`with_common`.
     """
     rows = {name: row for name, row in profile.rows.items() if row.get("few_shot") is None}
-    fixed, lines = replace(profile, rows=rows), []
+    fixed, lines, courses = replace(profile, rows=rows), [], []
     steps = {"optimiser": {"iterations": longest}}
     long = replace(fixed, overrides=merge(profile.overrides, steps))
     for scenario in long.scenarios:
-        courses = course(long, scenario, folder=folder, device=device, progress=progress)
+        courses.append(course(long, scenario, folder=folder, device=device, progress=progress))
         for row, seed, found in Bench(long, scenario, folder, device).runs:
-            of_run = courses[(courses["row"] == row) & (courses["seed"] == seed)]
+            of_run = courses[-1][(courses[-1]["row"] == row) & (courses[-1]["seed"] == seed)]
             usual = fixed.config(scenario, row).optimiser.iterations
             picked = plateau(alignment(found.history)) or longest
             lines.append({"scenario": scenario, "row": row, "seed": seed, **graded(of_run, picked, usual)})
-    return pd.DataFrame(lines)
+    return with_common(pd.DataFrame(lines), pd.concat(courses))
 
 
 def graded(course: pd.DataFrame, picked: int, usual: int) -> dict[str, Any]:
@@ -65,7 +66,7 @@ def graded(course: pd.DataFrame, picked: int, usual: int) -> dict[str, Any]:
         usual: the fixed number of steps.
 
     Returns:
-        picked, and for each of :data:`CHOICES` <choice>_step (of the nearest snapshot), <choice>_fid and
+        picked, and for rule, fixed and best <choice>_step (of the nearest snapshot), <choice>_fid and
         <choice>_rate (the evaluator's target rate).
     """
     after = course[course["step"] > 0].reset_index(drop=True)
@@ -82,14 +83,43 @@ def graded(course: pd.DataFrame, picked: int, usual: int) -> dict[str, Any]:
     return line
 
 
+def with_common(stops: pd.DataFrame, courses: pd.DataFrame) -> pd.DataFrame:
+    """Add the best number of steps for all runs alike: what a rule must match to be worth having.
+
+    It is the one of least FID, on the mean over the scenarios, among those that reach the rule's target
+    rate; if none does, the one of the highest rate. FID alone would praise whoever adapts least.
+
+    Args:
+        stops: lines of :func:`graded`, with scenario, row and seed.
+        courses: of all these runs, with snapshots at the same steps.
+
+    Returns:
+        ``stops`` with common_step, common_fid and common_rate.
+    """
+    measures = ["fid", "evaluator_rate"]
+    after = courses[courses["step"] > 0]
+    means = after.groupby(["scenario", "step"])[measures].mean().groupby("step").mean()
+    able = means[means["evaluator_rate"] >= _over_scenarios(stops)["rule_rate"]]
+    step = able["fid"].idxmin() if len(able) else means["evaluator_rate"].idxmax()
+    place = ["scenario", "row", "seed"]
+    names = {"step": "common_step", "fid": "common_fid", "evaluator_rate": "common_rate"}
+    common = after[after["step"] == step][[*place, "step", *measures]].rename(columns=names)
+    return stops.merge(common, on=place, how="left")
+
+
 def rule_wins(stops: pd.DataFrame) -> bool:
-    """Whether the rule's images are on the mean at least as close to the truth as those of the fixed number.
+    """Whether the rule is worth having: no number for all, fixed or common, has a lower FID or a higher rate.
 
     Args:
         stops: of :func:`stops`. Every scenario counts the same, however many runs it has.
     """
-    gained = (stops["fixed_fid"] - stops["rule_fid"]).groupby(stops["scenario"]).mean()
-    return bool(gained.mean() >= 0)
+    mean = _over_scenarios(stops)
+    nearer = mean["rule_fid"] <= min(mean["fixed_fid"], mean["common_fid"])
+    return bool(nearer and mean["rule_rate"] >= mean["fixed_rate"])
+
+
+def _over_scenarios(stops: pd.DataFrame) -> pd.Series:
+    return stops.groupby("scenario").mean(numeric_only=True).mean()
 
 
 def stops_table(stops: pd.DataFrame) -> pd.DataFrame:

@@ -2,7 +2,8 @@
 
 An adaptation first turns its images towards the text; then it has turned them, and what still changes is not
 asked for by the guidance but bought with diversity. So stop where the curve that the run logs anyway, the
-cosine of image and text directions, has levelled off.
+cosine of image and text directions, has levelled off. Whether that is better than one number of steps for all
+is another matter: :mod:`zsgan.stops` grades it by the truth.
 """
 
 from collections.abc import Mapping, Sequence
