@@ -91,14 +91,11 @@ def full_disk():
 @pytest.fixture(scope="session")
 def smoke():
     """The smoke profile with two rows and hardly any steps or images; its networks are the shipped ones."""
-    from zsgan.config import merge
     from zsgan.profiles import load_profile
 
     profile = load_profile("smoke")
     rows = {name: profile.rows[name] for name in ("L_dir", "L_dm + L_EWC + L_rel")}
-    return replace(
-        profile, rows=rows, settings=merge(profile.settings, TINY), samples=12, curve_samples=6, clusters=2
-    )
+    return replace(profile, rows=rows, overrides=TINY, samples=12, curve_samples=6, clusters=2)
 
 
 @pytest.fixture(scope="session")

@@ -178,6 +178,10 @@ def test_adapt_takes_every_setting(monkeypatch, capsys, tmp_path):
     assert asked[1][1]["progress"] is True
     full = load_profile("demo").config("dog-to-cat", "L_dm + L_EWC + L_rel", 5)
     assert asked[1][0] == replace(full, source_text="puppy")
+    shots = ("adapt", "--profile", "paper", "--row", "Ojha et al., 10-shot")
+    for own in ((), ("--set", "optimiser.iterations=5"), ("--iterations", 6)):  # over the row's own number
+        zsgan_(capsys, *shots, *own)
+    assert [config.optimiser.iterations for config, _ in asked[2:]] == [1000, 5, 6]
 
 
 def test_sample_writes_the_generators_images(adapted, full_run, capsys, tmp_path):

@@ -23,11 +23,14 @@ BASE = build(
     AdaptConfig,
     {
         "generator": "0", "source_text": "dog", "target_text": "cat", "clips": "0", "templates": "a {}",
-        "terms": {"directional": 0.5, "moment": 1, "relation": 2, "in_domain_angle": 3, "ewc": 20},
+        "terms": {
+            "directional": 0.5, "moment": 1, "relation": 2, "in_domain_angle": 3, "ewc": 20, "spectral": 2e3,
+        },
         "stage1": {"n_variations": 3, "iterations": 4, "lr": 0.05, "epsilon": 0.7},
         "features": {"direction_floor": 0.4},
         "moment": {"lambda_cov": 0.5, "scale": "sum", "distance": "frobenius"},
         "ewc": {"samples": 3},
+        "spectral": {"probes": 2},
         "optimiser": {"iterations": STEPS, "lr": 0.01, "betas": (0.3, 0.9)},
     },
 )  # fmt: skip
@@ -44,6 +47,7 @@ OTHER = {
     "moment.normalise_directions": True,
     "ewc.estimator": "batch", "ewc.granularity": "layer", "ewc.samples": 5,
     "relation.temperature": 0.5, "relation.diagonal": False, "relation.reduction": "mean",
+    "spectral.probes": 3, "spectral.delta": 1e-4,
     "optimiser.iterations": STEPS + 1, "optimiser.batch_size": 3, "optimiser.lr": 0.02,
     "optimiser.betas": (0.6, 0.95), "optimiser.ema": 0.8,
     "selection.k": 4, "selection.iterations": 10, "selection.layer_map": "as_published",
@@ -137,10 +141,38 @@ def shares(config):
     return [weight / sum(weights) for weight in weights]
 
 
-def loss_of(seen, texts, drift, fisher, config):
-    """Eq. (6) for features [(f_src, f_trg)] of every guide."""
+def squared_stretches(features_of, mapping, z, config, step):
+    """Squared lengths of J u, by differentiating a gradient J^T v with respect to v."""
+    signs = torch.randint(
+        2, (config.spectral.probes, *z.shape), generator=stream(config.seed, "probes", step)
+    ).double() * 2 - 1  # fmt: skip
     total = 0.0
-    for (f_src, f_trg), (t_src, t_trg, directions), share in zip(seen, texts, shares(config), strict=True):
+    for u in signs:
+        rows = [
+            torch.autograd.functional.jacobian(lambda x: mapping(x[None])[0, 0], x) @ v
+            for x, v in zip(z, u, strict=True)
+        ]
+        ws = mapping(z).detach().clone().requires_grad_()
+        direction = torch.stack(rows)[:, None].expand_as(ws) / ws.shape[1]
+        f = features_of(ws)
+        v = torch.zeros_like(f, requires_grad=True)
+        (gradient,) = torch.autograd.grad(f, ws, v, create_graph=True)
+        (product,) = torch.autograd.grad((gradient * direction).sum(), v, create_graph=True)
+        total = total + product.pow(2).sum(1) / len(signs)
+    return total
+
+
+def huber(differences, delta):
+    parts = [d**2 / 2 if abs(d) <= delta else delta * (abs(d) - delta / 2) for d in differences]
+    return sum(parts) / len(parts)
+
+
+def loss_of(seen, texts, drift, fisher, config):
+    """Eq. (6) for [(f_src, f_trg, s_src, s_trg)], features and squared stretches, of every guide."""
+    total = 0.0
+    for (f_src, f_trg, s_src, s_trg), (t_src, t_trg, directions), share in zip(
+        seen, texts, shares(config), strict=True
+    ):
         d, n, floor = f_trg - f_src, len(f_src), config.features.direction_floor
         part = {"directional": sum(1 - cosine(row, t_trg - t_src, floor) for row in d) / n}
         if config.moment.normalise_directions:
@@ -167,6 +199,8 @@ def loss_of(seen, texts, drift, fisher, config):
         part["in_domain_angle"] = sum(
             (cosine(f_src[i], f_src[j]) - cosine(f_trg[i], f_trg[j])) ** 2 for i, j in pairs
         ) / len(pairs)
+        if config.terms.get("spectral"):
+            part["spectral"] = huber(s_trg - s_src, config.spectral.delta)
         total = total + sum(config.terms.get(name, 0) * value for name, value in part.items()) * share
     if config.terms.get("ewc"):
         total = total + config.terms["ewc"] * sum((fisher[n] * d**2).sum() for n, d in drift.items())
@@ -248,8 +282,17 @@ def reference(config, g_src, encoders):
         if config.selection is not None:
             chosen = chosen_layers(config, theta, g_src, encoders, raw, names, step, state)
         leaves = {n: p.detach().clone().requires_grad_(n in chosen) for n, p in theta.items()}
-        target = images_of(leaves, ws, "source noise" if config.shared_noise else "target noise", step)
-        seen = [(encode(e, source).detach(), encode(e, target)) for e in encoders]
+        other = "source noise" if config.shared_noise else "target noise"
+        target, seen = images_of(leaves, ws, other, step), []
+        for e in encoders:
+            stretches = [
+                squared_stretches(
+                    lambda ws, p=p, name=name, e=e, i=step: encode(e, images_of(p, ws, name, i)),
+                    g_src.mapping, z.double(), config, step,
+                )
+                for p, name in (({}, "source noise"), (leaves, other))
+            ]  # fmt: skip
+            seen.append((encode(e, source).detach(), encode(e, target), stretches[0].detach(), stretches[1]))
         drift = {n: leaves[n] - state[n] for n in names}
         loss = loss_of(seen, texts, drift, fisher, config)
         losses.append(loss.item())

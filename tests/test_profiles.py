@@ -1,8 +1,11 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
 from zsgan.config import build, override
+from zsgan.jobs import resolve
+from zsgan.models import load_discriminator
 from zsgan.profiles import Scenario, load_profile
 from zsgan.tables import PAPER_TABLE_1
 
@@ -11,10 +14,11 @@ from zsgan.tables import PAPER_TABLE_1
 def test_a_profile_has_the_rows_of_table_1(name):
     profile = load_profile(name)
     assert profile.name == name
-    assert list(profile.rows) == list(PAPER_TABLE_1)[1:]  # all but the 10-shot row
+    by_text = [row for row in profile.rows if "few_shot" not in profile.rows[row]]
+    assert by_text == list(PAPER_TABLE_1)[1:]  # all but the 10-shot row
     assert next(iter(profile.scenarios)) == "dog-to-cat"
     terms = {}
-    for row in profile.rows:
+    for row in by_text:
         config = profile.config("dog-to-cat", row, seed=2)
         assert (config.generator, config.source_text, config.target_text) == ("generator-dog", "dog", "cat")
         assert config.seed == 2 and config.clips == ("clip-a",) and profile.judge not in config.clips
@@ -34,6 +38,7 @@ def test_the_rows_differ_in_their_losses_alone(name):
     """Same iterations, learning rate, batch and seeds for every row that a text guides; NADA picks layers."""
     profile = load_profile(name)
     configs = {row: profile.config("dog-to-cat", row) for row in profile.rows}
+    configs = {row: config for row, config in configs.items() if config.few_shot is None}
     first, *others = [
         override(config, {"terms": {"moment": 1}, "selection": None}) for config in configs.values()
     ]
@@ -182,6 +187,23 @@ def test_a_faulty_profile_is_refused_when_it_is_read(write, text, message):
     assert "mine" in str(caught.value)
 
 
+def test_a_row_has_its_own_number_of_steps_and_a_profiles_overrides_go_over_it(write):
+    write(MINE)
+    write("extends: mine\noverrides: {optimiser: {iterations: 2, batch_size: 3}}", "quick")
+    rows = (
+        "\nrows: {long: {terms: {directional: 1}, optimiser: {iterations: 9}}, short: {terms: {moment: 1}}}"
+    )
+    write("extends: mine" + rows, "long")
+    write("extends: long\noverrides: {optimiser: {iterations: 2}}", "both")
+    long, both = load_profile("long"), load_profile("both")
+    assert [long.config("dog-to-cat", row).optimiser.iterations for row in long.rows] == [9, 5]
+    assert [both.config("dog-to-cat", row).optimiser.iterations for row in both.rows] == [2, 2]
+    assert load_profile("quick").config("dog-to-cat", "L_dm").optimiser.batch_size == 3  # the row says 2
+    write("extends: mine\noverrides: {optimiser: {steps: 2}}", "wrong")
+    with pytest.raises(ValueError, match=r"'L_dir' of scenario 'dog-to-cat': setting 'optimiser.steps'"):
+        load_profile("wrong")
+
+
 def test_settings_that_are_no_names_and_values_are_refused(write):
     write(MINE)
     write("extends: mine\nsettings: [lr]", "other")
@@ -212,6 +234,50 @@ def test_random_weights_have_the_shapes_of_the_scenario_and_say_so():
     assert (config.optimiser.batch_size, config.target_text) == (4, "Pixar")
     with pytest.raises(ValueError, match="weights=random needs the scenario's resolution"):
         replace(load_profile("demo"), weights="random").config("dog-to-cat", "L_dm")
+
+
+FEW = "rows: {few: {terms: {}, few_shot: {target: {species: cat}}}}"
+
+
+@pytest.mark.parametrize("entry", ["discriminator: FILE, ", ""])
+def test_a_scenario_names_the_discriminator_of_the_readers_generator(tmp_path, entry):
+    """Without one it is that in the generator's own file, which a .pkl or .pt can hold."""
+    file, g, d = tmp_path / "mine.yaml", tmp_path / "g.pkl", tmp_path / "d.safetensors"
+    for weights in (g, d):
+        weights.write_bytes(weights.name.encode())
+    entry = entry.replace("FILE", str(d))
+    scenario = f"{{generator: {g}, {entry}source_text: a, target_text: b}}"
+    file.write_text(f"extends: paper\n{FEW}\nscenarios: {{own: {scenario}}}")
+    job = resolve(load_profile(str(file)).config("own", "few"))
+    assert job.config.few_shot.discriminator == (str(d) if entry else None)
+    assert set(job.weights) == ({str(g), str(d)} if entry else {str(g)})
+
+
+def test_a_discriminator_that_is_missing_is_asked_for(tmp_path):
+    file, g = tmp_path / "mine.yaml", tmp_path / "g.safetensors"
+    g.write_bytes(b"ours: a generator alone")
+    scenario = f"scenarios: {{own: {{generator: {g}, source_text: a, target_text: b, discriminator: D}}}}"
+    file.write_text(f"extends: paper\n{FEW}\n{scenario}")
+    with pytest.raises(ValueError, match="discriminator='D' is neither a file nor one of discriminator-dog"):
+        load_profile(str(file))
+    file.write_text(f"extends: paper\n{FEW}\n{scenario.replace(', discriminator: D', '')}")
+    with pytest.raises(ValueError, match="comes without a discriminator; .* discriminator: FILE in the scen"):
+        load_profile(str(file))
+
+
+def test_random_networks_have_a_random_discriminator():
+    """Of the generator's resolution, whatever discriminator the scenario names."""
+    paper = load_profile("paper")
+    scenario = replace(paper.scenarios["church-to-store"], discriminator="discriminator-dog")
+    paper = replace(paper, weights="random", scenarios={"church-to-store": scenario})
+    config = paper.config("church-to-store", "Ojha et al., 10-shot")
+    assert config.few_shot.discriminator is None and config.generator == "random-256"
+    found = load_discriminator(None, "random-16")
+    assert found.config["resolution"] == 16 and found.config["channels"][16] == 512
+    images = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    assert found(images).shape == (2, 1) and torch.equal(
+        found(images), load_discriminator(None, "random-16")(images)
+    )
 
 
 def test_a_profile_of_the_readers_own_names_a_file(tmp_path):

@@ -225,7 +225,8 @@ OTHER = {
     "features.direction_floor": 0.1, "moment.lambda_cov": 3.0, "moment.centre": False, "moment.scale": "sum",
     "moment.distance": "row", "moment.normalise_directions": True, "ewc.estimator": "batch",
     "ewc.granularity": "layer", "ewc.samples": 3, "relation.temperature": 2.0, "relation.diagonal": False,
-    "relation.reduction": "mean", "optimiser.iterations": 5, "optimiser.batch_size": 3, "optimiser.lr": 0.1,
+    "relation.reduction": "mean", "spectral.probes": 2, "spectral.delta": 0.1,
+    "optimiser.iterations": 5, "optimiser.batch_size": 3, "optimiser.lr": 0.1,
     "optimiser.betas": (0.5, 0.9), "optimiser.ema": 0.5, "selection.k": 2, "selection.iterations": 2,
     "selection.layer_map": "as_published", "selection.batch_size": 2, "trained": "convolutions_and_torgb",
     "shared_noise": True, "seed": 1,
@@ -240,17 +241,20 @@ def test_the_identity_depends_on_every_setting(config):
     """Those of images instead of texts are in tests/test_few_shot.py."""
     assert sorted(OTHER) == sorted(name for name in settings() if not name.startswith("few_shot."))
     selecting = override(config, {"selection": {"k": 3}})
-    bases = {name: selecting if name.startswith("selection.") else config for name in OTHER}
+    spectral = override(config, {"terms.spectral": 1})
+    of_group = {"selection": selecting, "spectral": spectral}
+    bases = {name: of_group.get(name.split(".")[0], config) for name in OTHER}
     bases["clip_weights"] = override(config, {"clips": ["clip-a", "clip-b"]})
     ids = {name: run_id(override(bases[name], {name: value})) for name, value in OTHER.items()}
-    assert len({run_id(config), run_id(selecting), *ids.values()}) == len(OTHER) + 2
+    assert len({*(run_id(base) for base in bases.values()), *ids.values()}) == len(OTHER) + 4
 
 
 def test_the_identity_does_not_depend_on_settings_that_take_no_part(config):
     """L_dir is one run, whatever the other rows' settings are."""
     directional = override(config, {"terms": {"directional": 1}})
-    unused = [name for name in OTHER if name.split(".")[0] in ("stage1", "moment", "relation", "ewc")]
-    assert len(unused) == 18
+    groups = ("stage1", "moment", "relation", "ewc", "spectral")
+    unused = [name for name in OTHER if name.split(".")[0] in groups]
+    assert len(unused) == 20
     for name in unused:
         assert run_id(override(directional, {name: OTHER[name]})) == run_id(directional), name
     zero = override(config, {"terms": {"directional": 1, "ewc": 0}})

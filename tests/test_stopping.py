@@ -79,6 +79,8 @@ def test_a_curve_that_still_rises_or_falls_does_not_stop():
     assert plateau(-saturating(100)) is None
     assert plateau(saturating(100)[:60]) is None  # shorter than three windows
     assert plateau(torch.zeros(500)) is None
+    for few in (0, 1, 29, 30, 89):  # of three windows of 30
+        assert plateau(saturating(1)[:few]) is None
 
 
 def test_a_ramp_and_a_flat_end_stop_one_window_after_the_bend():

@@ -1,6 +1,6 @@
 """Stage 2: one loop for every row of Table 1. Which losses take part is data, not code."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from typing import Any, Protocol
 
@@ -8,9 +8,18 @@ import torch
 from torch import Tensor
 
 from zsgan.config import AdaptConfig
-from zsgan.guides import device_of, encode, source_features, source_noise, step_latents, trained_parameters
+from zsgan.guides import (
+    device_of,
+    encode,
+    source_features,
+    source_noise,
+    step_latents,
+    step_probes,
+    trained_parameters,
+)
 from zsgan.layer_selection import choose
-from zsgan.objectives import NEEDS_FISHER, Batch, Guide, Seen, needs, objective
+from zsgan.objectives import NEEDS_FISHER, NEEDS_PROBES, Batch, Guide, Seen, needs, objective
+from zsgan.spectral import squared_stretch
 from zsgan.streams import stream
 from zsgan.stylegan2 import Generator
 
@@ -140,15 +149,40 @@ class Adaptation:
         """What the terms look at in step ``i``, by the weights as they are now."""
         config, device = self.config, device_of(self.g_trg)
         ws = step_latents(self.g_src, config, i)
-        noise = source_noise(config, i, device)
-        if not config.shared_noise:
-            noise = stream(config.seed, "target noise", i, device)
-        images = self.g_trg.synthesis(ws, noise="random", generator=noise)
+        images = self.g_trg.synthesis(ws, noise="random", generator=self._target_noise(i))
         seen = [
-            Seen(guide, f_src[i].to(device), encode(guide.encoder, images, config))
-            for guide, f_src in zip(self.guides, self.f_src, strict=True)
+            Seen(guide, f_src[i].to(device), encode(guide.encoder, images, config), *stretches)
+            for guide, f_src, stretches in zip(self.guides, self.f_src, self._stretches(i, ws), strict=True)
         ]
         return Batch(seen, self.params, self.source_params, self.fisher)
+
+    def _target_noise(self, i: int) -> torch.Generator:
+        """Random stream of the noise maps of a step's target images."""
+        device = device_of(self.g_trg)
+        if self.config.shared_noise:
+            return source_noise(self.config, i, device)
+        return stream(self.config.seed, "target noise", i, device)
+
+    def _stretches(self, i: int, ws: Tensor) -> Sequence[tuple[Tensor, ...]]:
+        """For each guide how much the features of both generators move with the latents, if a term asks."""
+        config = self.config
+        if not needs(config, NEEDS_PROBES):
+            return [()] * len(self.guides)
+        probes, device = step_probes(self.g_src, config, i), device_of(self.g_src)
+
+        def stretch(guide: Guide, generator: Generator, noise: Callable[[], torch.Generator]) -> Tensor:
+            def features(ws: Tensor) -> Tensor:
+                images = generator.synthesis(ws, noise="random", generator=noise())
+                return encode(guide.encoder, images, config)
+
+            return squared_stretch(features, ws, probes)
+
+        stretches = []
+        for guide in self.guides:
+            with torch.no_grad():
+                of_source = stretch(guide, self.g_src, lambda: source_noise(config, i, device))
+            stretches.append((of_source, stretch(guide, self.g_trg, lambda: self._target_noise(i))))
+        return stretches
 
     def _select_layers(self, i: int) -> None:
         """Leave gradients to the layers that layer selection chooses, if it is asked for."""

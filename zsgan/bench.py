@@ -20,6 +20,7 @@ from zsgan.metrics.factors import report
 from zsgan.models import load_clip, load_generator
 from zsgan.names import weights_id
 from zsgan.profiles import Profile
+from zsgan.run_shares import run_shares
 from zsgan.runs import RUNS, Run, run
 from zsgan.sampling import Samples
 from zsgan.truth import ideal_answers
@@ -121,6 +122,13 @@ class Bench:
 
         n = self.profile.samples
         kept: dict[str, dict[str, float]] = self._kept(found, {"n": n, "what": "factors"}, measure)
+        return kept
+
+    def shares(self, found: Run) -> dict[str, dict[str, float]]:
+        """How strongly each part of the loss pulled, see :func:`zsgan.run_shares.run_shares`."""
+        kept: dict[str, dict[str, float]] = self._kept(
+            found, {"what": "shares"}, lambda: run_shares(found, folder=self.folder, device=self.device)
+        )
         return kept
 
     def factor_report(self, images: Samples) -> dict[str, dict[str, float]]:

@@ -97,14 +97,14 @@ def _parser() -> argparse.ArgumentParser:
         "--row", help="row of Table 1, such as L_dir or 'L_dm + L_EWC'; the full method by default"
     )
     sub.add_argument("--seed", type=int, default=0, help="of variations, latents and noise")
-    sub.add_argument("--iterations", type=_positive, help="steps; the profile's number by default")
+    sub.add_argument("--iterations", type=_positive, help="steps; the row's number by default")
     sub.add_argument(
         "--set",
         action="append",
         default=[],
         metavar="NAME=VALUE",
         help="any setting by its dotted name, such as moment.lambda_cov=1, or terms.ewc=1e4 for a weight; "
-        "weights=random for random networks of the profile's shapes",
+        "it goes over the row's own; weights=random for random networks of the profile's shapes",
     )
     sub.add_argument("--runs", type=Path, default=Path("runs"), help="folder of runs")
     add_device(sub)

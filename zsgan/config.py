@@ -35,7 +35,7 @@ from zsgan.layer_selection import LayerMap
 from zsgan.losses import CovarianceReading, Distance, Reduction, Scale
 
 Trained = Literal["convolutions", "convolutions_and_torgb", "convolutions_without_affine", "affine"]
-Term = Literal["directional", "moment", "relation", "in_domain_angle", "ewc"]
+Term = Literal["directional", "moment", "relation", "in_domain_angle", "ewc", "spectral"]
 
 
 @dataclass(frozen=True, config=CHECKED)
@@ -92,6 +92,14 @@ class Relation:
     temperature: Positive = 1.0  # open
     diagonal: Switch = True  # open
     reduction: Reduction = "batchmean"  # open
+
+
+@dataclass(frozen=True, config=CHECKED)
+class Spectral:
+    """Spectral consistency of SCR (Liu et al. 2023), a rival of eqs. (4) and (5); numbers are its code's."""
+
+    probes: Count = 3  # random directions of a latent
+    delta: Positive = 1.0  # of the Huber loss
 
 
 @dataclass(frozen=True, config=CHECKED)
@@ -164,6 +172,7 @@ class AdaptConfig:
     moment: Moment = Field(default_factory=Moment)
     ewc: Ewc = Field(default_factory=Ewc)
     relation: Relation = Field(default_factory=Relation)
+    spectral: Spectral = Field(default_factory=Spectral)
     optimiser: Optimiser = Field(default_factory=Optimiser)
     selection: Selection | None = None  # None: all trained parameters, always
     few_shot: FewShot | None = None  # not None: no text guides, few images do; then terms must be {}

@@ -13,6 +13,7 @@ from zsgan.config import AdaptConfig
 from zsgan.ewc import Params, fisher_information
 from zsgan.losses import text_set
 from zsgan.objectives import NEEDS_VARIATIONS, Guide, needs
+from zsgan.spectral import probe_directions
 from zsgan.streams import stream
 from zsgan.stylegan2 import Generator
 from zsgan.variations import Variations, closed_form_variations, semantic_variations
@@ -81,12 +82,24 @@ def trained_parameters(generator: Generator, trained: str = "convolutions") -> d
 
 def step_latents(g_src: Generator, config: AdaptConfig, step: int) -> Tensor:
     """Latents of a step in W, (N, L, D_w), on the generator's device."""
-    z = torch.randn(
-        config.optimiser.batch_size, g_src.mapping.z_dim, generator=stream(config.seed, "latents", step)
-    )
     with torch.no_grad():
-        ws: Tensor = g_src.mapping(z.to(device_of(g_src)))
+        ws: Tensor = g_src.mapping(_step_z(g_src, config, step))
     return ws
+
+
+def step_probes(g_src: Generator, config: AdaptConfig, step: int) -> Tensor:
+    """Random directions of a step's latents in W+, (P, N, L, D_w); :mod:`zsgan.spectral` says which."""
+    z = _step_z(g_src, config, step)
+    size, random = (config.spectral.probes, *z.shape), stream(config.seed, "probes", step)
+    signs = 2 * torch.randint(2, size, generator=random) - 1
+    return probe_directions(g_src.mapping, z, signs.to(z))
+
+
+def _step_z(g_src: Generator, config: AdaptConfig, step: int) -> Tensor:
+    """(N, D_z) latents of a step, on the generator's device."""
+    random = stream(config.seed, "latents", step)
+    z = torch.randn(config.optimiser.batch_size, g_src.mapping.z_dim, generator=random)
+    return z.to(g_src.synthesis.const)
 
 
 def source_features(

@@ -9,7 +9,7 @@ from typing import Any
 from zsgan import names
 from zsgan.adaptation import NUMERICS
 from zsgan.config import AdaptConfig, Term
-from zsgan.objectives import NEEDS_FISHER, NEEDS_VARIATIONS, needs
+from zsgan.objectives import NEEDS_FISHER, NEEDS_PROBES, NEEDS_VARIATIONS, needs
 from zsgan.targets import targets_key
 
 
@@ -81,6 +81,7 @@ def relevant(config: AdaptConfig) -> dict[str, Any]:
         "moment": frozenset({"moment"}),
         "relation": frozenset({"relation"}),
         "ewc": NEEDS_FISHER,
+        "spectral": NEEDS_PROBES,
     }
     for group, terms in groups.items():
         if not needs(config, terms):

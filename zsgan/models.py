@@ -7,7 +7,12 @@ import torch
 from zsgan import manifest, names
 from zsgan.clip import ClipEncoder, open_clip_encoder
 from zsgan.files import load_tensors
-from zsgan.stylegan2.checkpoints import load_discriminator_file, load_generator_file, random_generator
+from zsgan.stylegan2.checkpoints import (
+    load_discriminator_file,
+    load_generator_file,
+    random_discriminator,
+    random_generator,
+)
 from zsgan.stylegan2.discriminator import Discriminator
 from zsgan.stylegan2.generator import Generator
 
@@ -41,7 +46,8 @@ def load_discriminator(
     """The discriminator of a source generator, in evaluation mode.
 
     Args:
-        name_or_path: "dog", "discriminator-dog", or a .safetensors file; ``None`` for the source's own.
+        name_or_path: "dog", "discriminator-dog", or a .pkl, .pt or .safetensors file; ``None`` for the
+            source's own, see :func:`zsgan.names.discriminator`.
         source: the generator, see :func:`load_generator`.
         device: where to put it.
 
@@ -52,8 +58,11 @@ def load_discriminator(
         ValueError: neither a name nor a file, not a discriminator, or the source has none.
         FileNotFoundError: the file of a name is missing or altered.
     """
-    path = names.discriminator(name_or_path, names.generator(source)).path
-    assert path is not None  # a discriminator is always a file
+    found = names.discriminator(name_or_path, names.generator(source))
+    if found.resolution:
+        return random_discriminator(found.resolution).to(device)
+    path = found.path
+    assert path is not None  # all others are files
     return load_discriminator_file(path).to(device)
 
 

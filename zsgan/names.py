@@ -5,6 +5,8 @@ name                   what it is                                     known by
 =====================  =============================================  =======================
 generator-dog, dog     an entry of data_manifest.yaml                 the manifest's SHA-256
 discriminator-dog      the same, of the generator's training          the manifest's SHA-256
+(none)                 the discriminator in the generator's own file  the file's SHA-256
+                       (a .pkl or .pt has all networks of a training)
 path/to/a/file         a file of the reader's own                     the file's SHA-256
 random-512             a generator of random weights, at the widths   its name
                        of the published ones of that size
@@ -104,11 +106,12 @@ def discriminator(name: str | Path | None, source: Weights) -> Weights:
 
     Args:
         name: an entry of the manifest with or without "discriminator-", or a file; ``None`` for the one that
-            was trained with the source generator.
+            was trained with the source generator: the manifest's, or the one in the generator's own file, if
+            that is a .pkl or .pt; for a generator of random weights, one of random weights.
         source: the generator.
 
     Returns:
-        what the name stands for.
+        what the name stands for; the file is not read.
 
     Raises:
         ValueError: it is neither, or the source generator has none.
@@ -116,11 +119,15 @@ def discriminator(name: str | Path | None, source: Weights) -> Weights:
     if name is not None:
         return _network("discriminator", name)
     asset = f"discriminator-{(source.asset or '').removeprefix('generator-')}"
-    if asset not in manifest.assets():
-        raise ValueError(
-            f"generator={source.name!r} comes without a discriminator; name one, or give its file"
-        )
-    return _network("discriminator", asset)
+    if asset in manifest.assets():
+        return _network("discriminator", asset)
+    file = manifest.asset(source.asset).path if source.asset else str(source.file)
+    if source.resolution or Path(file).suffix in (".pkl", ".pt"):
+        return source
+    raise ValueError(
+        f"generator={source.name!r} comes without a discriminator; name one, or give its file: "
+        "discriminator: FILE in the scenario, or --set few_shot.discriminator=FILE"
+    )
 
 
 def _network(kind: str, name: str | Path) -> Weights:

@@ -13,6 +13,7 @@ from zsgan.clip import ClipEncoder
 from zsgan.config import AdaptConfig, Term
 from zsgan.ewc import ewc_penalty
 from zsgan.losses import directional_loss, image_directions, in_domain_angle_loss, moment_terms, relation_loss
+from zsgan.spectral import spectral_loss
 from zsgan.variations import Variations
 
 
@@ -43,11 +44,16 @@ class Seen:
         guide: whose features these are.
         f_src: (N, D) features of the source generator's images.
         f_trg: (N, D) features of the target generator's images of the same latents; these have gradients.
+        stretch_src: (N,) how much ``f_src`` moves with the latent, see :mod:`zsgan.spectral`; ``None`` where
+            no term needs it.
+        stretch_trg: (N,) the same of ``f_trg``, with gradients.
     """
 
     guide: Guide
     f_src: Tensor
     f_trg: Tensor
+    stretch_src: Tensor | None = None
+    stretch_trg: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +126,11 @@ def _in_domain_angle(seen: Seen, config: AdaptConfig) -> Parts:
     return {"in_domain_angle": (1.0, in_domain_angle_loss(seen.f_trg, seen.f_src))}
 
 
+def _spectral(seen: Seen, config: AdaptConfig) -> Parts:
+    assert seen.stretch_src is not None and seen.stretch_trg is not None  # see NEEDS_PROBES
+    return {"spectral": (1.0, spectral_loss(seen.stretch_trg, seen.stretch_src, config.spectral.delta))}
+
+
 def _ewc(batch: Batch, config: AdaptConfig) -> Parts:
     return {"ewc": (1.0, ewc_penalty(batch.params, batch.source_params, batch.fisher))}
 
@@ -149,10 +160,23 @@ TERMS: Terms = {
     "relation": _averaged(_relation),  # eq. (5)
     "in_domain_angle": _averaged(_in_domain_angle),  # HyperDomainNet (Alanov et al. 2022)
     "ewc": _ewc,  # eq. (4)
+    "spectral": _averaged(_spectral),  # SCR (Liu et al. 2023)
 }
+
+PARTS: Mapping[str, Term] = {
+    "directional": "directional",
+    "first_moment": "moment",
+    "covariance": "moment",
+    "relation": "relation",
+    "in_domain_angle": "in_domain_angle",
+    "ewc": "ewc",
+    "spectral": "spectral",
+}
+"""Part of a loss, as histories call it -> the term that it belongs to."""
 
 NEEDS_VARIATIONS: frozenset[Term] = frozenset({"moment"})
 NEEDS_FISHER: frozenset[Term] = frozenset({"ewc"})
+NEEDS_PROBES: frozenset[Term] = frozenset({"spectral"})
 
 
 def needs(config: AdaptConfig, terms: frozenset[Term]) -> bool:

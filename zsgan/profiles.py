@@ -27,6 +27,8 @@ class Scenario:
         truth: the true target domain: factors that its drawings share (demo world), such as
             {"species": "cat"}, or {"folder": path} of images; {} if there are no images of it.
         resolution: pixels a side of the generator, which one with random weights then has, too.
+        discriminator: of the source, for rows that adapt to images: a name, or a file of the reader's own;
+            by default the one that came with the generator, see :func:`zsgan.names.discriminator`.
     """
 
     generator: Text
@@ -34,10 +36,13 @@ class Scenario:
     target_text: Text
     truth: Mapping[str, Text] = Field(default_factory=dict)
     resolution: Literal[8, 16, 32, 64, 128, 256, 512, 1024] | None = None
+    discriminator: Text | None = None
 
     @model_validator(mode="after")
     def _known(self) -> "Scenario":
-        names.generator(self.generator)
+        source = names.generator(self.generator)
+        if self.discriminator is not None:
+            names.discriminator(self.discriminator, source)
         if set(self.truth) == {"folder"}:
             if not Path(self.truth["folder"]).is_dir():
                 raise ValueError(
@@ -59,7 +64,9 @@ class Profile:
         name: of the profile.
         scenarios: name -> scenario; the first is the one of Table 1.
         rows: label of a table row -> the settings that make it; a few_shot without a target has the truth's.
-        settings: settings common to all rows.
+        settings: settings common to all rows; a row's own go over them, its number of iterations too.
+        overrides: settings over those of all rows, such as few steps for a quick look. Over these go only
+            those that a caller gives (``--set``, ``--iterations``).
         seeds: of the runs of every row.
         samples: images that the final metrics are computed on, of each run and of the target's truth.
         curve_samples: images for each point of a curve over iterations.
@@ -83,6 +90,7 @@ class Profile:
     clusters: Count = 10
     neighbours: Count = 3
     truncation_psi: Positive = 0.7
+    overrides: Mapping[str, Any] = Field(default_factory=dict)
     weights: Literal["published", "random"] = "published"
     random: Mapping[str, Any] = Field(default_factory=dict)
 
@@ -133,9 +141,11 @@ class Profile:
             "source_text": found.source_text,
             "target_text": found.target_text,
         }
-        values = merge(merge(self.settings, self.rows[row]), {**place, "seed": seed})
+        values = merge(merge(self.settings, self.rows[row]), self.overrides)
+        values |= {**place, "seed": seed}
         if isinstance(few_shot := values.get("few_shot"), Mapping):
-            values["few_shot"] = {"target": found.truth, **few_shot}
+            of_scenario = {"target": found.truth, "discriminator": found.discriminator}
+            values["few_shot"] = {**of_scenario, **few_shot}
         try:
             config = build(AdaptConfig, values)
             return self._random(config, found) if self.weights == "random" else config
@@ -149,10 +159,12 @@ class Profile:
         architectures = [names.clip(name).architecture for name in config.clips]
         if not all(architectures):
             raise ValueError(f"weights=random is for CLIPs of open_clip, not for {list(config.clips)}")
-        networks = {
+        networks: dict[str, Any] = {
             "generator": f"random-{scenario.resolution}",
             "clips": [f"{a}/random" for a in architectures],
         }
+        if config.few_shot is not None:
+            networks["few_shot.discriminator"] = None
         return override(config, {**self.random, **networks})
 
 

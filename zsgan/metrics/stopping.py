@@ -2,7 +2,8 @@
 
 An adaptation first turns its images towards the text; then it has turned them, and what still changes is not
 asked for by the guidance but bought with diversity. So stop where the curve that the run logs anyway, the
-cosine of image and text directions, has levelled off.
+cosine of image and text directions, has levelled off. Whether that is better than one number of steps for all
+is another matter: :mod:`zsgan.stops` grades it by the truth.
 """
 
 from collections.abc import Mapping, Sequence
@@ -78,6 +79,8 @@ def plateau(curve: Tensor, window: int = 30, tolerance: float = 0.05) -> int | N
         )
     if curve.ndim != 1 or not bool(curve.isfinite().all()):
         raise ValueError(f"curve must be finite and of shape (T,), got {tuple(curve.shape)}")
+    if len(curve) < 3 * window:
+        return None
     level = smooth(curve, window)[window - 1 :]  # full windows only
     recent = level[2 * window :] - level[window:-window]
     since = level[2 * window :] - level[0]

@@ -110,12 +110,23 @@ def random_generator(resolution: int) -> Generator:
     """
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.manual_seed(SEED)
-        channels = {2**i: min(32768 // 2**i, 512) for i in range(2, resolution.bit_length())}
-        generator = Generator(resolution, channels=channels, conv_clamp=256.0).eval()
+        generator = Generator(resolution, channels=_widths(resolution), conv_clamp=256.0).eval()
     with torch.no_grad():
         for layer in generator.synthesis.convolutions:
             layer.noise_strength.fill_(0.1)
     return generator
+
+
+def random_discriminator(resolution: int) -> Discriminator:
+    """The discriminator of :func:`random_generator`, at the same widths."""
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        torch.manual_seed(SEED)
+        return Discriminator(resolution, channels=_widths(resolution), conv_clamp=256.0).eval()
+
+
+def _widths(resolution: int) -> dict[int, int]:
+    """Channels of the published networks: 32768 / r up to 512."""
+    return {2**i: min(32768 // 2**i, 512) for i in range(2, resolution.bit_length())}
 
 
 def convert(

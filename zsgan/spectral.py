@@ -1,0 +1,76 @@
+"""The spectral term of SCR (Liu et al., ICCV 2023), a rival of eqs. (4) and (5): images answer as before.
+
+How far a small step in the latent moves CLIP's feature of the image is kept as it was in the source. Where an
+adaptation collapses, latents stop to matter, and these lengths shrink.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.func import jvp
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+
+def probe_directions(mapping: Callable[[Tensor], Tensor], z: Tensor, signs: Tensor) -> Tensor:
+    """Directions in W+ that stand for random ones in Z: J u of the mapping network's Jacobian J.
+
+    As in SCR the directions are weighted over the layers; its weights are learnt, from a start at which all
+    layers count the same, and stay there here.
+
+    Args:
+        mapping: (N, D_z) to (N, L, D_w), every sample by itself.
+        z: (N, D_z) latents.
+        signs: (P, N, D_z) probes u.
+
+    Returns:
+        (P, N, L, D_w), without gradients.
+    """
+    with torch.no_grad():
+        directions = torch.stack([jvp(mapping, (z,), (u,))[1] for u in signs])
+    return directions / directions.shape[2]
+
+
+def squared_stretch(features: Callable[[Tensor], Tensor], ws: Tensor, directions: Tensor) -> Tensor:
+    """How much a feature moves with its latent: mean over the probes of |J_n u|^2, J_n = d feature_n / d w_n.
+
+    For random signs u its expectation is the trace of J_n^T J_n (Hutchinson), the sum of J_n's squared
+    singular values.
+
+    Args:
+        features: (N, L, D_w) to (N, D), every sample by itself; called once a probe, so its noise must be the
+            same in every call.
+        ws: (N, L, D_w) latents.
+        directions: (P, N, L, D_w) probes.
+
+    Returns:
+        (N,), >= 0, differentiable in whatever ``features`` depends on.
+    """
+    ws = ws.contiguous()  # a dual number must not share memory over the layers
+    with sdpa_kernel(SDPBackend.MATH):  # fused attention has no forward derivative
+        return torch.stack([jvp(features, (ws,), (u,))[1].square().sum(1) for u in directions]).mean(0)
+
+
+def spectral_loss(stretch_trg: Tensor, stretch_src: Tensor, delta: float = 1.0) -> Tensor:
+    """Huber loss between the stretches of both generators, a mean over the samples.
+
+    Args:
+        stretch_trg: (N,) of the target generator, see :func:`squared_stretch`.
+        stretch_src: (N,) of the source generator, for the same latents and probes.
+        delta: difference from which on the loss is linear; > 0.
+
+    Returns:
+        a scalar >= 0: d^2 / 2 of a difference |d| <= delta, else delta (|d| - delta / 2).
+
+    Raises:
+        ValueError: shapes differ, or delta is not positive.
+    """
+    if stretch_trg.ndim != 1 or stretch_trg.shape != stretch_src.shape:
+        raise ValueError(
+            "stretch_trg and stretch_src must both be (N,), of the same latents, "
+            f"got {tuple(stretch_trg.shape)} and {tuple(stretch_src.shape)}"
+        )
+    if not delta > 0:
+        raise ValueError(f"delta must be > 0, got {delta}")
+    return F.huber_loss(stretch_trg, stretch_src, delta=delta)
