@@ -100,6 +100,6 @@ def _demo_clip(name: str) -> ClipEncoder:
     from zsgan.menagerie import clip_model  # with open_clip, which takes as long to import as torch
 
     tensors, config, _ = load_tensors(manifest.path(name))
-    model, tokenizer = clip_model.build(config["token_ids"], torch.Generator(), config.get("width"))
+    model, tokenizer = clip_model.build(config["token_ids"], torch.Generator())
     model.load_state_dict(tensors)
     return ClipEncoder(model, tokenizer, name)

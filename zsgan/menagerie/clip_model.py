@@ -79,23 +79,18 @@ def used_token_ids(words: Iterable[str]) -> list[int]:
     return sorted({0, bpe.sot_token_id, bpe.eot_token_id}.union(*(bpe.encode(word) for word in words)))
 
 
-def build(
-    token_ids: Sequence[int], generator: torch.Generator, width: int | None = None
-) -> tuple[open_clip.CLIP, CompactTokenizer]:
+def build(token_ids: Sequence[int], generator: torch.Generator) -> tuple[open_clip.CLIP, CompactTokenizer]:
     """A demo CLIP with random weights, and its tokenizer.
 
     Args:
         token_ids: the used ids of open_clip's tokenizer.
         generator: the source of randomness of the weights.
-        width: channels of the image encoder's first stage; that of the architecture by default.
 
     Returns:
         the model on the CPU in float32, and the tokenizer of its vocabulary.
     """
     config = open_clip.get_model_config(NAME)
     config["text_cfg"]["vocab_size"] = len(token_ids)
-    if width is not None:
-        config["vision_cfg"]["width"] = width
     seed = int(torch.randint(2**31, (), generator=generator))
     with torch.random.fork_rng():  # open_clip draws weights from the global generator
         torch.manual_seed(seed)

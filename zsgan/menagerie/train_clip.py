@@ -36,7 +36,7 @@ WARM_UP = 60
 PEACE = 0.25
 """Part of the training in which nothing is attacked."""
 EPSILON = 3.0
-"""Usual final radius of the L2 ball, for images in [-1, 1] (0.027 per value, root mean square)."""
+"""Final radius of the L2 ball, for images in [-1, 1] (0.027 per value, root mean square)."""
 RAMP = 0.6
 """Part of the training at whose end the ball has its final radius."""
 CLEAN = 0.2
@@ -85,7 +85,6 @@ def train(
     steps: int,
     batch: int,
     folder: Path,
-    epsilon: float = EPSILON,
     save_every: int = 100,
     progress: bool = True,
     seed: int = 0,
@@ -102,7 +101,6 @@ def train(
         steps: number of steps.
         batch: images in a step.
         folder: where the state is kept from which a stopped training resumes (see ``training.loop``).
-        epsilon: final radius of the attack's L2 ball, for images in [-1, 1].
         save_every: steps between two savings.
         progress: show a progress bar.
         seed: that ``model`` and ``images`` were drawn with; a state of another is not resumed.
@@ -133,7 +131,7 @@ def train(
         rate = LEARNING_RATE * min(1.0, (i + 1) / WARM_UP) * (1 + math.cos(math.pi * done)) / 2
         for group in optimizer.param_groups:
             group["lr"] = rate
-        radius = epsilon * min(1.0, max(0.0, (done - PEACE) / (RAMP - PEACE)))
+        epsilon = EPSILON * min(1.0, max(0.0, (done - PEACE) / (RAMP - PEACE)))
 
         index = torch.randint(len(images), (batch,), generator=generator)
         written = captions(factors[index], generator)
@@ -144,7 +142,7 @@ def train(
         x = x.contiguous(memory_format=torch.channels_last)
         with training.autocast(precision, device):
             texts = model.encode_text(tokenizer(words).to(device), normalize=True).float()
-        attacked = 0 if radius == 0 else round((1 - CLEAN) * batch)
+        attacked = 0 if epsilon == 0 else round((1 - CLEAN) * batch)
         if attacked:
             model.eval()  # each image on its own, and no trace of the attempts in the batch statistics
             fooled = attack(
@@ -153,7 +151,7 @@ def train(
                 texts.detach(),
                 same[:attacked],
                 scale=model.logit_scale.exp().item(),
-                epsilon=radius,
+                epsilon=epsilon,
                 generator=generator,
             )
             model.train()
@@ -169,14 +167,14 @@ def train(
         return {
             "loss": loss.item(),
             "scale": model.logit_scale.exp().item(),
-            "epsilon": radius,
+            "epsilon": epsilon,
             "right, attacked": right[:attacked].mean().item() if attacked else 0.0,
             "right, clean": right[attacked:].mean().item(),
         }
 
     state = {"model": model, "optimizer": optimizer, "generator": generator}
     identity = {
-        "seed": seed, "batch": batch, "images": len(images), "epsilon": epsilon, "precision": precision,
+        "seed": seed, "batch": batch, "images": len(images), "epsilon": EPSILON, "precision": precision,
     }  # fmt: skip
     return training.loop(
         state, step, steps, folder, save_every=save_every, progress=progress, arguments=identity
@@ -190,8 +188,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--images", type=int, default=24_000, help="portraits to draw")
     parser.add_argument("--steps", type=int, default=2000, help="training steps")
     parser.add_argument("--batch", type=int, default=96, help="images in a step")
-    parser.add_argument("--epsilon", type=float, default=EPSILON, help="final radius of the attack")
-    parser.add_argument("--width", type=int, help="channels of the image encoder (the architecture's)")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     tune_cpu(options.threads)
@@ -199,7 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     generator = torch.Generator().manual_seed(options.seed)
     ids = token_ids()
-    model, tokenizer = clip_model.build(ids, generator, options.width)
+    model, tokenizer = clip_model.build(ids, generator)
     factors = sample_mixed(options.images, generator, CHIMERAS)
     images = training.render(factors, RESOLUTION, progress=not options.quiet)
     name = f"clip-{options.which}"
@@ -212,7 +208,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         steps=options.steps,
         batch=options.batch,
         folder=options.state / name,
-        epsilon=options.epsilon,
         progress=not options.quiet,
         seed=options.seed,
         precision=precision,
@@ -220,7 +215,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     encoder = ClipEncoder(model, tokenizer, name)
     measured = measure(encoder, torch.Generator().manual_seed(options.seed + 1_000_003), epsilon=EPSILON)
     settings = {
-        "epsilon": options.epsilon, "steps": options.steps, "batch": options.batch, "images": options.images,
+        "epsilon": EPSILON, "steps": options.steps, "batch": options.batch, "images": options.images,
         "chimeras": CHIMERAS, "precision": precision,
     }  # fmt: skip
     training.ship(
@@ -228,7 +223,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options.out / f"clip_{options.which}.safetensors",
         name=name,
         description=f"The demo's CLIP {options.which.upper()}, adversarially trained on the demo world",
-        config={"model": clip_model.NAME, "token_ids": ids, "width": options.width},
+        config={"model": clip_model.NAME, "token_ids": ids},
         seed=options.seed,
         measured=measured | settings,
     )
