@@ -9,7 +9,6 @@ adaptation.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -75,21 +74,17 @@ class Factors:
     def __len__(self) -> int:
         return len(self.species)
 
-    def __getitem__(self, index: slice | Tensor) -> Self:
+    def __getitem__(self, index: slice | Tensor) -> "Factors":
         """The portraits that ``index`` (a slice, or a tensor of indices or flags) picks."""
-        return type(self)(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
-
-    def species_of(self, trait: str) -> Tensor:
-        """The species that each portrait has a trait of, (N,): its own."""
-        return self.species
+        return Factors(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
 
     def column(self, name: str) -> Tensor:
         """One score, (N,)."""
         return self.continuous[:, CONTINUOUS.index(name)]
 
-    def to(self, device: torch.device | str) -> Self:
+    def to(self, device: torch.device | str) -> "Factors":
         """The same factors on another device."""
-        return type(self)(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+        return Factors(**{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
     @property
     def fur(self) -> Tensor:
@@ -218,14 +213,13 @@ def appearance(factors: Factors) -> dict[str, Tensor]:
     scores = factors.continuous.clamp(-LIMIT, LIMIT)
     score = dict(zip(CONTINUOUS, scores.unbind(1), strict=True))
 
-    def of_species(trait: str, table: tuple[float, ...]) -> Tensor:
-        return scores.new_tensor(table)[factors.species_of(trait)]
+    def of_species(table: tuple[float, ...]) -> Tensor:
+        return scores.new_tensor(table)[factors.species]
 
-    shifted = score | {name: score[name] + of_species(name, shift) for name, shift in SHIFTS.items()}
-    seen = {name: of_species(name, MEANS[name]) + sd * score[name] for name, sd in DEVIATIONS.items()}
-    seen |= {name: of_species(name, table) for name, table in FIXED.items()}
-    deviation = of_species("ear_bend", BEND_DEVIATION)
-    bend = of_species("ear_bend", MEANS["ear_bend"]) + deviation * score["ear_bend"]
+    shifted = score | {name: score[name] + of_species(shift) for name, shift in SHIFTS.items()}
+    seen = {name: of_species(MEANS[name]) + sd * score[name] for name, sd in DEVIATIONS.items()}
+    seen |= {name: of_species(table) for name, table in FIXED.items()}
+    bend = of_species(MEANS["ear_bend"]) + of_species(BEND_DEVIATION) * score["ear_bend"]
     seen["ear_bend"] = F.softplus(8 * bend) / 8  # ears do not bend inwards
 
     value = 0.13 + 0.82 * _normal_cdf(shifted["fur_light"])

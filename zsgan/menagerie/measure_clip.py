@@ -10,7 +10,7 @@ from zsgan.clip import ClipEncoder
 from zsgan.menagerie import factors as world
 from zsgan.menagerie.attack import attack
 from zsgan.menagerie.augment import blur
-from zsgan.menagerie.captions import KINDS, TRAITS, captions, values
+from zsgan.menagerie.captions import captions
 from zsgan.menagerie.draw import draw
 from zsgan.menagerie.factors import SPECIES, Factors, sample_factors, with_species
 
@@ -40,8 +40,7 @@ def measure(
 
     Returns:
         name -> value. Zero-shot accuracies, of the species among "a photo of a {species}", in every style,
-        and of the other factors with the species given (:data:`QUESTIONS`), and of what is said of shapes
-        (:data:`~zsgan.menagerie.captions.TRAITS`, their mean); on clean images, blurred ones
+        and of the other factors with the species given (:data:`QUESTIONS`); on clean images, blurred ones
         (sigma 1 px), noisy ones (standard deviation 0.2), and ones attacked in 10 steps against the prompts
         of the species. Recall at 1 of the caption among 128. Cosine of the text direction dog -> cat with the
         direction between the mean image features, and its mean over dogs redrawn as cats; length of the text
@@ -62,7 +61,6 @@ def measure(
         result[f"species, {variant}"] = _accuracy(features @ species.T, factors.species)
         for kind in QUESTIONS:
             result[f"{kind}, {variant}"] = _zero_shot(encoder, features, factors, kind)
-        result[f"traits, {variant}"] = _traits(encoder, features, factors)
     words = captions(factors, generator).texts
     read = encoder.fits(words).tolist()  # a few captions are longer than CLIP's context
     result["recall at 1 of 128"] = _recall(
@@ -105,19 +103,6 @@ def _zero_shot(encoder: ClipEncoder, features: Tensor, factors: Factors, kind: s
     texts = encoder.encode_texts(prompts).view(len(SPECIES), len(values), -1)
     scores = torch.einsum("nvd,nd->nv", texts[factors.species], features)
     return _accuracy(scores[asked], truth[asked])
-
-
-def _traits(encoder: ClipEncoder, features: Tensor, factors: Factors) -> float:
-    """Of what can be said of a shape, the part that is told from its opposite with the animal given."""
-    truth = values(factors)
-    shares = []
-    for name, (*_, low, high) in TRAITS.items():
-        prompts = [f"a {animal} with {words}" for animal in SPECIES for words in (low, high)]
-        texts = encoder.encode_texts(prompts).view(len(SPECIES), 2, -1)
-        scores = torch.einsum("nvd,nd->nv", texts[factors.species], features)
-        said = truth[:, KINDS.index(name)]
-        shares.append(_accuracy(scores[said < 2], said[said < 2]))
-    return sum(shares) / len(shares)
 
 
 def _recall(encoder: ClipEncoder, features: Tensor, words: list[str], among: int = 128) -> float:

@@ -23,7 +23,6 @@ from zsgan.menagerie import clip_model, training
 from zsgan.menagerie.attack import attack
 from zsgan.menagerie.augment import augment
 from zsgan.menagerie.captions import VOCABULARY, captions
-from zsgan.menagerie.chimeras import sample_mixed
 from zsgan.menagerie.clip_model import CompactTokenizer
 from zsgan.menagerie.factors import Factors
 from zsgan.menagerie.measure_clip import measure
@@ -41,8 +40,6 @@ RAMP = 0.6
 """Part of the training at whose end the ball has its final radius."""
 CLEAN = 0.2
 """Part of every batch that is not attacked."""
-CHIMERAS = 0.4
-"""Part of the portraits that are chimeras: with them a species is told by all of its traits."""
 MAX_SCALE = math.log(100.0)
 
 
@@ -196,8 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     generator = torch.Generator().manual_seed(options.seed)
     ids = token_ids()
     model, tokenizer = clip_model.build(ids, generator)
-    factors = sample_mixed(options.images, generator, CHIMERAS)
-    images = training.render(factors, RESOLUTION, progress=not options.quiet)
+    images, factors = training.bank(options.images, RESOLUTION, generator, progress=not options.quiet)
     name = f"clip-{options.which}"
     train(
         model.to(options.device),
@@ -216,7 +212,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     measured = measure(encoder, torch.Generator().manual_seed(options.seed + 1_000_003), epsilon=EPSILON)
     settings = {
         "epsilon": EPSILON, "steps": options.steps, "batch": options.batch, "images": options.images,
-        "chimeras": CHIMERAS, "precision": precision,
+        "precision": precision,
     }  # fmt: skip
     training.ship(
         model.state_dict(),
