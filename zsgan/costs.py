@@ -9,14 +9,17 @@ from statistics import median
 from typing import Any
 
 import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.hooks import RemovableHandle
 
 from zsgan import device as devices
 from zsgan.adaptation import Adaptation
 from zsgan.config import AdaptConfig
-from zsgan.guides import source_features, source_fisher, trained_parameters
+from zsgan.guides import encode, source_features, source_fisher, trained_parameters
 from zsgan.making import guides_of, threads_for
-from zsgan.models import load_generator
+from zsgan.models import load_clip, load_generator
 from zsgan.objectives import NEEDS_FISHER, needs
 
 
@@ -29,6 +32,7 @@ class Costs:
             "latents" are the mapping network, and layer selection if there is one.
         once: part of what precedes the steps -> seconds. Source images are those of one step, Fisher
             information is that of one batch.
+        least_memory: see :func:`least_memory`.
         memory: stage -> most bytes at a time. On a GPU those of the tensors in this stage; elsewhere those of
             the process since it began, Python and libraries included; empty where nobody can tell.
         processor: seconds of processor time of a step, those of all threads summed; on a CPU that other work
@@ -38,6 +42,7 @@ class Costs:
 
     step: Mapping[str, float]
     once: Mapping[str, float]
+    least_memory: Mapping[str, int]
     memory: Mapping[str, int]
     processor: float
     machine: Mapping[str, Any]
@@ -99,7 +104,63 @@ def measure(config: AdaptConfig, steps: int = 3, device: torch.device | str = "c
             batch = replace(config.ewc, samples=config.optimiser.batch_size)
             with stage("Fisher information"):
                 source_fisher(g_src, guides, replace(config, ewc=batch))
-        return Costs(parts, once, memory, processor, devices.numerics(device))
+        return Costs(parts, once, least_memory(config), memory, processor, devices.numerics(device))
+
+
+def least_memory(config: AdaptConfig) -> dict[str, int]:
+    """Bytes that a step holds at least, counted from shapes: for a machine that has not that much, too.
+
+    What is not counted: workspaces of convolutions, gradients that are passed on, and the allocator's slack.
+
+    Args:
+        config: what to adapt.
+
+    Returns:
+        "networks": source, target and CLIPs; "adaptation": of the trained parameters, the source's values,
+        gradients, Adam's two averages and Fisher information (if a term needs it); "activations": what the
+        forward pass keeps for the backward one.
+
+    Raises:
+        ValueError: a name is unknown.
+    """
+    mode = FakeTensorMode()  # tensors that have shapes, and no numbers
+
+    generator = load_generator(config.generator).requires_grad_(False)
+    trained = trained_parameters(generator, config.trainable).values()
+    for parameter in trained:
+        parameter.requires_grad_(True)
+    encoders = [load_clip(name) for name in config.clips]
+    networks = _bytes(generator, generator, *encoders)
+    for network in (generator, *encoders):
+        network._apply(mode.from_tensor)
+    kept: dict[int, torch.UntypedStorage] = {}  # by address, which no other gets while they live
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage._cdata] = storage
+        return tensor
+
+    with mode, saved_tensors_hooks(keep, lambda tensor: tensor):
+        ws = torch.zeros(config.optimiser.batch_size, generator.synthesis.n_ws, generator.synthesis.w_dim)
+        images = generator.synthesis(ws, noise="random")
+        for encoder in encoders:
+            encode(encoder, images, config)
+    for tensor in _tensors(generator, *encoders):
+        kept.pop(tensor.untyped_storage()._cdata, None)
+    copies = 5 if needs(config, NEEDS_FISHER) else 4
+    return {
+        "networks": networks,
+        "adaptation": copies * sum(parameter.nbytes for parameter in trained),
+        "activations": sum(storage.nbytes() for storage in kept.values()),
+    }
+
+
+def _tensors(*networks: nn.Module) -> list[Tensor]:
+    return [tensor for network in networks for tensor in (*network.parameters(), *network.buffers())]
+
+
+def _bytes(*networks: nn.Module) -> int:
+    return sum(tensor.nbytes for tensor in _tensors(*networks))
 
 
 class _Clock:
