@@ -209,10 +209,11 @@ def _cost(options: argparse.Namespace) -> None:
     from dataclasses import asdict
 
     from zsgan.api import configuration
-    from zsgan.costs import measure
+    from zsgan.costs import least_memory, measure
 
     config = configuration(**_asked(options))
-    print(json.dumps(asdict(measure(config, options.steps, options.device)), indent=1))
+    least, found = least_memory(config), measure(config, options.steps, options.device)
+    print(json.dumps({**asdict(found), "least_memory": least}, indent=1))
 
 
 def _asked(options: argparse.Namespace) -> dict[str, Any]:

@@ -32,7 +32,6 @@ class Costs:
             "latents" are the mapping network, and layer selection if there is one.
         once: part of what precedes the steps -> seconds. Source images are those of one step, Fisher
             information is that of one batch.
-        least_memory: see :func:`least_memory`.
         memory: stage -> most bytes at a time. On a GPU those of the tensors in this stage; elsewhere those of
             the process since it began, Python and libraries included; empty where nobody can tell.
         processor: seconds of processor time of a step, those of all threads summed; on a CPU that other work
@@ -42,7 +41,6 @@ class Costs:
 
     step: Mapping[str, float]
     once: Mapping[str, float]
-    least_memory: Mapping[str, int]
     memory: Mapping[str, int]
     processor: float
     machine: Mapping[str, Any]
@@ -104,7 +102,7 @@ def measure(config: AdaptConfig, steps: int = 3, device: torch.device | str = "c
             batch = replace(config.ewc, samples=config.optimiser.batch_size)
             with stage("Fisher information"):
                 source_fisher(g_src, guides, replace(config, ewc=batch))
-        return Costs(parts, once, least_memory(config), memory, processor, devices.numerics(device))
+        return Costs(parts, once, memory, processor, devices.numerics(device))
 
 
 def least_memory(config: AdaptConfig) -> dict[str, int]:
@@ -124,7 +122,6 @@ def least_memory(config: AdaptConfig) -> dict[str, int]:
         ValueError: a name is unknown.
     """
     mode = FakeTensorMode()  # tensors that have shapes, and no numbers
-
     generator = load_generator(config.generator).requires_grad_(False)
     trained = trained_parameters(generator, config.trainable).values()
     for parameter in trained:
