@@ -10,16 +10,12 @@ from zsgan import costs
 from zsgan.adaptation import Adaptation
 from zsgan.cli import main
 from zsgan.config import override
-from zsgan.costs import least_memory, measure
+from zsgan.costs import PARTS, least_memory, measure
 from zsgan.guides import source_fisher, trained_parameters
 from zsgan.making import guides_of
 from zsgan.models import load_generator
 from zsgan.profiles import load_profile
 
-PARTS = [
-    "latents", "generator, forward", "CLIP, forward", "losses", "CLIP, backward", "generator, backward",
-    "optimiser",
-]  # fmt: skip
 SHORT = {"stage1.iterations": 5, "ewc.samples": 4}
 
 

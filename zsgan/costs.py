@@ -22,6 +22,12 @@ from zsgan.making import guides_of, threads_for
 from zsgan.models import load_clip, load_generator
 from zsgan.objectives import NEEDS_FISHER, needs
 
+PARTS = (
+    "latents", "generator, forward", "CLIP, forward", "losses", "CLIP, backward", "generator, backward",
+    "optimiser",
+)  # fmt: skip
+"""The parts of a step, in order."""
+
 
 @dataclass(frozen=True)
 class Costs:
