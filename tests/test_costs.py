@@ -13,7 +13,7 @@ from zsgan.config import override
 from zsgan.costs import PARTS, least_memory, measure
 from zsgan.guides import source_fisher, trained_parameters
 from zsgan.making import guides_of
-from zsgan.models import load_generator
+from zsgan.models import load_clip, load_generator
 from zsgan.profiles import load_profile
 
 SHORT = {"stage1.iterations": 5, "ewc.samples": 4}
@@ -105,6 +105,15 @@ def test_the_least_memory_is_what_torch_keeps(config):
     twice = least_memory(override(short, {"optimiser.batch_size": 8}))
     assert twice["activations"] == pytest.approx(2 * found["activations"], rel=0.05)
     assert twice["networks"] == found["networks"] > 3e6
+
+
+def test_counting_leaves_nothing_without_numbers_behind(config):
+    """Images that are resized, before and after: the resize keeps its matrices."""
+    larger = override(config, {"generator": "random-128"})
+    before = least_memory(larger)
+    features = load_clip(config.clips[0]).encode_images(torch.zeros(1, 3, 128, 128))
+    assert type(features) is torch.Tensor and features.isfinite().all()
+    assert least_memory(larger) == before
 
 
 def fisher_of_ones(config):

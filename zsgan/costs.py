@@ -127,12 +127,15 @@ def least_memory(config: AdaptConfig) -> dict[str, int]:
     Raises:
         ValueError: a name is unknown.
     """
-    mode = FakeTensorMode()  # tensors that have shapes, and no numbers
+    mode = FakeTensorMode(allow_non_fake_inputs=True)  # tensors that have shapes, and no numbers
     generator = load_generator(config.generator).requires_grad_(False)
     trained = trained_parameters(generator, config.trainable).values()
     for parameter in trained:
         parameter.requires_grad_(True)
     encoders = [load_clip(name) for name in config.clips]
+    size = generator.config["resolution"]
+    for encoder in encoders:  # what it keeps for later images, such as matrices of the resize, needs numbers
+        encode(encoder, torch.zeros(1, 3, size, size), config)
     networks = _bytes(generator, generator, *encoders)
     for network in (generator, *encoders):
         network._apply(mode.from_tensor)
