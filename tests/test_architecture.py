@@ -26,7 +26,7 @@ LAYERS = [
     {"shares"},
     {"jobs"},
     {"making"},
-    {"runs"},
+    {"costs", "runs"},
     {"metrics"},
     {"run_shares", "subjects"},
     {"judges"},

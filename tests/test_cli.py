@@ -22,7 +22,7 @@ from zsgan.sampling import sample_images
 from zsgan.truth import Drawing
 
 SETTINGS = {"optimiser.iterations": 4, "ewc.samples": 2, "stage1.iterations": 5}
-COMMANDS = ("reproduce", "fetch", "convert", "adapt", "sample", "evaluate")
+COMMANDS = ("reproduce", "fetch", "convert", "adapt", "cost", "sample", "evaluate")
 TINY = (
     "--profile",
     "smoke",

@@ -1,4 +1,5 @@
 import copy
+import logging
 import math
 import warnings
 from collections import Counter
@@ -486,6 +487,12 @@ def test_the_papers_clip_has_its_shapes_and_no_luck(vit):
     assert vit.mean.dtype == torch.float32 == vit.model.visual.conv1.weight.dtype
     again = load_clip("ViT-B-32")
     assert all(torch.equal(a, b) for a, b in zip(vit.parameters(), again.parameters(), strict=True))
+
+
+def test_open_clip_does_not_tell_its_steps(caplog):
+    with caplog.at_level(logging.DEBUG):
+        load_clip("ViT-B-32", "random")
+    assert not [record for record in caplog.records if record.name == "root"]
 
 
 @pytest.mark.parametrize("size", [64, 224, 256, 512, 1024])

@@ -8,7 +8,7 @@ import torch
 
 from zsgan import names
 from zsgan.checking import build
-from zsgan.config import override
+from zsgan.config import AdaptConfig, override
 from zsgan.device import set_up
 from zsgan.models import load_generator
 from zsgan.profiles import Profile, load_profile
@@ -57,6 +57,29 @@ def adapt(
         FileNotFoundError: the file of a name is missing.
         RunInProgress: another process is making the same run.
     """
+    config = configuration(
+        source, text, source_text=source_text, profile=profile, scenario=scenario, row=row, seed=seed,
+        settings=settings,
+    )  # fmt: skip
+    return run(config, folder=folder, device=device, progress=progress)
+
+
+def configuration(
+    source: str | None = None,
+    text: str | None = None,
+    *,
+    source_text: str | None = None,
+    profile: str = "demo",
+    scenario: str | None = None,
+    row: str | None = None,
+    seed: int = 0,
+    settings: Mapping[str, Any] | None = None,
+) -> AdaptConfig:
+    """What :func:`adapt` would run; its arguments are explained there.
+
+    Raises:
+        ValueError: a name or a setting is unknown, or a text is missing.
+    """
     chosen = load_profile(profile)
     label = list(chosen.rows)[-1] if row is None else row
     settings = dict(settings or {})
@@ -77,7 +100,7 @@ def adapt(
             f"{text!r}; give others by the setting few_shot.target, a folder or the labels of drawings"
         )
     given = {name: value for name, value in place.items() if value is not None}
-    return run(override(base, {**given, **settings}), folder=folder, device=device, progress=progress)
+    return override(base, {**given, **settings})
 
 
 def open_generator(name: str, device: torch.device | str = "cpu") -> Generator:

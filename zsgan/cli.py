@@ -1,4 +1,4 @@
-"""Command line: zsgan reproduce | fetch | convert | adapt | sample | evaluate."""
+"""Command line: zsgan reproduce | fetch | convert | adapt | cost | sample | evaluate."""
 
 import argparse
 import json
@@ -53,6 +53,31 @@ def _parser() -> argparse.ArgumentParser:
     def add_device(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--device", default="cpu", help="torch device, such as cpu or cuda")
 
+    def add_adaptation(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument(
+            "--source",
+            help="source generator: dog, cat, or a .pkl, .pt or .safetensors file; the scenario's by default",
+        )
+        sub.add_argument(
+            "--source-text", help="what the source generator makes, in words; its name by default"
+        )
+        sub.add_argument(
+            "--text", help="the target domain, in words that the CLIP knows; the scenario's by default"
+        )
+        sub.add_argument(
+            "--profile", default="demo", help="demo, paper, or a .yaml file: where settings come from"
+        )
+        sub.add_argument("--scenario", help="of the profile, such as cat-to-dog; its first by default")
+        sub.add_argument(
+            "--row", help="row of Table 1, such as L_dir or 'L_dm + L_EWC'; the full method by default"
+        )
+        sub.add_argument("--seed", type=int, default=0, help="of variations, latents and noise")
+        sub.add_argument(
+            "--set", action="append", default=[], metavar="NAME=VALUE",
+            help="any setting by its dotted name, such as moment.lambda_cov=1, or terms.ewc=1e4 for a "
+            "weight; it goes over the row's own; weights=random for random networks of the profile's shapes",
+        )  # fmt: skip
+
     sub = add("reproduce", _reproduce, "run the notebooks, write every figure and table, build the book")
     sub.add_argument("--profile", default="demo", help="smoke (a minute, numbers mean nothing) or demo")
     sub.add_argument("--only", metavar="CHAPTER", help="one notebook, for instance 04_results; no book")
@@ -81,32 +106,14 @@ def _parser() -> argparse.ArgumentParser:
     )
 
     sub = add("adapt", _adapt, "adapt a generator to a text, or find the finished run")
-    sub.add_argument(
-        "--source",
-        help="source generator: dog, cat, or a .pkl, .pt or .safetensors file; the scenario's by default",
-    )
-    sub.add_argument("--source-text", help="what the source generator makes, in words; its name by default")
-    sub.add_argument(
-        "--text", help="the target domain, in words that the CLIP knows; the scenario's by default"
-    )
-    sub.add_argument(
-        "--profile", default="demo", help="demo, paper, or a .yaml file: where settings come from"
-    )
-    sub.add_argument("--scenario", help="of the profile, such as cat-to-dog; its first by default")
-    sub.add_argument(
-        "--row", help="row of Table 1, such as L_dir or 'L_dm + L_EWC'; the full method by default"
-    )
-    sub.add_argument("--seed", type=int, default=0, help="of variations, latents and noise")
+    add_adaptation(sub)
     sub.add_argument("--iterations", type=_positive, help="steps; the row's number by default")
-    sub.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="any setting by its dotted name, such as moment.lambda_cov=1, or terms.ewc=1e4 for a weight; "
-        "it goes over the row's own; weights=random for random networks of the profile's shapes",
-    )
     sub.add_argument("--runs", type=Path, default=Path("runs"), help="folder of runs")
+    add_device(sub)
+
+    sub = add("cost", _cost, "take a few steps of an adaptation, and print seconds by part and memory")
+    add_adaptation(sub)
+    sub.add_argument("--steps", type=_positive, default=3, help="how many; the medians are printed")
     add_device(sub)
 
     sub = add("sample", _sample, "write pictures of an adapted or a source generator")
@@ -190,13 +197,30 @@ def _convert(options: argparse.Namespace) -> None:
 
 
 def _adapt(options: argparse.Namespace) -> None:
-    import yaml
-
     from zsgan.api import adapt
 
-    settings: dict[str, Any] = {}
+    asked = _asked(options)
     if options.iterations is not None:
-        settings["optimiser.iterations"] = options.iterations
+        asked["settings"].setdefault("optimiser.iterations", options.iterations)
+    print(adapt(**asked, folder=options.runs, device=options.device, progress=not options.quiet).folder)
+
+
+def _cost(options: argparse.Namespace) -> None:
+    from dataclasses import asdict
+
+    from zsgan.api import configuration
+    from zsgan.costs import least_memory, measure
+
+    config = configuration(**_asked(options))
+    least, found = least_memory(config), measure(config, options.steps, options.device)
+    print(json.dumps({**asdict(found), "least_memory": least}, indent=1))
+
+
+def _asked(options: argparse.Namespace) -> dict[str, Any]:
+    """The arguments of :func:`zsgan.api.configuration`."""
+    import yaml
+
+    settings: dict[str, Any] = {}
     for item in options.set:
         name, equals, value = item.partition("=")
         if not equals:
@@ -205,12 +229,8 @@ def _adapt(options: argparse.Namespace) -> None:
             settings[name] = yaml.safe_load(value)
         except yaml.YAMLError:
             raise ValueError(f"--set {item!r}: {value!r} is no value of YAML; quote it") from None
-    run = adapt(
-        options.source, options.text, source_text=options.source_text, profile=options.profile,
-        scenario=options.scenario, row=options.row, seed=options.seed, folder=options.runs,
-        device=options.device, progress=not options.quiet, settings=settings,
-    )  # fmt: skip
-    print(run.folder)
+    names = ("source", "text", "source_text", "profile", "scenario", "row", "seed")
+    return {name: getattr(options, name) for name in names} | {"settings": settings}
 
 
 def _sample(options: argparse.Namespace) -> None:

@@ -187,14 +187,17 @@ def open_clip_encoder(
         )  # fmt: skip
         if file is not None and script:
             model.load_state_dict(_script_tensors(file))
-    return ClipEncoder(model, open_clip.get_tokenizer(architecture), architecture)
+        tokenizer = open_clip.get_tokenizer(architecture)
+    return ClipEncoder(model, tokenizer, architecture)
 
 
 @contextmanager
 def _weights_of(file: Path | None, architecture: str) -> Iterator[None]:
-    """Errors speak of the file; open_clip's warning that it made random weights is known here."""
+    """Errors speak of the file; open_clip's steps and its warning of random weights are known here."""
     root, told = logging.getLogger(), "randomly"
-    root.addFilter(known := lambda record: told not in record.getMessage())
+    root.addFilter(
+        known := lambda record: record.levelno >= logging.WARNING and told not in record.getMessage()
+    )
     try:
         yield
     except Exception as error:  # whatever a damaged or foreign file provokes

@@ -56,7 +56,7 @@ def make(job: Job, place: Path, *, device: torch.device | str, progress: bool) -
     config, started = job.config, time.perf_counter()
     device = devices.set_up(device)
     g_src = load_generator(config.generator, device)
-    with threads(1 if device.type == "cpu" and g_src.config["resolution"] <= SMALL else None):
+    with threads(threads_for(g_src)):
         begin = (
             _few_shot(config, g_src, device)
             if config.few_shot
@@ -82,6 +82,12 @@ def make(job: Job, place: Path, *, device: torch.device | str, progress: bool) -
             write_json(place / "provenance.json", provenance)
             for name in ("state.pt", "owner.txt"):
                 (place / name).unlink(missing_ok=True)
+
+
+def threads_for(g_src: Generator) -> int | None:
+    """Intra-op threads to adapt a generator with where it lives; ``None`` for torch's own number."""
+    small = g_src.config["resolution"] <= SMALL
+    return 1 if small and device_of(g_src).type == "cpu" else None
 
 
 def guides_of(config: AdaptConfig, device: torch.device | str = "cpu", progress: bool = False) -> list[Guide]:

@@ -185,8 +185,8 @@ class Discriminator(nn.Module):
         self.mapping = None
         if c_dim:
             self.mapping = MappingNetwork(
-                0, label_dim, c_dim, mapping_layers, 1,
-                embed_dim=embed_dim, hidden_dim=hidden_dim, lr_multiplier=mapping_lr_multiplier,
+                0, label_dim, c_dim, mapping_layers, 1, embed_dim=embed_dim, hidden_dim=hidden_dim,
+                lr_multiplier=mapping_lr_multiplier, averaged=False,
             )  # fmt: skip
 
     def forward(

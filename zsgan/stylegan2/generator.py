@@ -102,7 +102,7 @@ class SynthesisLayer(nn.Module):
         x = torch.addcmul((self.bias * gain_before)[:, None, None].to(x.dtype), x, scale)
         if noise is not None:
             x = x + (noise * (self.noise_strength * gain_before)).to(x.dtype)
-        x = F.leaky_relu(x, LRELU_SLOPE)
+        x = F.leaky_relu(x, LRELU_SLOPE, inplace=True)  # so that its input need not be kept for the gradient
         return x if self.conv_clamp is None else x.clamp(-self.conv_clamp * gain, self.conv_clamp * gain)
 
 

@@ -14,7 +14,7 @@ class MappingNetwork(nn.Module):
     """The mapping network f: z -> w, with an optional label embedding and the truncation trick.
 
     Args:
-        z_dim: width of z; 0 for a network of labels alone (the discriminator's).
+        z_dim: width of z; 0 for a network of labels alone.
         w_dim: width D_w of w.
         c_dim: width of the label; 0 for none.
         n_layers: number of fully connected layers.
@@ -22,6 +22,7 @@ class MappingNetwork(nn.Module):
         embed_dim: width of the label embedding; None for ``w_dim``.
         hidden_dim: width of the hidden layers; None for ``w_dim``.
         lr_multiplier: of the fully connected layers; their stored weights are divided by it.
+        averaged: keep ``w_avg``, which truncation needs; a discriminator's has none.
     """
 
     w_avg: Tensor
@@ -37,6 +38,7 @@ class MappingNetwork(nn.Module):
         embed_dim: int | None = None,
         hidden_dim: int | None = None,
         lr_multiplier: float = MAPPING_LR_MULTIPLIER,
+        averaged: bool = True,
     ) -> None:
         super().__init__()
         self.z_dim, self.w_dim, self.c_dim, self.n_ws = z_dim, w_dim, c_dim, n_ws
@@ -48,7 +50,7 @@ class MappingNetwork(nn.Module):
             EqualizedLinear(n_in, n_out, activate=True, lr_multiplier=lr_multiplier)
             for n_in, n_out in zip(widths, widths[1:], strict=False)
         )
-        self.register_buffer("w_avg", torch.zeros(w_dim) if z_dim else None)
+        self.register_buffer("w_avg", torch.zeros(w_dim) if averaged else None)
 
     def forward(
         self,
