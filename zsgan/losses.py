@@ -135,11 +135,7 @@ def moment_terms(
     return first, covariance_distance(delta_image, text_set, covariance)
 
 
-def first_moment_loss(
-    delta_image: Tensor,
-    text_set: Tensor,
-    floor: float = EPS,
-) -> Tensor:
+def first_moment_loss(delta_image: Tensor, text_set: Tensor, floor: float = EPS) -> Tensor:
     """First term of eq. (3): 1 - cos(mean of delta_image (N, D), mean of text_set (K + 1, D)), in [0, 2].
 
     For ``floor`` see ``directional_loss``; here it holds for the norms of the two means.
