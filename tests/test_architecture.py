@@ -33,7 +33,7 @@ LAYERS = [
     {"bench"},
     {"comparisons", "results"},
     {"figures", "findings", "tables"},
-    {"stops", "term_shares"},
+    {"readings", "stops", "term_shares"},
     {"book", "notebooks", "reference"},
     {"pages"},
     {"api", "evaluation", "reproduce"},

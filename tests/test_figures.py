@@ -12,10 +12,10 @@ import torch
 from matplotlib.text import Text
 from PIL import Image
 
-from zsgan.figures import PALETTE, curves, heat_maps, image_grid, save_figure, use_style
+from zsgan.figures import PALETTE, curves, dots, heat_maps, image_grid, save_figure, use_style
 from zsgan.files import versions
 from zsgan.images import to_array
-from zsgan.manifest import ROOT
+from zsgan.manifest import ROOT, asset
 from zsgan.tables import PAPER_TABLE_1, markdown, plus_minus, save_table
 
 PROVENANCE = {"profile": "smoke", "runs": {"L_dir, seed 0": "abc"}}
@@ -193,6 +193,17 @@ def test_heat_maps_share_their_colours():
     assert bar.get_ylabel() == "cosine"
 
 
+def test_dots_are_a_line_for_each_row_and_a_mark_for_each_column():
+    data = pd.DataFrame({"L_dir": [0.5, 1.0], "full": [0.7, float("nan")]}, index=["fur", "ears"])
+    _, axis = plt.subplots()
+    dots(data, xlabel="kept", axis=axis)
+    assert [line.get_label() for line in axis.lines] == ["L_dir", "full"]
+    assert axis.lines[0].get_xydata().tolist() == [[0.5, 0], [1.0, 1]]
+    assert [tick.get_text() for tick in axis.get_yticklabels()] == ["fur", "ears"]
+    bottom, top = axis.get_ylim()
+    assert bottom > top  # the first row is the upper one
+
+
 # Tables
 
 
@@ -277,5 +288,6 @@ def test_every_committed_figure_and_table_has_its_sidecar():
 def test_a_sidecar_says_what_made_its_file(path):
     sidecar = json.loads(path.read_text(encoding="utf-8"))
     assert sidecar["profile"] == "demo" and sidecar["versions"]["torch"]
-    assert all(re.fullmatch("[0-9a-f]{64}", identity) for identity in sidecar["weights"].values())
+    assert sidecar["weights"] == {name: asset(name).sha256 for name in sidecar["weights"]}
+    assert any(name.startswith("clip") for name in sidecar["weights"])
     assert sidecar.get("alt") or sidecar["caption"]

@@ -8,6 +8,7 @@ from typing import Any
 
 from IPython.display import Markdown, display
 
+from zsgan.config import AdaptConfig, override
 from zsgan.profiles import Profile
 
 _MIME = "application/papermill.record/text/plain"  # recorded in the notebook without being shown in the cell
@@ -49,6 +50,27 @@ def row_with(profile: Profile, *terms: str) -> str:
             f"profile {profile.name!r} has no row with just the terms {', '.join(terms)}; add one"
         )
     return min(found, key=lambda row: len(profile.rows[row]))
+
+
+def pushed_on(profile: Profile) -> AdaptConfig:
+    """The run in which collapse is looked at: the directional loss, pushed far beyond where the table stops.
+
+    Adam's way is about its step size times the number of steps: here six times that of the table's row.
+
+    Args:
+        profile: whose first scenario and seed.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        ValueError: no row has the directional loss alone.
+    """
+    row, scenario = row_with(profile, "directional"), next(iter(profile.scenarios))
+    config = profile.config(scenario, row, profile.seeds[0])
+    settings = config.optimiser
+    further = {"optimiser.iterations": 3 * settings.iterations // 2, "optimiser.lr": 4 * settings.lr}
+    return override(config, further)
 
 
 def show_source(*functions: Callable[..., Any]) -> Markdown:

@@ -167,6 +167,24 @@ def curves(
     return figure
 
 
+def dots(data: pd.DataFrame, *, xlabel: str, axis: Axes) -> None:
+    """A line of marks for each row of a table, one for each column, the first row on top.
+
+    Args:
+        data: numbers; a nan has no mark.
+        xlabel: what they are.
+        axis: where to draw.
+    """
+    places = range(len(data))
+    for column, colour, marker in zip(data, cycle(PALETTE), cycle(MARKERS), strict=False):
+        axis.plot(
+            data[column], places, color=colour, marker=marker, markersize=5, linestyle="", label=str(column)
+        )
+    axis.set_yticks(places, [str(label) for label in data.index])
+    axis.set_ylim(len(data) - 0.5, -0.5)
+    axis.set_xlabel(xlabel)
+
+
 def heat_maps(
     panels: Mapping[str, Tensor], *, label: str, low: float, high: float, size: float = 2.3
 ) -> Figure:

@@ -68,7 +68,11 @@ def text_set(t_src: Tensor, t_trg: Tensor, variations: Tensor, renormalise: bool
     return torch.cat([t_trg[None], variations]) - t_src
 
 
-def directional_loss(delta_image: Tensor, delta_text: Tensor, floor: float = EPS) -> Tensor:
+def directional_loss(
+    delta_image: Tensor,
+    delta_text: Tensor,
+    floor: float = EPS,
+) -> Tensor:
     """Directional loss of StyleGAN-NADA, eq. (1): mean_n [1 - cos(dI_n, dT)], in [0, 2].
 
     Args:
@@ -139,7 +143,11 @@ def first_moment_loss(delta_image: Tensor, text_set: Tensor, floor: float = EPS)
     return 1 - _cosine(delta_image.mean(0), text_set.mean(0), floor)
 
 
-def covariance_distance(delta_image: Tensor, text_set: Tensor, covariance: CovarianceReading) -> Tensor:
+def covariance_distance(
+    delta_image: Tensor,
+    text_set: Tensor,
+    covariance: CovarianceReading,
+) -> Tensor:
     """Second term of eq. (3), || Sigma_I - Sigma_T || >= 0, without its weight.
 
     Where the matrices (or two rows, for "row") are equal, a norm has no gradient; there it is taken as zero.
@@ -152,7 +160,8 @@ def covariance_distance(delta_image: Tensor, text_set: Tensor, covariance: Covar
     Returns:
         a scalar.
     """
-    difference = covariance_matrix(delta_image, covariance) - covariance_matrix(text_set, covariance)
+    of_images, of_texts = (covariance_matrix(x, covariance) for x in (delta_image, text_set))
+    difference = of_images - of_texts
     match covariance.distance:
         case "frobenius":
             return torch.linalg.vector_norm(difference)
@@ -182,7 +191,8 @@ def covariance_matrix(directions: Tensor, covariance: CovarianceReading) -> Tens
         raise ValueError(f"scale 'n-1' needs at least 2 directions, got {n}; raise the batch size or use 'n'")
     if covariance.centre:
         directions = directions - directions.mean(0)
-    return directions.T @ directions / {"sum": 1, "n": n, "n-1": n - 1}[covariance.scale]
+    divisor = {"sum": 1, "n": n, "n-1": n - 1}[covariance.scale]
+    return directions.T @ directions / divisor
 
 
 def moment_gradient_ratio(

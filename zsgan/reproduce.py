@@ -5,6 +5,7 @@ from itertools import product
 from pathlib import Path
 
 from zsgan import notebooks, pages
+from zsgan.book import pushed_on
 from zsgan.profiles import load_profile
 from zsgan.runs import RUNS, run_all
 
@@ -57,7 +58,8 @@ def reproduce(
     if only and pdf:
         raise ValueError(f"only={only!r} makes one notebook and no book that pdf could print; leave one out")
     grid = product(settings.scenarios, settings.rows, settings.seeds)
-    configs = [settings.config(*which) for which in grid]
+    # The longest one first, so that no worker waits for it in the end.
+    configs = [pushed_on(settings), *(settings.config(*which) for which in grid)]
     run_all(configs, folder=runs, device=device, workers=workers, progress=progress)
     if figures is None:
         figures = Path("figures") if profile == "demo" else build / profile / "figures"
