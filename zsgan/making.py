@@ -86,7 +86,8 @@ def make(job: Job, place: Path, *, device: torch.device | str, progress: bool) -
 
 def guides_of(config: AdaptConfig, device: torch.device | str = "cpu", progress: bool = False) -> list[Guide]:
     """The guides of a configuration, one for each of its CLIPs."""
-    return [make_guide(load_clip(name, device=device), config, progress) for name in config.clips]
+    g_src = load_generator(config.generator, device) if config.stage1.start == "captions" else None
+    return [make_guide(load_clip(name, device=device), config, progress, g_src) for name in config.clips]
 
 
 def fisher_of(
