@@ -32,7 +32,7 @@ LAYERS = [
     {"judges"},
     {"bench"},
     {"comparisons", "results"},
-    {"figures", "tables"},
+    {"figures", "summaries", "tables"},
     {"stops", "term_shares"},
     {"book", "notebooks", "reference"},
     {"pages"},

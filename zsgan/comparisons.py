@@ -171,7 +171,7 @@ def differences(
     Args:
         bench: of the scenario.
         measures: names of :meth:`Judges.each <zsgan.judges.Judges.each>`.
-        baseline: a row; the profile's first by default.
+        baseline: a row; the profile's by default.
         level: of confidence, in (0, 1).
 
     Returns:
@@ -214,7 +214,7 @@ def matched_differences(
         target: how far.
         diversity: name of one of :meth:`Judges.each <zsgan.judges.Judges.each>` that says how varied.
         adaptation: name of one that says how far.
-        baseline: a row; the profile's first by default.
+        baseline: a row; the profile's by default.
         level: of confidence, in (0, 1).
 
     Returns:
@@ -258,9 +258,10 @@ def _of(measured: Measured, name: str) -> Tensor:
 
 def _baseline(bench: Bench, baseline: str | None) -> str:
     rows = list(bench.profile.rows)
-    if baseline is not None and baseline not in rows:
+    baseline = baseline or bench.profile.baseline or rows[0]
+    if baseline not in rows:
         raise ValueError(f"baseline={baseline!r} is unknown; choose one of {', '.join(rows)}")
-    return baseline or rows[0]
+    return baseline
 
 
 def _line(row: str, baseline: str, measure: str, values: Tensor, found: Sequence[float]) -> dict[str, object]:
