@@ -33,6 +33,7 @@ LAYERS = [
     {"bench"},
     {"comparisons", "results"},
     {"figures", "summaries", "tables"},
+    {"effects"},
     {"stops", "term_shares"},
     {"book", "notebooks", "reference"},
     {"pages"},
