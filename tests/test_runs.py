@@ -356,12 +356,14 @@ def test_what_belongs_to_the_source_is_shared_by_the_runs_that_can(
         return (found["synthesis.const"] if what == "source_fisher" else found[0]).tolist()
 
     assert value(config) == [1.0, 1.0]
+    saying = {"stage1": {"start": "captions", "attributes": OTHER["stage1.attributes"], "n_variations": 2}}
     for name, other in OTHER.items():
+        changes = saying if name == "stage1.attributes" else {name: other}
         if name in matters:
             count = len(computed) + 1
-            assert value(override(config, {name: other})) == [count, count], name
+            assert value(override(config, changes)) == [count, count], name
         elif not name.startswith("selection.") and name != "clip_weights":
-            assert value(override(config, {name: other})) == [1.0, 1.0], name
+            assert value(override(config, changes)) == [1.0, 1.0], name
     count = len(computed)
     assert value(config) == [1.0, 1.0] and count == 1 + len(matters)
     with monkeypatch.context() as patch:  # noise maps are others there
