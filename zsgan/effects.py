@@ -45,7 +45,8 @@ def frontiers(course: pd.DataFrame, rows: Sequence[str], measures: Mapping[str, 
             mean = runs.groupby("step")[["evaluator_rate", column]].mean()
             look = {"color": colour, "marker": marker, "markersize": 3, "linewidth": 1.5}
             axis.plot(mean["evaluator_rate"], mean[column], label=row, **look)
-        axis.set(xlabel="target rate (evaluator)", ylabel=label)
+        axis.set(xlabel="target rate (evaluator)")
+        axis.set_ylabel(label, fontsize="small")
     for axis in axes.flat[len(measures) :]:
         axis.remove()
     figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
@@ -115,7 +116,7 @@ def effect_dots(found: pd.DataFrame) -> Figure:
         look = {"fmt": "o", "color": colour, "markersize": 4, "linewidth": 1}
         axis.errorbar(lines["difference"], range(len(rows)), xerr=reach, **look)
         axis.axvline(0, color="black", linewidth=0.8)
-        axis.set(title=label, xlabel="difference")
+        axis.set(title=label.replace(" at ", "\nat "), xlabel="difference")
     axes[0].set_yticks(range(len(rows)), rows)
     axes[0].invert_yaxis()
     return figure
