@@ -335,6 +335,24 @@ def test_stage_1_can_start_at_its_optimum(toy_encoder):
     assert len(guide.variations.l_cons) == 1  # no iterations
 
 
+def test_stage_1_has_a_seed_of_its_own(toy_encoder):
+    seeded = make_guide(toy_encoder, override(FULL, {"stage1.seed": 0}))
+    assert torch.equal(seeded.text_set, make_guide(toy_encoder, override(FULL, {"seed": 0})).text_set)
+    other = make_guide(toy_encoder, override(FULL, {"stage1.seed": 0, "seed": 1}))
+    assert torch.equal(seeded.text_set, other.text_set)
+
+
+def test_variations_can_be_those_of_captions(toy_encoder, make_generator):
+    attributes = ["white {}", "old {}", "{} here"]
+    config = override(FULL, {"stage1": {"start": "captions", "attributes": attributes, "epsilon": 0.5}})
+    z = make_guide(toy_encoder, config, g_src=make_generator()).variations.z
+    t_trg, *said = toy_encoder.encode_texts(["cat", "white cat", "old cat", "cat here"])
+    assert torch.allclose(z @ t_trg, torch.zeros(3), atol=1e-5)
+    assert ((z * (torch.stack(said) - t_trg)).sum(1) > 0.1).all()  # each leads to its caption
+    with pytest.raises(ValueError, match="g_src is needed for stage1.start='captions'"):
+        make_guide(toy_encoder, config)
+
+
 def test_variations_can_be_brought_back_to_the_length_of_the_target(toy_encoder):
     guide = make_guide(toy_encoder, override(FULL, {"stage1.renormalise": True}))
     assert torch.allclose((guide.text_set + guide.t_src).norm(dim=1), torch.ones(4), atol=1e-6)

@@ -113,7 +113,7 @@ def test_values_are_read_from_yaml_and_text(config, name, text, value):
         ({"optimiser.ema": 1}, "optimiser.ema=1: .*less than 1"),
         ({"stage1.epsilon": float("nan")}, "stage1.epsilon=nan: .*finite"),
         ({"stage1.n_variations": 1}, "stage1.n_variations=1: .*greater than or equal to 2"),
-        ({"stage1.start": "warm"}, "stage1.start='warm': .*'random' or 'closed_form'"),
+        ({"stage1.start": "warm"}, "stage1.start='warm': .*'random', 'closed_form' or 'captions'"),
         ({"moment.lambda_cov": float("nan")}, "moment.lambda_cov=nan: .*finite"),
         ({"moment.centre": "perhaps"}, "moment.centre='perhaps': .*boolean"),
         ({"moment.centre": 1}, "moment.centre=1: .*boolean"),
@@ -209,3 +209,17 @@ def test_the_covariance_is_read_from_its_settings(config):
 def test_the_constructor_checks_too(value):
     with pytest.raises(ValueError, match=next(iter(value))):
         AdaptConfig(**PLACE, **value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"start": "captions"}, "start='captions' and attributes=.* do not fit"),
+        ({"attributes": ["white {}"] * 6}, "start='random' and attributes=.* do not fit"),
+        ({"start": "captions", "attributes": ["white {}", "old {}"]}, "n_variations=6 must be the number"),
+        ({"start": "captions", "attributes": ["white", "{}"], "n_variations": 2}, "'white' has no {}"),
+    ],
+)
+def test_attributes_belong_to_captions(config, changes, message):
+    with pytest.raises(ValueError, match=message):
+        override(config, {"stage1": changes})

@@ -41,7 +41,8 @@ OTHER = {
     "templates": "{} there",
     "terms": {"moment": 2},
     "stage1.n_variations": 4, "stage1.epsilon": None, "stage1.lambda_div": 3, "stage1.iterations": 6,
-    "stage1.lr": 0.02, "stage1.start": "closed_form", "stage1.renormalise": True,
+    "stage1.lr": 0.02, "stage1.start": "closed_form", "stage1.seed": 5,
+    "stage1.attributes": ["the {}", "{} at night", "a wet {}"], "stage1.renormalise": True,
     "features.normalise": False, "features.antialias": False, "features.direction_floor": 1e-8,
     "moment.lambda_cov": 2, "moment.centre": True, "moment.scale": "n-1", "moment.distance": "row",
     "moment.normalise_directions": True,
@@ -55,12 +56,15 @@ OTHER = {
     "trained": "convolutions_and_torgb", "shared_noise": True, "seed": 1,
 }  # fmt: skip
 SELECTING = override(BASE, {"selection": {"k": 2, "batch_size": 3}, "optimiser.iterations": 5})
+SAYING = override(BASE, {"stage1": {"start": "captions", "attributes": ["white {}", "old {}", "{} here"]}})
 TWO = override(BASE, {"clips": ["0", "1"]})
 
 
 def base_of(name):
     if name == "clip_weights":
         return TWO
+    if name == "stage1.attributes":
+        return SAYING
     return SELECTING if name.startswith("selection.") else BASE
 
 
@@ -80,7 +84,7 @@ def networks(make_generator, make_encoder):
 
 def adapted(config, g_src, encoders):
     """Parameters and logs by the library."""
-    guides = [make_guide(encoder, config) for encoder in encoders]
+    guides = [make_guide(encoder, config, g_src=g_src) for encoder in encoders]
     fisher = source_fisher(g_src, guides, config) if needs(config, NEEDS_FISHER) else None
     adaptation = Adaptation(config, g_src, guides, fisher)
     rows = [adaptation.step(i) for i in range(config.optimiser.iterations)]
@@ -102,11 +106,22 @@ def adam_step(theta, gradient, memory, lr, betas):
     return theta - step, (t, m, v)
 
 
-def stage_1(t, config):
-    """Text set minus the source, and what it was made of."""
+def stage_1(t, config, captions, gap):
+    """The variations."""
     s = config.stage1
     epsilon = t.norm().item() if s.epsilon is None else s.epsilon
-    z = torch.randn(s.n_variations, len(t), generator=stream(config.seed, "variations"), dtype=t.dtype)
+    if s.start == "captions":
+        unit = t / t.norm()
+        rest = gap - (gap @ unit) * unit
+        directions = []
+        for caption in captions:
+            d = caption - t
+            d = d - (d @ unit) * unit
+            d = d - (d @ rest) / (rest @ rest) * rest
+            directions.append(d / d.norm())
+        return t + epsilon * torch.stack(directions)
+    seed = config.seed if s.seed is None else s.seed
+    z = torch.randn(s.n_variations, len(t), generator=stream(seed, "variations"), dtype=t.dtype)
     if s.start == "closed_form":
         unit = t / t.norm()
         rest = z - (z @ unit)[:, None] * unit
@@ -123,8 +138,8 @@ def stage_1(t, config):
     return torch.stack([t + epsilon * row / row.norm() for row in z])
 
 
-def text_directions(t_src, t_trg, config):
-    v = stage_1(t_trg, config)
+def text_directions(t_src, t_trg, config, captions, gap):
+    v = stage_1(t_trg, config, captions, gap)
     if config.stage1.renormalise:
         v = torch.stack([row / row.norm() * t_trg.norm() for row in v])
     return torch.stack([t_trg, *v]) - t_src
@@ -219,7 +234,11 @@ def reference(config, g_src, encoders):
     for encoder in encoders:
         words = [config.source_text, config.target_text]
         t_src, t_trg = encoder.encode_texts(words, config.templates, normalise=features.normalise)
-        texts.append((t_src, t_trg, text_directions(t_src, t_trg, config)))
+        said = [a.format(config.target_text) for a in config.stage1.attributes]
+        captions = [encoder.encode_texts([text], config.templates)[0] for text in said]
+        z = torch.randn(64, 16, generator=stream(0, "gap latents")).double()
+        gap = encode(encoder, g_src.synthesis(g_src.mapping(z), noise="const")).mean(0).detach() - t_src
+        texts.append((t_src, t_trg, text_directions(t_src, t_trg, config, captions, gap)))
         raw.append(encoder.encode_texts([config.target_text])[0])
     state = {name: value.detach().clone() for name, value in g_src.state_dict().items()}
     trainable = config.trained if config.selection is None else "convolutions_and_torgb"

@@ -31,7 +31,7 @@ from zsgan.metrics import (
 )
 from zsgan.metrics.factors import report
 from zsgan.models import load_clip, load_generator
-from zsgan.results import bounds, course, generator_quality, provenance, results
+from zsgan.results import bounds, course, frontier, generator_quality, provenance, results
 from zsgan.sampling import sample_images, sample_latents
 from zsgan.truth import Drawing, ideal_answers, truth_of
 
@@ -422,6 +422,32 @@ def test_each_image_adds_up_to_the_columns(smoke, runs_folder, full_run):
         assert len(values) == 12 and sum(values) / 12 == pytest.approx(final.columns[name], rel=1e-5), name
     assert "lpips_all" not in start.each and len(start.each["clip_score"]) == 6
     assert sum(start.each["clip_score"]) / 6 == pytest.approx(start.columns["clip_score"])
+
+
+def test_a_point_of_the_frontier_has_diversity_beside_adaptation(smoke, runs_folder, full_run, judges):
+    frame = frontier(smoke, SCENARIO, folder=runs_folder)
+    more = ["lpips_avg", "lpips_all", "clip_variance", "untruncated_fid", "untruncated_recall"]
+    more += ["factors_kept", "ideal_distance"]
+    assert {*frame.columns} == {"scenario", "row", "seed", "step", "n", "sse", *ADAPTATION, *more}
+    last = frame[frame["row"] == "L_dm + L_EWC + L_rel"].iloc[-1]
+    truncated, whole = (
+        sample_images(full_run.generator(), 6, seed=module.SAMPLES_SEED, truncation_psi=psi)
+        for psi in (0.7, 1)
+    )
+    expected = judges.adaptation(truncated) | judges.diversity(truncated)
+    assert last["step"] == full_run.snapshots[-1]
+    for name in ("fid", "recall", "lpips_avg", "clip_variance"):
+        assert last[name] == pytest.approx(expected[name], rel=1e-4)
+    evaluator = judges.eyes
+    assert last["untruncated_fid"] == pytest.approx(judges.adaptation(whole)["fid"], rel=1e-4)
+    read, truth = evaluator(whole), evaluator(judges.truth.images(6, 64, fresh=True)[:])
+    ideal = evaluator(ideal_answers(sample_latents(6, 64, module.SAMPLES_SEED), "cat")[:])
+    ratio = read.continuous.std(0, correction=0) / truth.continuous.std(0, correction=0)
+    assert last["factors_kept"] == pytest.approx(ratio.mean().item(), rel=1e-3)
+    away = (read.continuous - ideal.continuous).square().mean(0).sqrt()
+    pairs = read.continuous[:, None] - ideal.continuous[None]
+    by_chance = pairs.square().mean((0, 1)).sqrt()
+    assert last["ideal_distance"] == pytest.approx((away / by_chance).mean().item(), rel=1e-3)
 
 
 def test_bounds_are_those_of_no_adaptation_and_a_perfect_one(smoke, judges):

@@ -221,6 +221,7 @@ OTHER = {
     "clip_weights": (1.0, 2.0),
     "templates": ("{}",), "terms": {"moment": 2}, "stage1.n_variations": 5, "stage1.epsilon": 0.5,
     "stage1.lambda_div": 2.0, "stage1.iterations": 6, "stage1.lr": 0.1, "stage1.start": "closed_form",
+    "stage1.seed": 3, "stage1.attributes": ("white {}", "grey {}"),
     "stage1.renormalise": True, "features.normalise": False, "features.antialias": False,
     "features.direction_floor": 0.1, "moment.lambda_cov": 3.0, "moment.centre": False, "moment.scale": "sum",
     "moment.distance": "row", "moment.normalise_directions": True, "ewc.estimator": "batch",
@@ -244,9 +245,11 @@ def test_the_identity_depends_on_every_setting(config):
     spectral = override(config, {"terms.spectral": 1})
     of_group = {"selection": selecting, "spectral": spectral}
     bases = {name: of_group.get(name.split(".")[0], config) for name in OTHER}
+    saying = {"start": "captions", "n_variations": 2, "attributes": ["black {}", "grey {}"]}
+    bases["stage1.attributes"] = override(config, {"stage1": saying})
     bases["clip_weights"] = override(config, {"clips": ["clip-a", "clip-b"]})
     ids = {name: run_id(override(bases[name], {name: value})) for name, value in OTHER.items()}
-    assert len({*(run_id(base) for base in bases.values()), *ids.values()}) == len(OTHER) + 4
+    assert len({*(run_id(base) for base in bases.values()), *ids.values()}) == len(OTHER) + 5
 
 
 def test_the_identity_does_not_depend_on_settings_that_take_no_part(config):
@@ -254,9 +257,11 @@ def test_the_identity_does_not_depend_on_settings_that_take_no_part(config):
     directional = override(config, {"terms": {"directional": 1}})
     groups = ("stage1", "moment", "relation", "ewc", "spectral")
     unused = [name for name in OTHER if name.split(".")[0] in groups]
-    assert len(unused) == 20
+    assert len(unused) == 22
+    saying = {"start": "captions", "n_variations": 2, "attributes": ["black {}", "grey {}"]}
     for name in unused:
-        assert run_id(override(directional, {name: OTHER[name]})) == run_id(directional), name
+        base = override(directional, {"stage1": saying}) if name == "stage1.attributes" else directional
+        assert run_id(override(base, {name: OTHER[name]})) == run_id(directional), name
     zero = override(config, {"terms": {"directional": 1, "ewc": 0}})
     assert run_id(zero) == run_id(directional)
 
@@ -351,12 +356,14 @@ def test_what_belongs_to_the_source_is_shared_by_the_runs_that_can(
         return (found["synthesis.const"] if what == "source_fisher" else found[0]).tolist()
 
     assert value(config) == [1.0, 1.0]
+    saying = {"stage1": {"start": "captions", "attributes": OTHER["stage1.attributes"], "n_variations": 2}}
     for name, other in OTHER.items():
+        changes = saying if name == "stage1.attributes" else {name: other}
         if name in matters:
             count = len(computed) + 1
-            assert value(override(config, {name: other})) == [count, count], name
+            assert value(override(config, changes)) == [count, count], name
         elif not name.startswith("selection.") and name != "clip_weights":
-            assert value(override(config, {name: other})) == [1.0, 1.0], name
+            assert value(override(config, changes)) == [1.0, 1.0], name
     count = len(computed)
     assert value(config) == [1.0, 1.0] and count == 1 + len(matters)
     with monkeypatch.context() as patch:  # noise maps are others there

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 
 from zsgan.losses import text_set
 from zsgan.variations import (
+    caption_variations,
     closed_form_values,
     closed_form_variations,
     semantic_variations,
@@ -193,3 +194,33 @@ def test_bad_arguments(t, options, message):
 def test_bad_arguments_of_the_values(arguments, message):
     with pytest.raises(ValueError, match=message):
         closed_form_values(*arguments)
+
+
+# Variations from captions
+
+
+def test_caption_variations_by_hand():
+    t = torch.tensor([2.0, 0.0, 0.0, 0.0])
+    captions = torch.tensor([[5.0, 3.0, 0.0, 4.0], [1.0, 7.0, -2.0, 0.0]])
+    gap = torch.tensor([[1.0, 1.0, 0.0, 0.0]])  # with t, it takes the first two axes out
+    found = caption_variations(t, captions, 0.5, without=gap)
+    assert torch.allclose(found.z, torch.tensor([[0.0, 0.0, 0.0, 1.0], [0.0, 0.0, -1.0, 0.0]]), atol=1e-6)
+    assert torch.allclose(found.v, t + 0.5 * found.z)
+    assert found.epsilon == 0.5 and len(found.l_cons) == len(found.l_div) == 1
+    plain = caption_variations(t, captions)
+    assert torch.allclose(plain.z[0], torch.tensor([0.0, 0.6, 0.0, 0.8]), atol=1e-6)
+    assert plain.epsilon == 2.0
+
+
+def test_caption_variations_turn_the_first_moment_to_neither_text_nor_gap():
+    t, gap = text_feature(), torch.randn(2, D, generator=seeded(8))
+    found = caption_variations(t, torch.randn(5, D, generator=seeded(7)), without=gap)
+    assert torch.allclose(found.z @ torch.cat([t[None], gap]).T, torch.zeros(5, 3), atol=1e-5)
+    assert torch.allclose(found.z.norm(dim=1), torch.ones(5))
+
+
+def test_a_caption_that_says_nothing_is_refused():
+    t = text_feature()
+    captions = torch.stack([t + text_feature(seed=4), 3 * t])
+    with pytest.raises(ValueError, match=r"captions \[1\] say nothing beyond the target text"):
+        caption_variations(t, captions)

@@ -1,11 +1,13 @@
 """The bench that a scenario's runs are measured on: the same latents, judges and truth for all, each once."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -14,9 +16,10 @@ from zsgan.clip import ClipEncoder
 from zsgan.device import set_up
 from zsgan.judges import Judges, load_judges
 from zsgan.menagerie.evaluator import Prediction
-from zsgan.menagerie.factors import SPECIES
+from zsgan.menagerie.factors import CONTINUOUS, SPECIES
 from zsgan.metrics import extract, sse
 from zsgan.metrics.factors import report
+from zsgan.metrics.summaries import closeness
 from zsgan.models import load_clip, load_generator
 from zsgan.names import weights_id
 from zsgan.profiles import Profile
@@ -114,6 +117,41 @@ class Bench:
 
         return Measured(**self._kept(found, {"true_n": self.profile.samples, "n": n, "step": step}, measure))
 
+    def point(self, found: Run, step: int) -> Measured:
+        """A point of the frontier: adaptation and diversity after ``step`` steps, on as many images.
+
+        Columns beside those of :meth:`snapshot`: lpips_avg and lpips_all (see
+        :func:`zsgan.metrics.summaries.lpips_columns`), clip_variance, and of images that are not truncated
+        untruncated_fid, untruncated_recall, and means over the continuous factors of
+        :func:`zsgan.metrics.factors.report`: factors_kept (1: as varied as true images) and ideal_distance,
+        an error as a share of that of chance (0: the ideal answers, 1: whatever the latents said is lost).
+        These two are nan where no ideal answer is known.
+        """
+        n, truth_n = self.profile.curve_samples, self.profile.samples
+
+        def measure() -> dict[str, Any]:
+            images = self._samples(found, n, step)[:]  # looked at twice, made once
+            seen = self.judges.inspect(images, guide=self._guide(found.config.clips[0]).encode_images)
+            varied = self.judges.diversity(images, seen)
+            columns = {"sse": float(sse(seen["guide"]))} | self.judges.adaptation(images, seen)
+            columns |= {name: varied[name] for name in ("lpips_avg", "lpips_all", "clip_variance")}
+            whole = Samples(found.generator(step, self.device), n, SAMPLES_SEED, 1.0)
+            return {"columns": columns | self._untruncated(whole), "each": self.judges.each(seen)}
+
+        key = {"true_n": truth_n, "n": n, "step": step, "what": "frontier"}
+        return Measured(**self._kept(found, key, measure))
+
+    def _untruncated(self, images: Samples) -> dict[str, float]:
+        judges = self.judges
+        embedding = extract(judges.eyes.embed, images, device=self.device)
+        close = closeness(embedding, judges.true_features, judges.neighbours)
+        columns = {f"untruncated_{name}": close[name] for name in ("fid", "recall")}
+        if self.species is None:
+            return columns | {"factors_kept": math.nan, "ideal_distance": math.nan}
+        found = self._report(judges.eyes.read(embedding.to(self.device)), images).loc[list(CONTINUOUS)]
+        lost = (found["error"] / found["chance"]).mean()
+        return columns | {"factors_kept": float(found["kept"].mean()), "ideal_distance": float(lost)}
+
     def factors(self, found: Run) -> dict[str, dict[str, float]]:
         """The factors of an adapted generator's images, not truncated, see :func:`factor_report`."""
 
@@ -135,7 +173,7 @@ class Bench:
         """:func:`zsgan.metrics.factors.report` of a generator that came from the scenario's source.
 
         Args:
-            images: of a generator, not truncated: only then is the ideal answer to a latent known.
+            images: of the rows' latents, not truncated: only then is the ideal answer to a latent known.
 
         Returns:
             factor -> kept, error and chance.
@@ -143,21 +181,39 @@ class Bench:
         Raises:
             ValueError: the target's species is not known.
         """
-        truth = self.judges.truth
-        labels = dict(truth.labels or {})
-        generator = self.profile.scenarios[self.scenario].generator
-        species = labels.get("species", generator.removeprefix("generator-"))
-        if species not in SPECIES:
+        if self.species is None:
+            scenario = self.profile.scenarios[self.scenario]
             raise ValueError(
                 f"scenario={self.scenario!r}: no ideal answer is known without a species in its truth, "
-                f"{labels}, or in the name of a matched generator, {generator!r}"
+                f"{dict(scenario.truth)}, or in the name of a matched generator, {scenario.generator!r}"
             )
-        resolution = self.judges.resolution
-        ideal = ideal_answers(images.latents, species, labels.get("style", "photo"), resolution)
-        true = truth.images(len(images), resolution, fresh=True)
-        frame = report(*(self._read(which) for which in (images, ideal, true)))
-        found: dict[str, dict[str, float]] = frame.to_dict(orient="index")
-        return found
+        report: dict[str, dict[str, float]] = self._report(self._read(images), images).to_dict(orient="index")
+        return report
+
+    @cached_property
+    def species(self) -> str | None:
+        """Species of the ideal answers: the truth's, else that of a matched source; ``None`` if unknown."""
+        labels, generator = self.judges.truth.labels, self.profile.scenarios[self.scenario].generator
+        if labels is None:
+            return None  # of the truth nothing is known, and nothing can be compared with it
+        species = labels.get("species", generator.removeprefix("generator-"))
+        return species if species in SPECIES else None
+
+    def _report(self, prediction: Prediction, images: Samples) -> pd.DataFrame:
+        return report(prediction, *self._answers(len(images)))
+
+    @cached_property
+    def _answers(self) -> Callable[[int], tuple[Prediction, Prediction]]:
+        """What is read in the ideal answers to the first n latents, and in n true images."""
+
+        def answers(n: int) -> tuple[Prediction, Prediction]:
+            truth, resolution = self.judges.truth, self.judges.resolution
+            assert self.species is not None and truth.labels is not None
+            latents, style = self.source(n, 1.0).latents, truth.labels.get("style", "photo")
+            ideal = ideal_answers(latents, self.species, style, resolution)
+            return self._read(ideal), self._read(truth.images(n, resolution, fresh=True))
+
+        return cache(answers)
 
     @cached_property
     def _guide(self) -> Callable[[str], ClipEncoder]:

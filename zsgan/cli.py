@@ -79,7 +79,11 @@ def _parser() -> argparse.ArgumentParser:
         )  # fmt: skip
 
     sub = add("reproduce", _reproduce, "run the notebooks, write every figure and table, build the book")
-    sub.add_argument("--profile", default="demo", help="smoke (a minute, numbers mean nothing) or demo")
+    sub.add_argument(
+        "--profile",
+        default="demo",
+        help="smoke (numbers mean nothing), demo, or a grid that the book quotes: demo-full, ablations",
+    )
     sub.add_argument("--only", metavar="CHAPTER", help="one notebook, for instance 04_results; no book")
     sub.add_argument(
         "--workers", type=_positive, default=min(2, os.cpu_count() or 1),

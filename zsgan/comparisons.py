@@ -1,14 +1,162 @@
-"""One row against another, with intervals: at the end of the runs, and at the same adaptation."""
+"""One row against another, with intervals: at the end of the runs, and at the same adaptation.
 
-from collections.abc import Mapping, Sequence
+Two kinds of interval. What is known image by image (a Bench's ``each``) has a paired bootstrap's over seeds
+and latents; what is known of a run as a whole (a column of :mod:`zsgan.results`) has Student's over the
+seeds, which is wide with few of them.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
 import pandas as pd
 import torch
 from torch import Tensor
 
-from zsgan.bench import Bench
-from zsgan.metrics.matched import Course, highest_common, matched_difference
-from zsgan.metrics.statistics import paired_difference
+from zsgan.bench import Bench, Measured
+from zsgan.metrics.matched import Course, at_matched, highest_common, matched_difference
+from zsgan.metrics.statistics import over_seeds, paired_difference
+
+PRICE = {"lpips_avg": ("diversity", ".3f"), "evaluator_rate": ("target rate", ".2f"), "fid": ("FID", ".1f")}
+"""Columns of the results that a step is judged by -> what they are called, and how they are written."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """How one number differs between two rows.
+
+    Attributes:
+        mean: over the seeds that both rows have.
+        low: of Student's 95 % interval; nan for one seed.
+        high: of the same.
+        seeds: how many.
+    """
+
+    mean: float
+    low: float
+    high: float
+    seeds: int
+
+    @property
+    def verdict(self) -> str:
+        """Whether the whole interval is "higher" or "lower"; else "undecided"."""
+        if self.low > 0:
+            return "higher"
+        return "lower" if self.high < 0 else "undecided"
+
+
+def changes(
+    measured: pd.DataFrame, before: str, after: str, columns: Iterable[str] = tuple(PRICE)
+) -> dict[str, Change]:
+    """What a row changes against another one, seed by seed.
+
+    Args:
+        measured: a line for each run, of one scenario, with columns row, seed and ``columns``.
+        before: a row.
+        after: another row.
+        columns: which to compare.
+
+    Returns:
+        column -> change.
+
+    Raises:
+        ValueError: the rows have no seed in common.
+    """
+    columns = list(columns)
+    one, two = (measured[measured["row"] == row].set_index("seed")[columns] for row in (before, after))
+    difference = (two - one).dropna(how="all")
+    if difference.empty:
+        raise ValueError(f"rows {before!r} and {after!r} have no seed in common: nothing to compare")
+    return {column: _change(values) for column, values in difference.items()}
+
+
+def _change(values: pd.Series) -> Change:
+    if len(values) == 1:
+        return Change(values.item(), math.nan, math.nan, 1)
+    return Change(*over_seeds(torch.tensor(values.to_numpy(float))), len(values))
+
+
+def sentences(measured: pd.DataFrame, rows: Sequence[str]) -> Iterator[str]:
+    """A sentence for each row of a ladder: what it changes against the row below it, and how surely.
+
+    Args:
+        measured: see :func:`changes`.
+        rows: from the least to the most terms.
+
+    Yields:
+        Markdown.
+    """
+    for before, after in pairwise(rows):
+        found = changes(measured, before, after)
+        parts = [
+            f"{name} {found[key].verdict} ({found[key].mean:+{form}}; {_span(found[key], form)})"
+            for key, (name, form) in PRICE.items()
+        ]
+        yield f"**{after}** against {before}: {', '.join(parts)}."
+
+
+def _span(change: Change, form: str) -> str:
+    if change.seeds == 1:
+        return "one seed, which cannot decide"
+    return f"{change.low:+{form}} to {change.high:+{form}}, {change.seeds} seeds"
+
+
+def at_rate(
+    course: pd.DataFrame, rate: float, values: Sequence[str], adaptation: str = "evaluator_rate"
+) -> pd.DataFrame:
+    """What every run had when it first came as far as ``rate``, by straight lines between its snapshots.
+
+    Args:
+        course: of one scenario: a line for each snapshot, with columns row, seed, step, ``values`` and
+            ``adaptation``.
+        rate: how far.
+        values: the columns to read off.
+        adaptation: the column that says how far.
+
+    Returns:
+        columns row, seed and ``values``, a line for each run; nan for one that never came so far.
+
+    Raises:
+        ValueError: the adaptation is not known everywhere.
+    """
+    _known(course, adaptation)
+    lines = []
+    for (row, seed), path in course.sort_values("step").groupby(["row", "seed"], sort=False):
+        x, y = (torch.tensor(path[columns].to_numpy(float).T) for columns in ([adaptation], list(values)))
+        found = at_matched(x.expand_as(y), y, rate).tolist()
+        lines.append({"row": row, "seed": seed} | dict(zip(values, found, strict=True)))
+    return pd.DataFrame(lines)
+
+
+def at_common_rate(
+    course: pd.DataFrame, rows: Sequence[str], value: str = "sse", adaptation: str = "evaluator_rate"
+) -> tuple[float, pd.DataFrame]:
+    """A value of every row at the highest rate that all of their runs reach.
+
+    Args:
+        course: see :func:`at_rate`, as for what it may raise.
+        rows: which to compare.
+        value: the column to compare.
+        adaptation: the column that says how far.
+
+    Returns:
+        the rate, and columns mean, low and high over the seeds, a line for each row.
+    """
+    chosen = course[course["row"].isin(rows)]
+    _known(chosen, adaptation)
+    rate = float(chosen.groupby(["row", "seed"])[adaptation].max().min())
+    found = at_rate(chosen, rate, [value], adaptation).groupby("row")[value].agg(["mean", "min", "max"])
+    return rate, found.set_axis(["mean", "low", "high"], axis=1).loc[list(rows)]
+
+
+def _known(course: pd.DataFrame, adaptation: str) -> None:
+    unknown = course.loc[course[adaptation].isna(), "row"].unique()
+    if len(unknown):
+        raise ValueError(
+            f"adaptation={adaptation!r} is nan for {', '.join(unknown)}: nobody labelled that target domain, "
+            "and no evaluator can read it; compare at another rate, such as adaptation='clip_rate'"
+        )
 
 
 def differences(
@@ -23,7 +171,7 @@ def differences(
     Args:
         bench: of the scenario.
         measures: names of :meth:`Judges.each <zsgan.judges.Judges.each>`.
-        baseline: a row; the profile's first by default.
+        baseline: a row; the profile's by default.
         level: of confidence, in (0, 1).
 
     Returns:
@@ -36,9 +184,9 @@ def differences(
     baseline = _baseline(bench, baseline)
     values: dict[str, dict[str, list[Tensor]]] = {}
     for row, _, found in bench.runs:
-        each = bench.final(found).each
+        measured = bench.final(found)
         for name in measures:
-            values.setdefault(name, {}).setdefault(row, []).append(_of(each, name))
+            values.setdefault(name, {}).setdefault(row, []).append(_of(measured, name))
     lines = []
     for name, of_row in values.items():
         tensors = {row: torch.stack(runs) for row, runs in of_row.items()}
@@ -52,9 +200,9 @@ def differences(
 
 def matched_differences(
     bench: Bench,
+    target: float,
+    diversity: str = "lpips_all",
     adaptation: str = "evaluator_rate",
-    diversity: str = "clip_variance",
-    target: float | None = None,
     baseline: str | None = None,
     *,
     level: float = 0.95,
@@ -63,29 +211,31 @@ def matched_differences(
 
     Args:
         bench: of the scenario.
-        adaptation: name of :meth:`Judges.each <zsgan.judges.Judges.each>` that says how far.
-        diversity: name of one that says how varied.
-        target: how far; by default nine tenths of the way from the source to what all runs reach.
-        baseline: a row; the profile's first by default.
+        target: how far.
+        diversity: name of one of :meth:`Judges.each <zsgan.judges.Judges.each>` that says how varied.
+        adaptation: name of one that says how far.
+        baseline: a row; the profile's by default.
         level: of confidence, in (0, 1).
 
     Returns:
-        as :func:`differences`, with a column target.
+        as :func:`differences`, with columns target and arrived, how many runs of the row come so far. Where
+        not every run of both rows does, there is no comparison: difference, low and high are nan.
 
     Raises:
-        ValueError: the baseline or a measure is unknown, or a run never comes as far as ``target``.
+        ValueError: the baseline or a measure is unknown.
     """
     baseline = _baseline(bench, baseline)
     courses = _courses(bench, adaptation, diversity)
-    if target is None:
-        start = courses[baseline].adaptation[:, 0].mean().item()
-        target = start + 0.9 * (highest_common(list(courses.values())) - start)
     lines = []
     for row, course in courses.items():
-        if row != baseline:
+        if row == baseline:
+            continue
+        arrived = int((course.adaptation.mean(2).amax(1) >= target).sum())
+        found = (math.nan,) * 3
+        if highest_common([course, courses[baseline]]) >= target:
             found = matched_difference(course, courses[baseline], target, level=level)
-            line = _line(row, baseline, diversity, course.diversity[:, 0], found)
-            lines.append(line | {"target": target})
+        line = _line(row, baseline, diversity, course.diversity[:, 0], found)
+        lines.append(line | {"target": target, "arrived": arrived})
     return pd.DataFrame(lines)
 
 
@@ -93,28 +243,28 @@ def _courses(bench: Bench, adaptation: str, diversity: str) -> dict[str, Course]
     """Row -> its runs' snapshots."""
     runs: dict[str, list[tuple[Tensor, Tensor]]] = {}
     for row, _, found in bench.runs:
-        each = [bench.snapshot(found, step).each for step in [0, *found.snapshots]]
-        values = [torch.stack([_of(step, name) for step in each]) for name in (adaptation, diversity)]
+        points = [bench.point(found, step) for step in [0, *found.snapshots]]
+        values = [torch.stack([_of(point, name) for point in points]) for name in (adaptation, diversity)]
         runs.setdefault(row, []).append((values[0], values[1]))
     return {row: Course(*(torch.stack(part) for part in zip(*of, strict=True))) for row, of in runs.items()}
 
 
-def _of(each: Mapping[str, list[float]], name: str) -> Tensor:
-    if name not in each:
-        raise ValueError(f"measure={name!r} is not known image by image; choose of {', '.join(sorted(each))}")
-    return torch.tensor(each[name], dtype=torch.float64)
+def _of(measured: Measured, name: str) -> Tensor:
+    if name not in measured.each:
+        known = ", ".join(sorted(measured.each))
+        raise ValueError(f"measure={name!r} is not known image by image; choose of {known}")
+    return torch.tensor(measured.each[name], dtype=torch.float64)
 
 
 def _baseline(bench: Bench, baseline: str | None) -> str:
     rows = list(bench.profile.rows)
-    if baseline is not None and baseline not in rows:
+    baseline = baseline or bench.profile.baseline or rows[0]
+    if baseline not in rows:
         raise ValueError(f"baseline={baseline!r} is unknown; choose one of {', '.join(rows)}")
-    return baseline or rows[0]
+    return baseline
 
 
-def _line(
-    row: str, baseline: str, measure: str, values: Tensor, found: tuple[float, float, float]
-) -> dict[str, object]:
+def _line(row: str, baseline: str, measure: str, values: Tensor, found: Sequence[float]) -> dict[str, object]:
     seeds, n = values.shape
     place = {"row": row, "baseline": baseline, "measure": measure, "seeds": seeds, "n": n}
     return place | dict(zip(("difference", "low", "high"), found, strict=True))

@@ -47,8 +47,31 @@ class Stage1:
     lambda_div: NonNegative = 1.0  # sec. 4.1
     iterations: Count = 2000  # sec. 4.1
     lr: Positive = 0.002  # sec. 4.1
-    start: Literal["random", "closed_form"] = "random"  # N(0, I) and Adam, or the optimum itself; open
+    start: Literal["random", "closed_form", "captions"] = (
+        "random"  # N(0, I) and Adam, the optimum itself, or attributes of the target in words; open
+    )
+    attributes: tuple[Text, ...] = ()  # of captions: K texts with {}, such as "white {}"; not in the paper
+    seed: Whole | None = None  # of the random start; None: the run's
     renormalise: Switch = False  # |v_i| brought back to |E_T(t_trg)|; printed: no
+
+    @model_validator(mode="after")
+    def _fit(self) -> "Stage1":
+        if (self.start == "captions") != bool(self.attributes):
+            raise ValueError(
+                f"stage1: start={self.start!r} and attributes={list(self.attributes)} do not fit; attributes "
+                "belong to start: captions, which needs them"
+            )
+        if self.attributes and len(self.attributes) != self.n_variations:
+            raise ValueError(
+                f"stage1: n_variations={self.n_variations} must be the number of attributes, "
+                f"{len(self.attributes)}"
+            )
+        for attribute in self.attributes:
+            if "{}" not in attribute:
+                raise ValueError(
+                    f"stage1.attributes: {attribute!r} has no {{}} where the target goes; add it"
+                )
+        return self
 
 
 @dataclass(frozen=True, config=CHECKED)

@@ -16,16 +16,22 @@ from zsgan.objectives import NEEDS_VARIATIONS, Guide, needs
 from zsgan.spectral import probe_directions
 from zsgan.streams import stream
 from zsgan.stylegan2 import Generator
-from zsgan.variations import Variations, closed_form_variations, semantic_variations
+from zsgan.variations import Variations, caption_variations, closed_form_variations, semantic_variations
+
+GAP_SAMPLES = 64
+"""Source images that say where images lie, for variations from captions."""
 
 
-def make_guide(encoder: ClipEncoder, config: AdaptConfig, progress: bool = False) -> Guide:
+def make_guide(
+    encoder: ClipEncoder, config: AdaptConfig, progress: bool = False, g_src: Generator | None = None
+) -> Guide:
     """Encode the texts and, where a term needs it, run stage 1 (eq. 2).
 
     Args:
         encoder: E_I and E_T.
         config: texts, templates and stage 1.
         progress: show a progress bar.
+        g_src: source generator; only variations from captions need it.
 
     Returns:
         the guide.
@@ -42,19 +48,38 @@ def make_guide(encoder: ClipEncoder, config: AdaptConfig, progress: bool = False
         )
     if not needs(config, NEEDS_VARIATIONS):
         return Guide(encoder, t_src, t_trg, None, (t_trg - t_src)[None])
-    variations = _stage_1(t_trg, config, progress)
+    if config.stage1.start == "captions":
+        variations = _from_captions(encoder, t_src, t_trg, config, g_src)
+    else:
+        variations = _stage_1(t_trg, config, progress)
     directions = text_set(t_src, t_trg, variations.v, config.stage1.renormalise)
     return Guide(encoder, t_src, t_trg, variations, directions)
 
 
 def _stage_1(t_trg: Tensor, config: AdaptConfig, progress: bool) -> Variations:
-    settings, random = config.stage1, stream(config.seed, "variations")
+    settings = config.stage1
+    random = stream(config.seed if settings.seed is None else settings.seed, "variations")
     if settings.start == "closed_form":
         return closed_form_variations(t_trg, settings.n_variations, settings.epsilon, generator=random)
     return semantic_variations(
         t_trg, settings.n_variations, settings.epsilon, settings.lambda_div, settings.iterations, settings.lr,
         generator=random, progress=progress,
     )  # fmt: skip
+
+
+def _from_captions(
+    encoder: ClipEncoder, t_src: Tensor, t_trg: Tensor, config: AdaptConfig, g_src: Generator | None
+) -> Variations:
+    """Variations from attributes in words, without the prompt and the gap between texts and images."""
+    if g_src is None:
+        raise ValueError("g_src is needed for stage1.start='captions': its images show the modality gap")
+    texts = [attribute.replace("{}", config.target_text) for attribute in config.stage1.attributes]
+    captions = encoder.encode_texts(texts, config.prompts, normalise=config.features.normalise)
+    z = torch.randn(GAP_SAMPLES, g_src.mapping.z_dim, generator=stream(0, "gap latents"))
+    with torch.no_grad():
+        images = g_src.synthesis(g_src.mapping(z.to(device_of(g_src))), noise="const")
+        gap = encode(encoder, images, config).mean(0) - t_src  # of the source domain, in which both are known
+    return caption_variations(t_trg, captions, config.stage1.epsilon, without=gap[None])
 
 
 def trained_parameters(generator: Generator, trained: str = "convolutions") -> dict[str, nn.Parameter]:

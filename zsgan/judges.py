@@ -91,9 +91,9 @@ class Judges:
         networks = {"eyes": self.eyes.embed, "clip": self.clip.encode_images, **others}
         return extract_all(networks, images, device=self.device)
 
-    def inspect(self, images: Images) -> dict[str, Tensor]:
+    def inspect(self, images: Images, **others: Network) -> dict[str, Tensor]:
         """What :meth:`look` gives, and "distances" (N, N), the LPIPS of all pairs: all that is measured."""
-        return self.look(images) | {
+        return self.look(images, **others) | {
             "distances": Lpips.through(self.eyes).distances(images, device=self.device)
         }
 

@@ -92,7 +92,8 @@ def threads_for(g_src: Generator) -> int | None:
 
 def guides_of(config: AdaptConfig, device: torch.device | str = "cpu", progress: bool = False) -> list[Guide]:
     """The guides of a configuration, one for each of its CLIPs."""
-    return [make_guide(load_clip(name, device=device), config, progress) for name in config.clips]
+    g_src = load_generator(config.generator, device) if config.stage1.start == "captions" else None
+    return [make_guide(load_clip(name, device=device), config, progress, g_src) for name in config.clips]
 
 
 def fisher_of(

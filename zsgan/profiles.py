@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from zsgan import names
-from zsgan.checking import CHECKED, Count, Pair, Positive, Text, Whole, build, merge
+from zsgan.checking import CHECKED, Count, Pair, Positive, Switch, Text, Whole, build, merge
 from zsgan.config import AdaptConfig, override
 from zsgan.menagerie.factors import index_of
 
@@ -71,6 +71,8 @@ class Profile:
         samples: images that the final metrics are computed on, of each run and of the target's truth.
         curve_samples: images for each point of a curve over iterations.
         judge: a CLIP that no row is guided by.
+        summarised: whether its measurements are written as tables beside its file, and no book is made of it.
+        baseline: the row that others are compared with; ``None`` for the first.
         clusters: k of the k-medoids in intra-cluster LPIPS.
         neighbours: k of precision and recall.
         truncation_psi: of evaluation.
@@ -87,6 +89,8 @@ class Profile:
     samples: Pair
     curve_samples: Pair
     judge: Text
+    summarised: Switch = False
+    baseline: Text | None = None
     clusters: Count = 10
     neighbours: Count = 3
     truncation_psi: Positive = 0.7
@@ -105,6 +109,8 @@ class Profile:
             raise ValueError(
                 f"neighbours={self.neighbours} must be below samples and curve_samples ({fewest})"
             )
+        if self.baseline is not None:
+            _choice("baseline", self.baseline, tuple(self.rows))
         judge = names.clip(self.judge)
         for scenario in self.scenarios:
             for row in self.rows:
@@ -183,14 +189,15 @@ def load_profile(name: str) -> Profile:
     """
     content = _read(name, ())
     if "name" in content:
-        raise ValueError(f"{_file(name)}: a profile is called like its file; take 'name' out")
+        raise ValueError(f"{profile_file(name)}: a profile is called like its file; take 'name' out")
     try:
         return build(Profile, {"name": name, **content})
     except ValueError as error:
-        raise ValueError(f"{_file(name)}: {error}") from None
+        raise ValueError(f"{profile_file(name)}: {error}") from None
 
 
-def _file(name: str) -> Path:
+def profile_file(name: str) -> Path:
+    """Where the profile of a name is written, whether or not there is one."""
     return Path(name) if name.endswith(".yaml") else PROFILES / f"{name}.yaml"
 
 
@@ -198,25 +205,25 @@ def _read(name: str, above: tuple[str, ...]) -> dict[str, Any]:
     """A profile's file; one that extends another replaces its entries, and adds to its settings."""
     if name in above:
         raise ValueError(
-            f"{_file(above[-1])} extends {name!r}, which extends it: {' -> '.join((*above, name))}"
+            f"{profile_file(above[-1])} extends {name!r}, which extends it: {' -> '.join((*above, name))}"
         )
-    what = f"{_file(above[-1])}: extends" if above else "profile"
-    if not (isinstance(name, str) and name.endswith(".yaml") and _file(name).is_file()):
+    what = f"{profile_file(above[-1])}: extends" if above else "profile"
+    if not (isinstance(name, str) and name.endswith(".yaml") and profile_file(name).is_file()):
         _choice(what, name, tuple(sorted(path.stem for path in PROFILES.glob("*.yaml"))))
     try:
-        content = yaml.safe_load(_file(name).read_text(encoding="utf-8"))
+        content = yaml.safe_load(profile_file(name).read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
-        raise ValueError(f"{_file(name)} is no valid YAML: {error}") from None
+        raise ValueError(f"{profile_file(name)} is no valid YAML: {error}") from None
     if not isinstance(content, dict):
         raise ValueError(
-            f"{_file(name)} must hold entries such as 'scenarios:', got {type(content).__name__}"
+            f"{profile_file(name)} must hold entries such as 'scenarios:', got {type(content).__name__}"
         )
     if "extends" not in content:
         return content
     base = _read(content.pop("extends"), (*above, name))
     settings = content.pop("settings", {})
     if not isinstance(settings, dict):
-        raise ValueError(f"{_file(name)}: settings must be names and values, got {settings!r}")
+        raise ValueError(f"{profile_file(name)}: settings must be names and values, got {settings!r}")
     return {**base, **content, "settings": merge(base.get("settings", {}), settings)}
 
 

@@ -4,7 +4,7 @@ import logging
 from itertools import product
 from pathlib import Path
 
-from zsgan import notebooks, pages
+from zsgan import notebooks, pages, summaries
 from zsgan.book import pushed_on
 from zsgan.profiles import load_profile
 from zsgan.runs import RUNS, run_all
@@ -31,8 +31,11 @@ def reproduce(
 
     Runs and measurements that are finished are not made again: a call after a failure goes on from there.
 
+    Of a profile that is summarised (demo-full, ablations), no book is made; its measurements are written
+    beside its file, where the book's chapters find them (:mod:`zsgan.summaries`).
+
     Args:
-        profile: "smoke" or "demo".
+        profile: "smoke", "demo", "demo-full" or "ablations".
         figures: where the notebooks write figures and tables; by default ``figures``, which is committed, for
             the demo alone, and ``build/<profile>/figures`` for every other profile.
         build: where executed notebooks and the book go.
@@ -44,10 +47,10 @@ def reproduce(
         progress: show progress bars.
 
     Returns:
-        The first page of the book, or the executed notebook with ``only``.
+        The first page of the book, the executed notebook with ``only``, or the folder of the summary.
 
     Raises:
-        ValueError: The profile or the chapter is unknown, or there will be no book to print.
+        ValueError: The profile or the chapter is unknown, or no book is made that could be printed.
         RuntimeError: Adaptations failed; the others are kept.
         BookError: A notebook failed (the message has the cell and the traceback), or the rendering did.
     """
@@ -57,10 +60,17 @@ def reproduce(
         raise ValueError(f"chapter {only!r} is unknown; the chapters are {', '.join(names)}")
     if only and pdf:
         raise ValueError(f"only={only!r} makes one notebook and no book that pdf could print; leave one out")
+    if settings.summarised and (only or pdf):
+        raise ValueError(f"of profile={profile!r} no book is made, only a summary; leave out only and pdf")
     grid = product(settings.scenarios, settings.rows, settings.seeds)
-    # The longest one first, so that no worker waits for it in the end.
-    configs = [pushed_on(settings), *(settings.config(*which) for which in grid)]
+    configs = [settings.config(*which) for which in grid]
+    if not settings.summarised:  # the longest one first, so that no worker waits for it in the end
+        configs = [pushed_on(settings), *configs]
     run_all(configs, folder=runs, device=device, workers=workers, progress=progress)
+    if settings.summarised:
+        place = summaries.summary_folder(profile)
+        summaries.summarise(settings, place, folder=runs, device=device, workers=workers, progress=progress)
+        return place
     if figures is None:
         figures = Path("figures") if profile == "demo" else build / profile / "figures"
     executed = build / "executed"

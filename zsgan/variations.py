@@ -149,6 +149,41 @@ def closed_form_variations(
     return _finished(t_trg, left @ right, epsilon, [])
 
 
+def caption_variations(
+    t_trg: Tensor, captions: Tensor, epsilon: float | None = None, *, without: Tensor | None = None
+) -> Variations:
+    """Variations that say something: z_i leads from the target text to a caption of it. Not in the paper.
+
+    Stage 1 as printed sees no data, and its directions have no meaning beyond t. Here they are those of
+    attributes in words ("white cat" - "cat"), less what lies along t or the directions of ``without``: what
+    remains turns the first moment neither to the text itself nor, with the modality gap left out, from texts
+    to images.
+
+    Args:
+        t_trg: (D,) target text feature, not zero.
+        captions: (K, D) features of captions of the target, from 2 to D.
+        epsilon: length of the perturbation; None takes ``|t_trg|``.
+        without: (M, D) further directions that no z_i shall have a part in.
+
+    Returns:
+        the variations; their courses of the losses have one entry each.
+
+    Raises:
+        ValueError: an argument is out of range, or a caption says nothing beyond the text and ``without``.
+    """
+    t_trg = t_trg.detach()
+    epsilon = _checked_epsilon(t_trg, len(captions), epsilon)
+    left_out = t_trg[None] if without is None else torch.cat([t_trg[None], without])
+    basis, _ = torch.linalg.qr(left_out.T)  # (D, 1 + M), orthonormal
+    z = captions - t_trg
+    z = z - z @ basis @ basis.T
+    if (silent := z.norm(dim=1) < 1e-5 * t_trg.norm()).any():
+        raise ValueError(
+            f"captions {silent.nonzero().flatten().tolist()} say nothing beyond the target text; name others"
+        )
+    return _finished(t_trg, z, epsilon, [])
+
+
 def closed_form_values(
     n_variations: int, epsilon_ratio: float = 1.0, lambda_div: float = 1.0
 ) -> ClosedFormValues:

@@ -1,0 +1,110 @@
+"""Summaries that ship: they hold what was measured, and know the networks that they belong to."""
+
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+import yaml
+
+from zsgan import summaries
+from zsgan.bench import Bench
+from zsgan.comparisons import differences
+from zsgan.profiles import load_profile
+from zsgan.reproduce import reproduce
+from zsgan.results import frontier, results
+from zsgan.summaries import RATES, load_summary, run_ids
+
+TINY = {
+    "extends": "smoke", "summarised": True, "baseline": "L_dir",
+    "settings": {"optimiser": {"iterations": 4}, "ewc": {"samples": 2}, "stage1": {"iterations": 5}},
+    "rows": {"L_dm": {"terms": {"moment": 1}}, "L_dir": {"terms": {"directional": 1}}},
+    "seeds": [0, 1], "samples": 12, "curve_samples": 6, "clusters": 2,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """The file of a small profile that has been summarised, and the folder of its runs."""
+    place = tmp_path_factory.mktemp("summary")
+    file = place / "tiny.yaml"
+    file.write_text(yaml.safe_dump(TINY))
+    assert reproduce(str(file), runs=place / "runs") == place / "tiny"
+    return file, place / "runs"
+
+
+def test_a_summary_holds_what_was_measured(measured):
+    file, runs = measured
+    summary, profile = load_summary(str(file)), load_profile(str(file))
+    for found, made in ((summary.finals, results), (summary.course, frontier)):
+        expected = made(profile, folder=runs)
+        pd.testing.assert_frame_equal(
+            found, expected[found.columns], rtol=1e-4, check_dtype=False, check_exact=False
+        )
+    end = summary.differences[summary.differences["target"].isna()].set_index("measure")
+    assert (end["row"] == "L_dm").all() and (end["baseline"] == "L_dir").all()
+    expected = differences(Bench(profile, "dog-to-cat", runs)).set_index("measure")
+    columns = ["difference", "low", "high"]
+    for measure in ("lpips_all", "clip_variance"):
+        assert end.loc[measure, columns].tolist() == pytest.approx(
+            expected.loc[measure, columns].tolist(), rel=1e-4, abs=1e-7
+        )
+    matched = summary.differences.dropna(subset="target")
+    assert set(matched["target"]) == set(RATES) and (matched["arrived"] <= 2).all()
+    assert summary.of("dog-to-cat").finals.equals(summary.finals)
+    with pytest.raises(ValueError, match="scenario='cat-to-dog' was not measured; choose one of dog-to-cat"):
+        summary.of("cat-to-dog")
+
+
+def test_a_second_call_finds_everything(measured, monkeypatch):
+    file, runs = measured
+    before = {path.name: path.read_bytes() for path in file.with_suffix("").iterdir()}
+    monkeypatch.setattr("zsgan.bench.Samples", None)  # nothing can be measured anew
+    reproduce(str(file), runs=runs)
+    assert {path.name: path.read_bytes() for path in file.with_suffix("").iterdir()} == before
+
+
+def test_a_summary_knows_its_networks_and_settings(measured, monkeypatch):
+    summary = load_summary(str(measured[0]))
+    assert summary.stale == []
+    assert summary.origin == f"From profile {measured[0]}: 4 runs, 2 seeds."
+    assert set(summary.provenance["weights"]) == {"generator-dog", "clip-a", "clip-b", "evaluator"}
+    rows = dict(summary.profile.rows, L_dm={"terms": {"moment": 2}})
+    changed = replace(summary, profile=replace(summary.profile, rows=rows, samples=24))
+    assert changed.stale == ["2 of 4 runs have other settings or networks", "samples differs"]
+    assert changed.origin.startswith("**These numbers are out of date** (2 of 4 runs have other settings")
+    monkeypatch.setattr(summaries, "weights_id", lambda name: "0" if name == "evaluator" else known[name])
+    known = summary.provenance["weights"]
+    assert summary.stale == ["evaluator has other weights"]
+
+
+def test_no_summary_says_how_to_make_one(tmp_path):
+    file = tmp_path / "mine.yaml"
+    with pytest.raises(FileNotFoundError, match=f"zsgan reproduce --profile {file}"):
+        load_summary(str(file))
+
+
+def test_no_chapter_is_made_of_a_profile_that_is_summarised():
+    with pytest.raises(ValueError, match="no book is made"):
+        reproduce("ablations", only="04_results")
+
+
+# The shipped profiles
+
+
+def test_the_full_grid_has_the_demos_rows():
+    demo, full = load_profile("demo"), load_profile("demo-full")
+    assert full.rows == demo.rows and len(full.seeds) >= 5 and full.baseline == "L_dir"
+    assert full.scenarios["dog-to-cat"] == demo.scenarios["dog-to-cat"] and len(full.scenarios) == 4
+    assert full.config("dog-to-cat", "L_dm", 1) == demo.config("dog-to-cat", "L_dm", 1)
+
+
+def test_ablations_flip_switches_of_the_demos_full_method():
+    demo, profile = load_profile("demo"), load_profile("ablations")
+    full = profile.config("dog-to-cat", "as read here")
+    assert full == demo.config("dog-to-cat", "L_dm + L_EWC + L_rel")
+    ids = run_ids(profile)
+    assert len(set(ids.values())) == len(ids)  # every switch does something
+    printed = profile.config("dog-to-cat", "as printed")
+    assert printed.weights == {"moment": 1, "ewc": 1e7, "relation": 1e2}
+    assert (printed.moment.lambda_cov, printed.moment.covariance.scale) == (1e3, "sum")
+    assert printed.optimiser.lr == 2e-3 and printed.stage1.epsilon is None
