@@ -13,7 +13,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "zsgan"
 # A module imports from its own layer or from an earlier one.
 LAYERS = [
     {"checking", "device", "files", "images", "pickles", "resize", "streams", "torchfiles"},
-    {"cache", "download", "loop", "manifest"},
+    {"download", "loop", "manifest", "tensors"},
+    {"cache"},
     {"names"},
     {"clip", "menagerie", "stylegan2"},
     {"models", "sampling", "truth"},

@@ -301,7 +301,10 @@ def test_fetch_verifies_the_shipped_files(capsys):
             ["--text", "cat", "--row", "L_foo"],
             r"row='L_foo' is unknown; choose one of .*L_dir, L_dm, L_dm \+ L_EWC",
         ),
-        (["--text", "cat", "--profile", "tiny"], "profile='tiny' is unknown; choose one of ablations, .*smoke"),
+        (
+            ["--text", "cat", "--profile", "tiny"],
+            "profile='tiny' is unknown; choose one of .*smoke",
+        ),
         (
             ["--text", "cat", "--source", "dgo"],
             "generator='dgo' is neither a file nor one of .*generator-dog",

@@ -15,7 +15,6 @@ from PIL import Image
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from zsgan.clip import ClipEncoder, imagenet_templates
-from zsgan.files import load_tensors, save_tensors
 from zsgan.menagerie import clip_model, measure_clip, train_clip
 from zsgan.menagerie.attack import attack
 from zsgan.menagerie.augment import augment, blur
@@ -24,6 +23,7 @@ from zsgan.menagerie.draw import draw
 from zsgan.menagerie.factors import SPECIES, sample_factors
 from zsgan.menagerie.training import to_bytes
 from zsgan.models import load_clip
+from zsgan.tensors import load_tensors, save_tensors
 
 
 def rng(seed=0):

@@ -2,12 +2,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from zsgan.files import load_tensors
 from zsgan.menagerie import train_evaluator
 from zsgan.menagerie.draw import draw
 from zsgan.menagerie.evaluator import Evaluator, Prediction
 from zsgan.menagerie.factors import CATEGORIES, CONTINUOUS, STYLES, sample_factors
 from zsgan.menagerie.training import from_bytes, to_bytes
+from zsgan.tensors import load_tensors
 
 
 def generator(seed=0):

@@ -12,13 +12,14 @@ from zsgan import api, manifest, names
 from zsgan.config import AdaptConfig, FewShot, build, override, settings
 from zsgan.few_shot import CENTRE_SAMPLES, FewShotAdaptation
 from zsgan.few_shot_losses import distance_consistency_loss, similarities
-from zsgan.files import load_tensors, read_json, save_tensors
+from zsgan.files import read_json
 from zsgan.jobs import relevant, resolve
 from zsgan.loop import loop
 from zsgan.runs import run
 from zsgan.streams import stream
 from zsgan.stylegan2 import Discriminator
 from zsgan.targets import targets, targets_key
+from zsgan.tensors import load_tensors, save_tensors
 from zsgan.truth import Drawing
 
 STEPS = 4

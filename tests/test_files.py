@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from zsgan.files import load_tensors, read_json, save_tensors, write_atomically, write_json
+from zsgan.files import read_json, write_atomically, write_json
+from zsgan.tensors import load_tensors, save_tensors
 
 TENSORS = {"b": torch.arange(600.0).view(3, 200), "a": torch.tensor(3), "c": torch.ones(2, dtype=torch.half)}
 
@@ -137,7 +138,7 @@ def test_declared_sizes_are_compared_with_the_file_before_memory_is_taken(tmp_pa
     size = 4 * shape[0]
     crafted(path, {"a": {"dtype": "F32", "shape": shape, "data_offsets": [0, size]}}, {"config": "{}"})
     assert path.stat().st_size < 200
-    script = "import sys, resource; from zsgan.files import load_tensors; from pathlib import Path\n"
+    script = "import sys, resource; from zsgan.tensors import load_tensors; from pathlib import Path\n"
     script += "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
     script += "try: load_tensors(Path(sys.argv[1]))\n"
     script += "except ValueError as error: print(error)\n"

@@ -18,10 +18,8 @@ from zsgan.metrics import (
     kept,
     lpips_matrix,
     precision_recall,
-    species_rate,
     spread,
     sse,
-    style_rate,
     target_rate,
     variance,
 )
@@ -269,14 +267,6 @@ def prediction(species, furs, continuous):
     logits["species"][range(n), [SPECIES.index(name) for name in species]] = 1
     logits["fur"][range(n), furs] = 1
     return Prediction(logits, continuous)
-
-
-def test_rates():
-    p = prediction(["cat", "dog", "cat", "fox"], [0, 1, 2, 3], torch.zeros(4, len(CONTINUOUS)))
-    assert species_rate(p, "cat") == 0.5 and species_rate(p, "bear") == 0
-    assert style_rate(p, "photo") == 1
-    with pytest.raises(ValueError, match="dragon"):
-        species_rate(p, "dragon")
 
 
 def test_spread_and_what_is_kept():

@@ -14,12 +14,13 @@ from zsgan import jobs, making, manifest, names
 from zsgan.adaptation import Adaptation
 from zsgan.config import override, settings
 from zsgan.device import set_up
-from zsgan.files import load_tensors, read_json, versions
+from zsgan.files import read_json, versions
 from zsgan.guides import trained_parameters
 from zsgan.jobs import resolve
 from zsgan.making import RunInProgress, fisher_of, source_features_of
 from zsgan.models import load_generator
 from zsgan.runs import finished, open_run, run, run_all
+from zsgan.tensors import load_tensors
 
 FULL = "L_dm + L_EWC + L_rel"
 

@@ -16,7 +16,6 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor
 
-from zsgan.files import load_tensors, save_tensors
 from zsgan.models import load_generator
 from zsgan.stylegan2 import Discriminator, Generator
 from zsgan.stylegan2.checkpoints import (
@@ -29,6 +28,7 @@ from zsgan.stylegan2.checkpoints import (
 from zsgan.stylegan2.discriminator import minibatch_standard_deviation
 from zsgan.stylegan2.generator import SynthesisLayer
 from zsgan.stylegan2.layers import BinomialFilter
+from zsgan.tensors import load_tensors, save_tensors
 
 GOLDEN = Path(__file__).parent / "golden"
 ADA = ("golden_nv_32", "golden_nv_64", "golden_nv_cond_32", "golden_nv_resnet_32", "golden_nv_clamp_32")

@@ -4,7 +4,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from zsgan.files import load_tensors, save_tensors
 from zsgan.menagerie import generators, training
 from zsgan.menagerie import train_discriminator as module
 from zsgan.menagerie import train_generator as matching
@@ -12,6 +11,7 @@ from zsgan.menagerie.generators import Z_DIM, finish
 from zsgan.menagerie.train_discriminator import Finish, main, told_apart
 from zsgan.menagerie.train_generator import matching_loss
 from zsgan.stylegan2.checkpoints import load_discriminator_file, load_generator_file
+from zsgan.tensors import load_tensors, save_tensors
 
 
 class Stopped(Exception):

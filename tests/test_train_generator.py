@@ -6,7 +6,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from zsgan.files import load_tensors, save_tensors
 from zsgan.menagerie import generators, training
 from zsgan.menagerie import train_generator as module
 from zsgan.menagerie.draw import draw
@@ -15,6 +14,7 @@ from zsgan.menagerie.factors import SPECIES, from_latent
 from zsgan.menagerie.generators import finish, grow, network, specialise
 from zsgan.menagerie.train_generator import Stage, main, matching_loss
 from zsgan.stylegan2.checkpoints import load_generator_file
+from zsgan.tensors import load_tensors, save_tensors
 
 
 class Stopped(Exception):

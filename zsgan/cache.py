@@ -11,7 +11,8 @@ from filelock import FileLock
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from zsgan.files import save_tensors, versions, write_json
+from zsgan.files import versions, write_json
+from zsgan.tensors import save_tensors
 
 log = logging.getLogger(__name__)
 

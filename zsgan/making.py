@@ -20,7 +20,7 @@ from zsgan.cache import Cache
 from zsgan.config import AdaptConfig
 from zsgan.device import threads
 from zsgan.few_shot import FewShotAdaptation
-from zsgan.files import save_tensors, versions, write_atomically, write_json
+from zsgan.files import versions, write_atomically, write_json
 from zsgan.guides import device_of, make_guide, source_features, source_fisher
 from zsgan.jobs import Job, uneven
 from zsgan.loop import loop
@@ -28,6 +28,7 @@ from zsgan.models import load_clip, load_discriminator, load_generator
 from zsgan.objectives import NEEDS_FISHER, Guide, needs
 from zsgan.stylegan2 import Generator
 from zsgan.targets import targets
+from zsgan.tensors import save_tensors
 
 SNAPSHOTS = 10
 """Generators kept along an adaptation."""

@@ -6,7 +6,6 @@ import torch
 
 from zsgan import manifest, names
 from zsgan.clip import ClipEncoder, open_clip_encoder
-from zsgan.files import load_tensors
 from zsgan.stylegan2.checkpoints import (
     load_discriminator_file,
     load_generator_file,
@@ -15,6 +14,7 @@ from zsgan.stylegan2.checkpoints import (
 )
 from zsgan.stylegan2.discriminator import Discriminator
 from zsgan.stylegan2.generator import Generator
+from zsgan.tensors import load_tensors
 
 
 def load_generator(name_or_path: str | Path, device: torch.device | str = "cpu") -> Generator:

@@ -28,11 +28,12 @@ from zsgan import names
 from zsgan.checking import build
 from zsgan.config import AdaptConfig
 from zsgan.device import tune_cpu
-from zsgan.files import load_tensors, read_json
+from zsgan.files import read_json
 from zsgan.jobs import Job, resolve
 from zsgan.making import make
 from zsgan.models import load_generator
 from zsgan.stylegan2 import Generator
+from zsgan.tensors import load_tensors
 
 log = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from zsgan import manifest
-from zsgan.files import load_tensors
 from zsgan.menagerie.factors import CATEGORIES, CONTINUOUS
 from zsgan.resize import resize
+from zsgan.tensors import load_tensors
 
 RESOLUTION = 64
 """Side of the pictures that the evaluator sees, in pixels."""

@@ -22,13 +22,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from zsgan.device import tune_cpu
-from zsgan.files import load_tensors, save_tensors
 from zsgan.menagerie import training
 from zsgan.menagerie.draw import draw
 from zsgan.menagerie.evaluator import Evaluator
 from zsgan.menagerie.factors import SPECIES, from_latent, index_of
 from zsgan.menagerie.generators import Z_DIM, finish, grow, network, specialise
 from zsgan.stylegan2 import Generator
+from zsgan.tensors import load_tensors, save_tensors
 
 RESOLUTIONS = (16, 32, 64)
 DOMAINS = ("world", "dog", "cat")

@@ -14,10 +14,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from zsgan import manifest
-from zsgan.files import save_tensors, versions
+from zsgan.files import versions
 from zsgan.loop import loop
 from zsgan.menagerie.draw import draw
 from zsgan.menagerie.factors import Factors, sample_factors
+from zsgan.tensors import save_tensors
 
 __all__ = [
     "PRECISIONS", "arguments", "autocast", "bank", "command", "from_bytes", "loop", "precision", "render",

@@ -15,7 +15,7 @@ from zsgan.metrics.diversity import (
 )
 from zsgan.metrics.extract import extract, extract_all
 from zsgan.metrics.eyes import Eyes
-from zsgan.metrics.factors import kept, species_rate, spread, style_rate
+from zsgan.metrics.factors import kept, spread
 from zsgan.metrics.frechet import frechet_distance
 from zsgan.metrics.inception import inception_score
 from zsgan.metrics.kernel import kernel_distance
@@ -48,11 +48,9 @@ __all__ = [
     "kernel_distance",
     "lpips_matrix",
     "precision_recall",
-    "species_rate",
     "spread",
     "sse",
     "structure_kept",
-    "style_rate",
     "target_rate",
     "variance",
     "vendi_score",

@@ -1,4 +1,4 @@
-"""What became of the demo world's factors: did the target appear, which kept their spread, which are wrong?
+"""What became of the demo world's factors: which kept their spread, which are wrong?
 
 All from the evaluator's predictions, so that source, adapted and drawn images are read alike.
 """
@@ -8,21 +8,7 @@ import math
 import pandas as pd
 
 from zsgan.menagerie.evaluator import Prediction
-from zsgan.menagerie.factors import CONTINUOUS, index_of
-
-
-def species_rate(prediction: Prediction, name: str) -> float:
-    """Share of images whose likeliest species is ``name``."""
-    return _rate(prediction, "species", name)
-
-
-def style_rate(prediction: Prediction, name: str) -> float:
-    """Share of images whose likeliest style is ``name``."""
-    return _rate(prediction, "style", name)
-
-
-def _rate(prediction: Prediction, kind: str, name: str) -> float:
-    return float((prediction.label(kind) == index_of(kind, name)).double().mean())
+from zsgan.menagerie.factors import CONTINUOUS
 
 
 def spread(prediction: Prediction) -> dict[str, float]:
@@ -119,9 +105,6 @@ def report(adapted: Prediction, ideal: Prediction, truth: Prediction) -> pd.Data
     Returns:
         a line for each factor; columns kept (see :func:`kept`, relative to the truth), error and chance.
     """
-    columns = {
-        "kept": kept(truth, adapted),
-        "error": error(ideal, adapted),
-        "chance": chance(ideal, adapted),
-    }
+    wrong, by_chance = error(ideal, adapted), chance(ideal, adapted)
+    columns = {"kept": kept(truth, adapted), "error": wrong, "chance": by_chance}
     return pd.DataFrame(columns).rename_axis("factor")

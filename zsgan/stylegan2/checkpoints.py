@@ -16,7 +16,7 @@ from typing import IO, Any, TypeVar, cast
 import torch
 from torch import Tensor
 
-from zsgan.files import load_tensors, save_tensors, write_atomically
+from zsgan.files import write_atomically
 from zsgan.stylegan2 import nvidia
 from zsgan.stylegan2.arguments import (
     DISCRIMINATOR,
@@ -33,6 +33,7 @@ from zsgan.stylegan2.layouts import (
     rosinality_noises,
     to_rosinality,
 )
+from zsgan.tensors import load_tensors, save_tensors
 from zsgan.torchfiles import LEGACY_HEAD, Stored, read_legacy, read_zip
 
 log = logging.getLogger(__name__)
