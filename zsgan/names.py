@@ -6,7 +6,7 @@ name                   what it is                                     known by
 generator-dog, dog     an entry of data_manifest.yaml                 the manifest's SHA-256
 discriminator-dog      the same, of the generator's training          the manifest's SHA-256
 (none)                 the discriminator in the generator's own file  the file's SHA-256
-                       (a .pkl or .pt has all networks of a training)
+                       (a .pkl or .pt has those of a training)
 path/to/a/file         a file of the reader's own                     the file's SHA-256
 random-512             a generator of random weights, at the widths   its name
                        of the published ones of that size
