@@ -326,7 +326,7 @@ def test_adapt_names_what_is_wrong(capsys, tmp_path, arguments, message):
     [
         (
             ["sample", "runs/absent", "--out", "x"],
-            "'runs/absent' is neither a file nor one of .*generator-dog",
+            "'runs/absent': there is no such file or run, and it is none of .*generator-dog",
         ),
         (["sample", "{empty}", "--out", "x"], "{empty} holds no finished run .*make it with zsgan adapt"),
         (["evaluate", "{empty}"], "{empty} holds no image"),

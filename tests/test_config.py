@@ -98,7 +98,7 @@ def test_values_are_read_from_yaml_and_text(config, name, text, value):
         ({"moment.foo": 1}, "setting 'moment.foo' is unknown"),
         ({"moment.scale.foo": 1}, "moment.scale={'foo': 1}: Input should be 'sum', 'n' or 'n-1'"),
         ({"moment": 3}, "moment=3: Input should be a dictionary"),
-        ({"terms.foo": 1}, "terms.foo='foo': Input should be 'directional', 'moment'"),
+        ({"terms.foo": 1}, "terms.foo is no such name: Input should be 'directional', 'moment'"),
         ({"terms": {"moment": 0}}, "no loss of positive weight"),
         ({"terms": {}}, "no loss of positive weight"),
         ({"terms.ewc": -1}, "terms.ewc=-1: Input should be greater than or equal to 0"),

@@ -150,7 +150,7 @@ def test_the_target_of_a_few_images_is_the_truth(write, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (SHOTS, "discriminator='generator.st' is neither a file nor"),
+        (SHOTS, "discriminator='generator.st': there is no such file"),
         (MINE.replace("seeds: [0]\n", ""), "needs seeds; add it"),
         (MINE.replace("samples: 10\ncurve", "curve"), "needs samples; add it"),
         (MINE + "colour: red", "setting 'colour' is unknown; Profile has"),

@@ -57,6 +57,7 @@ def adapt(
         FileNotFoundError: the file of a name is missing.
         RunInProgress: another process is making the same run.
     """
+    set_up(device)  # which refuses a device that is not there before any file is looked for
     config = configuration(
         source, text, source_text=source_text, profile=profile, scenario=scenario, row=row, seed=seed,
         settings=settings,

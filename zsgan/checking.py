@@ -65,6 +65,8 @@ def _explained(cls: type, details: Mapping[str, Any]) -> str:
         close = [other for other in known if other.rpartition(".")[2] == name.rpartition(".")[2]]
         close = close or get_close_matches(name, known, cutoff=0.5) or known
         return f"setting {name!r} is unknown; {cls.__name__} has {', '.join(close)}"
+    if "[key]" in details["loc"]:
+        return f"{name} is no such name: {message}"
     if details["type"] == "missing":
         return f"{cls.__name__} needs {name}; add it"
     return f"{name}={details['input']!r}: {message}" if name else message

@@ -191,6 +191,8 @@ def _convert(options: argparse.Namespace) -> None:
 
     if options.output.suffix not in (".safetensors", ".pt"):
         raise ValueError(f"OUT must end in .safetensors or .pt, got {options.output}")
+    if not options.input.is_file():
+        raise ValueError(f"IN: there is no file {options.input}; zsgan fetch prints where it puts one")
     generator = load_generator_file(options.input)
     if options.output.suffix == ".pt":
         save_rosinality(generator, options.output)

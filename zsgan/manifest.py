@@ -68,7 +68,7 @@ class Asset:
     def remedy(self) -> str:
         """What to do when the file is missing or altered."""
         if self.urls:
-            return f"Delete it if it is there, and run: zsgan fetch {self.name}"
+            return f"Run: zsgan fetch {self.name}"
         return f"Restore it (git checkout -- {self.path}) or make it anew: {self.command}"
 
 
@@ -137,7 +137,7 @@ def path(name: str) -> Path:
     if not entry.file.is_file():
         raise AssetError(f"{entry.file} is missing ({name}: {entry.description}). {entry.remedy}")
     if wrong := difference(entry, entry.file):
-        raise AssetError(f"{entry.file} {wrong}. {entry.remedy}")
+        raise AssetError(f"{entry.file} {wrong}. Delete it. {entry.remedy}")
     lock(entry, entry.file)
     return entry.file
 
@@ -208,7 +208,7 @@ def lock(entry: Asset, file: Path) -> None:
     with FileLock(f"{place}.lock"):
         if entry.name in _locked():  # another process was faster
             if wrong := difference(entry, file):
-                raise AssetError(f"{file} {wrong}. {entry.remedy}")
+                raise AssetError(f"{file} {wrong}. Delete it. {entry.remedy}")
             return
         new = {"sha256": sha256(file), "bytes": file.stat().st_size}
         write_json(place, {**_locked(), entry.name: new})

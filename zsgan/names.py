@@ -140,6 +140,8 @@ def _network(kind: str, name: str | Path) -> Weights:
     known = (
         ", ".join(key for key in manifest.assets() if key.startswith(f"{kind}-")) or "the manifest, with none"
     )
+    if Path(name).name != str(name) or Path(name).suffix:
+        raise ValueError(f"{kind}={str(name)!r}: there is no such file or run, and it is none of {known}")
     raise ValueError(f"{kind}={str(name)!r} is neither a file nor one of {known}")
 
 

@@ -208,7 +208,10 @@ def _read(name: str, above: tuple[str, ...]) -> dict[str, Any]:
             f"{profile_file(above[-1])} extends {name!r}, which extends it: {' -> '.join((*above, name))}"
         )
     what = f"{profile_file(above[-1])}: extends" if above else "profile"
-    if not (isinstance(name, str) and name.endswith(".yaml") and profile_file(name).is_file()):
+    own = isinstance(name, str) and name.endswith(".yaml")
+    if own and not profile_file(name).is_file():
+        raise ValueError(f"{what}={name!r}: there is no such file")
+    if not own:
         _choice(what, name, tuple(sorted(path.stem for path in PROFILES.glob("*.yaml"))))
     try:
         content = yaml.safe_load(profile_file(name).read_text(encoding="utf-8"))
