@@ -76,11 +76,7 @@ def configuration(
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
 ) -> AdaptConfig:
-    """What :func:`adapt` would run; its arguments are explained there.
-
-    Raises:
-        ValueError: a name or a setting is unknown, or a text is missing.
-    """
+    """What :func:`adapt` would run; its arguments and errors are explained there."""
     chosen = load_profile(profile)
     label = list(chosen.rows)[-1] if row is None else row
     settings = dict(settings or {})

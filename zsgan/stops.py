@@ -108,10 +108,13 @@ def with_common(stops: pd.DataFrame, courses: pd.DataFrame) -> pd.DataFrame:
 
 
 def rule_wins(stops: pd.DataFrame) -> bool:
-    """Whether the rule is worth having: no number for all, fixed or common, has a lower FID or a higher rate.
+    """Whether the rule is worth having.
 
     Args:
         stops: of :func:`stops`. Every scenario counts the same, however many runs it has.
+
+    Returns:
+        whether no number for all, fixed or common, has a lower FID, nor the fixed one a higher target rate.
     """
     mean = _over_scenarios(stops)
     nearer = mean["rule_fid"] <= min(mean["fixed_fid"], mean["common_fid"])
