@@ -52,7 +52,7 @@ def test_the_book_shows_them(made):
     html = made[0] / "build" / "_build" / "html"
     pages = {page.stem: page.read_text(encoding="utf-8") for page in html.glob("*.html")}
     assert len([name for name in pages if name[:2].isdigit()]) >= 3
-    assert any("fig4" in page for page in pages.values())
+    assert any('id="fig-4"' in page for page in pages.values())
     assert not any("Traceback" in page for page in pages.values())
 
 

@@ -65,7 +65,7 @@ def stage(
 
 
 def _finished(executed: Path, source: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """An executed notebook without what differs between runs: papermill's own cell, clock times and paths."""
+    """An executed notebook without what differs between runs: papermill's cell, clock times, the log."""
     remedy = f"Execute it with: zsgan reproduce --only {executed.stem}"
     if not executed.is_file():
         raise BookError(f"chapter {executed.stem!r} has not been executed: {executed} is missing. {remedy}")
@@ -77,6 +77,8 @@ def _finished(executed: Path, source: nbformat.NotebookNode) -> nbformat.Noteboo
     for cell in notebook.cells:
         for key in ("papermill", "execution"):
             cell.metadata.pop(key, None)
+        if cell.cell_type == "code":  # progress bars, warnings and the log name temporary files
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
     return notebook
 
 
