@@ -34,7 +34,7 @@ LAYERS = [
     {"bench"},
     {"comparisons", "results"},
     {"figures", "summaries", "tables"},
-    {"effects"},
+    {"effects", "tried"},
     {"readings", "stops", "term_shares"},
     {"book", "notebooks", "reference"},
     {"pages"},

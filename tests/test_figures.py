@@ -284,7 +284,9 @@ def test_every_committed_figure_and_table_has_its_sidecar():
     )
 
 
-SUMMARISED = {"frontier": "demo-full", "ablations": "ablations"}
+SUMMARISED = {
+    "frontier": "demo-full", "ablations": "ablations", "search": "search", "scenarios": "scenarios"
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("path", SIDECARS, ids=lambda path: path.stem)

@@ -82,7 +82,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--profile",
         default="demo",
-        help="smoke (numbers mean nothing), demo, or a grid that the book quotes: demo-full, ablations",
+        help="smoke (numbers mean nothing), demo, or a grid that the book quotes: demo-full, ablations, "
+        "search, scenarios",
     )
     sub.add_argument("--only", metavar="CHAPTER", help="one notebook, for instance 04_results; no book")
     sub.add_argument(

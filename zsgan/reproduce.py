@@ -31,11 +31,11 @@ def reproduce(
 
     Runs and measurements that are finished are not made again: a call after a failure goes on from there.
 
-    Of a profile that is summarised (demo-full, ablations), no book is made; its measurements are written
-    beside its file, where the book's chapters find them (:mod:`zsgan.summaries`).
+    Of a profile that is summarised (demo-full, ablations, search, scenarios), no book is made; its
+    measurements are written beside its file, where the book's chapters find them (:mod:`zsgan.summaries`).
 
     Args:
-        profile: "smoke", "demo", "demo-full" or "ablations".
+        profile: "smoke", "demo", or one that is summarised.
         figures: where the notebooks write figures and tables; by default ``figures``, which is committed, for
             the demo alone, and ``build/<profile>/figures`` for every other profile.
         build: where executed notebooks and the book go.
