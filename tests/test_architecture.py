@@ -30,6 +30,7 @@ LAYERS = [
     {"costs", "runs"},
     {"metrics"},
     {"run_shares", "subjects"},
+    {"photographs"},
     {"judges"},
     {"bench"},
     {"comparisons", "results"},

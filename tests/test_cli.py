@@ -207,7 +207,7 @@ def test_evaluate_says_what_its_numbers_rest_on(capsys, tmp_path, monkeypatch):
     code, out, err = zsgan_(capsys, "evaluate", tmp_path / "cats", "--clusters", 2, "--quiet")
     alone = json.loads(out)
     assert (code, err) == (0, "") and alone["n"] == 10 and alone["clusters"] == 2
-    assert "demo world" in alone["features"] and alone["lpips_avg"] > 0 and "fid" not in alone
+    assert alone["features"] == "evaluator, 64 px" and alone["lpips_avg"] > 0 and "fid" not in alone
     _, out, _ = zsgan_(
         capsys, "evaluate", tmp_path / "cats", "--clusters", 2, "--n", 10, "--against", "drawn:cat", "--quiet"
     )
@@ -269,8 +269,8 @@ def test_fetch_verifies_the_shipped_files(capsys):
     code, out, _ = zsgan_(capsys, "fetch", "--quiet")
     names = sorted(name for name, asset in manifest.assets().items() if not asset.urls)
     assert code == 0 and out.splitlines() == [str(manifest.asset(name).file) for name in names]
-    assert zsgan_(capsys, "fetch", "evaluator", "--quiet")[1].splitlines() == [
-        str(manifest.path("evaluator"))
+    assert zsgan_(capsys, "fetch", "evaluator", "clip-a", "--quiet")[1].splitlines() == [
+        str(manifest.path(name)) for name in ("evaluator", "clip-a")
     ]
 
 

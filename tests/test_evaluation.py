@@ -130,7 +130,7 @@ def test_a_folders_name_does_not_tell_which_run_it_holds(full_run, place, tmp_pa
 
 
 def test_all_is_refused_before_anything_is_computed(place, tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluation, "load_evaluator", None)
+    monkeypatch.setattr(evaluation, "load_eyes", None)
     save_images(Drawing(CATS, 2), tmp_path / "two")
     for arguments, message in (
         ({"presets": ["mine"]}, "preset='mine' is unknown; choose one of paper, literal, ojha, air"),

@@ -229,7 +229,7 @@ class Bench:
     def networks(self, found: Run) -> dict[str, str]:
         """Name -> identity of every network that takes part in a run or its measurement."""
         names = [
-            found.config.generator, *found.config.clips, self.profile.judge, self.judges.eyes.name
+            found.config.generator, *found.config.clips, self.profile.judge, *self.judges.eyes.networks
         ]  # fmt: skip
         return {name: weights_id(name) for name in names}
 

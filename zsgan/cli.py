@@ -98,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     add_device(sub)
 
     sub = add("fetch", _fetch, "download and verify the files of data_manifest.yaml")
-    sub.add_argument("asset", nargs="?", help="name of one file; all of the profile by default")
+    sub.add_argument("assets", nargs="*", help="names of files; all of the profile by default")
     sub.add_argument("--profile", default="demo", help="whose files: demo (they ship) or paper (gigabytes)")
 
     sub = add("convert", _convert, "write a generator in another format, without executing anything in it")
@@ -146,6 +146,11 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--source-text", help="the source in words, for the rate that CLIP takes for the target")
     sub.add_argument("--clip", default="clip-b", help="the judging CLIP, one that did not guide the images")
     sub.add_argument(
+        "--eyes", default="evaluator", choices=("evaluator", "photographs"),
+        help="what LPIPS, FID and their like look through: the evaluator of the demo world, or VGG-16 and "
+        "Inception-v3 (zsgan fetch vgg16 inception; pip install 'zsgan[photographs]')",
+    )  # fmt: skip
+    sub.add_argument(
         "--preset", action="append", choices=("paper", "literal", "ojha", "air"),
         help="definition of intra-cluster LPIPS, more than once for several; paper and literal by default",
     )  # fmt: skip
@@ -182,7 +187,7 @@ def _reproduce(options: argparse.Namespace) -> None:
 def _fetch(options: argparse.Namespace) -> None:
     from zsgan.download import fetch, names
 
-    for name in [options.asset] if options.asset else names(options.profile):
+    for name in options.assets or names(options.profile):
         print(fetch(name, progress=not options.quiet))
 
 
@@ -258,7 +263,8 @@ def _evaluate(options: argparse.Namespace) -> None:
         options.images, against=options.against, before=options.before, centres=options.centres,
         text=options.text, source_text=options.source_text, presets=options.preset or ("paper", "literal"),
         n=options.n, seed=options.seed, truncation_psi=options.psi, clusters=options.clusters,
-        neighbours=options.neighbours, clip=options.clip, device=options.device, progress=not options.quiet,
+        neighbours=options.neighbours, clip=options.clip, eyes=options.eyes, device=options.device,
+        progress=not options.quiet,
     )  # fmt: skip
     print(json.dumps(result, indent=1))
 

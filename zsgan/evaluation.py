@@ -12,8 +12,7 @@ from zsgan.cache import Cache
 from zsgan.clip import ClipEncoder
 from zsgan.device import set_up
 from zsgan.images import Folder
-from zsgan.judges import rate
-from zsgan.menagerie.evaluator import load_evaluator
+from zsgan.judges import load_eyes, rate
 from zsgan.metrics import (
     DEFINITIONS,
     Eyes,
@@ -51,6 +50,7 @@ def evaluate(
     clusters: int = 10,
     neighbours: int = 3,
     clip: str = "clip-b",
+    eyes: str = "evaluator",
     folder: Path = RUNS,
     device: torch.device | str = "cpu",
     progress: bool = True,
@@ -58,7 +58,7 @@ def evaluate(
     """Diversity of images, their closeness to a target domain, and what is kept of the source.
 
     "sse", "variance" and what begins with "clip" are measured in the space of a CLIP, all others in the
-    features of the demo's evaluator, and every result names both. "kid" is over all pairs of images. LPIPS
+    features of the eyes, and every result names both. "kid" is over all pairs of images. LPIPS
     distances are kept in ``folder/cache``, so that other clusters or another target are a matter of seconds.
 
     Args:
@@ -75,6 +75,7 @@ def evaluate(
         clusters: k of the k-medoids.
         neighbours: k of precision, recall, density and coverage.
         clip: a CLIP that did not guide the images.
+        eyes: "evaluator" of the demo world, or "photographs"; see :func:`zsgan.judges.load_eyes`.
         folder: of runs.
         device: torch device.
         progress: show progress bars.
@@ -107,38 +108,39 @@ def evaluate(
             f"got {len(made)} and {len(true)}"
         )
     encoder, texts = _texts(subject, clip, text, source_text, device)
-    eyes = load_evaluator(device)
+    seeing = load_eyes(eyes, device)
 
     options: dict[str, Any] = {"device": device, "progress": progress}
-    cache, key = Cache(folder / "cache"), {"lpips": subject.key, "eyes": weights_id(eyes.name)}
+    cache = Cache(folder / "cache")
+    key = {"lpips": subject.key, "eyes": [weights_id(name) for name in seeing.networks]}
     distances = cache.tensors(
-        key | {"metrics": METRICS}, lambda: {"": Lpips.through(eyes).distances(made, **options)}
+        key | {"metrics": METRICS}, lambda: {"": Lpips.through(seeing).distances(made, **options)}
     )[""]
-    to_given = None if given is None else Lpips.through(eyes).distances(made, given, **options)
-    seen = extract_all({"eyes": eyes.embed, "clip": encoder.encode_images}, made, **options)
+    to_given = None if given is None else Lpips.through(seeing).distances(made, given, **options)
+    seen = extract_all({"eyes": seeing.embed, "clip": encoder.encode_images}, made, **options)
     result: dict[str, Any] = {
         **subject.settings,
-        "features": f"evaluator of the demo world, {eyes.size} px",
+        "features": f"{eyes}, {seeing.size} px",
         "clip": encoder.name,
         "clusters": clusters,
     }
     result |= lpips_columns(distances, clusters, presets, to_given=to_given, seed=seed)
-    result |= {"vendi": vendi_score(seen["eyes"]), **_labels(eyes, seen["eyes"], labels, device)}
+    result |= {"vendi": vendi_score(seen["eyes"]), **_labels(seeing, seen["eyes"], labels, device)}
     result |= {"sse": float(sse(seen["clip"])), "variance": float(variance(seen["clip"]))}
     if len(texts):
         result["clip_score"] = clip_score(seen["clip"], texts[0])
     if len(texts) > 1:
         result["clip_rate"] = target_rate(seen["clip"], texts[0], texts[1])
     if subject.before is not None:
-        source = extract(eyes.embed, subject.before, **options)
+        source = extract(seeing.embed, subject.before, **options)
         result["identity_kept"] = float(identity_kept(source, seen["eyes"]).mean())
         result["structure_kept"] = structure_kept(source, seen["eyes"])
     if true is None:
         return result
-    if labels is not None:
-        result["target_rate"] = rate(eyes, seen["eyes"], labels, device)
+    if labels is not None and seeing.labels is not None:
+        result["target_rate"] = rate(seeing, seen["eyes"], labels, device)
     result |= {"against": against, "n_against": len(true), "neighbours": neighbours}
-    return result | closeness(seen["eyes"], extract(eyes.embed, true, **options), neighbours)
+    return result | closeness(seen["eyes"], extract(seeing.embed, true, **options), neighbours)
 
 
 def _check_presets(presets: Sequence[str], centres: str | None) -> None:

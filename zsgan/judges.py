@@ -1,7 +1,7 @@
 """What measures an adaptation: eyes, a judging CLIP and the true target domain; no row is guided by them."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -29,8 +29,14 @@ from zsgan.metrics import (
 from zsgan.metrics.extract import Network
 from zsgan.metrics.summaries import closeness, label_scores, lpips_columns
 from zsgan.models import load_clip, load_generator
+from zsgan.photographs import Photographs
 from zsgan.profiles import Profile
 from zsgan.truth import Truth, truth_of
+
+EYES: Mapping[str, Callable[[torch.device | str], Eyes]] = {
+    "evaluator": load_evaluator, "photographs": Photographs
+}  # fmt: skip
+"""Name -> what makes the eyes on a device."""
 
 
 def truth_hits(prediction: Prediction, labels: Mapping[str, str]) -> Tensor:
@@ -186,6 +192,26 @@ class Judges:
         return {name: value.tolist() for name, value in values.items()}
 
 
+def load_eyes(name: str, device: torch.device | str = "cpu") -> Eyes:
+    """What the metrics look through.
+
+    Args:
+        name: "evaluator" of the demo world, or "photographs" (VGG-16 and Inception-v3).
+        device: where to put it.
+
+    Returns:
+        the eyes.
+
+    Raises:
+        ValueError: there are none of that name.
+        FileNotFoundError: their weights are missing or altered.
+        ModuleNotFoundError: photographs need two more packages.
+    """
+    if name not in EYES:
+        raise ValueError(f"eyes={name!r} are unknown; choose one of {', '.join(EYES)}")
+    return EYES[name](device)
+
+
 def load_judges(profile: Profile, scenario: str, device: torch.device | str = "cpu") -> Judges:
     """The judges of a scenario.
 
@@ -205,6 +231,6 @@ def load_judges(profile: Profile, scenario: str, device: torch.device | str = "c
     texts = clip.encode_texts([config.source_text, config.target_text], config.prompts).cpu()
     resolution = load_generator(profile.scenarios[scenario].generator).config["resolution"]
     return Judges(
-        load_evaluator(device), clip, texts, truth_of(profile.scenarios[scenario].truth), resolution,
+        load_eyes(profile.eyes, device), clip, texts, truth_of(profile.scenarios[scenario].truth), resolution,
         profile.samples, profile.clusters, profile.neighbours, device,
     )  # fmt: skip

@@ -71,6 +71,8 @@ class Profile:
         samples: images that the final metrics are computed on, of each run and of the target's truth.
         curve_samples: images for each point of a curve over iterations.
         judge: a CLIP that no row is guided by.
+        eyes: what LPIPS, FID and their like look through: the "evaluator" of the demo world, or "photographs"
+            (VGG-16 and Inception-v3).
         summarised: whether its measurements are written as tables beside its file, and no book is made of it.
         baseline: the row that others are compared with; ``None`` for the first.
         clusters: k of the k-medoids in intra-cluster LPIPS.
@@ -89,6 +91,7 @@ class Profile:
     samples: Pair
     curve_samples: Pair
     judge: Text
+    eyes: Literal["evaluator", "photographs"] = "evaluator"
     summarised: Switch = False
     baseline: Text | None = None
     clusters: Count = 10

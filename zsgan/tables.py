@@ -112,7 +112,7 @@ def _measured(runs: pd.DataFrame, label: str) -> dict[str, str]:
         f"{label} Avg., literal": plus_minus(mean["lpips_literal_avg"], mean["lpips_literal_avg_std"]),
         "target rate, evaluator": _cell(mean["evaluator_rate"], ".2f"),
         "target rate, CLIP": _cell(mean["clip_rate"], ".2f"),
-        "FID (evaluator)": _cell(mean["fid"], ".1f"),
+        "FID": _cell(mean["fid"], ".1f"),
         "KID": _cell(mean["kid"], ".2f"),
         "density": _cell(mean["density"], ".2f"),
         "coverage": _cell(mean["coverage"], ".2f"),

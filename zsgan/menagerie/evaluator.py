@@ -52,6 +52,7 @@ class Evaluator(nn.Module):
     """
 
     name = "evaluator"
+    networks = (name,)
     size = RESOLUTION
     weights = None
     labels = CATEGORIES

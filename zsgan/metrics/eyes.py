@@ -12,14 +12,18 @@ class Eyes(Protocol):
     """A frozen network that sees likeness, and may be able to say what it sees.
 
     Attributes:
-        name: what its weights are called in the manifest.
+        name: what a profile and the command line call it.
+        networks: what its weights are called in the manifest.
         size: pixels a side that it looks at; images of any size are resized to it.
         weights: (C_l,) >= 0 for each of its maps, as trained for LPIPS; ``None`` weighs all channels alike.
         labels: categorical factor -> the values that it tells apart; ``None`` when it reads nothing.
     """
 
     @property
-    def name(self) -> str: ...  # noqa: D102 (see Attributes, as for the next three)
+    def name(self) -> str: ...  # noqa: D102 (see Attributes, as for the next four)
+
+    @property
+    def networks(self) -> Sequence[str]: ...  # noqa: D102
 
     @property
     def size(self) -> int: ...  # noqa: D102
