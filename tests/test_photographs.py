@@ -1,7 +1,6 @@
 """Eyes for photographs: the packages' own numbers, from files that are read as data."""
 
 import os
-import pickle
 
 import lpips
 import pytest
@@ -108,9 +107,32 @@ def test_a_file_is_never_run(at_hand, monkeypatch, tmp_path):
     bomb = tmp_path / "bomb.pth"
     torch.save({"fc.weight": Bomb()}, bomb)
     monkeypatch.setitem(at_hand, INCEPTION, bomb)
-    with pytest.raises(pickle.UnpicklingError):
+    with pytest.raises(ValueError, match="bomb.pth does not hold the weights of inception"):
         Photographs()
     assert not (tmp_path / "executed").exists()
+
+
+@pytest.mark.parametrize("name", [VGG, INCEPTION])
+def test_a_foreign_file_is_named(at_hand, monkeypatch, tmp_path, name):
+    torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / "other.pth")
+    monkeypatch.setitem(at_hand, name, tmp_path / "other.pth")
+    with pytest.raises(ValueError, match=f"other.pth does not hold the weights of {name}"):
+        Photographs()
+
+
+def test_random_numbers_are_left_as_they_were(at_hand):
+    before = torch.get_rng_state()
+    Photographs()
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_missing_inception_says_what_to_fetch(files, monkeypatch, tmp_path):
+    monkeypatch.setenv("ZSGAN_HOME", str(tmp_path))
+    manifest.path.cache_clear()
+    found = manifest.path
+    monkeypatch.setattr(manifest, "path", lambda name: files[VGG] if name == VGG else found(name))
+    with pytest.raises(FileNotFoundError, match=r"inception.*\.pth is missing.*zsgan fetch inception"):
+        Photographs()
 
 
 def test_missing_weights_and_packages_say_what_to_do(monkeypatch, tmp_path):

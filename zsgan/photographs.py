@@ -3,7 +3,8 @@
 import importlib
 import io
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import ModuleType
 from typing import NoReturn
 
@@ -31,6 +32,7 @@ class Photographs:
     Raises:
         ModuleNotFoundError: the packages of the extra "photographs" are missing.
         FileNotFoundError: the weights are missing or altered.
+        ValueError: a file holds anything but the weights of its network.
     """
 
     name = "photographs"
@@ -40,18 +42,20 @@ class Photographs:
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         lpips, fidelity = _package("lpips"), _package("torch_fidelity.feature_extractor_inceptionv3")
-        published = _tensors(VGG)
         # The trunk starts from random numbers and is filled here: the package's own way is a download.
-        with warnings.catch_warnings():  # it calls torchvision in an older way
+        # The package calls torchvision in an older way, and draws from the random numbers of all.
+        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
             warnings.simplefilter("ignore", UserWarning)
             likeness = lpips.LPIPS(net="vgg", version="0.1", pnet_rand=True, verbose=False)
-        trunk = {name: published[f"features.{name.split('.', 1)[1]}"] for name in likeness.net.state_dict()}
-        likeness.net.load_state_dict(trunk)
+        with _tensors(VGG) as published:
+            places = {name: f"features.{name.split('.', 1)[1]}" for name in likeness.net.state_dict()}
+            likeness.net.load_state_dict({name: published[place] for name, place in places.items()})
         self._likeness = likeness.requires_grad_(False).eval().to(device)
-        buffer = io.BytesIO()  # the package would unpickle the file itself
-        torch.save(_tensors(INCEPTION), buffer)
-        buffer.seek(0)
-        inception = fidelity.FeatureExtractorInceptionV3(INCEPTION, ["2048"], buffer)
+        with _tensors(INCEPTION) as published, torch.random.fork_rng(devices=[]):
+            buffer = io.BytesIO()  # the package would unpickle the file itself
+            torch.save(published, buffer)
+            buffer.seek(0)
+            inception = fidelity.FeatureExtractorInceptionV3(INCEPTION, ["2048"], buffer)
         self._inception = inception.to(device)
 
     @property
@@ -92,6 +96,11 @@ def _package(name: str) -> ModuleType:
         ) from error
 
 
-def _tensors(name: str) -> dict[str, Tensor]:
-    tensors: dict[str, Tensor] = torch.load(manifest.path(name), map_location="cpu", weights_only=True)
-    return tensors
+@contextmanager
+def _tensors(name: str) -> Iterator[dict[str, Tensor]]:
+    """The tensors of a file of the manifest; errors while a network takes them speak of the file."""
+    file = manifest.path(name)
+    try:
+        yield torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a damaged or foreign file provokes
+        raise ValueError(f"{file} does not hold the weights of {name}: {error}") from error
