@@ -35,7 +35,7 @@ def test_every_setting_has_a_dot_and_the_extremes_their_names(finals):
     dots = {line.get_label(): line.get_xydata().tolist() for line in axis.lines[:2]}
     assert dots == {"a": [[0.9, 80.0], [1.0, 70.04]], "b": [[0.25, 90.0], [0.8, 200.25]]}
     assert axis.lines[2].get_xydata().tolist() == [[0.9, 80.0]]  # the ring
-    assert {text.get_text() for text in axis.texts} == {"a: start", "a: fast", "b: slow", "b: wild"}
+    assert {text.get_text() for text in axis.texts} == {"a: fast", "b: slow", "b: wild"}
     plt.close(figure)
 
 

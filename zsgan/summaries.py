@@ -75,7 +75,7 @@ class Summary:
     def origin(self) -> str:
         """A sentence in Markdown that belongs beside whatever is shown of it."""
         profile, n = self.profile, self.finals["seed"].nunique()
-        text = f"From profile {profile.name}: {len(self.finals)} runs, {n} seeds."
+        text = f"From profile {profile.name}: {len(self.finals)} runs, {n} seed{'s' * (n > 1)}."
         if not self.stale:
             return text
         return (

@@ -38,7 +38,7 @@ def tried_dots(finals: pd.DataFrame, baseline: str) -> Figure:
         baseline: the setting that is ringed.
 
     Returns:
-        the figure; the baseline, the lowest and the highest FID and the lowest rate carry their names.
+        the figure; the lowest and the highest FID and the lowest rate carry their names.
     """
     figure, axis = plt.subplots(figsize=(7, 4.5), layout="constrained")
     points = finals.set_index("row")[["evaluator_rate", "fid"]]
@@ -46,16 +46,16 @@ def tried_dots(finals: pd.DataFrame, baseline: str) -> Figure:
     looks = zip(dict.fromkeys(groups), cycle(PALETTE), cycle(MARKERS), strict=False)
     for group, colour, marker in looks:
         axis.plot(*points[groups == group].T.to_numpy(), marker, color=colour, alpha=0.8, label=group)
-    axis.plot(*points.loc[baseline], "o", markersize=13, fillstyle="none", color="black")
-    named = {baseline, points["fid"].idxmin(), points["fid"].idxmax(), points["evaluator_rate"].idxmin()}
+    ring = {"markersize": 13, "fillstyle": "none", "color": "black", "linestyle": "none"}
+    axis.plot(*points.loc[baseline], marker="o", label=baseline, **ring)
     middle = points["evaluator_rate"].agg(["min", "max"]).mean()
-    for row in named:
+    for row in {points["fid"].idxmin(), points["fid"].idxmax(), points["evaluator_rate"].idxmin()}:
         right = points.loc[row, "evaluator_rate"] > middle
         axis.annotate(
-            row, points.loc[row], xytext=(-9 if right else 9, 6), textcoords="offset points",
+            row, points.loc[row], xytext=(-9 if right else 9, -3), textcoords="offset points",
             ha="right" if right else "left", fontsize="small",
         )  # fmt: skip
-    axis.set(xlabel="target rate (evaluator)", ylabel="FID (evaluator), ψ of the profile")
+    axis.set(xlabel="target rate (evaluator)", ylabel="FID (evaluator)")
     axis.legend(title="what was changed")
     return figure
 
