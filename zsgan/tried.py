@@ -46,8 +46,7 @@ def tried_dots(finals: pd.DataFrame, baseline: str) -> Figure:
     looks = zip(dict.fromkeys(groups), cycle(PALETTE), cycle(MARKERS), strict=False)
     for group, colour, marker in looks:
         axis.plot(*points[groups == group].T.to_numpy(), marker, color=colour, alpha=0.8, label=group)
-    ring = {"markersize": 13, "fillstyle": "none", "color": "black", "linestyle": "none"}
-    axis.plot(*points.loc[baseline], marker="o", label=baseline, **ring)
+    axis.plot(*points.loc[baseline], "o", markersize=13, fillstyle="none", color="black", label=baseline)
     middle = points["evaluator_rate"].agg(["min", "max"]).mean()
     for row in {points["fid"].idxmin(), points["fid"].idxmax(), points["evaluator_rate"].idxmin()}:
         right = points.loc[row, "evaluator_rate"] > middle
