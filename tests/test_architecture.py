@@ -35,7 +35,7 @@ LAYERS = [
     {"bench"},
     {"comparisons", "results"},
     {"figures", "summaries", "tables"},
-    {"effects", "tried"},
+    {"aims", "effects", "tried"},
     {"readings", "stops", "term_shares"},
     {"book", "notebooks", "reference"},
     {"pages"},

@@ -6,6 +6,7 @@ import pytest
 
 from zsgan.profiles import load_profile
 from zsgan.summaries import run_ids
+from zsgan.tables import PAPER_TABLE_1
 from zsgan.tried import scenario_table, tried_dots, tried_table
 
 
@@ -62,5 +63,13 @@ def test_the_search_begins_with_the_demo_and_never_repeats_itself():
 
 def test_other_scenarios_have_the_demos_settings():
     demo, others = load_profile("demo"), load_profile("scenarios")
-    assert others.settings == demo.settings and not set(others.scenarios) & set(demo.scenarios)
-    assert all(demo.rows[row] == settings for row, settings in others.rows.items())
+    assert {**others.settings, "templates": None} == {**demo.settings, "templates": None}
+    assert not any("photo" in template for template in others.settings["templates"])
+    assert others.rows == demo.rows and not set(others.scenarios) & set(demo.scenarios)
+
+
+def test_ten_images_are_the_tables_row_with_more_iterations():
+    demo, ten = load_profile("demo"), load_profile("ten-shot")
+    (row,) = ten.rows
+    assert row in PAPER_TABLE_1 and ten.scenarios == demo.scenarios
+    assert ten.config(next(iter(ten.scenarios)), row).few_shot is not None
