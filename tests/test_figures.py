@@ -16,9 +16,12 @@ from zsgan.figures import PALETTE, curves, dots, heat_maps, image_grid, save_fig
 from zsgan.files import versions
 from zsgan.images import to_array
 from zsgan.manifest import ROOT, asset
-from zsgan.tables import PAPER_TABLE_1, markdown, plus_minus, save_table
+from zsgan.tables import PAPER_TABLE_1, latex, markdown, plus_minus, save_table
 
 PROVENANCE = {"profile": "smoke", "runs": {"L_dir, seed 0": "abc"}}
+
+
+FIGURES = ROOT / "figures"
 
 
 @pytest.fixture(autouse=True)
@@ -225,12 +228,28 @@ def test_markdown(table):
     assert markdown(table.rename_axis(None)).startswith("|  | n | LPIPS |\n")
 
 
+def test_latex(table):
+    text = latex(table.assign(marks=["≥ 0.5 ✓", "–"]))
+    assert text.isascii()
+    lines = text.splitlines()
+    assert lines[0] == r"\begin{tabular}{lrrr}" and lines[-1] == r"\end{tabular}"
+    assert lines[2] == r"row & n & LPIPS & marks \\"
+    assert lines[4] == r"L\_dir & 500 & 0.402 $\pm$ 0.008 & $\geq$ 0.5 $\checkmark$ \\"
+    assert lines[5] == r"L\_dm & 500 & 0.464 $\pm$ 0.013 & -- \\"
+
+
+@pytest.mark.parametrize("path", sorted(FIGURES.glob("*.tex")), ids=lambda path: path.stem)
+def test_committed_tables_are_plain_latex(path):
+    assert path.read_text(encoding="utf-8").isascii()
+
+
 def test_a_table_is_the_same_bytes_every_time(tmp_path, table):
     for folder in (tmp_path / "one", tmp_path / "two"):
         save_table(table, "table1", folder, caption="what it shows", provenance=PROVENANCE)
     first, second = ({f.name: f.read_bytes() for f in (tmp_path / x).iterdir()} for x in ("one", "two"))
-    assert first == second and set(first) == {"table1.csv", "table1.md", "table1.json"}
+    assert first == second and set(first) == {f"table1.{kind}" for kind in ("csv", "md", "tex", "json")}
     assert first["table1.md"].decode() == markdown(table) + "\n"
+    assert first["table1.tex"].decode() == latex(table)
     csv = "row,n,LPIPS\nL_dir,500,0.402 ± 0.008\nL_dm,500,0.464 ± 0.013\n"
     assert first["table1.csv"] == csv.encode()
     sidecar = json.loads(first["table1.json"])
@@ -270,7 +289,6 @@ def test_table_1_of_the_paper():
 # What is committed in figures/
 
 
-FIGURES = ROOT / "figures"
 SIDECARS = sorted(FIGURES.glob("*.json"))
 
 
@@ -279,9 +297,8 @@ def test_every_committed_figure_and_table_has_its_sidecar():
     for path in FIGURES.iterdir():
         kinds[path.stem].add(path.suffix)
     assert len(kinds) >= 5
-    assert all(found in ({".json", ".png", ".svg"}, {".json", ".csv", ".md"}) for found in kinds.values()), (
-        kinds
-    )
+    allowed = {".json", ".png", ".svg"}, {".json", ".csv", ".md", ".tex"}
+    assert all(found in allowed for found in kinds.values()), kinds
 
 
 SUMMARISED = {

@@ -77,6 +77,24 @@ def test_a_summary_knows_its_networks_and_settings(measured, monkeypatch):
     assert summary.stale == ["evaluator has other weights"]
 
 
+def test_a_single_row_has_nothing_to_differ_from_and_stands_beside_others(measured):
+    file, runs = measured
+    alone = file.with_name("alone.yaml")
+    alone.write_text(
+        yaml.safe_dump({"extends": str(file), "rows": {"L_dm": TINY["rows"]["L_dm"]}, "baseline": None})
+    )
+    reproduce(str(alone), runs=runs)
+    summary, profile = load_summary(str(alone)), load_profile(str(file))
+    assert summary.differences.empty and len(summary.finals) == 2
+    assert summary.beside(profile, "dog-to-cat").empty  # that row is its own
+    less = replace(profile, rows={"L_dir": profile.rows["L_dir"]})
+    assert summary.beside(less, "dog-to-cat").equals(summary.finals)
+    for other in (replace(less, samples=13), replace(less, settings={}), replace(less, eyes="photographs")):
+        assert summary.beside(other, "dog-to-cat").empty
+    stale = replace(summary, provenance=summary.provenance | {"samples": 13})
+    assert stale.stale and stale.beside(less, "dog-to-cat").empty
+
+
 def test_no_summary_says_how_to_make_one(tmp_path):
     file = tmp_path / "mine.yaml"
     with pytest.raises(FileNotFoundError, match=f"zsgan reproduce --profile {file}"):

@@ -35,7 +35,7 @@ RATES = (0.5, 0.75, 0.9)
 VARIED = ("lpips_all", "clip_variance")
 """Measures of diversity that are known image by image."""
 TABLES = ("finals", "course", "differences")
-_COUNTS = ("samples", "curve_samples", "clusters", "neighbours", "truncation_psi", "judge")
+_COUNTS = ("samples", "curve_samples", "clusters", "neighbours", "truncation_psi", "judge", "eyes")
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,6 +100,26 @@ class Summary:
             raise ValueError(f"scenario={scenario!r} was not measured; choose one of {known}")
         tables = {name: getattr(self, name) for name in TABLES}
         return replace(self, **{name: table[table["scenario"] == scenario] for name, table in tables.items()})
+
+    def beside(self, profile: Profile, scenario: str) -> pd.DataFrame:
+        """Runs that can stand in a table of another profile, which were made and measured as its own are.
+
+        Args:
+            profile: whose table.
+            scenario: one of the profile's.
+
+        Returns:
+            the lines of ``finals`` of rows that the profile lacks; none, if anything else than the rows and
+            the seeds differs, or these are out of date.
+        """
+        same = (
+            self.profile.scenarios.get(scenario) == profile.scenarios[scenario]
+            and _settings(self.profile) == _settings(profile)
+            and self.profile.settings == profile.settings
+            and not self.stale
+        )
+        ours = (self.finals["scenario"] == scenario) & ~self.finals["row"].isin(list(profile.rows))
+        return self.finals[ours & same]
 
 
 def load_summary(name: str) -> Summary:

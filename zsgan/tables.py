@@ -1,4 +1,4 @@
-"""Tables of results as CSV and Markdown, with a JSON sidecar that says what made them."""
+"""Tables of results as CSV, Markdown and LaTeX, with a JSON sidecar that says what made them."""
 
 import math
 from collections.abc import Mapping
@@ -26,6 +26,12 @@ PAPER_SCENARIO = "dog-to-cat"
 """The scenario of the paper's table, as profiles call it."""
 
 ABSENT = "–"  # a cell that has no value
+
+# Characters that tables have, and that plain LaTeX does not.
+_TEX = {
+    "±": r"$\pm$", "ψ": r"$\psi$", "–": "--", "≥": r"$\geq$", "≤": r"$\leq$", "✓": r"$\checkmark$",
+    "²": "$^2$", "→": r"$\to$",
+}  # fmt: skip
 
 
 def table_1(
@@ -165,7 +171,7 @@ def _cell(value: float, form: str) -> str:
 def save_table(
     table: pd.DataFrame, stem: str, folder: Path, *, caption: str, provenance: Mapping[str, Any]
 ) -> None:
-    """Write ``<stem>.csv``, ``<stem>.md`` and the sidecar ``<stem>.json``.
+    """Write ``<stem>.csv``, ``<stem>.md``, ``<stem>.tex`` and the sidecar ``<stem>.json``.
 
     Args:
         table: finished cells, the index being the first column.
@@ -176,6 +182,7 @@ def save_table(
     """
     write_atomically(folder / f"{stem}.csv", table.to_csv(lineterminator="\n").encode())
     write_atomically(folder / f"{stem}.md", (markdown(table) + "\n").encode())
+    write_atomically(folder / f"{stem}.tex", latex(table).encode())
     write_json(folder / f"{stem}.json", {"caption": caption, "versions": versions(), **provenance})
 
 
@@ -185,6 +192,14 @@ def markdown(table: pd.DataFrame) -> str:
     lines = [header, ["---", *["---:"] * len(table.columns)]]
     lines += [[str(index), *map(str, row)] for index, row in zip(table.index, table.to_numpy(), strict=True)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def latex(table: pd.DataFrame) -> str:
+    """The table as a LaTeX tabular in ASCII, the first column to the left; needs the package booktabs."""
+    text = table.reset_index().to_latex(index=False, escape=True, column_format="l" + "r" * table.shape[1])
+    for character, command in _TEX.items():
+        text = text.replace(character, command)
+    return text
 
 
 def plus_minus(mean: float, deviation: float, digits: int = 3) -> str:
