@@ -123,7 +123,7 @@ def test_a_wheel_has_everything_that_the_package_reads(tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         packed = set(archive.namelist())
         archive.extractall(tmp_path / "site")
-    kinds = {".py", ".json", ".yaml", ".safetensors", ".txt", ".typed"}
+    kinds = {".py", ".json", ".yaml", ".safetensors", ".txt", ".typed", ".png"}
     needed = {file for file in (ROOT / "zsgan").rglob("*") if file.suffix in kinds}
     assert {file.relative_to(ROOT).as_posix() for file in needed} <= packed
     assert (tmp_path / "site" / "zsgan" / "data_manifest.yaml").read_bytes() == (

@@ -167,6 +167,7 @@ def test_the_target_of_a_few_images_is_the_truth(write, tmp_path, monkeypatch):
         (MINE.replace("clusters: 2", "clusters: 0"), "clusters=0"),
         (MINE.replace("clusters: 2", "clusters: 10"), "clusters=10 must be below samples=10"),
         (MINE + "truncation_psi: .nan", "truncation_psi=nan"),
+        (MINE + "sheets: true", "sheets=true needs summarised=true"),
         (MINE + "neighbours: 10", "neighbours=10 must be below samples"),
         (MINE.replace("species: cat", "species: yeti"), "species='yeti' is unknown"),
         (MINE.replace("seeds: [0]", "seeds: [0, 0]"), "seeds=.0, 0. has one twice"),

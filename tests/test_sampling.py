@@ -201,8 +201,8 @@ def test_a_folder_is_read_in_slices(tmp_path, monkeypatch):
     images = torch.rand(5, 3, 8, 8)
     save_images(images, tmp_path)
     folder, read = Folder(tmp_path), []
-    true_read = images_module._read
-    monkeypatch.setattr(images_module, "_read", lambda file: read.append(file.name) or true_read(file))
+    true_read = images_module.read_image
+    monkeypatch.setattr(images_module, "read_image", lambda file: read.append(file.name) or true_read(file))
     assert (folder[1:3] - images[1:3]).abs().max() < 1.01 / 255 and len(folder) == 5
     assert read == ["00001.png", "00002.png"]
 

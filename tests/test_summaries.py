@@ -4,18 +4,24 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
+import torch
 import yaml
+from PIL import Image
 
 from zsgan import summaries
-from zsgan.bench import Bench
+from zsgan.bench import SAMPLES_SEED, Bench
 from zsgan.comparisons import differences
+from zsgan.models import load_generator
 from zsgan.profiles import load_profile
 from zsgan.reproduce import reproduce
 from zsgan.results import frontier, results
+from zsgan.runs import run
+from zsgan.sampling import sample_images
+from zsgan.sheets import read_sheet, write_sheet
 from zsgan.summaries import RATES, load_summary, run_ids
 
 TINY = {
-    "extends": "smoke", "summarised": True, "baseline": "L_dir",
+    "extends": "smoke", "summarised": True, "sheets": True, "baseline": "L_dir",
     "settings": {"optimiser": {"iterations": 4}, "ewc": {"samples": 2}, "stage1": {"iterations": 5}},
     "rows": {"L_dm": {"terms": {"moment": 1}}, "L_dir": {"terms": {"directional": 1}}},
     "seeds": [0, 1], "samples": 12, "curve_samples": 6, "clusters": 2,
@@ -27,7 +33,7 @@ def measured(tmp_path_factory):
     """The file of a small profile that has been summarised, and the folder of its runs."""
     place = tmp_path_factory.mktemp("summary")
     file = place / "tiny.yaml"
-    file.write_text(yaml.safe_dump(TINY))
+    file.write_text(yaml.safe_dump(TINY, sort_keys=False))
     assert reproduce(str(file), runs=place / "runs") == place / "tiny"
     return file, place / "runs"
 
@@ -93,6 +99,50 @@ def test_a_single_row_has_nothing_to_differ_from_and_stands_beside_others(measur
         assert summary.beside(other, "dog-to-cat").empty
     stale = replace(summary, provenance=summary.provenance | {"samples": 13})
     assert stale.stale and stale.beside(less, "dog-to-cat").empty
+
+
+# Contact sheets
+
+
+def test_a_sheet_has_the_source_and_every_rows_lowest_seed(measured):
+    file, runs = measured
+    summary, profile = load_summary(str(file)), load_profile(str(file))
+    sheet = summary.sheet("dog-to-cat")
+    assert list(sheet) == ["source", "L_dm", "L_dir"]  # the profile's order
+    generators = {"source": load_generator("generator-dog")}
+    generators |= {
+        row: run(profile.config("dog-to-cat", row, 0), folder=runs).generator() for row in profile.rows
+    }
+    for label, generator in generators.items():
+        expected = sample_images(generator, 8, seed=SAMPLES_SEED, truncation_psi=profile.truncation_psi)
+        torch.testing.assert_close(sheet[label], expected, rtol=0, atol=1 / 255 + 1e-5)
+    assert Image.open(file.with_suffix("") / "dog-to-cat.png").size == (8 * 64, 3 * 64)
+
+
+def test_a_sheet_comes_back_as_it_was_written(tmp_path):
+    rows = {label: torch.randint(256, (8, 3, 64, 64)) / 127.5 - 1 for label in ("source", "b", "a")}
+    write_sheet(tmp_path / "one.png", rows)
+    write_sheet(tmp_path / "two.png", rows)
+    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
+    found = read_sheet(tmp_path / "one.png", list(rows))
+    assert list(found) == list(rows)
+    torch.testing.assert_close(found, rows, rtol=0, atol=1e-6)
+
+
+def test_a_sheet_that_is_missing_or_of_other_rows_says_how_to_make_it(measured, monkeypatch, tmp_path):
+    summary = load_summary(str(measured[0]))
+    twice = replace(summary, finals=summary.finals.query("row == 'L_dm'"))
+    with pytest.raises(
+        ValueError, match="has 512 x 192 px and not 512 x 128.*make it anew with: zsgan reproduce"
+    ):
+        twice.sheet("dog-to-cat")
+    with pytest.raises(ValueError, match="scenario='cat-to-dog' was not measured"):
+        summary.sheet("cat-to-dog")
+    monkeypatch.setattr(summaries, "summary_folder", lambda name: tmp_path)
+    with pytest.raises(
+        FileNotFoundError, match=f"dog-to-cat.png is missing.*zsgan reproduce --profile {measured[0]}"
+    ):
+        summary.sheet("dog-to-cat")
 
 
 def test_no_summary_says_how_to_make_one(tmp_path):

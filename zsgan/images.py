@@ -129,7 +129,7 @@ class Folder:
 
     def __getitem__(self, part: slice) -> Tensor:
         """Images (b - a, 3, H, W) in [-1, 1], on the CPU."""
-        return torch.stack([_read(file) for file in self.files[part]])
+        return torch.stack([read_image(file) for file in self.files[part]])
 
     def content(self) -> str:
         """SHA-256 of the files' bytes in their order, in hexadecimal; reads them all."""
@@ -173,6 +173,13 @@ def to_array(image: Tensor) -> np.ndarray:
     return array
 
 
+def read_image(file: Path) -> Tensor:
+    """An image file as (3, H, W) in [-1, 1]; a ValueError names one that is no image."""
+    with _opened(file) as picture:
+        array = np.array(picture.convert("RGB"))
+    return torch.from_numpy(array).permute(2, 0, 1).float() / 127.5 - 1
+
+
 def _pictures(folder: Path) -> list[Path]:
     return sorted(file for file in folder.glob("*") if file.suffix.lower() in ENDINGS)
 
@@ -181,12 +188,6 @@ def _size(file: Path) -> tuple[int, int]:
     """Width and height, from the header alone."""
     with _opened(file) as picture:
         return picture.size
-
-
-def _read(file: Path) -> Tensor:
-    with _opened(file) as picture:
-        array = np.array(picture.convert("RGB"))
-    return torch.from_numpy(array).permute(2, 0, 1).float() / 127.5 - 1
 
 
 @contextmanager

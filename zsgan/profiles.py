@@ -74,6 +74,8 @@ class Profile:
         eyes: what LPIPS, FID and their like look through: the "evaluator" of the demo world, or "photographs"
             (VGG-16 and Inception-v3).
         summarised: whether its measurements are written as tables beside its file, and no book is made of it.
+        sheets: whether a picture of each scenario lies beside these tables, too, see :mod:`zsgan.sheets`; for
+            few rows.
         baseline: the row that others are compared with; ``None`` for the first.
         clusters: k of the k-medoids in intra-cluster LPIPS.
         neighbours: k of precision and recall.
@@ -93,6 +95,7 @@ class Profile:
     judge: Text
     eyes: Literal["evaluator", "photographs"] = "evaluator"
     summarised: Switch = False
+    sheets: Switch = False
     baseline: Text | None = None
     clusters: Count = 10
     neighbours: Count = 3
@@ -112,6 +115,8 @@ class Profile:
             raise ValueError(
                 f"neighbours={self.neighbours} must be below samples and curve_samples ({fewest})"
             )
+        if self.sheets and not self.summarised:
+            raise ValueError("sheets=true needs summarised=true: the pictures lie beside a summary's tables")
         if self.baseline is not None:
             _choice("baseline", self.baseline, tuple(self.rows))
         judge = names.clip(self.judge)

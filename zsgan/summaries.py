@@ -6,6 +6,7 @@
     course.csv        a line for each snapshot, see :func:`zsgan.results.frontier`
     differences.csv   to the profile's baseline, with a paired bootstrap's intervals, see zsgan.comparisons
     provenance.json   ids of the runs, weights, settings and versions
+    <scenario>.png    pictures, if the profile says ``sheets: true``, see zsgan.sheets
 
 A run's id is a hash of all that determines it, so that a summary can be told from one of other networks or
 settings without a single run being there.
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from torch import Tensor
 from tqdm import tqdm
 
 from zsgan.bench import METRICS, Bench
@@ -29,6 +31,7 @@ from zsgan.jobs import resolve
 from zsgan.names import weights_id
 from zsgan.profiles import Profile, load_profile, profile_file
 from zsgan.results import frontier, results
+from zsgan.sheets import SOURCE, make_sheet, read_sheet, write_sheet
 
 RATES = (0.5, 0.75, 0.9)
 """Target rates at which rows are compared."""
@@ -121,6 +124,32 @@ class Summary:
         ours = (self.finals["scenario"] == scenario) & ~self.finals["row"].isin(list(profile.rows))
         return self.finals[ours & same]
 
+    def sheet(self, scenario: str) -> dict[str, Tensor]:
+        """Pictures of one scenario: what the same latents give in the source generator and in each row.
+
+        Args:
+            scenario: one of the profile's.
+
+        Returns:
+            "source" and every row -> images (N, 3, H, W) in [-1, 1], of the lowest seed.
+
+        Raises:
+            FileNotFoundError: no pictures ship with the summary.
+            ValueError: the scenario was not measured, or its picture does not belong to the tables.
+        """
+        # Of the rows as they were measured, since the profile may have changed.
+        labels = (SOURCE, *self.of(scenario).finals["row"].unique())
+        file = summary_folder(self.profile.name) / f"{scenario}.png"
+        command = f"zsgan reproduce --profile {self.profile.name}"
+        if not file.is_file():
+            raise FileNotFoundError(
+                f"{file} is missing; with sheets: true in the profile, {command} makes it"
+            )
+        try:
+            return read_sheet(file, labels)
+        except ValueError as error:
+            raise ValueError(f"{error}; make it anew with: {command}") from None
+
 
 def load_summary(name: str) -> Summary:
     """The measurements that ship with a profile.
@@ -176,6 +205,8 @@ def summarise(
     for name, table in tables.items():
         text = table.to_csv(index=False, float_format="%.5g", lineterminator="\n")
         write_atomically(place / f"{name}.csv", text.encode())
+    for name in profile.scenarios if profile.sheets else ():
+        write_sheet(place / f"{name}.png", make_sheet(Bench(profile, name, folder, device)))
     write_json(place / "provenance.json", _provenance(profile, folder, device))
 
 
