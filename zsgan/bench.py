@@ -19,7 +19,6 @@ from zsgan.menagerie.evaluator import Prediction
 from zsgan.menagerie.factors import CONTINUOUS, SPECIES
 from zsgan.metrics import extract, sse
 from zsgan.metrics.factors import report
-from zsgan.metrics.summaries import closeness
 from zsgan.models import load_clip, load_generator
 from zsgan.names import weights_id
 from zsgan.profiles import Profile
@@ -144,7 +143,7 @@ class Bench:
     def _untruncated(self, images: Samples) -> dict[str, float]:
         judges = self.judges
         embedding = extract(judges.eyes.embed, images, device=self.device)
-        close = closeness(embedding, judges.true_features, judges.neighbours)
+        close = judges.closeness(embedding)
         columns = {f"untruncated_{name}": close[name] for name in ("fid", "recall")}
         if self.species is None:
             return columns | {"factors_kept": math.nan, "ideal_distance": math.nan}
