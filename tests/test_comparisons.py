@@ -106,6 +106,15 @@ def test_changes_pair_the_seeds():
     assert (found["fid"].mean, found["fid"].verdict) == (-0.5, "undecided")  # one falls, one stays
 
 
+def test_numbers_that_nobody_knows_are_left_out():
+    """Such as the FID where there are no true images."""
+    unknown = measured([0.3, 0.4, 0.42, 0.35], fid=[float("nan")] * 4)
+    found = changes(unknown, "L_dir", "L_dm")["fid"]
+    assert found.seeds == 0 and found.mean != found.mean and found.verdict == "undecided"
+    (sentence,) = sentences(unknown, ["L_dir", "L_dm"])
+    assert "diversity undecided" in sentence and "FID" not in sentence and "nan" not in sentence
+
+
 def test_a_verdict_is_an_interval_that_excludes_zero():
     surely = measured([0.3, 0.4, 0.432, 0.33])  # 0.33 is below 0.4, but that was another seed
     assert changes(surely, "L_dir", "L_dm")["lpips_avg"].verdict == "higher"

@@ -1,6 +1,8 @@
 """Eyes for photographs: the packages' own numbers, from files that are read as data."""
 
+import math
 import os
+from dataclasses import replace
 
 import lpips
 import pytest
@@ -8,6 +10,7 @@ import torch
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from zsgan import manifest
+from zsgan.bench import Bench
 from zsgan.evaluation import evaluate
 from zsgan.images import save_images
 from zsgan.judges import load_eyes
@@ -92,6 +95,21 @@ def test_folders_are_evaluated_through_them(at_hand, tmp_path):
     assert "target_rate" not in result
     other = evaluate(str(tmp_path / "made"), folder=tmp_path, **settings)
     assert other["features"].startswith("evaluator") and other["lpips_all"] != result["lpips_all"]
+
+
+def test_a_labelled_truth_is_seen_but_not_read(at_hand, smoke, full_run, runs_folder):
+    """Also by the frontier, where the evaluator would hold every factor against its ideal answer."""
+    rows = {"L_dm + L_EWC + L_rel": smoke.rows["L_dm + L_EWC + L_rel"]}
+    profile = replace(smoke, rows=rows, eyes="photographs", samples=5, curve_samples=4)
+    bench = Bench(profile, "dog-to-cat", runs_folder)
+    assert bench.judges.truth.labels == {"species": "cat", "style": "photo"}
+    point = bench.point(full_run, full_run.snapshots[-1])
+    unknown = ("evaluator_rate", "factors_kept", "ideal_distance")
+    assert all(math.isnan(point.columns[name]) for name in unknown)
+    assert {"fid", "untruncated_fid", "lpips_all"} <= {k for k, v in point.columns.items() if v >= 0}
+    assert set(point.each) == {"clip_rate", "clip_score", "clip_variance", "lpips_all"}
+    with pytest.raises(ValueError, match="eyes='photographs' read no factors; only the evaluator"):
+        bench.factors(full_run)
 
 
 def test_they_read_nothing(at_hand):

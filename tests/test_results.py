@@ -30,9 +30,11 @@ from zsgan.metrics import (
     vendi_score,
 )
 from zsgan.metrics.factors import report
+from zsgan.metrics.summaries import closeness
 from zsgan.models import load_clip, load_generator
 from zsgan.results import bounds, course, frontier, generator_quality, provenance, results
 from zsgan.sampling import sample_images, sample_latents
+from zsgan.tables import metrics_table, table_1
 from zsgan.truth import Drawing, ideal_answers, truth_of
 
 SCENARIO = "dog-to-cat"
@@ -173,6 +175,14 @@ def test_a_folder_of_true_images_has_no_target_rate(judges, tmp_path):
     true = extract(judges.eyes.embed, Folder(tmp_path)[::2])
     expected = frechet_distance(judges.eyes.embed(images[:]), true)
     assert measured["fid"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_closeness_has_its_columns_whether_or_not_there_are_true_images(judges):
+    seen = judges.eyes.embed(Drawing(judges.truth.labels, 9, seed=4)[:])
+    measured = judges.closeness(seen)
+    assert list(measured) == CLOSENESS and measured == closeness(seen, judges.true_features, 3)
+    unknown = replace(judges, truth=truth_of({})).closeness(seen)
+    assert list(unknown) == CLOSENESS and all(math.isnan(value) for value in unknown.values())
 
 
 def test_eyes_without_labels_read_nothing(judges):
@@ -461,6 +471,37 @@ def test_bounds_are_those_of_no_adaptation_and_a_perfect_one(smoke, judges):
     assert frame["identity_kept"][0] == pytest.approx(1) and frame["structure_kept"][0] == pytest.approx(1)
     assert frame["structure_kept"][1] < 1 and frame[KEPT].isna().iloc[2].all()
     assert 0.01 < frame["fid"][2] < frame["fid"][0]  # fresh true images: not zero
+
+
+@pytest.fixture
+def unseen(smoke):
+    """The smoke profile without any true image, with one row that hardly does anything."""
+    scenario = replace(smoke.scenarios[SCENARIO], truth={})
+    return replace(smoke, rows={"L_dir": smoke.rows["L_dir"]}, scenarios={SCENARIO: scenario})
+
+
+def test_without_true_images_all_that_needs_none_is_measured(unseen, table, curves, runs_folder):
+    unknown, cats = ["evaluator_rate", *CLOSENESS], {f"inception_{kind}" for kind in ("species", "style")}
+    found = results(unseen, SCENARIO, folder=runs_folder)
+    assert set(found.columns) == {*table.columns, *cats}  # what the target fixes, if anybody knew
+    rest = [column for column in table.columns if column not in unknown]
+    pd.testing.assert_frame_equal(found[rest], table[:1][rest])
+    path = course(unseen, SCENARIO, folder=runs_folder)
+    rest = [column for column in curves.columns if column not in unknown]
+    pd.testing.assert_frame_equal(path[rest], curves[:5][rest])
+    points = frontier(unseen, SCENARIO, folder=runs_folder)
+    lost = ["untruncated_fid", "untruncated_recall", "factors_kept", "ideal_distance"]
+    assert points[[*unknown, *lost]].isna().all(axis=None) and points["lpips_avg"].notna().all()
+    sources = bounds(unseen, SCENARIO)
+    assert sources["row"].tolist() == ["source, not adapted", "source, not truncated"]
+    for frame in (found, path, sources):
+        assert frame[unknown].isna().all(axis=None)
+    main = table_1(found, sources, "here")
+    assert (main.loc["L_dir", ["FID", "KID", "coverage", "target rate, evaluator"]] == "–").all()
+    assert "true target" not in main.index and main.loc["L_dir", "here Avg."][0].isdigit()
+    assert metrics_table(found, sources).loc["L_dir", ["precision", "recall"]].eq("–").all()
+    with pytest.raises(ValueError, match="no ideal answer is known without a species in its truth"):
+        tables.factor_table(unseen, SCENARIO, folder=runs_folder)
 
 
 def test_provenance_names_everything(smoke, runs_folder, full_run, table):

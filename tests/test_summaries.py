@@ -69,6 +69,19 @@ def test_a_second_call_finds_everything(measured, monkeypatch):
     assert {path.name: path.read_bytes() for path in file.with_suffix("").iterdir()} == before
 
 
+def test_without_true_images_rows_are_compared_at_the_rates_of_clip(tmp_path):
+    texts = {"generator": "generator-dog", "source_text": "dog", "target_text": "cat"}
+    file = tmp_path / "blind.yaml"
+    few = {"seeds": [0], "samples": 5, "curve_samples": 4, "scenarios": {"dog-to-cat": texts}}
+    file.write_text(yaml.safe_dump({**TINY, **few}))
+    reproduce(str(file), runs=tmp_path / "runs")
+    summary = load_summary(str(file))
+    assert summary.finals["fid"].isna().all() and summary.course["clip_rate"].notna().all()
+    measures = summary.differences["measure"].unique().tolist()
+    assert measures == ["clip_rate", "lpips_all", "clip_variance"]
+    assert summary.differences["arrived"].notna().all()
+
+
 def test_a_summary_knows_its_networks_and_settings(measured, monkeypatch):
     summary = load_summary(str(measured[0]))
     assert summary.stale == []

@@ -90,12 +90,23 @@ def test_the_key_of_a_folder_is_its_content(folder, tmp_path):
     assert truth_of({"folder": str(moved)}).key != before
 
 
+# Unseen
+
+
+def test_a_truth_that_nobody_has_seen_has_no_images_and_says_what_to_do():
+    truth = truth_of({})
+    assert truth.labels is None and truth.key == {} and not truth.seen
+    assert truth_of(CATS).seen and truth_of({"folder": "anywhere"}).seen
+    with pytest.raises(ValueError, match=r"no images of the target domain; name some .* \{folder: \.\.\.\}"):
+        truth.images(4, 16)
+
+
 # Refused
 
 
-@pytest.mark.parametrize("truth", [{}, {"fur": "black"}, {"folder": "x", "species": "cat"}])
+@pytest.mark.parametrize("truth", [{"fur": "black"}, {"folder": "x", "species": "cat"}])
 def test_what_names_no_truth_is_refused(truth):
-    with pytest.raises(ValueError, match=r"truth=.* must be \{species: ..., style: ...\} .*or \{folder"):
+    with pytest.raises(ValueError, match=r"truth=.* must be \{species: ..., style: ...\} .*\{folder: ...\}, or \{\}"):
         truth_of(truth)
 
 

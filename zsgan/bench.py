@@ -19,7 +19,6 @@ from zsgan.menagerie.evaluator import Prediction
 from zsgan.menagerie.factors import CONTINUOUS, SPECIES
 from zsgan.metrics import extract, sse
 from zsgan.metrics.factors import report
-from zsgan.metrics.summaries import closeness
 from zsgan.models import load_clip, load_generator
 from zsgan.names import weights_id
 from zsgan.profiles import Profile
@@ -144,7 +143,7 @@ class Bench:
     def _untruncated(self, images: Samples) -> dict[str, float]:
         judges = self.judges
         embedding = extract(judges.eyes.embed, images, device=self.device)
-        close = closeness(embedding, judges.true_features, judges.neighbours)
+        close = judges.closeness(embedding)
         columns = {f"untruncated_{name}": close[name] for name in ("fid", "recall")}
         if self.species is None:
             return columns | {"factors_kept": math.nan, "ideal_distance": math.nan}
@@ -179,8 +178,13 @@ class Bench:
             factor -> kept, error and chance.
 
         Raises:
-            ValueError: the target's species is not known.
+            ValueError: the target's species is not known, or the eyes read nothing.
         """
+        if self.judges.eyes.labels is None:
+            raise ValueError(
+                f"eyes={self.profile.eyes!r} read no factors; only the evaluator of the demo world does, "
+                "eyes: evaluator in the profile"
+            )
         if self.species is None:
             scenario = self.profile.scenarios[self.scenario]
             raise ValueError(
@@ -192,10 +196,13 @@ class Bench:
 
     @cached_property
     def species(self) -> str | None:
-        """Species of the ideal answers: the truth's, else that of a matched source; ``None`` if unknown."""
+        """Species of the ideal answers: the truth's, else that of a matched source; ``None`` if unknown.
+
+        Also ``None`` where the eyes read nothing: then no image can be held against its answer.
+        """
         labels, generator = self.judges.truth.labels, self.profile.scenarios[self.scenario].generator
-        if labels is None:
-            return None  # of the truth nothing is known, and nothing can be compared with it
+        if labels is None or self.judges.eyes.labels is None:
+            return None
         species = labels.get("species", generator.removeprefix("generator-"))
         return species if species in SPECIES else None
 

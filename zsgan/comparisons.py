@@ -27,8 +27,8 @@ class Change:
     """How one number differs between two rows.
 
     Attributes:
-        mean: over the seeds that both rows have.
-        low: of Student's 95 % interval; nan for one seed.
+        mean: over the seeds that both rows have; nan if the number is known of none.
+        low: of Student's 95 % interval; nan for less than two seeds.
         high: of the same.
         seeds: how many.
     """
@@ -68,12 +68,12 @@ def changes(
     difference = (two - one).dropna(how="all")
     if difference.empty:
         raise ValueError(f"rows {before!r} and {after!r} have no seed in common: nothing to compare")
-    return {column: _change(values) for column, values in difference.items()}
+    return {column: _change(values.dropna()) for column, values in difference.items()}
 
 
 def _change(values: pd.Series) -> Change:
-    if len(values) == 1:
-        return Change(values.item(), math.nan, math.nan, 1)
+    if len(values) < 2:
+        return Change(values.mean(), math.nan, math.nan, len(values))
     return Change(*over_seeds(torch.tensor(values.to_numpy(float))), len(values))
 
 
@@ -85,14 +85,14 @@ def sentences(measured: pd.DataFrame, rows: Sequence[str]) -> Iterator[str]:
         rows: from the least to the most terms.
 
     Yields:
-        Markdown.
+        Markdown, without the numbers that nobody knows.
     """
     for before, after in pairwise(rows):
         found = changes(measured, before, after)
         parts = [
             f"{name} {found[key].verdict} ({found[key].mean:+{form}}; {_span(found[key], form)})"
-            for key, (name, form) in PRICE.items()
-        ]
+            for key, (name, form) in PRICE.items() if found[key].seeds
+        ]  # fmt: skip
         yield f"**{after}** against {before}: {', '.join(parts)}."
 
 

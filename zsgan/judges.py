@@ -27,7 +27,7 @@ from zsgan.metrics import (
     vendi_score,
 )
 from zsgan.metrics.extract import Network
-from zsgan.metrics.summaries import closeness, label_scores, lpips_columns
+from zsgan.metrics.summaries import CLOSENESS, closeness, label_scores, lpips_columns
 from zsgan.models import load_clip, load_generator
 from zsgan.photographs import Photographs
 from zsgan.profiles import Profile
@@ -92,6 +92,25 @@ class Judges:
         """(n, D) the eyes' features of the true target domain."""
         return extract(self.eyes.embed, self.truth.images(self.n, self.resolution), device=self.device)
 
+    @property
+    def known_rate(self) -> str:
+        """The strictest rate that is known: clip_rate where the eyes read nothing or nobody labelled the truth."""
+        known = self.truth.labels is not None and self.eyes.labels is not None
+        return "evaluator_rate" if known else "clip_rate"
+
+    def closeness(self, embedding: Tensor) -> dict[str, float]:
+        """How close images are to the truth.
+
+        Args:
+            embedding: (N, D) the eyes' features of the images.
+
+        Returns:
+            the columns of :data:`zsgan.metrics.summaries.CLOSENESS`; nan where there are no true images.
+        """
+        if not self.truth.seen:
+            return dict.fromkeys(CLOSENESS, math.nan)
+        return closeness(embedding, self.true_features, self.neighbours)
+
     def look(self, images: Images, **others: Network) -> dict[str, Tensor]:
         """Features "eyes" and "clip", and of other networks by their names: (N, D) each, in one pass."""
         networks = {"eyes": self.eyes.embed, "clip": self.clip.encode_images, **others}
@@ -112,14 +131,14 @@ class Judges:
 
         Returns:
             evaluator_rate (nan where nothing can be read), clip_rate, clip_score, and those of
-            :func:`zsgan.metrics.summaries.closeness`.
+            :meth:`closeness`.
         """
         seen = self.look(images) if seen is None else seen
         return {
             "evaluator_rate": rate(self.eyes, seen["eyes"], self.truth.labels, self.device),
             "clip_rate": target_rate(seen["clip"], self.texts[1], self.texts[0]),
             "clip_score": clip_score(seen["clip"], self.texts[1]),
-        } | closeness(seen["eyes"], self.true_features, self.neighbours)
+        } | self.closeness(seen["eyes"])
 
     def diversity(self, images: Images, seen: Mapping[str, Tensor] | None = None) -> dict[str, float]:
         """How different the images are from each other; needs no target.
@@ -184,7 +203,7 @@ class Judges:
             "clip_score": clip @ target,
             "clip_variance": spread,
         }
-        if self.truth.labels is not None and self.eyes.labels is not None:
+        if self.truth.labels is not None and self.known_rate == "evaluator_rate":
             prediction = self.eyes.read(seen["eyes"].to(self.device))
             values["evaluator_rate"] = truth_hits(prediction, self.truth.labels).double()
         if "distances" in seen:

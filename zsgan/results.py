@@ -9,10 +9,12 @@ from typing import Any
 
 import pandas as pd
 import torch
+from torch import Tensor
 from tqdm import tqdm
 
 from zsgan.bench import METRICS, SAMPLES_SEED, Bench, Measured
 from zsgan.device import set_up
+from zsgan.images import Images
 from zsgan.judges import rate
 from zsgan.menagerie.evaluator import load_evaluator
 from zsgan.metrics import extract
@@ -83,17 +85,19 @@ def bounds(profile: Profile, scenario: str | None = None, *, device: Device = "c
 
     Returns:
         three lines for each scenario, those of the source truncated as the rows are, the source not
-        truncated, and the truth.
+        truncated, and the truth, if there are images of it.
     """
     lines = []
     n, psi = profile.samples, profile.truncation_psi
     for bench in _benches(profile, scenario, RUNS, device):
         judges, before = bench.judges, bench.source_features
-        sets = [
+        sets: list[tuple[str, float, Images, Tensor | None]] = [
             ("source, not adapted", psi, bench.source(n, psi), before),
             ("source, not truncated", 1.0, bench.source(n, 1.0), before),
-            ("true target", math.nan, judges.truth.images(n, judges.resolution, fresh=True), None),
         ]
+        if judges.truth.seen:
+            true = judges.truth.images(n, judges.resolution, fresh=True)
+            sets.append(("true target", math.nan, true, None))
         for row, psi_, images, known in sets:
             line = {"scenario": bench.scenario, "row": row, "psi": psi_, "n": len(images)}
             lines.append(line | judges.everything(images, known))

@@ -34,7 +34,7 @@ from zsgan.results import frontier, results
 from zsgan.sheets import SOURCE, make_sheet, read_sheet, write_sheet
 
 RATES = (0.5, 0.75, 0.9)
-"""Target rates at which rows are compared."""
+"""Target rates at which rows are compared: the evaluator's, or CLIP's where no evaluator reads the target."""
 VARIED = ("lpips_all", "clip_variance")
 """Measures of diversity that are known image by image."""
 TABLES = ("finals", "course", "differences")
@@ -240,8 +240,9 @@ def _provenance(profile: Profile, folder: Path, device: str) -> dict[str, Any]:
 def _differences(bench: Bench) -> pd.DataFrame:
     """At the end of the runs, and at every rate of RATES."""
     seeds = len(bench.profile.seeds)
-    found = [differences(bench, ("evaluator_rate", *VARIED)).assign(arrived=seeds)]
-    found += [matched_differences(bench, rate, measure) for rate, measure in product(RATES, VARIED)]
+    known = bench.judges.known_rate
+    found = [differences(bench, (known, *VARIED)).assign(arrived=seeds)]
+    found += [matched_differences(bench, rate, measure, known) for rate, measure in product(RATES, VARIED)]
     table = pd.concat(found)
     table.insert(0, "scenario", bench.scenario)
     return table

@@ -1,10 +1,10 @@
-"""The true target domain: drawn by the demo world, or a folder of images."""
+"""The true target domain: drawn by the demo world, a folder of images, or not seen by anybody."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import torch
 from torch import Tensor
@@ -76,7 +76,12 @@ def ideal_answers(latents: Tensor, species: str, style: str = "photo", resolutio
 
 
 class Truth(Protocol):
-    """A target domain of which true images are known."""
+    """A target domain, and what is known of it."""
+
+    @property
+    def seen(self) -> bool:
+        """Whether there are true images of it."""
+        ...
 
     @property
     def labels(self) -> Mapping[str, str] | None:
@@ -98,6 +103,9 @@ class Truth(Protocol):
 
         Returns:
             the images, in [-1, 1].
+
+        Raises:
+            ValueError: nobody has seen any.
         """
         ...
 
@@ -111,6 +119,7 @@ class Drawn:
     """
 
     labels: Mapping[str, str]
+    seen = True
 
     @property
     def key(self) -> dict[str, Any]:
@@ -132,6 +141,7 @@ class Found:
 
     path: Path
     labels = None
+    seen = True
 
     @cached_property
     def folder(self) -> Folder:
@@ -172,22 +182,53 @@ class _Half:
         return resize(images, self.resolution, "bicubic").clamp(-1, 1)
 
 
+class Unseen:
+    """A target domain of which there are no images: what needs none can still be measured."""
+
+    labels = None
+    seen = False
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def images(self, n: int, resolution: int, fresh: bool = False) -> NoReturn:
+        """None, see :class:`Truth`.
+
+        Args:
+            n: how many, not looked at, as what follows.
+            resolution: R, pixels a side.
+            fresh: other images.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError(
+            "truth={}: there are no images of the target domain; name some in the scenario, "
+            "truth: {folder: ...}, or in the demo world truth: {species: ..., style: ...}"
+        )
+
+
 def truth_of(truth: Mapping[str, str]) -> Truth:
-    """The truth that a scenario names: {"folder": path}, or factors of the demo world.
+    """The truth that a scenario names: {"folder": path}, factors of the demo world, or nothing.
 
     Args:
         truth: the "truth" of a scenario in a profile.
 
     Returns:
-        a folder's images as they are, or portraits drawn when they are asked for.
+        a folder's images as they are, portraits drawn when they are asked for, or for {} one that is unseen.
 
     Raises:
-        ValueError: it names neither, or a factor beside a folder.
+        ValueError: it names something else, or a factor beside a folder.
     """
+    if not truth:
+        return Unseen()
     if set(truth) == {"folder"}:
         return Found(Path(truth["folder"]))
-    if not truth or not set(truth) <= {"species", "style"}:
+    if not set(truth) <= {"species", "style"}:
         raise ValueError(
-            f"truth={dict(truth)} must be {{species: ..., style: ...}} or one of them, or {{folder: ...}}"
+            f"truth={dict(truth)} must be {{species: ..., style: ...}} or one of them, {{folder: ...}}, or {{}} "
+            "where there are no images"
         )
     return Drawn(truth)

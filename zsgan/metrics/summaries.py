@@ -12,6 +12,9 @@ from zsgan.metrics.inception import inception_score
 from zsgan.metrics.kernel import kernel_distance
 from zsgan.metrics.manifold import density_coverage, precision_recall
 
+CLOSENESS = ("fid", "kid", "precision", "recall", "density", "coverage")
+"""What :func:`closeness` measures."""
+
 
 def closeness(made: Tensor, true: Tensor, neighbours: int = 3) -> dict[str, float]:
     """How close images are to true ones.
@@ -22,7 +25,7 @@ def closeness(made: Tensor, true: Tensor, neighbours: int = 3) -> dict[str, floa
         neighbours: k of precision, recall, density and coverage.
 
     Returns:
-        fid, kid, precision, recall, density, coverage.
+        the columns of :data:`CLOSENESS`.
     """
     return {
         "fid": frechet_distance(made, true),
