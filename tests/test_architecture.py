@@ -33,7 +33,7 @@ LAYERS = [
     {"photographs"},
     {"judges"},
     {"bench"},
-    {"comparisons", "results"},
+    {"better_guides", "comparisons", "results"},
     {"figures", "summaries", "tables"},
     {"effects", "tried"},
     {"readings", "stops", "term_shares"},
