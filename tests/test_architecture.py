@@ -33,7 +33,7 @@ LAYERS = [
     {"photographs"},
     {"judges"},
     {"bench"},
-    {"comparisons", "results", "sheets"},
+    {"better_guides", "comparisons", "results", "sheets"},
     {"figures", "summaries", "tables"},
     {"aims", "effects", "tried"},
     {"readings", "stops", "term_shares"},

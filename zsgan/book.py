@@ -74,7 +74,10 @@ def pushed_on(profile: Profile) -> AdaptConfig:
 
 
 def show_source(*functions: Callable[..., Any]) -> Markdown:
-    """The code of functions of the library, as it runs, but for the docstrings, which the API reference has.
+    """The code of functions of the library, as it runs, without docstrings and checks of the arguments.
+
+    The docstrings are in the API reference. A check is an ``if`` that does nothing but raise, or a call of a
+    function whose name begins with ``_check``.
 
     Args:
         *functions: of the library.
@@ -89,7 +92,19 @@ def _code(function: Callable[..., Any]) -> str:
     lines = textwrap.dedent(inspect.getsource(function)).splitlines()
     body = ast.parse("\n".join(lines)).body[0]
     assert isinstance(body, ast.FunctionDef)
-    if ast.get_docstring(body) is not None:
-        text = body.body[0]
-        del lines[text.lineno - 1 : text.end_lineno]
+    docstring = body.body[:1] if ast.get_docstring(body) is not None else []
+    for statement in reversed([*docstring, *filter(_checks, body.body)]):
+        del lines[statement.lineno - 1 : statement.end_lineno]
+        if not lines[statement.lineno - 1]:  # that parted it from what follows
+            del lines[statement.lineno - 1]
     return "\n".join(lines)
+
+
+def _checks(statement: ast.stmt) -> bool:
+    """Whether a statement does no more than refuse arguments."""
+    match statement:
+        case ast.If(body=[ast.Raise()], orelse=[]):
+            return True
+        case ast.Expr(value=ast.Call(func=ast.Name(id=name))):
+            return name.startswith("_check")
+    return False

@@ -65,30 +65,27 @@ def fisher_information(
             or the features depend on none of the parameters.
     """
     _check_options(params, ws, estimator, granularity, batch_size, n_probes, generator)
-    total = {name: torch.zeros_like(p, dtype=torch.float32) for name, p in params.items()}
-    params = {name: p.detach().requires_grad_() for name, p in params.items()}
-    for batch in tqdm(ws.split(batch_size), desc=f"Fisher information ({estimator})", disable=not progress):
-        # Fused attention has no double backward, and none for a batch of gradients.
-        with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
-            match estimator:
-                case "empirical":
-                    estimate = _squared_gradients(features, params, batch, t_src)
-                case "batch":
-                    estimate = _squared_mean_gradient(features, params, batch, t_src)
-                case "hutchinson":
-                    estimate = _negative_hessian(features, params, batch, t_src, n_probes, generator)
-                case "gauss_newton":
-                    estimate = _squared_jacobian(features, params, batch, n_probes, generator)
-        for running, update in zip(total.values(), estimate, strict=True):
-            running += update
-    fisher = {name: value / len(ws) for name, value in total.items()}
+    params = {k: p.detach().requires_grad_() for k, p in params.items()}
+    total = [torch.zeros_like(p).float() for p in params.values()]
+    words = f"Fisher information ({estimator})"
+    for batch in tqdm(ws.split(batch_size), words, disable=not progress):
+        given = features, params, batch, t_src, n_probes, generator
+        more = _estimate(estimator, *given)
+        for running, value in zip(total, more, strict=True):
+            running += value
+    fisher = [value / len(ws) for value in total]
     if granularity == "layer":
-        fisher = {name: value.mean().expand_as(value).clone() for name, value in fisher.items()}
-    # Only a Hessian's diagonal can be negative; clamped last, when averaging has taken out what noise it can.
-    return {name: value.clamp(min=0) for name, value in fisher.items()}
+        fisher = [x.mean().expand_as(x).clone() for x in fisher]
+    # Only a Hessian's diagonal can be negative; clamped after averaging.
+    clamped = [x.clamp(min=0) for x in fisher]
+    return dict(zip(params, clamped, strict=True))
 
 
-def ewc_penalty(params: Params, source_params: Params, fisher: Params) -> Tensor:
+def ewc_penalty(
+    params: Params,
+    source_params: Params,
+    fisher: Params,
+) -> Tensor:
     """Elastic weight consolidation, eq. (4): sum of F (theta - theta_src)^2 over layers and elements, ().
 
     Args:
@@ -102,19 +99,7 @@ def ewc_penalty(params: Params, source_params: Params, fisher: Params) -> Tensor
     Raises:
         ValueError: there are no parameters, or the names or shapes differ.
     """
-    if not params:
-        raise ValueError("params must name at least one parameter, got none")
-    for argument, other in (("source_params", source_params), ("fisher", fisher)):
-        if differing := params.keys() ^ other.keys():
-            name = min(differing)
-            where = "params" if name in params else argument
-            raise ValueError(f"params and {argument} must have the same names; {name!r} is only in {where}")
-        for name, theta in params.items():
-            if other[name].shape != theta.shape:
-                raise ValueError(
-                    f"{argument}[{name!r}] must have the parameter's shape {tuple(theta.shape)}, "
-                    f"got {tuple(other[name].shape)}; was it made for another generator?"
-                )
+    _check_same_parameters(params, source_params, fisher)
     terms = []
     for name, theta in params.items():
         drift = theta - source_params[name]
@@ -125,12 +110,53 @@ def ewc_penalty(params: Params, source_params: Params, fisher: Params) -> Tensor
 # What one batch adds to M times F, one tensor per parameter.
 
 
-def _squared_gradients(features: Features, params: Params, ws: Tensor, t_src: Tensor) -> list[Tensor]:
+def _estimate(
+    estimator: Estimator,
+    features: Features,
+    params: Params,
+    ws: Tensor,
+    t_src: Tensor,
+    n_probes: int,
+    generator: torch.Generator | None,
+) -> list[Tensor]:
+    # Fused attention has no double backward, and none for a batch of gradients.
+    with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
+        match estimator:
+            case "empirical":
+                return squared_gradients(features, params, ws, t_src)
+            case "batch":
+                return _squared_mean_gradient(features, params, ws, t_src)
+            case "hutchinson":
+                return _negative_hessian(features, params, ws, t_src, n_probes, generator)
+            case "gauss_newton":
+                return _squared_jacobian(features, params, ws, n_probes, generator)
+
+
+def squared_gradients(
+    features: Features,
+    params: Params,
+    ws: Tensor,
+    t_src: Tensor,
+) -> list[Tensor]:
+    """The default estimate of one batch: the squared gradients of its samples, summed over them.
+
+    Args:
+        features: maps parameters and latents to features, see :func:`fisher_information`.
+        params: parameters of G_src by name.
+        ws: (M, ...) latents of the batch.
+        t_src: (D,) source text feature.
+
+    Returns:
+        a tensor for each parameter, of its shape.
+    """
+
     def similarity(params: Params, w: Tensor) -> Tensor:
         return _dependent(features(params, w[None]))[0] @ t_src
 
-    with torch.no_grad():  # does not reach into `grad`, which would else be differentiable itself
-        gradients = vmap(grad(similarity), in_dims=(None, 0), randomness="different")(params, ws)
+    one = grad(similarity)
+    each = vmap(one, in_dims=(None, 0), randomness="different")
+    with torch.no_grad():  # or `grad` would be differentiable itself
+        gradients = each(params, ws)
     return [gradients[name].square().sum(0) for name in params]
 
 
@@ -218,3 +244,19 @@ def _check_options(
         )
     if not params:
         raise ValueError("params must name at least one parameter, got none")
+
+
+def _check_same_parameters(params: Params, source_params: Params, fisher: Params) -> None:
+    if not params:
+        raise ValueError("params must name at least one parameter, got none")
+    for argument, other in (("source_params", source_params), ("fisher", fisher)):
+        if differing := params.keys() ^ other.keys():
+            name = min(differing)
+            where = "params" if name in params else argument
+            raise ValueError(f"params and {argument} must have the same names; {name!r} is only in {where}")
+        for name, theta in params.items():
+            if other[name].shape != theta.shape:
+                raise ValueError(
+                    f"{argument}[{name!r}] must have the parameter's shape {tuple(theta.shape)}, "
+                    f"got {tuple(other[name].shape)}; was it made for another generator?"
+                )

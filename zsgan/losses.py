@@ -135,7 +135,11 @@ def moment_terms(
     return first, covariance_distance(delta_image, text_set, covariance)
 
 
-def first_moment_loss(delta_image: Tensor, text_set: Tensor, floor: float = EPS) -> Tensor:
+def first_moment_loss(
+    delta_image: Tensor,
+    text_set: Tensor,
+    floor: float = EPS,
+) -> Tensor:
     """First term of eq. (3): 1 - cos(mean of delta_image (N, D), mean of text_set (K + 1, D)), in [0, 2].
 
     For ``floor`` see ``directional_loss``; here it holds for the norms of the two means.
@@ -160,7 +164,8 @@ def covariance_distance(
     Returns:
         a scalar.
     """
-    of_images, of_texts = (covariance_matrix(x, covariance) for x in (delta_image, text_set))
+    of_images = covariance_matrix(delta_image, covariance)
+    of_texts = covariance_matrix(text_set, covariance)
     difference = of_images - of_texts
     match covariance.distance:
         case "frobenius":
@@ -173,7 +178,10 @@ def covariance_distance(
             return torch.linalg.vector_norm(difference, dim=1).mean()
 
 
-def covariance_matrix(directions: Tensor, covariance: CovarianceReading) -> Tensor:
+def covariance_matrix(
+    directions: Tensor,
+    covariance: CovarianceReading,
+) -> Tensor:
     """Sigma_X = X^T X of eq. (3), (D, D), of directions (n, D), centred and scaled as ``covariance`` says.
 
     Args:
@@ -237,14 +245,8 @@ def relation_loss(
     Raises:
         ValueError: shapes differ, N is too small, temperature is not positive or reduction is unknown.
     """
-    _check_same_images(f_trg, f_src)
-    n, smallest = len(f_trg), 2 if diagonal else 3
-    if n < smallest:
-        raise ValueError(f"relation_loss needs at least {smallest} images (diagonal={diagonal}), got {n}")
-    if not temperature > 0:
-        raise ValueError(f"temperature must be > 0, got {temperature}")
-    if reduction not in get_args(Reduction):
-        raise ValueError(f"reduction must be one of {get_args(Reduction)}, got {reduction!r}")
+    _check_relations(f_trg, f_src, temperature, diagonal, reduction)
+    n = len(f_trg)
 
     def log_relations(features: Tensor) -> Tensor:
         relations = features @ features.T / temperature
@@ -255,7 +257,9 @@ def relation_loss(
 
     log_p, log_q = log_relations(f_src), log_relations(f_trg)
     divergences = log_p.exp() * (log_p - log_q)
-    return divergences.sum(dim=1).mean() if reduction == "batchmean" else divergences.mean()
+    if reduction == "mean":
+        return divergences.mean()
+    return divergences.sum(dim=1).mean()
 
 
 def in_domain_angle_loss(f_trg: Tensor, f_src: Tensor) -> Tensor:
@@ -297,3 +301,16 @@ def _check_same_images(f_trg: Tensor, f_src: Tensor) -> None:
             "f_trg and f_src must both be (N, D), features of the same latents, "
             f"got {tuple(f_trg.shape)} and {tuple(f_src.shape)}"
         )
+
+
+def _check_relations(
+    f_trg: Tensor, f_src: Tensor, temperature: float, diagonal: bool, reduction: str
+) -> None:
+    _check_same_images(f_trg, f_src)
+    n, smallest = len(f_trg), 2 if diagonal else 3
+    if n < smallest:
+        raise ValueError(f"relation_loss needs at least {smallest} images (diagonal={diagonal}), got {n}")
+    if not temperature > 0:
+        raise ValueError(f"temperature must be > 0, got {temperature}")
+    if reduction not in get_args(Reduction):
+        raise ValueError(f"reduction must be one of {get_args(Reduction)}, got {reduction!r}")

@@ -219,7 +219,11 @@ def closed_form_values(
     return ClosedFormValues(cos_z, cos_v, 1 - cos_v)
 
 
-def variation_losses(t_trg: Tensor, z: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
+def variation_losses(
+    t_trg: Tensor,
+    z: Tensor,
+    epsilon: float,
+) -> tuple[Tensor, Tensor]:
     """L_cons and L_div of eq. (2), two scalars.
 
     L_cons = mean_i [1 - cos(t_trg, v_i)] in [0, 2] and L_div = ``mean_{i<j} |cos(z_i, z_j)|`` in [0, 1].
@@ -233,7 +237,9 @@ def variation_losses(t_trg: Tensor, z: Tensor, epsilon: float) -> tuple[Tensor, 
         L_cons and L_div, differentiable in ``z``.
     """
     z = F.normalize(z, dim=1, eps=EPS)
-    l_cons = (1 - F.cosine_similarity(t_trg + epsilon * z, t_trg[None], dim=1, eps=EPS)).mean()
+    v = t_trg + epsilon * z
+    cosines = F.cosine_similarity(v, t_trg[None], dim=1, eps=EPS)
+    l_cons = (1 - cosines).mean()
     i, j = torch.triu_indices(len(z), len(z), offset=1, device=z.device)
     l_div = (z @ z.T)[i, j].abs().mean()
     return l_cons, l_div

@@ -1,0 +1,88 @@
+"""What stands in the way of an adaptation: the same training, led by guides that know more than a text."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from zsgan.config import AdaptConfig
+from zsgan.guides import trained_parameters
+from zsgan.judges import rate
+from zsgan.menagerie.evaluator import load_evaluator
+from zsgan.metrics import extract
+from zsgan.metrics.summaries import closeness
+from zsgan.profiles import Profile
+from zsgan.sampling import Samples
+from zsgan.stylegan2 import Generator
+from zsgan.truth import truth_of
+
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Of latents (N, D_z), the source generator's images of them, and the trained generator's."""
+
+
+def trained(g_src: Generator, loss: Loss, config: AdaptConfig, *, steps: int, seed: int) -> Generator:
+    """A copy of the source generator after some steps of Adam on any loss.
+
+    It runs on one thread: networks of the demo's size are no faster on more, and the result is always the
+    same.
+
+    Args:
+        g_src: source generator; not changed.
+        loss: of one batch.
+        config: which parameters are trained, Adam's settings, and the size of a batch.
+        steps: of Adam.
+        seed: of the latents.
+
+    Returns:
+        the trained generator.
+    """
+    how, random = config.optimiser, torch.Generator().manual_seed(seed)
+    g_trg = deepcopy(g_src)
+    free = [p.requires_grad_() for p in trained_parameters(g_trg, config.trainable).values()]
+    adam = torch.optim.Adam(free, how.lr, how.betas)
+    with _one_thread():
+        for _ in range(steps):
+            z = torch.randn(how.batch_size, g_src.mapping.z_dim, generator=random)
+            before, after = (g.synthesis(g.mapping(z)) for g in (g_src, g_trg))
+            adam.zero_grad()
+            loss(z, before, after).backward()
+            adam.step()
+    return g_trg.requires_grad_(False)
+
+
+def against_truth(
+    generators: Mapping[str, Sequence[Generator]], profile: Profile, scenario: str
+) -> pd.DataFrame:
+    """How near generators come to the true target, by the evaluator; without truncation.
+
+    Args:
+        generators: label -> generators, such as one for each seed.
+        profile: how many images are compared.
+        scenario: whose truth.
+
+    Returns:
+        index label, a line for each generator: target rate, fid, precision and recall.
+    """
+    eyes, n = load_evaluator(), profile.samples
+    truth, lines = truth_of(profile.scenarios[scenario].truth), []
+    with _one_thread():
+        true = extract(eyes.embed, truth.images(n, 64))
+        for label, found in generators.items():
+            for generator in found:
+                seen = extract(eyes.embed, Samples(generator, n, 1, 1.0))
+                share = rate(eyes, seen, truth.labels, "cpu")
+                lines.append(pd.Series({"target rate": share, **closeness(seen, true)}, name=label))
+    return pd.DataFrame(lines)[["target rate", "fid", "precision", "recall"]]
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
