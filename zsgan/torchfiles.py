@@ -138,7 +138,7 @@ MAKERS: Makers = {
     "__builtin__ object": _refused,  # only ever an argument of the one above
     **dict.fromkeys(DTYPES, opaque),
 }
-"""What ``torch.save`` writes, and the arguments of a training that rosinality's files keep; also by Python 2."""
+"""What ``torch.save`` writes, by Python 2 too, and a training's arguments, which rosinality's files keep."""
 
 
 def read_zip(stream: IO[bytes], size: int) -> Any:
