@@ -39,7 +39,7 @@ LAYERS = [
     {"readings", "stops", "term_shares"},
     {"book", "notebooks", "reference"},
     {"pages"},
-    {"api", "evaluation", "reproduce"},
+    {"api", "evaluation", "measured", "reproduce"},
     {"cli"},
 ]
 

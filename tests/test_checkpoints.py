@@ -1,6 +1,7 @@
 """Files of StyleGAN2 weights: every public format is read, nothing in them is executed, damage is refused."""
 
 import builtins
+import collections
 import io
 import json
 import logging
@@ -31,7 +32,7 @@ from public_files import (
 from safetensors.torch import save as save_safetensors
 from test_stylegan2 import ROSINALITY, golden, golden_generator, part, small_generator
 
-from zsgan import pickles
+from zsgan import pickles, torchfiles
 from zsgan.models import load_generator
 from zsgan.stylegan2.checkpoints import (
     convert,
@@ -156,6 +157,94 @@ def test_a_lost_clamp_is_told(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         save_rosinality(small_generator(conv_clamp=256.0, z_dim=5).float(), tmp_path / "generator.pt")
     assert "not clamped to 256.0" in caplog.text
+
+
+# Python 2, whose bytes are written by hand here
+
+
+def by_python_2(contents: bytes) -> bytes:
+    """A file of torch.save's older container with this object and without a tensor."""
+    return nested(b"\x80\x02" + contents + b".") + pickle.dumps([], protocol=2)
+
+
+PAIRS = b"ccollections\nOrderedDict\nq\x00]q\x01(]q\x02(U\x01aK\x01e]q\x03(U\x01bK\x02ee\x85q\x04Rq\x05"
+METADATA = b"}q\x06U\x09_metadataq\x07h\x00]\x85Rsb"
+NAMESPACE = b"ccopy_reg\n_reconstructor\n(cargparse\nNamespace\nc__builtin__\nobject\nNtR"
+
+
+def read_old(content: bytes) -> Any:
+    data = by_python_2(content)
+    return torchfiles.read_legacy(io.BytesIO(data), len(data))
+
+
+@pytest.mark.parametrize("state", [PAIRS, PAIRS + METADATA], ids=["plain", "of a module"])
+def test_an_ordered_dictionary_of_python_2(state):
+    """A call with a list of [key, value], its attributes after it."""
+    assert pickle.loads(b"\x80\x02" + state + b".") == {"a": 1, "b": 2}  # what Python makes of these bytes
+    found = read_old(state)
+    assert type(found) is dict and found == {"a": 1, "b": 2} and list(found) == ["a", "b"]
+    assert read_old(b"ccollections\nOrderedDict\n]\x85R") == {}
+    reused = b"ccollections\nOrderedDict\nq\x00](]q\x02(K\x01K\x02eeq\x01\x85R0h\x00"
+    assert read_old(reused + b"](h\x02e\x85R") == {1: 2}  # a pair may be shared, the list of them may not
+    with pytest.raises(ValueError, match="the pickle is damaged .*not made of one list of pairs"):
+        read_old(reused + b"h\x01\x85R")
+
+
+def test_a_namespace_of_protocol_0_is_held_and_not_made():
+    state = NAMESPACE + b"(dS'lr'\nF0.002\nsb"
+    assert pickle.loads(state + b".").lr == 0.002
+    found = read_old(state)
+    assert type(found) is pickles.Object and (found.args, found.state) == ((), {"lr": 0.002})
+
+
+def test_a_generator_whose_dictionaries_are_those_of_python_2(file):
+    """The same file, every OrderedDict() and its SETITEMS replaced by a call with a list of pairs."""
+    state = part(ROSINALITY[0], "state_dict/")
+    data = rosinality_pt(OrderedDictOfPython2(state), "converted", LATENT_AVG, legacy=True)
+    assert data.count(b"ccollections\nOrderedDict") >= 1
+    g = load_generator(file(data))
+    assert equal(g.state_dict(), convert(state, "rosinality", latent_avg=LATENT_AVG).state_dict())
+
+
+class OrderedDictOfPython2(dict):
+    """Pickles as one."""
+
+    def __reduce__(self):
+        return collections.OrderedDict, ([[key, value] for key, value in self.items()],)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"ccollections\nOrderedDict\nU\x02ab\x85R",  # neither a list nor pairs
+        b"ccollections\nOrderedDict\n](U\x03abce\x85R",
+        b"ccollections\nOrderedDict\n](]K\x01ae\x85R",
+        b"ccollections\nOrderedDict\n](](K\x01\x85K\x02ee\x85R",  # a key that is a tuple
+        b"ccollections\nOrderedDict\nK\x01\x85R",
+        b"ccollections\nOrderedDict\n]]\x86R",
+        b"ccopy_reg\n_reconstructor\n(ccollections\nOrderedDict\nc__builtin__\nobject\nNtR",
+        b"ccopy_reg\n_reconstructor\n(cargparse\nNamespace\ncargparse\nNamespace\nNtR",
+        b"ccopy_reg\n_reconstructor\n(cargparse\nNamespace\nc__builtin__\nobject\nK\x01tR",
+        b"ccopy_reg\n_reconstructor\n(c__builtin__\nobject\nc__builtin__\nobject\nNtR",
+        b"ccopy_reg\n_reconstructor\n)R",
+        b"c__builtin__\nobject\n)R",
+        b"c__builtin__\nobject\n)\x81",
+    ],
+)
+def test_what_only_looks_like_python_2_is_damaged(content):
+    with pytest.raises(ValueError, match="the pickle is damaged"):
+        read_old(content)
+
+
+@pytest.mark.parametrize("name", ["eval", "getattr", "apply", "__import__", "set", "object.__subclasses__"])
+def test_nothing_else_of_python_2_is_named(name, victim):
+    call = f"U\x01x{chr(0x85)}R".encode("latin-1")
+    for module in ("__builtin__", "builtins", "copy_reg", "copyreg"):
+        with pytest.raises(ValueError, match=f"the pickle names '{module}.{name}.*not executed"):
+            read_old(f"c{module}\n{name}\n".encode() + call)
+    state = f"ccopy_reg\n_reconstructor\n(cos\nsystem\nU{chr(len(victim))}{victim}NtR".encode("latin-1")
+    with pytest.raises(ValueError, match="the pickle names 'os.system'"):
+        read_old(state)
 
 
 # Attacks

@@ -22,7 +22,7 @@ from zsgan.sampling import sample_images
 from zsgan.truth import Drawing
 
 SETTINGS = {"optimiser.iterations": 4, "ewc.samples": 2, "stage1.iterations": 5}
-COMMANDS = ("reproduce", "fetch", "convert", "adapt", "cost", "sample", "evaluate")
+COMMANDS = ("reproduce", "fetch", "convert", "adapt", "table", "cost", "sample", "evaluate")
 TINY = (
     "--profile",
     "smoke",
@@ -109,7 +109,14 @@ def test_wrong_arguments_end_with_code_2(capsys, arguments):
 def test_the_examples_of_the_help_are_commands():
     """They parse, and the settings in them exist."""
     lines = [re.split(r"\s{3,}", line.strip())[0] for line in cli.EXAMPLES.splitlines()[1:]]
-    assert [line.split()[1] for line in lines] == ["reproduce", "adapt", "adapt", "sample", "evaluate"]
+    assert [line.split()[1] for line in lines] == [
+        "reproduce",
+        "adapt",
+        "adapt",
+        "table",
+        "sample",
+        "evaluate",
+    ]
     for line in lines:
         words = [word.strip('"') for word in re.findall(r'"[^"]+"|\S+', line)]
         options = cli._parser().parse_args(words[1:])

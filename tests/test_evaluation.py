@@ -129,6 +129,41 @@ def test_a_folders_name_does_not_tell_which_run_it_holds(full_run, place, tmp_pa
     assert len(list((tmp_path / "cache").glob("*.safetensors"))) == 2
 
 
+def test_eyes_suit_the_generator_unless_they_are_named(full_run, place, tmp_path, monkeypatch):
+    """Photographs for a generator that is not of the demo world, by its name or by its content."""
+    asked = []
+
+    def load(name, device):
+        asked.append(name)
+        return load_evaluator(device)
+
+    monkeypatch.setattr(evaluation, "load_eyes", load)
+
+    def copy(name, generator, identity):
+        folder = tmp_path / name
+        shutil.copytree(full_run.folder, folder)
+        write_json(folder / "config.json", read_json(folder / "config.json") | {"generator": generator})
+        provenance = read_json(folder / "provenance.json")
+        weights = {"clip-a": provenance["weights"]["clip-a"], generator: identity}
+        write_json(folder / "provenance.json", {**provenance, "weights": weights, "id": name})
+        return folder
+
+    mine = tmp_path / "mine.safetensors"
+    shutil.copy(manifest.path("generator-dog"), mine)
+    known = manifest.asset("generator-dog").sha256
+    small = {"n": 4, "clusters": 2, "folder": tmp_path, "progress": False}
+    for folder in (
+        full_run.folder,  # of the demo
+        copy("same", str(mine), known),
+        copy("other", str(mine), "another hash"),
+    ):
+        evaluate(str(folder), **small)
+    evaluate(str(full_run.folder), eyes="photographs", **small)
+    evaluate(str(tmp_path / "other"), eyes="evaluator", **small)
+    evaluate(str(place / "cats"), folder=tmp_path, **QUIET)
+    assert asked == ["evaluator", "evaluator", "photographs", "photographs", "evaluator", "evaluator"]
+
+
 def test_all_is_refused_before_anything_is_computed(place, tmp_path, monkeypatch):
     monkeypatch.setattr(evaluation, "load_eyes", None)
     save_images(Drawing(CATS, 2), tmp_path / "two")

@@ -106,7 +106,9 @@ def test_a_truth_that_nobody_has_seen_has_no_images_and_says_what_to_do():
 
 @pytest.mark.parametrize("truth", [{"fur": "black"}, {"folder": "x", "species": "cat"}])
 def test_what_names_no_truth_is_refused(truth):
-    with pytest.raises(ValueError, match=r"truth=.* must be \{species: ..., style: ...\} .*\{folder: ...\}, or \{\}"):
+    with pytest.raises(
+        ValueError, match=r"truth=.* must be \{species: ..., style: ...\} .*\{folder: ...\}, or \{\}"
+    ):
         truth_of(truth)
 
 

@@ -1,10 +1,11 @@
 """Plain values, from Python, YAML or a command line, become a checked configuration; the kinds of fields."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from typing import Annotated, Any, TypeVar, get_args, get_type_hints
 
+import yaml
 from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, ValidationError
 
 Config = TypeVar("Config")
@@ -86,6 +87,30 @@ def _names(cls: type) -> Iterator[str]:
             yield item.name
         else:
             yield from (f"{item.name}.{name}" for name in _names(inner))
+
+
+def given(items: Iterable[str]) -> dict[str, Any]:
+    """Settings as a command line has them.
+
+    Args:
+        items: NAME=VALUE each, the value in YAML.
+
+    Returns:
+        dotted name -> value.
+
+    Raises:
+        ValueError: an item has no name, or its value cannot be read.
+    """
+    settings: dict[str, Any] = {}
+    for item in items:
+        name, equals, value = item.partition("=")
+        if not equals:
+            raise ValueError(f"--set takes NAME=VALUE, such as moment.lambda_cov=1; got {item!r}")
+        try:
+            settings[name] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise ValueError(f"--set {item!r}: {value!r} is no value of YAML; quote it") from None
+    return settings
 
 
 REPLACED = ("terms", "target")

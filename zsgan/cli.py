@@ -1,4 +1,4 @@
-"""Command line: zsgan reproduce | fetch | convert | adapt | cost | sample | evaluate."""
+"""Command line: zsgan reproduce | fetch | convert | adapt | table | cost | sample | evaluate."""
 
 import argparse
 import json
@@ -12,6 +12,7 @@ EXAMPLES = """examples:
   zsgan reproduce --profile demo                 every figure and table, and the book
   zsgan adapt --source dog --text cat            a dog generator becomes a cat generator
   zsgan adapt --source dog --text "grey cat" --row L_dir --set optimiser.lr=2e-3
+  zsgan table --profile demo                     Table 1: its runs made or found, and measured
   zsgan sample runs/<id> --n 32 --out cats/      pictures of an adapted generator
   zsgan evaluate cats/ --against drawn:cat       how varied, and how close to the true cats
 """
@@ -53,6 +54,12 @@ def _parser() -> argparse.ArgumentParser:
     def add_device(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--device", default="cpu", help="torch device, such as cpu or cuda")
 
+    def add_profile(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument(
+            "--profile", default="demo", help="demo, paper, or a .yaml file: where settings come from"
+        )
+        sub.add_argument("--scenario", help="of the profile, such as cat-to-dog; its first by default")
+
     def add_adaptation(sub: argparse.ArgumentParser) -> None:
         sub.add_argument(
             "--source",
@@ -64,10 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument(
             "--text", help="the target domain, in words that the CLIP knows; the scenario's by default"
         )
-        sub.add_argument(
-            "--profile", default="demo", help="demo, paper, or a .yaml file: where settings come from"
-        )
-        sub.add_argument("--scenario", help="of the profile, such as cat-to-dog; its first by default")
+        add_profile(sub)
         sub.add_argument(
             "--row", help="row of Table 1, such as L_dir or 'L_dm + L_EWC'; the full method by default"
         )
@@ -116,6 +120,18 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--runs", type=Path, default=Path("runs"), help="folder of runs")
     add_device(sub)
 
+    sub = add("table", _table, "make or find the runs of a scenario, measure them, and print Table 1")
+    add_profile(sub)
+    sub.add_argument("--row", action="append", default=[], help="of the table, more than once for several")
+    sub.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE",
+        help="any setting of all rows, such as optimiser.iterations=500, or of the profile: seeds=[0], "
+        "samples=500, eyes=evaluator, truth.folder=images/cats, weights=random",
+    )  # fmt: skip
+    sub.add_argument("--out", type=Path, help="folder for CSV, Markdown and a sidecar of their origin")
+    sub.add_argument("--runs", type=Path, default=Path("runs"), help="folder of runs")
+    add_device(sub)
+
     sub = add("cost", _cost, "take a few steps of an adaptation, and print seconds by part and memory")
     add_adaptation(sub)
     sub.add_argument("--steps", type=_positive, default=3, help="how many; the medians are printed")
@@ -146,9 +162,10 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--source-text", help="the source in words, for the rate that CLIP takes for the target")
     sub.add_argument("--clip", default="clip-b", help="the judging CLIP, one that did not guide the images")
     sub.add_argument(
-        "--eyes", default="evaluator", choices=("evaluator", "photographs"),
+        "--eyes", choices=("evaluator", "photographs"),
         help="what LPIPS, FID and their like look through: the evaluator of the demo world, or VGG-16 and "
-        "Inception-v3 (zsgan fetch vgg16 inception; pip install 'zsgan[photographs]')",
+        "Inception-v3 (zsgan fetch vgg16 inception; pip install 'zsgan[photographs]'); by default these for "
+        "a run whose generator is not of the demo world, the evaluator for all else",
     )  # fmt: skip
     sub.add_argument(
         "--preset", action="append", choices=("paper", "literal", "ojha", "air"),
@@ -217,6 +234,20 @@ def _adapt(options: argparse.Namespace) -> None:
     print(adapt(**asked, folder=options.runs, device=options.device, progress=not options.quiet).folder)
 
 
+def _table(options: argparse.Namespace) -> None:
+    from zsgan.checking import given
+    from zsgan.measured import measure
+    from zsgan.tables import markdown
+
+    found = measure(
+        options.profile, options.scenario, options.row, settings=given(options.set), folder=options.runs,
+        device=options.device, progress=not options.quiet,
+    )  # fmt: skip
+    if options.out is not None:
+        found.save(options.out)
+    print(f"{markdown(found.main)}\n\n{found.basis}")
+
+
 def _cost(options: argparse.Namespace) -> None:
     from dataclasses import asdict
 
@@ -230,19 +261,10 @@ def _cost(options: argparse.Namespace) -> None:
 
 def _asked(options: argparse.Namespace) -> dict[str, Any]:
     """The arguments of :func:`zsgan.api.configuration`."""
-    import yaml
+    from zsgan.checking import given
 
-    settings: dict[str, Any] = {}
-    for item in options.set:
-        name, equals, value = item.partition("=")
-        if not equals:
-            raise ValueError(f"--set takes NAME=VALUE, such as moment.lambda_cov=1; got {item!r}")
-        try:
-            settings[name] = yaml.safe_load(value)
-        except yaml.YAMLError:
-            raise ValueError(f"--set {item!r}: {value!r} is no value of YAML; quote it") from None
     names = ("source", "text", "source_text", "profile", "scenario", "row", "seed")
-    return {name: getattr(options, name) for name in names} | {"settings": settings}
+    return {name: getattr(options, name) for name in names} | {"settings": given(options.set)}
 
 
 def _sample(options: argparse.Namespace) -> None:

@@ -50,7 +50,7 @@ def evaluate(
     clusters: int = 10,
     neighbours: int = 3,
     clip: str = "clip-b",
-    eyes: str = "evaluator",
+    eyes: str | None = None,
     folder: Path = RUNS,
     device: torch.device | str = "cpu",
     progress: bool = True,
@@ -75,7 +75,8 @@ def evaluate(
         clusters: k of the k-medoids.
         neighbours: k of precision, recall, density and coverage.
         clip: a CLIP that did not guide the images.
-        eyes: "evaluator" of the demo world, or "photographs"; see :func:`zsgan.judges.load_eyes`.
+        eyes: "evaluator" of the demo world, or "photographs"; see :func:`zsgan.judges.load_eyes`. By default
+            those that suit, see :class:`zsgan.subjects.Subject`.
         folder: of runs.
         device: torch device.
         progress: show progress bars.
@@ -108,6 +109,7 @@ def evaluate(
             f"got {len(made)} and {len(true)}"
         )
     encoder, texts = _texts(subject, clip, text, source_text, device)
+    eyes = eyes or subject.eyes
     seeing = load_eyes(eyes, device)
 
     options: dict[str, Any] = {"device": device, "progress": progress}

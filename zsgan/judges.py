@@ -94,7 +94,7 @@ class Judges:
 
     @property
     def known_rate(self) -> str:
-        """The strictest rate that is known: clip_rate where the eyes read nothing or nobody labelled the truth."""
+        """The strictest rate that is known: clip_rate where eyes read nothing or the truth has no labels."""
         known = self.truth.labels is not None and self.eyes.labels is not None
         return "evaluator_rate" if known else "clip_rate"
 

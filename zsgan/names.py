@@ -152,6 +152,12 @@ def is_generator(name: str) -> bool:
     )
 
 
+def of_demo(name: str, identity: str) -> bool:
+    """Whether a network is of the demo world: one that ships, by its name or by its content."""
+    shipped = {asset.name: asset.sha256 for asset in manifest.assets().values() if not asset.urls}
+    return name in shipped or identity in shipped.values()
+
+
 def clip(name: str) -> Weights:
     """The weights of a CLIP.
 

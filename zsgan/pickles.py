@@ -183,12 +183,23 @@ class _Machine:
         self.stack[-1].extend(items)
 
     def set_items(self, items: list[Any]) -> None:
-        target, keys = self.stack[-1], items[::2]
-        if not isinstance(target, dict) or len(items) % 2:
-            raise TypeError("items for what is no dictionary")
-        # Of other keys, nested tuples, the hash may take for ever.
-        if not all(
-            isinstance(key, (str, float)) or (isinstance(key, int) and abs(key) < 2**63) for key in keys
-        ):
-            raise TypeError("a dictionary's key is neither a string nor a number")
-        target.update(zip(keys, items[1::2], strict=True))
+        set_items(self.stack[-1], items)
+
+
+def set_items(target: Any, items: list[Any]) -> None:
+    """Put keys and values into a dictionary.
+
+    Args:
+        target: the dictionary.
+        items: key, value, key, value...
+
+    Raises:
+        TypeError: it is no dictionary, a key is neither a string nor a number, or one has no value.
+    """
+    keys = items[::2]
+    if not isinstance(target, dict) or len(items) % 2:
+        raise TypeError("items for what is no dictionary")
+    # Of other keys, nested tuples, the hash may take for ever.
+    if not all(isinstance(key, (str, float)) or (isinstance(key, int) and abs(key) < 2**63) for key in keys):
+        raise TypeError("a dictionary's key is neither a string nor a number")
+    target.update(zip(keys, items[1::2], strict=True))

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from zsgan import names
 from zsgan.images import Folder, Images
 from zsgan.models import load_generator
 from zsgan.runs import open_run
@@ -28,6 +29,8 @@ class Subject:
         source_text: the source in words.
         prompts: templates of the texts; ``None`` for the texts as they are.
         networks: identities of the weights that took part in making them.
+        eyes: which suit: "photographs" for a run of a generator that is not of the demo world, else the
+            "evaluator", also for a folder of which nothing is known.
     """
 
     images: Images
@@ -38,6 +41,7 @@ class Subject:
     source_text: str | None = None
     prompts: Sequence[str] | None = None
     networks: frozenset[str] = frozenset()
+    eyes: str = "evaluator"
 
 
 def subject_of(
@@ -64,14 +68,16 @@ def subject_of(
     earlier: Images | None = None if before is None else Folder(before)
     if (place / "config.json").exists():
         found = open_run(place)
-        config, settings = found.config, {"n": n, "seed": seed, "psi": truncation_psi}
+        config, weights = found.config, found.provenance["weights"]
+        drawn = names.of_demo(config.generator, weights.get(config.generator, ""))
+        settings = {"n": n, "seed": seed, "psi": truncation_psi}
         if earlier is None:
             earlier = Samples(load_generator(config.generator, device), n, seed, truncation_psi)
         images: Images = Samples(found.generator(device=device), n, seed, truncation_psi)
         subject = Subject(
             images, {"run": found.provenance["id"], **settings}, settings, earlier,
             config.target_text, config.source_text, config.prompts,
-            frozenset(found.provenance["weights"].values()),
+            frozenset(weights.values()), "evaluator" if drawn else "photographs",
         )  # fmt: skip
     else:
         images = Folder(place)

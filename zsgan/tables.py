@@ -27,6 +27,9 @@ PAPER_SCENARIO = "dog-to-cat"
 
 ABSENT = "–"  # a cell that has no value
 
+EYES = {"evaluator": "the demo's evaluator", "photographs": "VGG-16 and Inception-v3"}
+"""Name of eyes -> the networks."""
+
 # Characters that tables have, and that plain LaTeX does not.
 _TEX = {
     "±": r"$\pm$", "ψ": r"$\psi$", "–": "--", "≥": r"$\geq$", "≤": r"$\leq$", "✓": r"$\checkmark$",
@@ -47,7 +50,7 @@ def table_1(
     Args:
         results: one line for each run, of :func:`zsgan.results.results`.
         bounds: one line for each reference row, of :func:`zsgan.results.bounds`.
-        label: heads the measured columns, such as the profile's name.
+        label: heads the measured columns, such as the profile's name; "paper" heads the paper's.
         scenario: whose lines to take.
 
     Returns:
@@ -55,13 +58,38 @@ def table_1(
         for the paper's scenario also a line for each row of the paper's table.
 
     Raises:
-        ValueError: there is no line of the scenario.
+        ValueError: there is no line of the scenario, or the label is "paper".
     """
+    if label == "paper":
+        raise ValueError("label='paper' heads the columns that the paper prints; name the measured otherwise")
     printed = PAPER_TABLE_1 if scenario == PAPER_SCENARIO else {}
     lines = {row: _printed(row, printed) for row in printed}
     for row, runs in _rows(results, bounds, scenario):
         lines[row] = _printed(row, printed) | _measured(runs, label)
     return _finished(lines, scenario)
+
+
+def basis(results: pd.DataFrame, eyes: str, scenario: str = PAPER_SCENARIO) -> str:
+    """What the measured numbers of a table rest on: a sentence that belongs beside it.
+
+    Args:
+        results: one line for each run, of :func:`zsgan.results.results`.
+        eyes: what LPIPS and FID look through, as a profile says it.
+        scenario: whose lines to take.
+
+    Returns:
+        n, ψ, seeds, iterations (where rows differ, those of each) and eyes.
+    """
+    runs = results[results["scenario"] == scenario]
+    n, psi = (", ".join(f"{value:g}" for value in runs[name].unique()) for name in ("n", "psi"))
+    seeds = [f"{seed:g}" for seed in runs["seed"].unique()]
+    steps = runs.groupby("row", sort=False)["iterations"].first()
+    usual = steps.mode()[0]
+    others = "".join(f" ({row}: {value:g})" for row, value in steps[steps != usual].items())
+    return (
+        f"Measured with n = {n} images a run, ψ = {psi}, seed{'s' * (len(seeds) > 1)} {', '.join(seeds)}, "
+        f"{usual:g} iterations{others}, through the eyes of {EYES[eyes]}."
+    )
 
 
 def metrics_table(

@@ -11,12 +11,12 @@ import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 import torch
 from torch import Tensor
 
-from zsgan.pickles import Makers, Name, Object, opaque, read
+from zsgan.pickles import Makers, Name, Object, opaque, read, set_items
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_HEAD = LEGACY_MAGIC.to_bytes(10, "little")  # among the first bytes of the older container
@@ -104,8 +104,28 @@ def _stored(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Store
     return Stored(storage, offset, size, stride)
 
 
-def _ordered_dict() -> dict[Any, Any]:
-    return {}
+def _ordered_dict(*pairs: Any) -> dict[Any, Any]:
+    """Python 3 makes it empty and fills it afterwards; Python 2 calls it with a list of [key, value]."""
+    made: dict[Any, Any] = {}
+    if not pairs:
+        return made
+    (listed,) = pairs if len(pairs) == 1 else (None,)
+    if not isinstance(listed, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in listed):
+        raise TypeError("an ordered dictionary is not made of one list of pairs")
+    set_items(made, [part for pair in listed for part in pair])
+    listed[:] = [None] * bool(listed)  # used up: a short pickle could name one long list a million times
+    return made
+
+
+def _reconstructed(kind: Any, base: Any, state: Any) -> Object:
+    """An object as protocols 0 and 1 make one: of a class, of what is below it, and with nothing inside."""
+    if (kind, base, state) != (Name("argparse Namespace"), Name("__builtin__ object"), None):
+        raise TypeError("an object of protocols 0 or 1 is no argparse.Namespace")
+    return opaque()
+
+
+def _refused(*_: Any) -> NoReturn:
+    raise TypeError("a call of object")
 
 
 MAKERS: Makers = {
@@ -114,9 +134,11 @@ MAKERS: Makers = {
     "torch._utils _rebuild_tensor_v2": _stored,
     "torch._utils _rebuild_parameter": lambda data, *_: data,
     "argparse Namespace": opaque,
+    "copy_reg _reconstructor": _reconstructed,
+    "__builtin__ object": _refused,  # only ever an argument of the one above
     **dict.fromkeys(DTYPES, opaque),
 }
-"""What ``torch.save`` writes, and the arguments of a training that rosinality's files keep."""
+"""What ``torch.save`` writes, by Python 2 too, and a training's arguments, which rosinality's files keep."""
 
 
 def read_zip(stream: IO[bytes], size: int) -> Any:

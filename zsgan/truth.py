@@ -228,7 +228,7 @@ def truth_of(truth: Mapping[str, str]) -> Truth:
         return Found(Path(truth["folder"]))
     if not set(truth) <= {"species", "style"}:
         raise ValueError(
-            f"truth={dict(truth)} must be {{species: ..., style: ...}} or one of them, {{folder: ...}}, or {{}} "
-            "where there are no images"
+            f"truth={dict(truth)} must be {{species: ..., style: ...}} or one of them, {{folder: ...}}, or "
+            f"{{}} where there are no images"
         )
     return Drawn(truth)

@@ -107,7 +107,11 @@ def _tensorflow(*_: Any) -> Any:
 
 
 _MAKERS: Makers = {
-    **{name: maker for name, maker in TENSORS.items() if not re.match(r"torch \w+Storage|argparse", name)},
+    **{
+        name: maker
+        for name, maker in TENSORS.items()
+        if not re.match(r"torch \w+Storage|argparse|copy_reg|__builtin__", name)
+    },
     "torch_utils.persistence _reconstruct_persistent_obj": opaque,
     "dnnlib.util EasyDict": lambda: {},
     "builtins set": lambda items=(): items,
