@@ -43,9 +43,18 @@ def test_a_page_loads_without_a_fault_and_from_its_own_host(browser, address, pa
         assert browser.faults == [], page
         others = [url for url in browser.requests if not url.startswith((address, "data:"))]
         assert others == [], page
-        sideways = browser.run("document.documentElement.scrollWidth - window.innerWidth")
+        # Not window.innerWidth, which on a phone grows with what does not fit.
+        sideways = browser.run("document.documentElement.scrollWidth") - width
         assert sideways <= 0, f"{page} scrolls sideways by {sideways} pixels"
         assert (browser.run(BRIGHTNESS) < 60) == dark, page
+
+
+@pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
+def test_a_page_that_is_too_wide_is_noticed(browser, address, width):
+    browser.visit(f"{address}/intro.html", width=width)
+    browser.run("document.querySelector('article').append(Object.assign(document.createElement('p'),"
+                f" {{style: 'width: {width + 100}px', innerText: 'wide'}}))")
+    assert browser.run("document.documentElement.scrollWidth") > width
 
 
 BRIGHTNESS = "Math.max(...getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3))"

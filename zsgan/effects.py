@@ -32,10 +32,10 @@ def frontiers(course: pd.DataFrame, rows: Sequence[str], measures: Mapping[str, 
     Returns:
         the figure, with a panel for each measure.
     """
-    columns = min(3, len(measures))
+    columns = min(2, len(measures))
     lines = math.ceil(len(measures) / columns)
     figure, axes = plt.subplots(
-        lines, columns, figsize=(3 * columns, 0.6 + 2.8 * lines), squeeze=False, layout="constrained"
+        lines, columns, figsize=(3.5 * columns, 0.9 + 2.7 * lines), squeeze=False, layout="constrained"
     )
     for axis, (column, label) in zip(axes.flat, measures.items(), strict=False):
         for row, colour, marker in zip(rows, cycle(PALETTE), cycle(MARKERS), strict=False):
@@ -45,11 +45,10 @@ def frontiers(course: pd.DataFrame, rows: Sequence[str], measures: Mapping[str, 
             mean = runs.groupby("step")[["evaluator_rate", column]].mean()
             look = {"color": colour, "marker": marker, "markersize": 3, "linewidth": 1.5}
             axis.plot(mean["evaluator_rate"], mean[column], label=row, **look)
-        axis.set(xlabel="target rate (evaluator)")
-        axis.set_ylabel(label, fontsize="small")
+        axis.set(xlabel="target rate (evaluator)", ylabel=label)
     for axis in axes.flat[len(measures) :]:
         axis.remove()
-    figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return figure
 
 
@@ -108,7 +107,7 @@ def effect_dots(found: pd.DataFrame) -> Figure:
     """:func:`effects` as dots with their intervals, a line for each row and a panel for each measure."""
     rows = list(dict.fromkeys(found["row"]))
     figure, axes = plt.subplots(
-        1, len(MEASURES), figsize=(9, 0.8 + 0.22 * len(rows)), sharey=True, layout="constrained"
+        1, len(MEASURES), figsize=(8, 1 + 0.27 * len(rows)), sharey=True, layout="constrained"
     )
     for axis, colour, (measure, label) in zip(axes, PALETTE, MEASURES.items(), strict=False):
         lines = found[found["measure"] == measure].set_index("row").loc[rows]
@@ -116,7 +115,9 @@ def effect_dots(found: pd.DataFrame) -> Figure:
         look = {"fmt": "o", "color": colour, "markersize": 4, "linewidth": 1}
         axis.errorbar(lines["difference"], range(len(rows)), xerr=reach, **look)
         axis.axvline(0, color="black", linewidth=0.8)
-        axis.set(title=label.replace(" at ", "\nat "), xlabel="difference")
+        axis.set_title(label.replace(" at ", "\nat ").replace("same ", "same\n"), fontsize="medium")
+        axis.set_xlabel("difference")
+        axis.locator_params(axis="x", nbins=3, steps=[1, 2, 4, 10])
     axes[0].set_yticks(range(len(rows)), rows)
     axes[0].invert_yaxis()
     return figure

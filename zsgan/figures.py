@@ -22,7 +22,7 @@ from zsgan.images import checked, to_array
 STYLE: dict[str, Any] = {
     "figure.dpi": 160,  # in notebooks; a page scales it down
     "savefig.dpi": 160,
-    "font.size": 10,
+    "font.size": 12,  # still read where a phone scales seven inches down to its own width
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,

@@ -5,9 +5,13 @@ them.
 """
 
 import ast
+import inspect
 import re
+import textwrap
 from pathlib import Path
 from typing import Any
+
+from pydantic.dataclasses import is_pydantic_dataclass
 
 PACKAGE = Path(__file__).resolve().parent
 
@@ -63,7 +67,7 @@ def _first_line(file: Path) -> str:
 
 
 def setup(app: Any) -> dict[str, bool]:
-    """Make docstrings fit for reStructuredText; Sphinx calls it.
+    """Make docstrings fit for reStructuredText, and settings readable; Sphinx calls it.
 
     Args:
         app: of Sphinx.
@@ -72,6 +76,8 @@ def setup(app: Any) -> dict[str, bool]:
         that pages can be read side by side.
     """
     app.connect("autodoc-process-docstring", _escape)
+    app.connect("autodoc-process-docstring", _add_settings)
+    app.connect("autodoc-process-signature", _shorten)
     return {"parallel_read_safe": True}
 
 
@@ -80,3 +86,21 @@ def _escape(app: Any, what: str, name: str, thing: Any, options: Any, lines: lis
     for i, line in enumerate(lines):
         parts = re.split(r"(``.*?``)", line)
         lines[i] = "".join(p if p.startswith("``") else p.replace("|", r"\|") for p in parts)
+
+
+def _shorten(
+    app: Any, what: str, name: str, thing: Any, options: Any, signature: str | None, returned: str | None
+) -> tuple[str, None] | None:
+    """No signature for a class of settings: it would be pages of pydantic's checks."""
+    return ("", None) if what == "class" and is_pydantic_dataclass(thing) else None
+
+
+def _add_settings(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
+    """In its place its settings, as they stand in the source, with their comments."""
+    if what == "class" and is_pydantic_dataclass(thing):
+        source = textwrap.dedent(inspect.getsource(thing))
+        (body,) = ast.parse(source).body
+        assert isinstance(body, ast.ClassDef)
+        found = [node for node in body.body if isinstance(node, ast.AnnAssign)]
+        shown = source.splitlines()[found[0].lineno - 1 : found[-1].end_lineno]
+        lines += ["", ".. code-block:: python", "", *(f"    {line.strip()}" for line in shown), ""]

@@ -3,6 +3,7 @@
 from itertools import cycle
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -38,7 +39,8 @@ def tried_dots(finals: pd.DataFrame, baseline: str) -> Figure:
         baseline: the setting that is ringed.
 
     Returns:
-        the figure; the lowest and the highest FID and the lowest rate carry their names.
+        the figure; the lowest and the highest FID and the lowest rate carry their names, and the axis of the
+        rate is stretched near 1, where most settings are.
     """
     figure, axis = plt.subplots(figsize=(7, 4.5), layout="constrained")
     points = finals.set_index("row")[["evaluator_rate", "fid"]]
@@ -50,13 +52,15 @@ def tried_dots(finals: pd.DataFrame, baseline: str) -> Figure:
     middle = points["evaluator_rate"].agg(["min", "max"]).mean()
     extremes = (points["fid"].idxmin(), points["fid"].idxmax(), points["evaluator_rate"].idxmin())
     for row in dict.fromkeys(extremes):  # in this order: two books of the same runs are the same to the byte
-        right = points.loc[row, "evaluator_rate"] > middle
-        axis.annotate(
-            row, points.loc[row], xytext=(-9 if right else 9, -3), textcoords="offset points",
-            ha="right" if right else "left", fontsize="small",
-        )  # fmt: skip
+        side = "right" if points.loc[row, "evaluator_rate"] > middle else "left"
+        # The lowest has its name below, where nothing is.
+        place = (0, -18) if row == extremes[0] else (-11 if side == "right" else 11, -4)
+        axis.annotate(row, points.loc[row], place, textcoords="offset points", ha=side, fontsize="small")
+    axis.margins(y=0.12)
+    axis.set_xscale("function", functions=(lambda x: np.sign(x) * np.abs(x) ** 4, lambda x: np.abs(x) ** 0.25))
+    axis.set(xlim=(-0.4, 1.01), xticks=(0, 0.5, 0.7, 0.8, 0.9, 1))
     axis.set(xlabel="target rate (evaluator)", ylabel="FID (evaluator)")
-    axis.legend(title="what was changed")
+    figure.legend(loc="outside upper center", ncols=3, fontsize="small")
     return figure
 
 
