@@ -5,6 +5,7 @@ import re
 import sys
 import tomllib
 from dataclasses import replace
+from importlib import import_module
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from zsgan import notebooks, reproduce
-from zsgan.book import pushed_on, row_with
+from zsgan.book import pushed_on, row_with, show_source
 from zsgan.manifest import ROOT
 from zsgan.profiles import load_profile
 from zsgan.tables import ABSENT, PAPER_TABLE_1, metrics_table, table_1
@@ -144,6 +145,17 @@ def test_the_function_that_is_the_equation_is_shown(function):
         argument.attr for page in CHAPTERS for call in calls(page, "show_source") for argument in call.args
     ]
     assert shown.count(function) == 1
+
+
+def test_code_of_the_library_fits_the_page_and_has_no_checks_of_arguments():
+    shown = [
+        getattr(import_module(f"zsgan.{argument.value.id}"), argument.attr)
+        for page in CHAPTERS for call in calls(page, "show_source") for argument in call.args
+    ]  # fmt: skip
+    for function in shown:
+        code = show_source(function).data
+        assert max(map(len, code.splitlines())) <= 76, code
+        assert "raise " not in code and "_check" not in code and '"""' not in code
 
 
 @chapter

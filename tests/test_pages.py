@@ -52,8 +52,10 @@ def test_a_page_loads_without_a_fault_and_from_its_own_host(browser, address, pa
 @pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
 def test_a_page_that_is_too_wide_is_noticed(browser, address, width):
     browser.visit(f"{address}/intro.html", width=width)
-    browser.run("document.querySelector('article').append(Object.assign(document.createElement('p'),"
-                f" {{style: 'width: {width + 100}px', innerText: 'wide'}}))")
+    browser.run(
+        "document.querySelector('article').append(Object.assign(document.createElement('p'),"
+        f" {{style: 'width: {width + 100}px', innerText: 'wide'}}))"
+    )
     assert browser.run("document.documentElement.scrollWidth") > width
 
 

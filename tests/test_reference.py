@@ -3,6 +3,7 @@ from importlib import import_module
 from pathlib import Path
 
 import zsgan
+import zsgan.config
 from zsgan import reference
 
 PAGES = reference.pages()
@@ -26,3 +27,12 @@ def test_lengths_and_absolute_values_are_no_substitutions():
     lines = ["cos of |t| and ``a | b``, 1 / |t|", "``|z|``"]
     reference._escape(None, "function", "f", None, None, lines)
     assert lines == [r"cos of \|t\| and ``a | b``, 1 / \|t\|", "``|z|``"]
+
+
+def test_settings_stand_with_their_comments_in_place_of_a_signature():
+    lines = []
+    reference._add_settings(None, "class", "zsgan.config.Optimiser", zsgan.config.Optimiser, None, lines)
+    assert "    lr: Positive = 0.002  # sec. 4.1" in lines
+    shorten = (None, "class", "name", zsgan.config.Optimiser, None, "(lr: Annotated[...])", None)
+    assert reference._shorten(*shorten) == ("", None)
+    assert reference._shorten(*shorten[:3], dict, *shorten[4:]) is None

@@ -57,7 +57,9 @@ def tried_dots(finals: pd.DataFrame, baseline: str) -> Figure:
         place = (0, -18) if row == extremes[0] else (-11 if side == "right" else 11, -4)
         axis.annotate(row, points.loc[row], place, textcoords="offset points", ha=side, fontsize="small")
     axis.margins(y=0.12)
-    axis.set_xscale("function", functions=(lambda x: np.sign(x) * np.abs(x) ** 4, lambda x: np.abs(x) ** 0.25))
+    axis.set_xscale(
+        "function", functions=(lambda x: np.sign(x) * np.abs(x) ** 4, lambda x: np.abs(x) ** 0.25)
+    )
     axis.set(xlim=(-0.4, 1.01), xticks=(0, 0.5, 0.7, 0.8, 0.9, 1))
     axis.set(xlabel="target rate (evaluator)", ylabel="FID (evaluator)")
     figure.legend(loc="outside upper center", ncols=3, fontsize="small")
