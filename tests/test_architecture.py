@@ -46,6 +46,7 @@ LAYERS = [
 LONGEST = 300
 LONGER = {
     "stylegan2.generator": "the synthesis network in one file, as its readers know it",
+    "losses": "the paper's losses side by side, in lines as short as the book shows them",
     "menagerie.draw": "the drawing of one animal from nose to tail",
 }
 

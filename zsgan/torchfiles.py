@@ -107,13 +107,12 @@ def _stored(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Store
 def _ordered_dict(*pairs: Any) -> dict[Any, Any]:
     """Python 3 makes it empty and fills it afterwards; Python 2 calls it with a list of [key, value]."""
     made: dict[Any, Any] = {}
-    if not pairs:
-        return made
-    (listed,) = pairs if len(pairs) == 1 else (None,)
-    if not isinstance(listed, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in listed):
-        raise TypeError("an ordered dictionary is not made of one list of pairs")
-    set_items(made, [part for pair in listed for part in pair])
-    listed[:] = [None] * bool(listed)  # used up: a short pickle could name one long list a million times
+    for listed in pairs:
+        each = listed if isinstance(listed, list) and len(pairs) == 1 else [None]
+        if not all(isinstance(pair, list) and len(pair) == 2 for pair in each):
+            raise TypeError("an ordered dictionary is not made of one list of pairs")
+        set_items(made, [part for pair in listed for part in pair])
+        listed[:] = [None] * bool(listed)  # used up: a short pickle could name one long list a million times
     return made
 
 
