@@ -108,8 +108,7 @@ def _ordered_dict(*pairs: Any) -> dict[Any, Any]:
     """Python 3 makes it empty and fills it afterwards; Python 2 calls it with a list of [key, value]."""
     made: dict[Any, Any] = {}
     for listed in pairs:
-        each = listed if isinstance(listed, list) and len(pairs) == 1 else [None]
-        if not all(isinstance(pair, list) and len(pair) == 2 for pair in each):
+        if pairs[1:] or type(listed) is not list or any(type(p) is not list or len(p) != 2 for p in listed):
             raise TypeError("an ordered dictionary is not made of one list of pairs")
         set_items(made, [part for pair in listed for part in pair])
         listed[:] = [None] * bool(listed)  # used up: a short pickle could name one long list a million times
