@@ -14,9 +14,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
+from xdist.scheduler import LoadFileScheduling
 
 torch.set_num_threads(1)
 
+BOOK = {"test_pages.py", "test_reproduce.py"}  # whose tests share one book
 TINY = {"optimiser": {"iterations": 4}, "ewc": {"samples": 2}, "stage1": {"iterations": 5}}
 
 
@@ -86,6 +88,22 @@ def full_disk():
             resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
     return full
+
+
+def pytest_collection_modifyitems(items):
+    """The tests that look at the book come first: they take longest."""
+    items.sort(key=lambda item: item.path.name not in BOOK)
+
+
+def pytest_xdist_make_scheduler(config, log):
+    """Two processes share the tests file by file; one makes the book, and does all that looks at it."""
+    return ByFileAndBook(config, log)
+
+
+class ByFileAndBook(LoadFileScheduling):
+    def _split_scope(self, nodeid):
+        file = super()._split_scope(nodeid)
+        return "book" if file.rpartition("/")[2] in BOOK else file
 
 
 @pytest.fixture(scope="session")

@@ -55,7 +55,9 @@ def test_the_table_is_printed_with_what_it_rests_on(printed, tiny):
 
 def test_what_is_saved_is_what_is_printed(printed, tiny):
     out = tiny.parent / "out"
-    names = [f"{stem}.{kind}" for stem in ("table1", "table_metrics") for kind in ("csv", "json", "md", "tex")]
+    names = [
+        f"{stem}.{kind}" for stem in ("table1", "table_metrics") for kind in ("csv", "json", "md", "tex")
+    ]
     assert sorted(os.listdir(out)) == sorted(names)
     assert printed.startswith((out / "table1.md").read_text())
     table = pd.read_csv(out / "table1.csv", index_col=0)
