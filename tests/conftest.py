@@ -137,7 +137,8 @@ def reproduce(tmp_path_factory):
 
     def call(place, *options):
         command = [sys.executable, "-m", "zsgan.cli", "reproduce", "--profile", "smoke", "--quiet", *options]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        # One thread: two would wait for each other wherever the other process of the tests takes a core.
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         return subprocess.run(
             command, cwd=place, env=environment, capture_output=True, text=True, timeout=900
         )
