@@ -151,7 +151,7 @@ def test_eyes_suit_the_generator_unless_they_are_named(full_run, place, tmp_path
     mine = tmp_path / "mine.safetensors"
     shutil.copy(manifest.path("generator-dog"), mine)
     known = manifest.asset("generator-dog").sha256
-    small = {"n": 4, "clusters": 2, "folder": tmp_path, "progress": False}
+    small = {"n": 4, "clusters": 2, "folder": tmp_path, "progress": False, "clip": "clip-b"}
     for folder in (
         full_run.folder,  # of the demo
         copy("same", str(mine), known),

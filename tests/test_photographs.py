@@ -86,6 +86,9 @@ def test_folders_are_evaluated_through_them(at_hand, tmp_path):
     for name, seed in (("made", 1), ("true", 2)):
         save_images(pictures(5, 64, seed), tmp_path / name)
     settings = {"against": str(tmp_path / "true"), "clusters": 2, "neighbours": 2, "progress": False}
+    with pytest.raises(FileNotFoundError, match="zsgan fetch ViT-B-16/openai"):  # that it is not clip-b
+        evaluate(str(tmp_path / "made"), eyes="photographs", folder=tmp_path, **settings)
+    settings["clip"] = "clip-b"
     result = evaluate(str(tmp_path / "made"), eyes="photographs", folder=tmp_path, **settings)
     eyes = Photographs()
     with torch.no_grad():

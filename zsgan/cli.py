@@ -160,12 +160,16 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--before", help="folder of the source's images of the same latents; a run has its own")
     sub.add_argument("--text", help="the target in words, for the CLIP score; that of a run by default")
     sub.add_argument("--source-text", help="the source in words, for the rate that CLIP takes for the target")
-    sub.add_argument("--clip", default="clip-b", help="the judging CLIP, one that did not guide the images")
+    sub.add_argument(
+        "--clip",
+        help="the judging CLIP, one that did not guide the images; by default clip-b of the demo world, and "
+        "ViT-B-16/openai beside --eyes photographs",
+    )
     sub.add_argument(
         "--eyes", choices=("evaluator", "photographs"),
         help="what LPIPS, FID and their like look through: the evaluator of the demo world, or VGG-16 and "
-        "Inception-v3 (zsgan fetch vgg16 inception; pip install 'zsgan[photographs]'); by default these for "
-        "a run whose generator is not of the demo world, the evaluator for all else",
+        "Inception-v3 (zsgan fetch vgg16 inception ViT-B-16/openai; pip install 'zsgan[photographs]'); by "
+        "default these for a run whose generator is not of the demo world, the evaluator for all else",
     )  # fmt: skip
     sub.add_argument(
         "--preset", action="append", choices=("paper", "literal", "ojha", "air"),

@@ -34,6 +34,9 @@ from zsgan.results import METRICS
 from zsgan.runs import RUNS
 from zsgan.subjects import Subject, subject_of, true_images
 
+JUDGES = {"evaluator": "clip-b", "photographs": "ViT-B-16/openai"}
+"""Eyes -> the CLIP that judges beside them: one that saw such images, and that guides no profile's rows."""
+
 
 def evaluate(
     images: str,
@@ -49,7 +52,7 @@ def evaluate(
     truncation_psi: float = 0.7,
     clusters: int = 10,
     neighbours: int = 3,
-    clip: str = "clip-b",
+    clip: str | None = None,
     eyes: str | None = None,
     folder: Path = RUNS,
     device: torch.device | str = "cpu",
@@ -74,7 +77,7 @@ def evaluate(
         truncation_psi: when sampling a run.
         clusters: k of the k-medoids.
         neighbours: k of precision, recall, density and coverage.
-        clip: a CLIP that did not guide the images.
+        clip: a CLIP that did not guide the images; by default the one in :data:`JUDGES` that suits the eyes.
         eyes: "evaluator" of the demo world, or "photographs"; see :func:`zsgan.judges.load_eyes`. By default
             those that suit, see :class:`zsgan.subjects.Subject`.
         folder: of runs.
@@ -108,9 +111,9 @@ def evaluate(
             f"images and against={against!r} must be more than {neighbours} images each (neighbours), "
             f"got {len(made)} and {len(true)}"
         )
-    encoder, texts = _texts(subject, clip, text, source_text, device)
     eyes = eyes or subject.eyes
     seeing = load_eyes(eyes, device)
+    encoder, texts = _texts(subject, clip or JUDGES[eyes], text, source_text, device)
 
     options: dict[str, Any] = {"device": device, "progress": progress}
     cache = Cache(folder / "cache")
