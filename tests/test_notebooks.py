@@ -2,6 +2,7 @@ import json
 import os
 import re
 import shutil
+import threading
 from pathlib import Path
 
 import nbformat
@@ -243,6 +244,36 @@ def test_staging_keeps_one_file_a_page_and_nothing_that_differs_between_runs(don
     assert [c["source"] for c in json.loads(staged)["cells"]] == [
         c["source"] for c in json.loads(derived)["cells"]
     ]
+
+
+def test_chapters_run_at_the_same_time_with_a_thread_each(monkeypatch, tmp_path):
+    monkeypatch.setenv("OMP_NUM_THREADS", "before")
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    together, seen = threading.Barrier(2, timeout=60), {}
+
+    def execute(name, parameters, folder, *, progress):
+        together.wait()  # breaks unless the other one is there
+        seen[name] = (os.environ["OMP_NUM_THREADS"], parameters, folder, progress)
+
+    monkeypatch.setattr(notebooks, "execute", execute)
+    notebooks.execute_all(["01", "02"], {"x": 1}, tmp_path, workers=2, progress=True)
+    assert seen == dict.fromkeys(("01", "02"), ("1", {"x": 1}, tmp_path, True))
+    assert "OMP_NUM_THREADS" not in os.environ
+
+
+def test_after_a_chapter_that_failed_none_begins(monkeypatch, tmp_path):
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    begun = []
+
+    def execute(name, *_, **__):
+        begun.append((name, os.environ["OMP_NUM_THREADS"]))
+        raise notebooks.BookError(f"chapter {name!r} failed")
+
+    monkeypatch.setattr(notebooks, "execute", execute)
+    with pytest.raises(notebooks.BookError, match="'03' failed"):
+        notebooks.execute_all(["01", "02", "03"], {}, tmp_path)
+    # the last one comes first; a number of threads that was given is kept
+    assert begun == [("03", "3")] and os.environ["OMP_NUM_THREADS"] == "3"
 
 
 def test_staging_never_replaces_the_sources(done):

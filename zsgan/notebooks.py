@@ -12,9 +12,13 @@ Both begin with a cell that installs zsgan where it is missing.
 
 import argparse
 import logging
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import yaml
@@ -144,7 +148,8 @@ def execute(
             unfinished,
             values,
             kernel_name="python3",
-            cwd=book,
+            # Where the kernel works. Papermill's cwd would move this process, and other chapters with it.
+            resources={"metadata": {"path": str(book)}},
             progress_bar=progress,
             extra_arguments=[
                 "--log-level=ERROR",  # not a warning on local ports for every chapter
@@ -158,6 +163,64 @@ def execute(
     except DeadKernelError as error:
         raise BookError(f"the kernel of chapter {name!r} died, perhaps for want of memory") from error
     return unfinished.replace(executed)
+
+
+def execute_all(
+    names: Sequence[str],
+    parameters: Mapping[str, Any],
+    folder: Path,
+    *,
+    workers: int = 1,
+    progress: bool = False,
+) -> None:
+    """Run chapters, ``workers`` at a time; the last ones, which take longest, begin first.
+
+    What a chapter computes does not depend on ``workers``: a kernel has one thread of torch's, unless
+    ``OMP_NUM_THREADS`` says otherwise.
+
+    Args:
+        names: of chapters, see :func:`execute`, which also has the other arguments.
+        parameters: for all of them.
+        folder: where the executed notebooks are written.
+        workers: kernels at a time.
+        progress: show a progress bar for each.
+
+    Raises:
+        ValueError: there is no such chapter, or it has no parameter of a given name.
+        BookError: a cell failed. Chapters that were running have then ended, others have not begun.
+    """
+    over = Event()
+
+    def one(name: str) -> None:
+        if over.is_set():
+            return
+        log.info("notebook %s", name)
+        try:
+            execute(name, parameters, folder, progress=progress)
+        except BaseException:
+            over.set()
+            raise
+
+    with _one_thread_each(), ThreadPoolExecutor(workers) as pool:
+        tasks = [pool.submit(one, name) for name in reversed(names)]
+        try:
+            for task in tasks:
+                task.result()
+        finally:  # after an interrupt, too
+            over.set()
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """For the processes that are started inside the block."""
+    name = "OMP_NUM_THREADS"
+    before = os.environ.get(name)
+    os.environ.setdefault(name, "1")
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
 
 
 def main(arguments: list[str] | None = None) -> None:

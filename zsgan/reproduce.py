@@ -27,7 +27,7 @@ def reproduce(
     pdf: bool = False,
     progress: bool = False,
 ) -> Path:
-    """Make or find the runs of all the profile's scenarios, execute the notebooks in order, render the book.
+    """Make or find the runs of all the profile's scenarios, execute the notebooks, render the book.
 
     Runs and measurements that are finished are not made again: a call after a failure goes on from there.
 
@@ -42,7 +42,7 @@ def reproduce(
         runs: folder of runs.
         only: execute this chapter alone, and do not render the book.
         device: torch device of adaptations and measurements.
-        workers: adaptations at a time.
+        workers: adaptations, measurements and chapters at a time.
         pdf: also print the book to ``build/book.pdf``; needs Chromium.
         progress: show progress bars.
 
@@ -76,10 +76,8 @@ def reproduce(
     executed = build / "executed"
     figures.mkdir(parents=True, exist_ok=True)
     chosen = [only] if only else names
-    for k, name in enumerate(chosen, start=1):
-        log.info("notebook %d of %d: %s", k, len(chosen), name)
-        parameters = {"profile": profile, "figures": figures, "runs": runs, "device": device}
-        notebooks.execute(name, parameters, executed, progress=progress)
+    parameters = {"profile": profile, "figures": figures, "runs": runs, "device": device}
+    notebooks.execute_all(chosen, parameters, executed, workers=workers, progress=progress)
     if only:
         return executed / f"{only}.ipynb"
     page = pages.build(executed, figures, build, banner=BANNER if profile == "smoke" else None)
