@@ -12,7 +12,7 @@ import torch
 from matplotlib.text import Text
 from PIL import Image
 
-from zsgan.figures import PALETTE, curves, dots, heat_maps, image_grid, save_figure, use_style
+from zsgan.figures import PALETTE, curves, dots, heat_maps, image_grid, save_figure, stretch_rates, use_style
 from zsgan.files import versions
 from zsgan.images import to_array
 from zsgan.manifest import ROOT, asset
@@ -167,13 +167,16 @@ def test_curves_are_means_over_seeds_with_a_band_of_their_range(data):
     corners = [{tuple(vertex) for vertex in band.get_paths()[0].vertices} for band in axis.collections]
     assert corners == [{(0, 5), (10, 4), (10, 8)}, {(0, 4), (0, 6), (10, 1), (10, 3)}]
     assert (axis.get_xlabel(), axis.get_ylabel()) == ("iterations", "SSE")
-    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["L_dm", "L_dir"]
 
 
-def test_curves_can_share_a_figure(data):
-    figure, (left, right) = plt.subplots(1, 2)
-    assert curves(data, "step", "sse", ["L_dir"], xlabel="", ylabel="", axis=right) is figure
-    assert not left.lines and len(right.lines) == 1
+def test_rates_are_stretched_near_one():
+    _, axis = plt.subplots()
+    stretch_rates(axis)
+    there = axis.transData + axis.transAxes.inverted()
+    places = there.transform([(rate, 0) for rate in (0, 0.5, 0.9, 1)])[:, 0]
+    assert 0 < places[0] < 0.1 and 0.9 < places[3] < 1
+    # the distances are those of the rates' fourth powers
+    assert np.diff(places) / (places[3] - places[0]) == pytest.approx(np.diff([0, 0.5**4, 0.9**4, 1]))
 
 
 def test_no_row_is_dropped_for_want_of_colours():

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from zsgan.comparisons import Change, changes
-from zsgan.figures import MARKERS, PALETTE
+from zsgan.figures import MARKERS, PALETTE, stretch_rates
 from zsgan.summaries import Summary
 from zsgan.tables import ABSENT
 
@@ -23,6 +23,8 @@ MEASURES = {
 
 def frontiers(course: pd.DataFrame, rows: Sequence[str], measures: Mapping[str, str]) -> Figure:
     """Measures against the target rate along the runs: a thin line a run, a thick one a row.
+
+    The axis of the rate is stretched near 1.
 
     Args:
         course: of one scenario, see :class:`zsgan.summaries.Summary`.
@@ -45,7 +47,8 @@ def frontiers(course: pd.DataFrame, rows: Sequence[str], measures: Mapping[str, 
             mean = runs.groupby("step")[["evaluator_rate", column]].mean()
             look = {"color": colour, "marker": marker, "markersize": 3, "linewidth": 1.5}
             axis.plot(mean["evaluator_rate"], mean[column], label=row, **look)
-        axis.set(xlabel="target rate (evaluator)", ylabel=label)
+        stretch_rates(axis)
+        axis.set_ylabel(label)
     for axis in axes.flat[len(measures) :]:
         axis.remove()
     figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)

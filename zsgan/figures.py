@@ -136,10 +136,8 @@ def image_grid(
     return figure
 
 
-def curves(
-    data: pd.DataFrame, x: str, y: str, rows: list[str], *, xlabel: str, ylabel: str, axis: Axes | None = None
-) -> Figure:
-    """One line a row of the table, with a band from the least to the greatest seed.
+def curves(data: pd.DataFrame, x: str, y: str, rows: list[str], *, xlabel: str, ylabel: str) -> Figure:
+    """One line a row of the table, with a band from the least to the greatest seed; no legend yet.
 
     Args:
         data: columns ``row``, ``seed``, ``x`` and ``y``.
@@ -148,23 +146,32 @@ def curves(
         rows: the rows to draw, in the order of the legend.
         xlabel: label with unit.
         ylabel: label with unit.
-        axis: where to draw; a new figure by default.
 
     Returns:
-        the figure, that of ``axis`` if it is given.
+        the figure.
     """
-    if axis is None:
-        _, axis = plt.subplots(figsize=(6, 3.8), layout="constrained")
+    figure, axis = plt.subplots(figsize=(6, 4.2), layout="constrained")
     for row, colour, marker in zip(rows, cycle(PALETTE), cycle(MARKERS), strict=False):
         values = data[data["row"] == row].groupby(x)[y]
         mean = values.mean()
         axis.plot(mean.index, mean, color=colour, marker=marker, markersize=4, label=row)
         axis.fill_between(mean.index, values.min(), values.max(), color=colour, alpha=0.15, linewidth=0)
     axis.set(xlabel=xlabel, ylabel=ylabel)
-    axis.legend()
-    figure = axis.figure
-    assert isinstance(figure, Figure)
     return figure
+
+
+def stretch_rates(axis: Axes) -> None:
+    """Make a target rate the abscissa, stretched near 1, where most points of a run are.
+
+    Args:
+        axis: with rates in [0, 1].
+    """
+    # odd, so that the axis can begin a little to the left of 0
+    axis.set_xscale(
+        "function",
+        functions=(lambda x: np.sign(x) * np.abs(x) ** 4, lambda x: np.sign(x) * np.abs(x) ** 0.25),
+    )
+    axis.set(xlim=(-0.4, 1.01), xticks=(0, 0.7, 0.8, 0.9, 1), xlabel="target rate (evaluator)")
 
 
 def dots(data: pd.DataFrame, *, xlabel: str, axis: Axes) -> None:

@@ -3,11 +3,10 @@
 from itertools import cycle
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from zsgan.figures import MARKERS, PALETTE
+from zsgan.figures import MARKERS, PALETTE, stretch_rates
 
 COLUMNS = {
     "evaluator_rate": ("target rate", ".2f"),
@@ -57,11 +56,8 @@ def tried_dots(finals: pd.DataFrame, baseline: str) -> Figure:
         place = (0, -18) if row == extremes[0] else (-11 if side == "right" else 11, -4)
         axis.annotate(row, points.loc[row], place, textcoords="offset points", ha=side, fontsize="small")
     axis.margins(y=0.12)
-    axis.set_xscale(
-        "function", functions=(lambda x: np.sign(x) * np.abs(x) ** 4, lambda x: np.abs(x) ** 0.25)
-    )
-    axis.set(xlim=(-0.4, 1.01), xticks=(0, 0.5, 0.7, 0.8, 0.9, 1))
-    axis.set(xlabel="target rate (evaluator)", ylabel="FID (evaluator)")
+    stretch_rates(axis)
+    axis.set_ylabel("FID (evaluator)")
     figure.legend(loc="outside upper center", ncols=3, fontsize="small")
     return figure
 
