@@ -4,12 +4,16 @@ import re
 import shlex
 from contextlib import nullcontext
 
+import pandas as pd
 import pytest
 
-from zsgan import api
+from zsgan import api, load_profile
 from zsgan.cli import _parser
+from zsgan.comparisons import Change, changes
+from zsgan.files import read_json
 from zsgan.manifest import ROOT
 from zsgan.menagerie import train
+from zsgan.summaries import load_summary
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -31,6 +35,60 @@ def test_the_table_is_the_one_that_the_demo_made():
     shown = re.search(r"<!-- table1 -->\n(.*?)<!-- /table1 -->", README, flags=re.DOTALL)
     assert shown is not None
     assert shown[1].strip() == (ROOT / "figures" / "table1.md").read_text(encoding="utf-8").strip()
+
+
+def test_numbers_in_the_text_are_those_that_were_measured():
+    said = " ".join(README.split())
+    guides = pd.read_csv(ROOT / "figures" / "guides_table.csv", index_col="guide")
+    text, mean, own, pixels = (guides.loc[kind] for kind in ("text", "mean image", "own image", "pixels"))
+    steps = read_json(ROOT / "figures" / "guides_table.json")["steps"]
+    for claim in (
+        f"after {steps} steps of the directional loss along the text the FID is {text.FID:.0f} "
+        f"({text.lowest:.0f} to {text.highest:.0f}), from {guides.loc['none (source)', 'FID']:.0f};",
+        f"drawn dogs and cats {mean.FID:.0f};",
+        f"own true answer {own.FID:.0f};",
+        f"place {pixels.FID:.0f}, precision {pixels.precision:.2f} and recall {pixels.recall:.2f}.",
+        f"the {len(load_profile('search').rows)} settings that were tried",
+        f"`ablations` ({len(load_profile('ablations').rows) - 1} settings of switches",
+    ):
+        assert claim in said
+
+
+def test_scenarios_in_the_text_are_those_that_were_measured():
+    said, grid = " ".join(README.split()), load_summary("scenarios")
+    full = list(grid.profile.rows)[-1]
+
+    def measured(scenario: str) -> tuple[pd.DataFrame, dict[str, Change]]:
+        finals = grid.of(scenario).finals
+        ends = (
+            finals.groupby("row")[["evaluator_rate", "fid", "precision"]]
+            .mean()
+            .loc[[grid.profile.baseline, full]]
+        )
+        return ends, changes(finals, grid.profile.baseline, full)
+
+    ends, change = measured("cat-to-dog")
+    lpips, fid = change["lpips_avg"], ends["fid"]
+    assert f"(LPIPS {lpips.mean:+.3f}, {lpips.low:.3f} to {lpips.high:.3f} over" in said
+    assert f"FID {fid[full]:.0f} against {fid.iloc[0]:.0f}, {change['fid'].verdict})" in said
+    matched = grid.of("cat-to-dog").differences
+    (there,) = matched[
+        (matched["row"] == full) & (matched["target"] == 0.9) & (matched["measure"] == "lpips_all")
+    ].itertuples()
+    found = f"({there.difference:+.3f} at a target rate of 0.9, {there.low:.3f} to {there.high:.3f})"
+    assert found in said
+    ends, change = measured("dog-to-cartoon")
+    rate, fid = ends["evaluator_rate"], ends["fid"]
+    assert (
+        f"(target rate {rate.iloc[0]:.2f} and {rate[full]:.2f}, FID {fid.iloc[0]:.0f} and {fid[full]:.0f}"
+        in said
+    )
+    ends, _ = measured("dog-to-sketch")
+    rate = ends["evaluator_rate"]
+    assert f"({rate.iloc[0]:.2f} and {rate[full]:.2f})" in said and ends["precision"].max() < 0.01
+    every = [change for scenario in grid.profile.scenarios for change in measured(scenario)[1].values()]
+    assert (len(every), sum(change.verdict != "undecided" for change in every)) == (9, 1)
+    assert "Of nine such comparisons one is decided" in said
 
 
 def test_pictures_exist_and_have_alternative_texts():

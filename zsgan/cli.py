@@ -92,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--only", metavar="CHAPTER", help="one notebook, for instance 04_results; no book")
     sub.add_argument(
         "--workers", type=_positive, default=min(2, os.cpu_count() or 1),
-        help="adaptations, then chapters at a time, about 1.5 GB of memory each",
+        help="adaptations, then chapters at a time, up to 2.2 GB of memory each",
     )  # fmt: skip
     sub.add_argument(
         "--figures", type=Path, help="where figures and tables go: figures for the demo, else below --build"
