@@ -61,8 +61,15 @@ def test_the_verdict_on_the_method_is_what_was_measured():
     rate = table["target rate, evaluator"].astype(float)
     first, full = "L_dir", "L_dm + L_EWC + L_rel"
     assert f"it rises by {avg[full] - avg[first]:.3f} (decided" in said
-    assert f"falls from {rate[first]:.2f} to {rate[full]:.2f};" in said
+    assert f"falls from {rate[first]:.2f} to {rate[full]:.2f}." in said
+    fid = table["FID"].astype(float)
+    assert f"({fid[fid.index.str.startswith('L_d')].min():.0f} from {fid['source, not adapted']:.0f})" in said
+    assert (fid[fid.index.str.startswith(("StyleGAN-NADA", "Ojha"))] > fid["source, not adapted"]).sum() == 2
     grid = load_summary("demo-full")
+    finals = grid.of("dog-to-cat").finals
+    three, five = (changes(finals[finals["seed"] < n], first, full)["lpips_avg"] for n in (3, 5))
+    assert f"gave {three.mean:+.3f} ({three.low:.3f} to {three.high:.3f})" in said
+    assert f"all five {five.mean:+.3f} ({five.low:.3f} to {five.high:.3f})" in said
     assert len(grid.profile.seeds) == 5 and "where five seeds" in said
     assert f"nothing decided is left ({_at_nine_in_ten(grid.of('dog-to-cat').differences, full)})" in said
 
