@@ -11,7 +11,7 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 
 from zsgan import manifest
 from zsgan.bench import Bench
-from zsgan.evaluation import evaluate
+from zsgan.evaluation import JUDGES, evaluate
 from zsgan.images import save_images
 from zsgan.judges import load_eyes
 from zsgan.metrics import Lpips, frechet_distance
@@ -173,5 +173,7 @@ def test_missing_weights_and_packages_say_what_to_do(monkeypatch, tmp_path):
 
 
 def test_the_papers_profile_looks_through_them():
-    assert load_profile("paper").eyes == "photographs" and load_profile("demo").eyes == "evaluator"
+    profiles = {name: load_profile(name) for name in ("paper", "demo")}
+    assert profiles["paper"].eyes == "photographs" and profiles["demo"].eyes == "evaluator"
+    assert JUDGES == {profile.eyes: profile.judge for profile in profiles.values()}
     assert all("paper" in manifest.asset(name).profiles for name in Photographs.networks)

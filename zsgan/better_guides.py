@@ -1,7 +1,6 @@
 """What stands in the way of an adaptation: the same training, led by guides that know more than a text."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 
 import pandas as pd
@@ -9,6 +8,7 @@ import torch
 from torch import Tensor
 
 from zsgan.config import AdaptConfig
+from zsgan.device import threads
 from zsgan.guides import trained_parameters
 from zsgan.judges import rate
 from zsgan.menagerie.evaluator import load_evaluator
@@ -43,7 +43,7 @@ def trained(g_src: Generator, loss: Loss, config: AdaptConfig, *, steps: int, se
     g_trg = deepcopy(g_src)
     free = [p.requires_grad_() for p in trained_parameters(g_trg, config.trainable).values()]
     adam = torch.optim.Adam(free, how.lr, how.betas)
-    with _one_thread():
+    with threads(1):
         for _ in range(steps):
             z = torch.randn(how.batch_size, g_src.mapping.z_dim, generator=random)
             before, after = (g.synthesis(g.mapping(z)) for g in (g_src, g_trg))
@@ -68,7 +68,7 @@ def against_truth(
     """
     eyes, n = load_evaluator(), profile.samples
     truth, lines = truth_of(profile.scenarios[scenario].truth), []
-    with _one_thread():
+    with threads(1):
         true = extract(eyes.embed, truth.images(n, 64))
         for label, found in generators.items():
             for generator in found:
@@ -76,13 +76,3 @@ def against_truth(
                 share = rate(eyes, seen, truth.labels, "cpu")
                 lines.append(pd.Series({"target rate": share, **closeness(seen, true)}, name=label))
     return pd.DataFrame(lines)[["target rate", "fid", "precision", "recall"]]
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -176,7 +176,7 @@ def execute_all(
     """Run chapters, ``workers`` at a time; the last ones, which take longest, begin first.
 
     What a chapter computes does not depend on ``workers``: a kernel has one thread of torch's, unless
-    ``OMP_NUM_THREADS`` says otherwise.
+    ``OMP_NUM_THREADS`` or ``MKL_NUM_THREADS`` says otherwise.
 
     Args:
         names: of chapters, see :func:`execute`, which also has the other arguments.
