@@ -12,7 +12,7 @@ from zsgan import api, cli, making, manifest, runs
 from zsgan.adaptation import Adaptation
 from zsgan.cli import main
 from zsgan.config import override
-from zsgan.images import load_images, save_images
+from zsgan.images import Folder, save_images
 from zsgan.jobs import resolve
 from zsgan.metrics import Lpips
 from zsgan.models import load_generator
@@ -198,13 +198,13 @@ def test_sample_writes_the_generators_images(adapted, full_run, capsys, tmp_path
     )
     assert (code, out, err) == (0, f"{tmp_path / 'cats'}\n", "")
     expected = sample_images(full_run.generator(), 5, seed=2, truncation_psi=0.5)
-    assert (load_images(tmp_path / "cats") - expected).abs().max() < 1.01 / 255
+    assert (Folder(tmp_path / "cats")[:] - expected).abs().max() < 1.01 / 255
     assert (
         zsgan_(capsys, "sample", "dog", "--n", 5, "--seed", 2, "--psi", 0.5, "--out", tmp_path / "dogs")[0]
         == 0
     )
     source = sample_images(load_generator("dog"), 5, seed=2, truncation_psi=0.5)
-    assert (load_images(tmp_path / "dogs") - source).abs().max() < 1.01 / 255
+    assert (Folder(tmp_path / "dogs")[:] - source).abs().max() < 1.01 / 255
 
 
 def test_evaluate_says_what_its_numbers_rest_on(capsys, tmp_path, monkeypatch):

@@ -48,6 +48,12 @@ def test_two_clips_are_told_apart_from_the_losses(config, clock):
     }
 
 
+def test_selecting_layers_is_one_part_whatever_it_asks(config, clock):
+    """It runs the generator and the CLIP as well."""
+    selecting = override(config, {"terms": {"directional": 1.0}, "selection": {"k": 2}})
+    assert measure(selecting, steps=1).step == {**dict.fromkeys(PARTS, 1.0), "all": 7.0}
+
+
 def test_parts_add_up_to_the_step(config):
     found = measure(config, steps=1)
     assert sum(found.step[part] for part in PARTS) == pytest.approx(found.step["all"])
@@ -73,7 +79,7 @@ def test_the_measured_step_is_the_step(config, monkeypatch):
     g_src, guides = load_generator(config.generator), guides_of(config)
     fisher = source_fisher(g_src, guides, shorter)
     plain, timed = (Adaptation(shorter, g_src, guides, fisher) for _ in range(2))
-    parts = costs._parts(timed, 1, torch.device("cpu"))
+    parts = costs._parts(timed, 1, costs._Clock(torch.device("cpu")))
     assert list(parts) == [*PARTS, "all"]
     plain.step(0)
     for name, parameter in plain.params.items():

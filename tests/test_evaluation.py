@@ -112,6 +112,16 @@ def test_a_run_knows_its_texts_and_its_source(full_run, tmp_path):
         evaluate(str(full_run.folder), clip="clip-a", folder=tmp_path, **QUIET)
 
 
+def test_a_run_is_compared_with_the_source_it_came_from_alone(full_run, tmp_path):
+    """A generator that now has the source's name is not it."""
+    copy = tmp_path / "run"
+    shutil.copytree(full_run.folder, copy)
+    provenance = read_json(copy / "provenance.json")
+    write_json(copy / "provenance.json", {**provenance, "weights": dict.fromkeys(provenance["weights"], "0")})
+    with pytest.raises(ValueError, match="was adapted from another generator-dog: its weights have changed"):
+        evaluate(str(copy), n=8, folder=tmp_path, **QUIET)
+
+
 def test_a_folders_name_does_not_tell_which_run_it_holds(full_run, place, tmp_path, monkeypatch):
     """Distances are kept for the run, whatever its folder is called."""
     copy = tmp_path / "best"
@@ -167,12 +177,15 @@ def test_eyes_suit_the_generator_unless_they_are_named(full_run, place, tmp_path
 def test_all_is_refused_before_anything_is_computed(place, tmp_path, monkeypatch):
     monkeypatch.setattr(evaluation, "load_eyes", None)
     save_images(Drawing(CATS, 2), tmp_path / "two")
+    save_images(torch.zeros(12, 3, 8, 9), tmp_path / "wide")
     for arguments, message in (
         ({"presets": ["mine"]}, "preset='mine' is unknown; choose one of paper, literal, ojha, air"),
         ({"presets": ["ojha"]}, "needs centres"),
         ({"clusters": 12}, "below the number of images, 12, got 12"),
         ({"before": str(place / "true")}, "each of the 12 latents, got 9 images"),
         ({"images": str(tmp_path / "two")}, "images must be at least 3 .*, got 2"),
+        ({"images": str(tmp_path / "wide")}, "images must be square, got 9 x 8 px; crop them"),
+        ({"against": str(tmp_path / "wide")}, "against must be square, got 9 x 8 px; crop them"),
     ):
         with pytest.raises(ValueError, match=message):
             evaluate(**{"images": str(place / "cats"), "folder": tmp_path, **QUIET, **arguments})

@@ -12,7 +12,7 @@ from zsgan import api, manifest, names
 from zsgan.config import AdaptConfig, FewShot, build, override, settings
 from zsgan.few_shot import CENTRE_SAMPLES, FewShotAdaptation
 from zsgan.few_shot_losses import distance_consistency_loss, similarities
-from zsgan.files import read_json
+from zsgan.files import read_json, sha256
 from zsgan.jobs import relevant, resolve
 from zsgan.loop import loop
 from zsgan.runs import run
@@ -20,7 +20,7 @@ from zsgan.streams import stream
 from zsgan.stylegan2 import Discriminator
 from zsgan.targets import targets, targets_key
 from zsgan.tensors import load_tensors, save_tensors
-from zsgan.truth import Drawing
+from zsgan.truth import Drawing, truth_of
 
 STEPS = 4
 BASE = build(
@@ -423,6 +423,19 @@ def test_a_folders_first_images_are_targets(folder):
     expected = torch.tensor([0.0, 10, 20]) / 127.5 - 1
     assert images.shape == (3, 3, 16, 16)
     assert torch.allclose(images, expected[:, None, None, None].expand_as(images), atol=1e-5)
+
+
+def test_of_a_larger_folder_no_target_is_compared_with(folder):
+    """If it is the truth's, that is: its even places are what runs are measured against."""
+    for i in (4, 5):
+        Image.new("RGB", (8, 8), (10 * i,) * 3).save(folder / f"{i}.png")
+    settings = few(target={"folder": str(folder)})
+    level = (targets(settings, 16).mean((1, 2, 3)) + 1) * 127.5
+    assert level.tolist() == pytest.approx([10, 30, 50], abs=1e-3)
+    truth = truth_of({"folder": str(folder)}).images(6, 16)[:]
+    assert ((truth.mean((1, 2, 3)) + 1) * 127.5).tolist() == pytest.approx([0, 20, 40], abs=1e-3)
+    files = targets_key(settings)["files"]
+    assert files == [sha256(folder / f"{i}.png") for i in (1, 3, 5)]
 
 
 def test_targets_are_known_by_their_content(folder, tmp_path_factory):

@@ -5,9 +5,11 @@ import os
 
 import pandas as pd
 import pytest
+import torch
 import yaml
 
 from zsgan import cli, judges, making, measured, tables
+from zsgan.images import save_images
 from zsgan.measured import chosen, measure
 from zsgan.profiles import load_profile
 
@@ -108,6 +110,21 @@ def test_what_cannot_be_asked_is_refused(tiny, tmp_path, given, message):
     with pytest.raises(ValueError, match=message):
         measure(str(tiny), folder=tmp_path, progress=False, **given)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_truth_that_cannot_be_measured_against_is_refused_before_a_run(tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(measured, "run_all", None)
+    few, wide = tmp_path / "few", tmp_path / "wide"
+    save_images(torch.zeros(7, 3, 8, 8), few)
+    save_images(torch.zeros(20, 3, 8, 9), wide)
+    for folder, message in (
+        (few, "gives 3 images to measure .*clusters=2 and neighbours=3 need 4; add images"),
+        (wide, "must hold 2 or more square images, got 20 of 9 x 8"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            measure(
+                str(tiny), settings={"truth.folder": str(folder)}, folder=tmp_path / "runs", progress=False
+            )
 
 
 def test_of_the_paper_all_rows_but_that_of_target_images(tmp_path):

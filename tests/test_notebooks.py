@@ -1,11 +1,17 @@
+import contextlib
 import json
 import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
 import threading
+import time
 from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
 import yaml
 
@@ -274,6 +280,40 @@ def test_after_a_chapter_that_failed_none_begins(monkeypatch, tmp_path):
         notebooks.execute_all(["01", "02", "03"], {}, tmp_path)
     # the last one comes first; a number of threads that was given is kept
     assert begun == [("03", "3")] and os.environ["OMP_NUM_THREADS"] == "3"
+
+
+INTERRUPTED = """
+import sys
+from functools import partial
+from pathlib import Path
+from zsgan import notebooks
+
+here = Path()
+notebooks.execute = partial(notebooks.execute, book=here / "book")
+notebooks.execute_all(["01_first"], {"out": here}, here / "executed")
+"""
+
+
+def test_ctrl_c_ends_the_kernels(tmp_path):
+    """They are in sessions of their own, where it does not reach them."""
+    chapter = CHAPTER.replace("show_source(glue)\n", "import time\ntime.sleep(600)\n")
+    make_book(tmp_path, chapter)
+    process = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED], cwd=tmp_path, start_new_session=True, stderr=subprocess.PIPE
+    )
+    try:
+        until = time.monotonic() + 120
+        while not (tmp_path / "seen.txt").exists() and process.poll() is None:
+            assert time.monotonic() < until, "the chapter has not begun"
+            time.sleep(0.1)
+        (kernel,) = psutil.Process(process.pid).children()
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode != 0 and b"KeyboardInterrupt" in errors
+        kernel.wait(10)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def test_staging_never_replaces_the_sources(done):

@@ -114,6 +114,12 @@ def test_a_failed_notebook_stops_with_its_cell_and_the_runs_are_kept(two_scenari
     assert asked and executed == last_to_second
 
 
+def test_a_profile_without_a_book_is_refused_before_anything_is_computed(monkeypatch):
+    monkeypatch.setattr(reproduce_module, "run_all", None)
+    with pytest.raises(ValueError, match="profile='paper': the book is made of smoke and demo alone"):
+        reproduce_module.reproduce("paper")
+
+
 def test_an_unknown_chapter_is_named_before_anything_is_computed(tmp_path, reproduce):
     result = reproduce(tmp_path, "--only", "99_nothing")
     assert result.returncode == 1

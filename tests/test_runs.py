@@ -1,10 +1,14 @@
 import argparse
+import contextlib
 import json
 import multiprocessing
 import os
 import platform
 import shutil
 import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 
 import pytest
@@ -20,7 +24,8 @@ from zsgan.jobs import resolve
 from zsgan.making import RunInProgress, fisher_of, source_features_of
 from zsgan.models import load_generator
 from zsgan.runs import finished, open_run, run, run_all
-from zsgan.tensors import load_tensors
+from zsgan.stylegan2 import Generator
+from zsgan.tensors import load_tensors, save_tensors
 
 FULL = "L_dm + L_EWC + L_rel"
 
@@ -420,6 +425,16 @@ def test_one_run_that_fails_does_not_keep_others_from_being_made(config, full_ru
         run_all([config], folder=full_run.folder.parent, workers=0)
 
 
+def test_a_conditional_generator_is_refused(config, tmp_path):
+    options = {"z_dim": 8, "w_dim": 8, "c_dim": 3, "channels": {4: 8, 8: 8}}
+    conditional = Generator(8, **options)
+    file = tmp_path / "conditional.safetensors"
+    save_tensors(conditional.state_dict(), file, config=conditional.config, provenance={})
+    with pytest.raises(ValueError, match="conditional.safetensors' is conditional, on labels of 3 numbers"):
+        run(override(config, {"generator": str(file)}), folder=tmp_path / "runs")
+    assert not (tmp_path / "runs").exists()
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -465,3 +480,35 @@ def test_a_damaged_run_is_set_aside_and_made_anew(full_run, config, tmp_path, ca
     assert f"{place}.damaged-1" in caplog.text and name in caplog.text
     assert (tmp_path / f"{place.name}.damaged-1").is_dir()
     assert tensors(again).keys() == tensors(full_run).keys() and read_json(place / "config.json")
+
+
+FOREVER = """
+import sys
+from zsgan.config import override
+from zsgan.profiles import load_profile
+from zsgan.runs import run_all
+
+if __name__ == "__main__":
+    profile = load_profile("smoke")
+    changes = {"optimiser.iterations": 1_000_000, "optimiser.batch_size": 1}
+    configs = [override(profile.config("dog-to-cat", "L_dir", seed), changes) for seed in range(4)]
+    run_all(configs, folder=sys.argv[1], workers=2)
+"""
+
+
+def test_ctrl_c_ends_all_workers(tmp_path):
+    """A terminal sends it to every process of the group."""
+    (tmp_path / "forever.py").write_text(FOREVER)
+    command = [sys.executable, "forever.py", "runs"]
+    process = subprocess.Popen(command, cwd=tmp_path, start_new_session=True, stderr=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + 120
+        while len(list(tmp_path.glob("runs/*/owner.txt"))) < 2 and process.poll() is None:
+            assert time.monotonic() < until, "no run has begun"
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(timeout=60) != 0
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert len(list(tmp_path.glob("runs/*/owner.txt"))) == 2  # none of the others has begun

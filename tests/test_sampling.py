@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from zsgan import images as images_module
-from zsgan.images import Folder, batch_size, batches, load_images, save_images, to_array
+from zsgan.images import Folder, batch_size, batches, save_images, to_array
 from zsgan.metrics import extract
 from zsgan.sampling import Samples, sample_images, sample_latents
 
@@ -147,11 +147,11 @@ def test_images_come_back_within_half_a_step(tmp_path):
     images = torch.rand(12, 3, 9, 7, generator=torch.Generator().manual_seed(0)) * 2 - 1
     save_images(images, tmp_path / "new" / "folder")
     assert sorted(file.name for file in (tmp_path / "new" / "folder").iterdir())[-1] == "00011.png"
-    loaded = load_images(tmp_path / "new" / "folder")
+    loaded = Folder(tmp_path / "new" / "folder")[:]
     assert loaded.shape == images.shape and loaded.dtype == torch.float32
     assert (loaded - images).abs().max() <= 1 / 255 + 1e-6
     save_images(loaded, tmp_path / "again")
-    assert torch.equal(load_images(tmp_path / "again"), loaded)
+    assert torch.equal(Folder(tmp_path / "again")[:], loaded)
 
 
 def test_the_ends_of_the_range():
@@ -163,26 +163,26 @@ def test_other_formats_are_read_in_the_order_of_names(tmp_path):
     (tmp_path / "notes.txt").write_text("no image")
     Image.fromarray(np.full((4, 6), 255, np.uint8)).save(tmp_path / "b.BMP")  # grey becomes RGB
     Image.fromarray(np.zeros((4, 6, 4), np.uint8)).save(tmp_path / "a.png")
-    loaded = load_images(tmp_path)
+    loaded = Folder(tmp_path)[:]
     assert loaded.shape == (2, 3, 4, 6)
     assert (loaded[0] == -1).all() and (loaded[1] == 1).all()
 
 
 def test_a_folder_without_images_is_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match=rf"{tmp_path} holds no image \(.bmp, .jpeg, .jpg, .png"):
-        load_images(tmp_path)
+        Folder(tmp_path)[:]
     with pytest.raises(FileNotFoundError, match=f"folder {tmp_path / 'absent'} is missing"):
-        load_images(tmp_path / "absent")
+        Folder(tmp_path / "absent")[:]
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError, match="file is a file; give the folder"):
-        load_images(tmp_path / "file")
+        Folder(tmp_path / "file")[:]
 
 
 def test_images_of_different_sizes_are_refused(tmp_path):
     save_images(torch.zeros(2, 3, 8, 8), tmp_path)
     Image.new("RGB", (8, 9)).save(tmp_path / "00001.png")
     with pytest.raises(ValueError, match="00001.png is 8 x 9 px, 00000.png is 8 x 8; bring them to one size"):
-        load_images(tmp_path)
+        Folder(tmp_path)[:]
 
 
 def test_a_file_that_is_no_image_is_named(tmp_path):
@@ -194,7 +194,21 @@ def test_a_file_that_is_no_image_is_named(tmp_path):
     for content in (whole[: len(whole) // 2], b"no image"):
         (tmp_path / "00001.png").write_bytes(content)
         with pytest.raises(ValueError, match="00001.png cannot be read as an image .*; repair or remove it"):
-            load_images(tmp_path)
+            Folder(tmp_path)[:]
+
+
+def test_what_8_bits_cannot_hold_is_refused(tmp_path):
+    """Converted, every value above 255 would become white."""
+    Image.fromarray(np.full((4, 6), 30_000, np.uint16)).save(tmp_path / "deep.png")
+    with pytest.raises(ValueError, match="deep.png holds more than 8 bits a value .mode I"):
+        Folder(tmp_path)
+
+
+def test_a_name_does_not_choose_what_reads_a_file(tmp_path):
+    """Pillow would hand PostScript to another program."""
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png", format="EPS")
+    with pytest.raises(ValueError, match="a.png cannot be read as an image"):
+        Folder(tmp_path)
 
 
 def test_a_folder_is_read_in_slices(tmp_path, monkeypatch):
@@ -211,6 +225,6 @@ def test_two_sets_of_images_are_not_mixed(tmp_path):
     save_images(torch.zeros(3, 3, 8, 8), tmp_path)
     with pytest.raises(FileExistsError, match=r"holds other images \(00002.png...\); choose another folder"):
         save_images(torch.ones(2, 3, 8, 8), tmp_path)
-    assert (load_images(tmp_path) < 0.1).all()
+    assert (Folder(tmp_path)[:] < 0.1).all()
     save_images(torch.ones(3, 3, 8, 8), tmp_path)  # the same names: the same command again
-    assert (load_images(tmp_path) == 1).all()
+    assert (Folder(tmp_path)[:] == 1).all()

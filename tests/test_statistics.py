@@ -128,6 +128,20 @@ def test_diversity_is_read_off_at_the_first_crossing():
     assert at_matched(monotone, values, 0.33).tolist() == pytest.approx(expected)
 
 
+def test_a_run_that_peaks_at_the_target_has_reached_it():
+    """The mean of 0 and 1 over a hundred latents is a sum of hundredths, and not 0.07 to the last bit."""
+    hits = torch.zeros(1, 3, 100)
+    hits[:, 1:, :7] = 1
+    course = Course(hits, torch.arange(3.0)[None, :, None].expand_as(hits))
+    for target in (0.07, highest_common([course])):
+        assert matched_difference(course, course, target) == pytest.approx((0, 0, 0))
+    below, peak = 0.75 - 1e-12, torch.tensor([0.0, 0.75 - 1e-12])
+    assert (
+        peak.double()[1] <= 0.75
+        and at_matched(torch.tensor([0.0, below], dtype=torch.float64), peak, 0.75) > 0.7
+    )
+
+
 def line(slope, seeds=4, latents=30, steps=11, speed=1.0, seed=0, scatter=0.0):
     """Runs whose diversity falls by ``slope`` for each unit of adaptation, whatever their speed."""
     step = torch.linspace(0, 1, steps, dtype=torch.float64)[None, :, None]

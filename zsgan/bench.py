@@ -244,8 +244,9 @@ class Bench:
         """The measurement from the cache if it is there, else made and kept."""
         # What the judging CLIP is asked; a run that images guide does not depend on any text.
         asked = self.profile.config(self.scenario, next(iter(self.profile.rows)))
+        # After no step it is the source generator, which a scenario's runs share (its weights are below).
         key = {
-            "run": found.folder.name, **what,
+            "run": "source" if what.get("step") == 0 else found.folder.name, **what,
             "texts": [asked.source_text, asked.target_text], "templates": asked.templates,
             "truth": self.judges.truth.key,
             "clusters": self.profile.clusters, "neighbours": self.profile.neighbours,

@@ -53,7 +53,7 @@ def build(cls: type[Config], values: Mapping[str, Any]) -> Config:
         ValueError: a setting is unknown, missing, or its value cannot be read or cannot work.
     """
     try:
-        return cls(**values)
+        return cls(**{str(name): value for name, value in values.items()})
     except ValidationError as error:
         raise ValueError("; ".join(_explained(cls, details) for details in error.errors())) from None
 

@@ -178,7 +178,7 @@ def open_clip_encoder(
     settings = open_clip.get_pretrained_cfg(architecture, pretrained) if pretrained else {}
     script = file is not None and _is_script(file)
     with _weights_of(file, architecture), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)
         model = open_clip.create_model(
             architecture, pretrained=pretrained if file is None else None if script else str(file),
             precision="fp32", device=device, force_preprocess_cfg=settings,

@@ -99,9 +99,10 @@ def measure(config: AdaptConfig, steps: int = 3, device: torch.device | str = "c
             zeros = {
                 name: torch.zeros_like(p) for name, p in trained_parameters(g_src, config.trainable).items()
             }
-            adaptation = Adaptation(config, g_src, guides, zeros, repeated)
+            clock = _Clock(device)
+            adaptation = _Clocked(clock, config, g_src, guides, zeros, repeated)
             started = time.process_time()
-            parts = _parts(adaptation, steps, device)
+            parts = _parts(adaptation, steps, clock)
             processor = (time.process_time() - started) / steps
         del once["step"], adaptation, zeros  # what is measured next has the memory for itself
         if needs(config, NEEDS_FISHER):
@@ -173,21 +174,36 @@ class _Clock:
     """Every call ends the interval since the one before, and adds its seconds to a part of the step."""
 
     def __init__(self, device: torch.device) -> None:
-        self.device, self.last = device, 0.0
+        self.device, self.last, self.held = device, 0.0, False
         self.parts: dict[str, float] = {}
 
     def begin(self) -> None:
         self.parts, self.last = {}, _now(self.device)
 
     def __call__(self, part: str) -> None:
+        if self.held:
+            return
         now = _now(self.device)
         self.parts[part] = self.parts.get(part, 0.0) + now - self.last
         self.last = now
 
 
-def _parts(adaptation: Adaptation, steps: int, device: torch.device) -> dict[str, float]:
+class _Clocked(Adaptation):
+    """Nobody looks at the clock while layers are selected: that is one part, whatever networks it asks."""
+
+    def __init__(self, clock: _Clock, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.clock = clock
+
+    def _select_layers(self, i: int) -> None:
+        self.clock.held = True
+        super()._select_layers(i)
+        self.clock.held = False
+
+
+def _parts(adaptation: Adaptation, steps: int, clock: _Clock) -> dict[str, float]:
     """Take the steps; part -> seconds, and "all" of them."""
-    clock, taken = _Clock(device), []
+    taken = []
     with ExitStack() as hooks:
         for handle in _hooks(adaptation, clock):
             hooks.callback(handle.remove)

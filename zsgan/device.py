@@ -1,6 +1,7 @@
 """Where it is computed, and how exactly: devices, precision, threads."""
 
 import ctypes
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -99,6 +100,16 @@ def tune_cpu(threads: int | None = None) -> None:
             mallopt(_M_TOP_PAD, 64 * 2**20)
     if threads is not None:
         torch.set_num_threads(threads)
+
+
+def begin_worker() -> None:
+    """Make ready a process of a pool: :func:`tune_cpu` with one thread, and Ctrl-C ends it.
+
+    A terminal sends Ctrl-C to every process of the pool. By default one would fail its present task with
+    ``KeyboardInterrupt``, take the next, and the pool would wait for all of them.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    tune_cpu(1)
 
 
 @contextmanager

@@ -111,6 +111,10 @@ def evaluate(
             f"images and against={against!r} must be more than {neighbours} images each (neighbours), "
             f"got {len(made)} and {len(true)}"
         )
+    for name, pictures in (("images", made), ("against", true), ("centres", given)):
+        if pictures is not None and len(set(pictures[:1].shape[2:])) > 1:
+            height, width = pictures[:1].shape[2:]
+            raise ValueError(f"{name} must be square, got {width} x {height} px; crop them")
     eyes = eyes or subject.eyes
     seeing = load_eyes(eyes, device)
     encoder, texts = _texts(subject, clip or JUDGES[eyes], text, source_text, device)

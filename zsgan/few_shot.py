@@ -51,7 +51,7 @@ class FewShotAdaptation:
         self.discriminator = deepcopy(discriminator).requires_grad_().to(self.device)
         width = list(discriminator.config["channels"].values())[::-1][self.settings.patch_level]
         with torch.random.fork_rng(devices=[]):  # the layer draws initial weights from the global generator
-            torch.manual_seed(stream(config.seed, "patch layer").initial_seed())
+            torch.default_generator.manual_seed(stream(config.seed, "patch layer").initial_seed())
             self.patch_layer = EqualizedConv(width, 1, 3).to(g_src.synthesis.const)
         self.path_length = PathLength().to(g_src.synthesis.const)
         n, z_dim = len(images), g_src.mapping.z_dim

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from zsgan.files import sha256
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # whatever a file is called: some others start programs to be read
 
 _MEMORY = 2**28  # bytes that the activations of a batch may take: 256 MiB
 _PIXEL = (
@@ -136,11 +137,6 @@ class Folder:
         return hashlib.sha256("".join(map(sha256, self.files)).encode()).hexdigest()
 
 
-def load_images(folder: Path, progress: bool = False) -> Tensor:
-    """Every image of a folder in the order of names, (N, 3, H, W) in [-1, 1]; see :class:`Folder`."""
-    return torch.cat(list(batches(Folder(folder), label=f"reading {folder}", progress=progress)))
-
-
 def save_images(images: Images, folder: Path, progress: bool = False) -> None:
     """Write images as ``00000.png``, ``00001.png``...
 
@@ -193,7 +189,12 @@ def _size(file: Path) -> tuple[int, int]:
 @contextmanager
 def _opened(file: Path) -> Iterator[Image.Image]:
     try:
-        with Image.open(file) as picture:
+        with Image.open(file, formats=_FORMATS) as picture:
+            if picture.mode[0] in "IF":
+                raise ValueError(
+                    f"{file} holds more than 8 bits a value (mode {picture.mode}), which would be cut off at "
+                    "255; save it with 8 bits"
+                )
             yield picture
     # Pillow raises SyntaxError for a broken PNG.
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:

@@ -243,13 +243,21 @@ def load_judges(profile: Profile, scenario: str, device: torch.device | str = "c
         the judges, their resolution that of the scenario's generator.
 
     Raises:
-        ValueError: the profile has no such scenario, or its truth cannot be understood.
+        ValueError: the profile has no such scenario, or its truth cannot be understood or has too few images.
     """
     config = profile.config(scenario, next(iter(profile.rows)))
     clip = load_clip(profile.judge, device=device)
     texts = clip.encode_texts([config.source_text, config.target_text], config.prompts).cpu()
     resolution = load_generator(profile.scenarios[scenario].generator).config["resolution"]
+    truth = truth_of(profile.scenarios[scenario].truth)
+    least = max(profile.clusters, profile.neighbours) + 1
+    if truth.seen and (n := len(truth.images(profile.samples, resolution, fresh=True))) < least:
+        raise ValueError(
+            f"truth of scenario={scenario!r} gives {n} images to measure (at most {profile.samples}; half "
+            f"of a folder's are compared with the others), but clusters={profile.clusters} and "
+            f"neighbours={profile.neighbours} need {least}; add images, or lower them"
+        )
     return Judges(
-        load_eyes(profile.eyes, device), clip, texts, truth_of(profile.scenarios[scenario].truth), resolution,
+        load_eyes(profile.eyes, device), clip, texts, truth, resolution,
         profile.samples, profile.clusters, profile.neighbours, device,
     )  # fmt: skip

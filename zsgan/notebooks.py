@@ -30,6 +30,7 @@ try:
     import jupytext
     import nbformat
     import papermill
+    import psutil
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 except ImportError as error:
@@ -188,6 +189,7 @@ def execute_all(
     Raises:
         ValueError: there is no such chapter, or it has no parameter of a given name.
         BookError: a cell failed. Chapters that were running have then ended, others have not begun.
+        KeyboardInterrupt: chapters that were running have been stopped.
     """
     over = Event()
 
@@ -206,7 +208,11 @@ def execute_all(
         try:
             for task in tasks:
                 task.result()
-        finally:  # after an interrupt, too
+        except KeyboardInterrupt:  # kernels are in sessions of their own, where Ctrl-C does not reach them
+            for kernel in psutil.Process().children():
+                kernel.terminate()
+            raise
+        finally:
             over.set()
 
 

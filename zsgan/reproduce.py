@@ -13,6 +13,8 @@ log = logging.getLogger(__name__)
 
 BANNER = "A test build, made of a few steps and images: its pictures and numbers mean nothing."
 """Stands on every page of a book of the smoke profile."""
+WITH_BOOK = ("smoke", "demo")
+"""Profiles whose scenarios and rows the chapters speak of."""
 
 
 def reproduce(
@@ -50,11 +52,17 @@ def reproduce(
         The first page of the book, the executed notebook with ``only``, or the folder of the summary.
 
     Raises:
-        ValueError: The profile or the chapter is unknown, or no book is made that could be printed.
+        ValueError: The profile or the chapter is unknown, there is no book of the profile, or none that could
+            be printed.
         RuntimeError: Adaptations failed; the others are kept.
         BookError: A notebook failed (the message has the cell and the traceback), or the rendering did.
     """
     settings = load_profile(profile)
+    if not settings.summarised and profile not in WITH_BOOK:
+        raise ValueError(
+            f"profile={profile!r}: the book is made of {' and '.join(WITH_BOOK)} alone. For its "
+            "measurements, add summarised: true; for Table 1, zsgan table"
+        )
     names = [page.stem for page in notebooks.chapters()]
     if only is not None and only not in names:
         raise ValueError(f"chapter {only!r} is unknown; the chapters are {', '.join(names)}")

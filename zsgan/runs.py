@@ -10,7 +10,8 @@ notebook, the command line and a cluster job which ask for the same configuratio
     provenance.json          identity, versions, machine, time; written last: then the run is finished
     state.pt                 what resuming needs; gone when the run is finished
 
-Two runs of one id on one machine are the same files, bit for bit, but for ``provenance.json``.
+Two runs of one id on one machine are the same files, bit for bit, but for ``provenance.json``; above 128 px
+on a CPU only with the same number of threads, which the provenance has.
 """
 
 import logging
@@ -27,7 +28,7 @@ from tqdm import tqdm
 from zsgan import names
 from zsgan.checking import build
 from zsgan.config import AdaptConfig
-from zsgan.device import tune_cpu
+from zsgan.device import begin_worker
 from zsgan.files import read_json
 from zsgan.jobs import Job, resolve
 from zsgan.making import make
@@ -224,9 +225,7 @@ def run_all(
                 bar.update()
         else:
             # A fresh interpreter each: a forked one would inherit locks of torch's threads.
-            with ProcessPoolExecutor(
-                workers, get_context("spawn"), initializer=tune_cpu, initargs=(1,)
-            ) as pool:
+            with ProcessPoolExecutor(workers, get_context("spawn"), initializer=begin_worker) as pool:
                 tasks = {
                     pool.submit(run, config, folder=folder, device=device): id_
                     for id_, config in missing.items()

@@ -10,7 +10,6 @@ import torch
 
 from zsgan import names
 from zsgan.images import Folder, Images
-from zsgan.models import load_generator
 from zsgan.runs import open_run
 from zsgan.sampling import Samples
 from zsgan.truth import Drawing
@@ -63,7 +62,8 @@ def subject_of(
     Raises:
         FileNotFoundError: a folder is missing or holds no image.
         NotADirectoryError: a file stands where a folder is expected.
-        ValueError: a file is no image, the images differ in size or number, or the run is damaged.
+        ValueError: a file is no image, the images differ in size or number, the run is damaged, or its source
+            has changed since (give ``before``).
     """
     earlier: Images | None = None if before is None else Folder(before)
     if (place / "config.json").exists():
@@ -72,7 +72,7 @@ def subject_of(
         drawn = names.of_demo(config.generator, weights.get(config.generator, ""))
         settings = {"n": n, "seed": seed, "psi": truncation_psi}
         if earlier is None:
-            earlier = Samples(load_generator(config.generator, device), n, seed, truncation_psi)
+            earlier = Samples(found.generator(0, device), n, seed, truncation_psi)
         images: Images = Samples(found.generator(device=device), n, seed, truncation_psi)
         subject = Subject(
             images, {"run": found.provenance["id"], **settings}, settings, earlier,

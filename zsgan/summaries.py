@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from zsgan.bench import METRICS, Bench
 from zsgan.comparisons import differences, matched_differences
-from zsgan.device import tune_cpu
+from zsgan.device import begin_worker
 from zsgan.files import read_json, versions, write_atomically, write_json
 from zsgan.jobs import resolve
 from zsgan.names import weights_id
@@ -38,6 +38,7 @@ RATES = (0.5, 0.75, 0.9)
 VARIED = ("lpips_all", "clip_variance")
 """Measures of diversity that are known image by image."""
 TABLES = ("finals", "course", "differences")
+_OF_RUNS = ("settings", "overrides", "weights")
 _COUNTS = ("samples", "curve_samples", "clusters", "neighbours", "truncation_psi", "judge", "eyes")
 
 
@@ -118,7 +119,7 @@ class Summary:
         same = (
             self.profile.scenarios.get(scenario) == profile.scenarios[scenario]
             and _settings(self.profile) == _settings(profile)
-            and self.profile.settings == profile.settings
+            and all(getattr(self.profile, name) == getattr(profile, name) for name in _OF_RUNS)
             and not self.stale
         )
         ours = (self.finals["scenario"] == scenario) & ~self.finals["row"].isin(list(profile.rows))
@@ -259,7 +260,7 @@ def _measure_all(profile: Profile, folder: Path, device: str, workers: int, prog
                 bar.update()
             return
         # A fresh interpreter each: a forked one would inherit locks of torch's threads.
-        with ProcessPoolExecutor(workers, get_context("spawn"), initializer=tune_cpu, initargs=(1,)) as pool:
+        with ProcessPoolExecutor(workers, get_context("spawn"), initializer=begin_worker) as pool:
             tasks = [pool.submit(_measure, profile, place, row, folder, device) for place, row in rows]
             for task in tasks:
                 task.result()

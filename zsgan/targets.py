@@ -28,7 +28,8 @@ def targets_key(settings: FewShot) -> dict[str, Any]:
         ValueError: the folder holds too few images, or a factor is unknown.
     """
     if set(settings.target) == {"folder"}:
-        return {"files": [sha256(file) for file in _folder(settings).files[: settings.images]]}
+        folder = _folder(settings)
+        return {"files": [sha256(file) for file in folder.files[_places(folder, settings)]]}
     unknown = set(settings.target) - {"species", "style"}
     if unknown or not settings.target:
         raise ValueError(
@@ -42,6 +43,9 @@ def targets_key(settings: FewShot) -> dict[str, Any]:
 def targets(settings: FewShot, resolution: int) -> Tensor:
     """The target images: a folder's first ones in the order of names, or drawn ones.
 
+    Of a folder that holds twice as many, it is every second one, from the second on: those that
+    :class:`zsgan.truth.Found` does not compare with, if it is the truth's.
+
     Args:
         settings: which images, and how many.
         resolution: R, pixels a side.
@@ -54,13 +58,19 @@ def targets(settings: FewShot, resolution: int) -> Tensor:
     """
     if set(settings.target) != {"folder"}:
         return Drawing(settings.target, settings.images, resolution, TARGETS_SEED)[:]
-    images = _folder(settings)[: settings.images]
+    folder = _folder(settings)
+    images = folder[_places(folder, settings)]
     if images.shape[2] != images.shape[3]:
         raise ValueError(
             f"few_shot.target: images in {settings.target['folder']} must be square, got "
             f"{images.shape[3]} x {images.shape[2]} px; crop them"
         )
     return resize(images, resolution, "bicubic").clamp(-1, 1)
+
+
+def _places(folder: Folder, settings: FewShot) -> slice:
+    twice = 2 * settings.images
+    return slice(1, twice, 2) if len(folder) >= twice else slice(settings.images)
 
 
 def _folder(settings: FewShot) -> Folder:

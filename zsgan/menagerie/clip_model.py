@@ -92,8 +92,8 @@ def build(token_ids: Sequence[int], generator: torch.Generator) -> tuple[open_cl
     config = open_clip.get_model_config(NAME)
     config["text_cfg"]["vocab_size"] = len(token_ids)
     seed = int(torch.randint(2**31, (), generator=generator))
-    with torch.random.fork_rng():  # open_clip draws weights from the global generator
-        torch.manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):  # open_clip draws weights from the global generator
+        torch.default_generator.manual_seed(seed)
         model = open_clip.CLIP(**config)
     preprocessing = PreprocessCfg(size=config["vision_cfg"]["image_size"])
     open_clip.model.set_model_preprocess_cfg(model, asdict(preprocessing))

@@ -137,8 +137,8 @@ class Finish:
 
 def network(resolution: int, seed: int) -> Discriminator:
     """A new discriminator, as wide as the demo's generators."""
-    with torch.random.fork_rng():  # layers draw initial weights from the global generator
-        torch.manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):  # layers draw initial weights from the global generator
+        torch.default_generator.manual_seed(seed)
         channels = {r: width for r, width in generators.CHANNELS.items() if r <= resolution}
         return Discriminator(resolution, channels, mbstd_group=GROUP)
 

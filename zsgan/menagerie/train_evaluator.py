@@ -129,7 +129,7 @@ def train(
     images, factors = bank(portraits, RESOLUTION, generator, progress=progress)
     new_images, new_factors = bank(unseen, RESOLUTION, generator, progress=progress)
     with torch.random.fork_rng(devices=[]):  # initial weights; everything else draws from the generator
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         evaluator = Evaluator()
     evaluator.mean.copy_(factors.continuous.mean(0))
     evaluator.deviation.copy_(factors.continuous.std(0))

@@ -224,8 +224,8 @@ def train(options: argparse.Namespace) -> None:
     for resolution, kimg, batch in zip(RESOLUTIONS, options.kimg, options.batch, strict=True):
         if kimg == 0:
             continue
-        with torch.random.fork_rng():  # layers draw initial weights from the global generator
-            torch.manual_seed(options.seed)
+        with torch.random.fork_rng(devices=[]):  # layers draw initial weights from the global generator
+            torch.default_generator.manual_seed(options.seed)
             new = network(resolution, conditional=species is None)
         if generator is not None:
             grow(generator, new)

@@ -12,6 +12,9 @@ from torch import Tensor
 
 from zsgan.metrics.statistics import Interval, check_level, draws, percentiles
 
+ROUNDING = 1e-9
+"""How far below a target a mean still reaches it: two sums of the same numbers differ in their last bits."""
+
 
 @dataclass(frozen=True, eq=False)
 class Course:
@@ -49,7 +52,7 @@ def at_matched(adaptation: Tensor, diversity: Tensor, target: float) -> Tensor:
         float64 (...); nan for a course that never comes so far.
     """
     x, y = adaptation.double(), diversity.double()
-    reached = x >= target
+    reached = x >= target - ROUNDING
     after = reached.int().argmax(-1, keepdim=True)  # the first of them
     before = (after - 1).clamp_min(0)
     x0, x1, y0, y1 = (v.gather(-1, i) for v in (x, y) for i in (before, after))
@@ -105,11 +108,12 @@ def matched_difference(
     if (s, n) != (s_other, n_other):
         raise ValueError(f"both rows must have the same seeds and latents, got {s, n} and {s_other, n_other}")
     highest = highest_common([row, other])
-    if target > highest:
+    if target > highest + ROUNDING:
         raise ValueError(f"target={target} is reached by some runs only; all of them reach {highest:.4g}")
     seeds, latents = draws(s, n, resamples, seed)
     alike = torch.full((1, n), 1 / n, dtype=torch.float64)
-    ours, theirs = (_mean_at(course, target, torch.full((1, s), 1 / s), alike) for course in (row, other))
+    every = torch.full((1, s), 1 / s, dtype=torch.float64)
+    ours, theirs = (_mean_at(course, target, every, alike) for course in (row, other))
     differences = _mean_at(row, target, seeds, latents) - _mean_at(other, target, seeds, latents)
     return percentiles((ours - theirs).item(), differences[differences.isfinite()], level)
 

@@ -110,7 +110,7 @@ def random_generator(resolution: int) -> Generator:
         the generator, with widths 32768 / r up to 512, a clamp of 256, and noise that counts.
     """
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-        torch.manual_seed(SEED)
+        torch.default_generator.manual_seed(SEED)
         generator = Generator(resolution, channels=_widths(resolution), conv_clamp=256.0).eval()
     with torch.no_grad():
         for layer in generator.synthesis.convolutions:
@@ -121,7 +121,7 @@ def random_generator(resolution: int) -> Generator:
 def random_discriminator(resolution: int) -> Discriminator:
     """The discriminator of :func:`random_generator`, at the same widths."""
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-        torch.manual_seed(SEED)
+        torch.default_generator.manual_seed(SEED)
         return Discriminator(resolution, channels=_widths(resolution), conv_clamp=256.0).eval()
 
 

@@ -85,16 +85,6 @@ class MappingNetwork(nn.Module):
             return ws
         return torch.cat([torch.lerp(self.w_avg, ws[:, :cutoff], psi), ws[:, cutoff:]], dim=1)
 
-    @torch.no_grad()
-    def update_w_avg(self, ws: Tensor, decay: float = 0.995) -> None:
-        """Move ``w_avg`` towards the mean of a batch; for training a GAN, never done by ``forward``.
-
-        Args:
-            ws: (N, L, D_w), not truncated.
-            decay: weight of the old average, in [0, 1].
-        """
-        self.w_avg.lerp_(ws.detach().mean((0, 1)).to(self.w_avg.dtype), 1 - decay)
-
     def _check(self, z: Tensor, c: Tensor | None, psi: float, cutoff: int | None) -> tuple[float, int]:
         if z.ndim != 2 or z.shape[1] != self.z_dim:
             raise ValueError(f"z must have shape (N, {self.z_dim}), got {tuple(z.shape)}")
