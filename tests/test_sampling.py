@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 from zsgan import images as images_module
-from zsgan.images import Folder, batch_size, batches, save_images, to_array
+from zsgan.images import Folder, batch_size, batches, held, save_images, to_array
 from zsgan.metrics import extract
 from zsgan.sampling import Samples, sample_images, sample_latents
 
@@ -138,6 +138,14 @@ def test_memory_does_not_grow_with_the_number_of_images(tmp_path):
     few, many = map(int, done.stdout.split())
     all_at_once = (64 - 8) * 3 * 256 * 256 * 4
     assert many - few < all_at_once / 4
+
+
+def test_what_is_looked_at_twice_is_made_once_if_it_is_small(generator, monkeypatch):
+    samples = Samples(generator, 3, 1)
+    once = held(samples)
+    assert torch.equal(once, samples[:]) and held(once) is not samples
+    monkeypatch.setattr("zsgan.images._MEMORY", 3 * samples[:1].nbytes - 1)
+    assert held(samples) is samples
 
 
 # Files

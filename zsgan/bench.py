@@ -129,7 +129,7 @@ class Bench:
         n, truth_n = self.profile.curve_samples, self.profile.samples
 
         def measure() -> dict[str, Any]:
-            images = self._samples(found, n, step)[:]  # looked at twice, made once
+            images = self._samples(found, n, step)
             seen = self.judges.inspect(images, guide=self._guide(found.config.clips[0]).encode_images)
             varied = self.judges.diversity(images, seen)
             columns = {"sse": float(sse(seen["guide"]))} | self.judges.adaptation(images, seen)

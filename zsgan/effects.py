@@ -19,6 +19,8 @@ MEASURES = {
     "lpips_all": "diversity at the same target rate",
 }
 """What a switch is judged by -> what it is called."""
+_SMALL = {"evaluator_rate": (0.1, (-1, -0.1, 0, 0.1)), "fid": (20, (-20, 0, 20, 200))}
+"""Where effects differ by orders of magnitude: up to where the axis is linear, and its marks."""
 
 
 def frontiers(course: pd.DataFrame, rows: Sequence[str], measures: Mapping[str, str]) -> Figure:
@@ -107,7 +109,10 @@ def effect_table(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def effect_dots(found: pd.DataFrame) -> Figure:
-    """:func:`effects` as dots with their intervals, a line for each row and a panel for each measure."""
+    """:func:`effects` as dots with their intervals, a line for each row and a panel for each measure.
+
+    The axes of target rate and FID are logarithmic beyond their inner marks.
+    """
     rows = list(dict.fromkeys(found["row"]))
     figure, axes = plt.subplots(
         1, len(MEASURES), figsize=(8, 1 + 0.27 * len(rows)), sharey=True, layout="constrained"
@@ -120,7 +125,15 @@ def effect_dots(found: pd.DataFrame) -> Figure:
         axis.axvline(0, color="black", linewidth=0.8)
         axis.set_title(label.replace(" at ", "\nat ").replace("same ", "same\n"), fontsize="medium")
         axis.set_xlabel("difference")
-        axis.locator_params(axis="x", nbins=3, steps=[1, 2, 4, 10])
+        if measure in _SMALL:
+            linear, marks = _SMALL[measure]
+            axis.set_xscale("symlog", linthresh=linear)
+            axis.set_xticks(marks, [f"{mark:g}" for mark in marks], fontsize="small")
+            axis.minorticks_off()
+            low, high = axis.get_xlim()
+            axis.set_xlim(1.4 * low, 1.4 * high)  # so that no dot lies on the edge
+        else:
+            axis.locator_params(axis="x", nbins=3, steps=[1, 2, 4, 10])
     axes[0].set_yticks(range(len(rows)), rows)
     axes[0].invert_yaxis()
     return figure

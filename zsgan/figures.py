@@ -169,9 +169,9 @@ def stretch_rates(axis: Axes) -> None:
     # odd, so that the axis can begin a little to the left of 0
     axis.set_xscale(
         "function",
-        functions=(lambda x: np.sign(x) * np.abs(x) ** 4, lambda x: np.sign(x) * np.abs(x) ** 0.25),
+        functions=(lambda x: np.sign(x) * np.abs(x) ** 3, lambda x: np.sign(x) * np.abs(x) ** (1 / 3)),
     )
-    axis.set(xlim=(-0.4, 1.01), xticks=(0, 0.7, 0.8, 0.9, 1), xlabel="target rate (evaluator)")
+    axis.set(xlim=(-0.3, 1.01), xticks=(0, 0.5, 0.7, 0.8, 0.9, 1), xlabel="target rate (evaluator)")
 
 
 def dots(data: pd.DataFrame, *, xlabel: str, axis: Axes) -> None:

@@ -17,7 +17,7 @@ from zsgan.files import sha256
 ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # whatever a file is called: some others start programs to be read
 
-_MEMORY = 2**28  # bytes that the activations of a batch may take: 256 MiB
+_MEMORY = 2**28  # bytes that the activations of a batch, or images that are held, may take: 256 MiB
 _PIXEL = (
     2**10
 )  # bytes for each pixel: four float32 maps of 64 channels, as StyleGAN2 or VGG hold at full size
@@ -40,6 +40,18 @@ def batch_size(pixels: int) -> int:
     As many as keep the activations within 256 MiB, at a kibibyte a pixel; at least one.
     """
     return max(1, _MEMORY // (_PIXEL * pixels))
+
+
+def held(images: Images) -> Images:
+    """The images in one tensor if they take no more than 256 MiB, to look at them twice and make them once.
+
+    Args:
+        images: N >= 1 images.
+
+    Returns:
+        (N, 3, H, W) in [-1, 1]; of larger images ``images`` itself.
+    """
+    return images[:] if len(images) * images[:1].nbytes <= _MEMORY else images
 
 
 def batches(

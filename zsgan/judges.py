@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from zsgan.clip import ClipEncoder
-from zsgan.images import Images
+from zsgan.images import Images, held
 from zsgan.menagerie.evaluator import Prediction, load_evaluator
 from zsgan.menagerie.factors import index_of
 from zsgan.metrics import (
@@ -118,6 +118,7 @@ class Judges:
 
     def inspect(self, images: Images, **others: Network) -> dict[str, Tensor]:
         """What :meth:`look` gives, and "distances" (N, N), the LPIPS of all pairs: all that is measured."""
+        images = held(images)
         return self.look(images, **others) | {
             "distances": Lpips.through(self.eyes).distances(images, device=self.device)
         }
