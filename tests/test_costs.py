@@ -48,7 +48,7 @@ def test_two_clips_are_told_apart_from_the_losses(config, clock):
     }
 
 
-def test_selecting_layers_is_one_part_whatever_it_asks(config, clock):
+def test_selecting_layers_counts_as_latents(config, clock):
     """It runs the generator and the CLIP as well."""
     selecting = override(config, {"terms": {"directional": 1.0}, "selection": {"k": 2}})
     assert measure(selecting, steps=1).step == {**dict.fromkeys(PARTS, 1.0), "all": 7.0}

@@ -235,6 +235,7 @@ def test_the_table_has_a_line_for_every_run(table, smoke):
         *KEPT,
         "step_seconds",
         "peak_memory",
+        "levelled_off",
     }
     assert table["row"].tolist() == list(smoke.rows) and table["seed"].tolist() == [0, 0]
     assert table["iterations"].tolist() == [4, 4] and table["n"].tolist() == [12, 12]

@@ -129,17 +129,20 @@ def test_diversity_is_read_off_at_the_first_crossing():
 
 
 def test_a_run_that_peaks_at_the_target_has_reached_it():
-    """The mean of 0 and 1 over a hundred latents is a sum of hundredths, and not 0.07 to the last bit."""
+    """Two sums of the same hits differ in their last bits."""
     hits = torch.zeros(1, 3, 100)
-    hits[:, 1:, :7] = 1
+    hits[:, 1:, :12] = 1
     course = Course(hits, torch.arange(3.0)[None, :, None].expand_as(hits))
-    for target in (0.07, highest_common([course])):
-        assert matched_difference(course, course, target) == pytest.approx((0, 0, 0))
-    below, peak = 0.75 - 1e-12, torch.tensor([0.0, 0.75 - 1e-12])
-    assert (
-        peak.double()[1] <= 0.75
-        and at_matched(torch.tensor([0.0, below], dtype=torch.float64), peak, 0.75) > 0.7
-    )
+    target = highest_common([course])
+    alike = torch.full((1, 100), 0.01, dtype=torch.float64)
+    assert torch.einsum("stn,rn->rst", hits.double(), alike).max() < target  # the case in point
+    assert matched_difference(course, course, target) == pytest.approx((0, 0, 0))
+    assert matched_difference(course, course, target + 1e-12) == pytest.approx((0, 0, 0))
+
+
+def test_a_rounding_below_the_target_is_no_reason_to_extrapolate():
+    x = torch.tensor([0.0, 0.75 - 1.05e-9, 0.75 - 0.95e-9], dtype=torch.float64)
+    assert at_matched(x, torch.tensor([0.0, 1.0, 2.0]), 0.75) == 2
 
 
 def line(slope, seeds=4, latents=30, steps=11, speed=1.0, seed=0, scatter=0.0):

@@ -1,14 +1,14 @@
 """The stopping rule's grades, on courses whose answers are known."""
 
+import math
 from dataclasses import replace
 
 import pandas as pd
 import pytest
+import torch
 
-from zsgan import stops as module
-from zsgan.metrics.stopping import alignment, plateau
-from zsgan.results import course
-from zsgan.runs import run
+from zsgan import results as module
+from zsgan.metrics.stopping import alignment
 from zsgan.stops import graded, rule_wins, stops, stops_table, with_common
 
 COURSE = pd.DataFrame(
@@ -16,16 +16,16 @@ COURSE = pd.DataFrame(
 )
 
 
-def test_each_choice_is_its_nearest_snapshot():
-    assert graded(COURSE, 33, 41) == {
-        "picked": 33, "rule_step": 30, "rule_fid": 35.0, "rule_rate": 0.8,
+def test_each_choice_is_the_first_snapshot_that_knows_it():
+    assert graded(COURSE, 23, 40) == {
+        "picked": 23, "rule_step": 30, "rule_fid": 35.0, "rule_rate": 0.8,
         "fixed_step": 40, "fixed_fid": 60.0, "fixed_rate": 0.9,
         "best_step": 20, "best_fid": 30.0, "best_rate": 0.5,
     }  # fmt: skip
 
 
 def test_the_source_is_no_choice():
-    """Step 0 has the least FID here, and is nearest to 3."""
+    """Step 0 has the least FID here."""
     assert graded(COURSE, 3, 3)["rule_step"] == 10 and graded(COURSE, 3, 3)["best_step"] == 20
 
 
@@ -52,9 +52,24 @@ def test_the_rule_does_not_win_by_adapting_less():
     assert rule_wins(lines(**near, fixed_rate=0.6)) and not rule_wins(lines(**near, fixed_rate=0.61))
 
 
-def test_the_rule_does_not_win_if_one_number_does_as_well_everywhere():
+def test_the_rule_does_not_win_if_one_number_does_better():
     near = {"rule_fid": 10, "fixed_fid": 30}
     assert rule_wins(lines(**near, common_fid=10)) and not rule_wins(lines(**near, common_fid=9.9))
+
+
+def test_a_rule_that_always_picks_one_number_is_matched_by_it():
+    """Means of means in another order differ in their last bits."""
+    random = torch.Generator().manual_seed(0)
+    for _ in range(20):
+        runs = [(scenario, "L_dir", seed) for scenario in "abc" for seed in range(5)]
+        rates = torch.rand(len(runs), generator=random).tolist()
+        course = pd.DataFrame([
+            {"scenario": s, "row": r, "seed": k, "step": step, "fid": step, "evaluator_rate": rate}
+            for (s, r, k), rate in zip(runs, rates, strict=True)
+            for step in (10, 20)
+        ])  # fmt: skip
+        finals = course[course["step"] == 20].assign(iterations=20, levelled_off=10.0)
+        assert set(stops(finals, course)["common_step"]) == {10}
 
 
 @pytest.mark.parametrize(("rate", "step"), [(0.1, 20), (0.5, 20), (0.6, 30), (0.95, 40)])
@@ -68,32 +83,41 @@ def test_the_common_number_is_the_nearest_that_adapts_as_far(rate, step):
     assert list(found["common_rate"]) == [at["evaluator_rate"]] * 2 and len(found) == 2
 
 
-def test_the_table_has_a_line_for_each_row_and_their_mean():
+def test_the_table_has_a_line_for_each_scenario_and_their_mean():
     table = stops_table(lines(rule_fid=[30, 40, 50], fixed_fid=[32, 44, 44]))
-    assert list(table.index) == ["a, L_dir", "b, L_dir", "mean"]
+    assert list(table.index) == ["a", "b", "mean"]
     assert list(table["rule: steps"]) == ["90", "100 to 130", "–"]
-    assert list(table["rule: FID"]) == ["30.0", "45.0", "37.5"]
-    assert list(table["fixed: FID"]) == ["32.0", "44.0", "38.0"]
-    assert list(table["best: target rate"]) == ["0.70"] * 3
+    assert list(table["rule: FID (rate)"]) == ["30.0 (0.60)", "45.0 (0.60)", "37.5 (0.60)"]
+    assert list(table["fixed: FID (rate)"]) == ["32.0 (0.50)", "44.0 (0.50)", "38.0 (0.50)"]
 
 
-def test_the_runs_are_the_profiles_gone_on_with(smoke, runs_folder, monkeypatch):
+def run(row, levelled_off):
+    return {"scenario": "a", "row": row, "seed": 0, "iterations": 40, "levelled_off": levelled_off}
+
+
+def test_every_run_that_follows_a_text_is_graded_by_its_own_course():
+    """One levels off at 21, one never, and of one that follows images the rule says nothing."""
+    finals = pd.DataFrame([run("early", 21.0), run("never", math.inf), run("shots", math.nan)])
+    other = COURSE.assign(fid=COURSE["fid"] + 1)
+    course = pd.concat(
+        [COURSE.assign(row="early"), other.assign(row="never"), COURSE.assign(row="shots", fid=0)]
+    ).assign(scenario="a", seed=0)
+    found = stops(finals, course).set_index("row")
+    assert list(found.index) == ["early", "never"] and list(found["picked"]) == [21, 40]
+    assert list(found["rule_fid"]) == [35, 61] and list(found["fixed_fid"]) == [60, 61]
+    assert list(found["best_fid"]) == [30, 31] and list(found["common_step"]) == [30, 30]
+    with pytest.raises(ValueError, match="no run that follows a text"):
+        stops(finals.tail(1), course)
+
+
+def test_finals_say_where_a_run_levels_off(smoke, runs_folder, full_run, monkeypatch):
     asked = []
     monkeypatch.setattr(module, "plateau", lambda curve: asked.append(curve) or 3)
-    few = {"terms": {}, "few_shot": {}}
-    profile = replace(smoke, rows={"shots": few, "L_dir": smoke.rows["L_dir"]})
-    found = stops(profile, 6, folder=runs_folder)
-    assert list(found["row"]) == ["L_dir"] and list(found["picked"]) == [3]
-    assert (found.loc[0, "rule_step"], found.loc[0, "fixed_step"]) == (3, 4)
-    long = replace(profile, rows={"L_dir": smoke.rows["L_dir"]}, overrides={"optimiser": {"iterations": 6}})
-    measured = course(long, "dog-to-cat", folder=runs_folder).set_index("step")
-    assert found.loc[0, "rule_fid"] == measured.loc[3, "fid"]
-    assert found.loc[0, "best_fid"] == measured["fid"].drop(0).min()
-    history = run(long.config("dog-to-cat", "L_dir"), folder=runs_folder).history
-    assert asked[0].tolist() == alignment(history).tolist() and len(history) == 6
-
-
-def test_a_run_that_never_levels_off_counts_as_its_end(smoke, runs_folder):
-    found = stops(replace(smoke, rows={"L_dir": smoke.rows["L_dir"]}), 6, folder=runs_folder)
-    assert list(found["picked"]) == [6] == list(found["rule_step"])
-    assert plateau(alignment([{"directional": 1.0}] * 6)) is None
+    profile = replace(smoke, rows={"full": smoke.rows["L_dm + L_EWC + L_rel"]}, baseline=None)
+    found = module.results(profile, "dog-to-cat", folder=runs_folder)
+    assert list(found["levelled_off"]) == [3.0]
+    assert asked[0].tolist() == alignment(full_run.history).tolist()
+    monkeypatch.setattr(module, "plateau", lambda curve: None)
+    assert module._levelled_off(full_run) == math.inf
+    monkeypatch.setattr(type(full_run), "history", [{"loss": 1.0}])
+    assert math.isnan(module._levelled_off(full_run))

@@ -189,7 +189,7 @@ class _Clock:
 
 
 class _Clocked(Adaptation):
-    """Nobody looks at the clock while layers are selected: that is one part, whatever networks it asks."""
+    """Nobody looks at the clock while layers are selected: all of it counts as latents, whatever it asks."""
 
     def __init__(self, clock: _Clock, *arguments: Any) -> None:
         super().__init__(*arguments)

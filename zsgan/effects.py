@@ -111,7 +111,7 @@ def effect_table(found: pd.DataFrame) -> pd.DataFrame:
 def effect_dots(found: pd.DataFrame) -> Figure:
     """:func:`effects` as dots with their intervals, a line for each row and a panel for each measure.
 
-    The axes of target rate and FID are logarithmic beyond their inner marks.
+    The axis of the target rate is logarithmic beyond ±0.1, that of the FID beyond ±20.
     """
     rows = list(dict.fromkeys(found["row"]))
     figure, axes = plt.subplots(

@@ -203,13 +203,15 @@ def execute_all(
             over.set()
             raise
 
+    others = set(psutil.Process().children())
     with _one_thread_each(), ThreadPoolExecutor(workers) as pool:
         tasks = [pool.submit(one, name) for name in reversed(names)]
         try:
             for task in tasks:
                 task.result()
         except KeyboardInterrupt:  # kernels are in sessions of their own, where Ctrl-C does not reach them
-            for kernel in psutil.Process().children():
+            over.set()
+            for kernel in set(psutil.Process().children()) - others:
                 kernel.terminate()
             raise
         finally:

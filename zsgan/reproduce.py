@@ -33,7 +33,7 @@ def reproduce(
 
     Runs and measurements that are finished are not made again: a call after a failure goes on from there.
 
-    Of a profile that is summarised (demo-full, ablations, search, scenarios), no book is made; its
+    Of a profile that is summarised (demo-full, ablations, scenarios...), no book is made; its
     measurements are written beside its file, where the book's chapters find them (:mod:`zsgan.summaries`).
 
     Args:

@@ -18,6 +18,7 @@ from zsgan.images import Images
 from zsgan.judges import rate
 from zsgan.menagerie.evaluator import load_evaluator
 from zsgan.metrics import extract
+from zsgan.metrics.stopping import alignment, plateau
 from zsgan.metrics.summaries import closeness
 from zsgan.models import load_generator
 from zsgan.profiles import Profile
@@ -60,7 +61,8 @@ def results(
     Returns:
         a line for each run, with columns scenario, row, seed, iterations, n, psi (truncation), those of
         :meth:`Judges.everything <zsgan.judges.Judges.everything>`, and what the run cost, as far as it knows:
-        step_seconds and peak_memory (bytes on a GPU), nan where it does not.
+        step_seconds and peak_memory (bytes on a GPU), nan where it does not; and levelled_off, the step at
+        which :func:`zsgan.metrics.stopping.plateau` would stop: inf for none, nan where no text guides.
     """
     lines = []
     for bench in _benches(profile, scenario, folder, device):
@@ -69,7 +71,7 @@ def results(
                 {
                     "scenario": bench.scenario, "row": row, "seed": seed, "iterations": found.snapshots[-1],
                     "n": profile.samples, "psi": profile.truncation_psi, **bench.final(found).columns,
-                    **_cost(found),
+                    **_cost(found), "levelled_off": _levelled_off(found),
                 }
             )  # fmt: skip
     return pd.DataFrame(lines)
@@ -264,6 +266,14 @@ def _benches(profile: Profile, scenario: str | None, folder: Path, device: Devic
 
 def _with_bar(bench: Bench, what: str, progress: bool) -> Iterator[tuple[str, int, Run]]:
     yield from tqdm(bench.runs, desc=f"{what} {bench.scenario}", disable=not progress)
+
+
+def _levelled_off(found: Run) -> float:
+    try:
+        curve = alignment(found.history)
+    except ValueError:  # it followed no text
+        return math.nan
+    return plateau(curve) or math.inf
 
 
 def _cost(found: Run) -> dict[str, float]:

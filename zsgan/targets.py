@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from zsgan.config import FewShot
@@ -29,7 +30,7 @@ def targets_key(settings: FewShot) -> dict[str, Any]:
     """
     if set(settings.target) == {"folder"}:
         folder = _folder(settings)
-        return {"files": [sha256(file) for file in folder.files[_places(folder, settings)]]}
+        return {"files": [sha256(folder.files[place]) for place in _places(folder, settings)]}
     unknown = set(settings.target) - {"species", "style"}
     if unknown or not settings.target:
         raise ValueError(
@@ -41,10 +42,10 @@ def targets_key(settings: FewShot) -> dict[str, Any]:
 
 
 def targets(settings: FewShot, resolution: int) -> Tensor:
-    """The target images: a folder's first ones in the order of names, or drawn ones.
+    """The target images: those of a folder, or drawn ones.
 
-    Of a folder that holds twice as many, it is every second one, from the second on: those that
-    :class:`zsgan.truth.Found` does not compare with, if it is the truth's.
+    Of a folder that holds more than are asked for it is every second one, from the second on, as far as they
+    go. For if it is the truth's, :class:`zsgan.truth.Found` compares with the others.
 
     Args:
         settings: which images, and how many.
@@ -59,7 +60,7 @@ def targets(settings: FewShot, resolution: int) -> Tensor:
     if set(settings.target) != {"folder"}:
         return Drawing(settings.target, settings.images, resolution, TARGETS_SEED)[:]
     folder = _folder(settings)
-    images = folder[_places(folder, settings)]
+    images = torch.cat([folder[place : place + 1] for place in _places(folder, settings)])
     if images.shape[2] != images.shape[3]:
         raise ValueError(
             f"few_shot.target: images in {settings.target['folder']} must be square, got "
@@ -68,9 +69,10 @@ def targets(settings: FewShot, resolution: int) -> Tensor:
     return resize(images, resolution, "bicubic").clamp(-1, 1)
 
 
-def _places(folder: Folder, settings: FewShot) -> slice:
-    twice = 2 * settings.images
-    return slice(1, twice, 2) if len(folder) >= twice else slice(settings.images)
+def _places(folder: Folder, settings: FewShot) -> list[int]:
+    """Odd ones before even ones, which are those that a truth is compared with."""
+    n = len(folder)
+    return sorted([*range(1, n, 2), *range(0, n, 2)][: settings.images])
 
 
 def _folder(settings: FewShot) -> Folder:

@@ -56,7 +56,7 @@ def at_matched(adaptation: Tensor, diversity: Tensor, target: float) -> Tensor:
     after = reached.int().argmax(-1, keepdim=True)  # the first of them
     before = (after - 1).clamp_min(0)
     x0, x1, y0, y1 = (v.gather(-1, i) for v in (x, y) for i in (before, after))
-    share = torch.where(after == 0, 1.0, (target - x0) / (x1 - x0))
+    share = torch.where(after == 0, 1.0, (target - x0) / (x1 - x0)).clamp(max=1)  # x1 may be a rounding short
     value = torch.where(after == 0, y1, y0 + share * (y1 - y0))
     return torch.where(reached.any(-1), value[..., 0], torch.nan)
 
