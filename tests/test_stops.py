@@ -105,7 +105,7 @@ def test_every_run_that_follows_a_text_is_graded_by_its_own_course():
     found = stops(finals, course).set_index("row")
     assert list(found.index) == ["early", "never"] and list(found["picked"]) == [21, 40]
     assert list(found["rule_fid"]) == [35, 61] and list(found["fixed_fid"]) == [60, 61]
-    assert list(found["best_fid"]) == [30, 31] and list(found["common_step"]) == [30, 30]
+    assert list(found["best_fid"]) == [30, 31] and list(found["common_step"]) == [40, 40]
     with pytest.raises(ValueError, match="no run that follows a text"):
         stops(finals.tail(1), course)
 
