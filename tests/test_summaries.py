@@ -182,6 +182,13 @@ def test_the_full_grid_has_the_demos_rows():
     assert full.config("dog-to-cat", "L_dm", 1) == demo.config("dog-to-cat", "L_dm", 1)
 
 
+def test_layers_are_selected_around_the_demos_row():
+    grid, demo = load_profile("selection"), load_profile("demo")
+    for row, of_demo in (("all layers", "L_dir"), ("k = 6 (the demo's)", "StyleGAN-NADA")):
+        assert grid.config("dog-to-cat", row) == demo.config("dog-to-cat", of_demo)
+    assert len({grid.config("dog-to-cat", row).selection for row in grid.rows}) == len(grid.rows)
+
+
 def test_ablations_flip_switches_of_the_demos_full_method():
     demo, profile = load_profile("demo"), load_profile("ablations")
     full = profile.config("dog-to-cat", "as read here")
