@@ -2,13 +2,14 @@
 
 import argparse
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
 
 from zsgan import cli, evaluation, manifest
 from zsgan.evaluation import evaluate
-from zsgan.files import read_json, write_json
+from zsgan.files import read_json, sha256, write_json
 from zsgan.images import Folder, save_images
 from zsgan.judges import truth_rate
 from zsgan.menagerie.evaluator import load_evaluator
@@ -149,23 +150,22 @@ def test_eyes_suit_the_generator_unless_they_are_named(full_run, place, tmp_path
 
     monkeypatch.setattr(evaluation, "load_eyes", load)
 
-    def copy(name, generator, identity):
-        folder = tmp_path / name
+    def copy(name, file):
+        """The run, as if its source were a file of the reader's own."""
+        folder, generator = tmp_path / name, str(tmp_path / f"{name}.safetensors")
+        shutil.copy(file, generator)
         shutil.copytree(full_run.folder, folder)
         write_json(folder / "config.json", read_json(folder / "config.json") | {"generator": generator})
         provenance = read_json(folder / "provenance.json")
-        weights = {"clip-a": provenance["weights"]["clip-a"], generator: identity}
+        weights = {"clip-a": provenance["weights"]["clip-a"], generator: sha256(Path(generator))}
         write_json(folder / "provenance.json", {**provenance, "weights": weights, "id": name})
         return folder
 
-    mine = tmp_path / "mine.safetensors"
-    shutil.copy(manifest.path("generator-dog"), mine)
-    known = manifest.asset("generator-dog").sha256
     small = {"n": 4, "clusters": 2, "folder": tmp_path, "progress": False, "clip": "clip-b"}
     for folder in (
         full_run.folder,  # of the demo
-        copy("same", str(mine), known),
-        copy("other", str(mine), "another hash"),
+        copy("same", manifest.path("generator-dog")),
+        copy("other", full_run.folder / "generator.safetensors"),
     ):
         evaluate(str(folder), **small)
     evaluate(str(full_run.folder), eyes="photographs", **small)
