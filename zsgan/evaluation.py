@@ -11,7 +11,7 @@ from zsgan import names
 from zsgan.cache import Cache
 from zsgan.clip import ClipEncoder
 from zsgan.device import set_up
-from zsgan.images import Folder
+from zsgan.images import Folder, held
 from zsgan.judges import load_eyes, rate
 from zsgan.metrics import (
     DEFINITIONS,
@@ -119,6 +119,7 @@ def evaluate(
     seeing = load_eyes(eyes, device)
     encoder, texts = _texts(subject, clip or JUDGES[eyes], text, source_text, device)
 
+    made = held(made)  # LPIPS and the features look at them in turn
     options: dict[str, Any] = {"device": device, "progress": progress}
     cache = Cache(folder / "cache")
     key = {"lpips": subject.key, "eyes": [weights_id(name) for name in seeing.networks]}

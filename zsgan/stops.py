@@ -55,7 +55,7 @@ def graded(course: pd.DataFrame, levelled_off: float, usual: int) -> dict[str, A
     """
     after = course[course["step"] > 0].reset_index(drop=True)
     picked = usual if math.isinf(levelled_off) else int(levelled_off)
-    # The first snapshot that the rule has seen, or the last one.
+    # The first snapshot from there on; the last step of a run always has one.
     chosen = {
         "rule": (after["step"] >= picked).idxmax(),
         "fixed": (after["step"] >= usual).idxmax(),
