@@ -10,14 +10,10 @@ from torch import Tensor
 from zsgan.config import AdaptConfig
 from zsgan.device import threads
 from zsgan.guides import trained_parameters
-from zsgan.judges import rate
-from zsgan.menagerie.evaluator import load_evaluator
-from zsgan.metrics import extract
-from zsgan.metrics.summaries import closeness
+from zsgan.judges import load_judges
 from zsgan.profiles import Profile
 from zsgan.sampling import Samples
 from zsgan.stylegan2 import Generator
-from zsgan.truth import truth_of
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Of latents (N, D_z), the source generator's images of them, and the trained generator's."""
@@ -66,13 +62,11 @@ def against_truth(
     Returns:
         index label, a line for each generator: target rate, fid, precision and recall.
     """
-    eyes, n = load_evaluator(), profile.samples
-    truth, lines = truth_of(profile.scenarios[scenario].truth), []
+    judges, lines = load_judges(profile, scenario), []
     with threads(1):
-        true = extract(eyes.embed, truth.images(n, 64))
         for label, found in generators.items():
             for generator in found:
-                seen = extract(eyes.embed, Samples(generator, n, 1, 1.0))
-                share = rate(eyes, seen, truth.labels, "cpu")
-                lines.append(pd.Series({"target rate": share, **closeness(seen, true)}, name=label))
-    return pd.DataFrame(lines)[["target rate", "fid", "precision", "recall"]]
+                images = Samples(generator, profile.samples, 1, 1.0)
+                lines.append(pd.Series(judges.adaptation(images), name=label))
+    table = pd.DataFrame(lines)[["evaluator_rate", "fid", "precision", "recall"]]
+    return table.rename(columns={"evaluator_rate": "target rate"})
