@@ -1,11 +1,12 @@
 """No switch is dead: every setting changes the adaptation, and changes it as a second implementation says.
 
 The reference below is written from the equations, one number after the other. It shares with the library only
-the networks, the streams of random numbers, and Fisher estimators, which tests/test_ewc.py holds to theirs.
+the networks, the streams of random numbers, crops (tests/test_crops.py), and Fisher estimators (tests/test_ewc.py).
 """
 
 import itertools
 import re
+from functools import partial
 from typing import get_args
 
 import pytest
@@ -13,6 +14,7 @@ import torch
 
 from zsgan.adaptation import Adaptation
 from zsgan.config import AdaptConfig, Trained, build, override, settings
+from zsgan.crops import random_crops
 from zsgan.ewc import fisher_information
 from zsgan.guides import make_guide, source_fisher
 from zsgan.objectives import NEEDS_FISHER, needs
@@ -44,6 +46,7 @@ OTHER = {
     "stage1.lr": 0.02, "stage1.start": "closed_form", "stage1.seed": 5,
     "stage1.attributes": ["the {}", "{} at night", "a wet {}"], "stage1.renormalise": True,
     "features.normalise": False, "features.antialias": False, "features.direction_floor": 1e-8,
+    "features.crops": 2,
     "moment.lambda_cov": 2, "moment.centre": True, "moment.scale": "n-1", "moment.distance": "row",
     "moment.normalise_directions": True,
     "ewc.estimator": "batch", "ewc.granularity": "layer", "ewc.samples": 5,
@@ -227,8 +230,13 @@ def reference(config, g_src, encoders):
     features = config.features
     device = torch.device("cpu")
 
-    def encode(encoder, images):
-        return encoder.encode_images(images, normalise=features.normalise, antialias=features.antialias)
+    def encode(encoder, images, step=None):
+        see = partial(encoder.encode_images, normalise=features.normalise, antialias=features.antialias)
+        if step is None or not features.crops:
+            return see(images)
+        views = random_crops(images, features.crops, stream(config.seed, "crops", step))
+        mean = sum(see(view) for view in views) / features.crops
+        return mean / mean.norm(dim=1, keepdim=True) if features.normalise else mean
 
     texts, raw = [], []
     for encoder in encoders:
@@ -306,12 +314,13 @@ def reference(config, g_src, encoders):
         for e in encoders:
             stretches = [
                 squared_stretches(
-                    lambda ws, p=p, name=name, e=e, i=step: encode(e, images_of(p, ws, name, i)),
+                    lambda ws, p=p, name=name, e=e, i=step: encode(e, images_of(p, ws, name, i), i),
                     g_src.mapping, z.double(), config, step,
                 )
                 for p, name in (({}, "source noise"), (leaves, other))
             ]  # fmt: skip
-            seen.append((encode(e, source).detach(), encode(e, target), stretches[0].detach(), stretches[1]))
+            f_src, f_trg = encode(e, source, step).detach(), encode(e, target, step)
+            seen.append((f_src, f_trg, stretches[0].detach(), stretches[1]))
         drift = {n: leaves[n] - state[n] for n in names}
         loss = loss_of(seen, texts, drift, fisher, config)
         losses.append(loss.item())

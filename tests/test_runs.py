@@ -229,7 +229,8 @@ OTHER = {
     "stage1.lambda_div": 2.0, "stage1.iterations": 6, "stage1.lr": 0.1, "stage1.start": "closed_form",
     "stage1.seed": 3, "stage1.attributes": ("white {}", "grey {}"),
     "stage1.renormalise": True, "features.normalise": False, "features.antialias": False,
-    "features.direction_floor": 0.1, "moment.lambda_cov": 3.0, "moment.centre": False, "moment.scale": "sum",
+    "features.direction_floor": 0.1, "features.crops": 2,
+    "moment.lambda_cov": 3.0, "moment.centre": False, "moment.scale": "sum",
     "moment.distance": "row", "moment.normalise_directions": True, "ewc.estimator": "batch",
     "ewc.granularity": "layer", "ewc.samples": 3, "relation.temperature": 2.0, "relation.diagonal": False,
     "relation.reduction": "mean", "spectral.probes": 2, "spectral.delta": 0.1,
@@ -339,7 +340,7 @@ SHARED = ("generator", "clips", "features.normalise", "features.antialias", "opt
                 "ewc.samples",
             },
         ),
-        ("source_features", {*SHARED, "seed", "optimiser.iterations"}),
+        ("source_features", {*SHARED, "seed", "optimiser.iterations", "features.crops"}),
     ],
 )
 def test_what_belongs_to_the_source_is_shared_by_the_runs_that_can(

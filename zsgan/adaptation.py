@@ -151,7 +151,7 @@ class Adaptation:
         ws = step_latents(self.g_src, config, i)
         images = self.g_trg.synthesis(ws, noise="random", generator=self._target_noise(i))
         seen = [
-            Seen(guide, f_src[i].to(device), encode(guide.encoder, images, config), *stretches)
+            Seen(guide, f_src[i].to(device), encode(guide.encoder, images, config, i), *stretches)
             for guide, f_src, stretches in zip(self.guides, self.f_src, self._stretches(i, ws), strict=True)
         ]
         return Batch(seen, self.params, self.source_params, self.fisher)
@@ -173,7 +173,7 @@ class Adaptation:
         def stretch(guide: Guide, generator: Generator, noise: Callable[[], torch.Generator]) -> Tensor:
             def features(ws: Tensor) -> Tensor:
                 images = generator.synthesis(ws, noise="random", generator=noise())
-                return encode(guide.encoder, images, config)
+                return encode(guide.encoder, images, config, i)
 
             return squared_stretch(features, ws, probes)
 

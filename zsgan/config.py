@@ -80,6 +80,7 @@ class Features:
 
     normalise: Switch = True  # unit-norm features; open
     antialias: Switch = True  # of the resize to CLIP's size; open
+    crops: Whole = 0  # views of each image whose mean feature is taken, see zsgan.crops; 0: the whole image
     direction_floor: Positive = 1e-8  # norms in the cosines count at least this, see directional_loss; open
 
 

@@ -151,7 +151,7 @@ def least_memory(config: AdaptConfig) -> dict[str, int]:
         ws = torch.zeros(config.optimiser.batch_size, generator.synthesis.n_ws, generator.synthesis.w_dim)
         images = generator.synthesis(ws, noise="random")
         for encoder in encoders:
-            encode(encoder, images, config)
+            encode(encoder, images, config, 0)
     for tensor in _tensors(generator, *encoders):
         kept.pop(tensor.untyped_storage()._cdata, None)
     copies = 5 if needs(config, NEEDS_FISHER) else 4

@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from copy import deepcopy
+from functools import partial
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 from tqdm import tqdm
 
 from zsgan.clip import ClipEncoder
 from zsgan.config import AdaptConfig
+from zsgan.crops import random_crops
 from zsgan.ewc import Params, fisher_information
 from zsgan.losses import text_set
 from zsgan.objectives import NEEDS_VARIATIONS, Guide, needs
@@ -148,15 +151,30 @@ def source_features(
         with torch.no_grad():
             images = g_src.synthesis(ws, noise="random", generator=source_noise(config, step, device))
             for encoder, kept in zip(encoders, features, strict=True):
-                kept.append(encode(encoder, images, config))
+                kept.append(encode(encoder, images, config, step))
     return [torch.stack(kept) for kept in features]
 
 
-def encode(encoder: ClipEncoder, images: Tensor, config: AdaptConfig) -> Tensor:
-    """Features (N, D) of images (N, 3, H, H) in [-1, 1], as the configuration wants them."""
-    return encoder.encode_images(
-        images, normalise=config.features.normalise, antialias=config.features.antialias
-    )
+def encode(encoder: ClipEncoder, images: Tensor, config: AdaptConfig, step: int | None = None) -> Tensor:
+    """Features of images, as the configuration wants them.
+
+    Args:
+        encoder: E_I.
+        images: (N, 3, H, H) in [-1, 1].
+        config: how images are encoded.
+        step: of the adaptation, whose crops are taken if the configuration has any: all images of a step, the
+            source's and the target's, get the same. ``None``: no crops, the whole images.
+
+    Returns:
+        (N, D).
+    """
+    features = config.features
+    see = partial(encoder.encode_images, normalise=features.normalise, antialias=features.antialias)
+    if step is None or not features.crops:
+        return see(images)
+    views = random_crops(images, features.crops, stream(config.seed, "crops", step))
+    mean = see(views.flatten(0, 1)).unflatten(0, views.shape[:2]).mean(0)
+    return F.normalize(mean, dim=1) if features.normalise else mean
 
 
 def source_noise(config: AdaptConfig, step: int, device: torch.device) -> torch.Generator:

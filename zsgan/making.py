@@ -136,6 +136,8 @@ def source_features_of(
     """Features of every step's source images, once for all runs that share them; see :func:`fisher_of`."""
     key = {"what": "source features", **_shared(config, g_src), "seed": config.seed}
     key["iterations"] = config.optimiser.iterations
+    if config.features.crops:
+        key["crops"] = config.features.crops
     encoders = [guide.encoder for guide in guides]
 
     def computed() -> Mapping[str, Tensor]:
@@ -149,7 +151,8 @@ def source_features_of(
 def _shared(config: AdaptConfig, g_src: Generator) -> dict[str, object]:
     """What determines any features of source images; their noise maps are drawn on the device."""
     features = asdict(config.features)
-    del features["direction_floor"]  # of losses
+    for name in ("direction_floor", "crops"):  # of losses, of steps
+        del features[name]
     return {
         "generator": names.generator(config.generator).identity,
         "clips": [names.clip(name).network for name in config.clips],
