@@ -1,7 +1,8 @@
 """No switch is dead: every setting changes the adaptation, and changes it as a second implementation says.
 
 The reference below is written from the equations, one number after the other. It shares with the library only
-the networks, the streams of random numbers, crops (tests/test_crops.py), and Fisher estimators (tests/test_ewc.py).
+the networks, the streams of random numbers, crops, and Fisher estimators, which tests/test_crops.py and
+tests/test_ewc.py hold to theirs.
 """
 
 import itertools
