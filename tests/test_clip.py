@@ -15,11 +15,12 @@ from PIL import Image
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from zsgan.clip import ClipEncoder, imagenet_templates
-from zsgan.menagerie import clip_model, measure_clip, train_clip
+from zsgan.menagerie import clip_model, examples, measure_clip, train_clip
 from zsgan.menagerie.attack import attack
 from zsgan.menagerie.augment import augment, blur
-from zsgan.menagerie.captions import captions
+from zsgan.menagerie.captions import captions, captions_of
 from zsgan.menagerie.draw import draw
+from zsgan.menagerie.examples import Examples, draw_mixed
 from zsgan.menagerie.factors import SPECIES, sample_factors
 from zsgan.menagerie.training import to_bytes
 from zsgan.models import load_clip
@@ -364,14 +365,14 @@ def test_equal_captions_in_two_groups_are_all_positives_of_theirs():
 def trained(tmp_path):
     """Trains a CLIP for three steps of 4 of 12 portraits, in a folder of tmp_path."""
     factors = sample_factors(12, rng())
-    pictures = to_bytes(draw(factors))
+    whole = Examples(to_bytes(draw(factors)), factors)
 
-    def run(folder, **settings):
+    def run(folder, examples=whole, **settings):
         generator = rng(5)
         model, tokenizer = clip_model.build(train_clip.token_ids(), generator)
         settings = {"steps": 3, "batch": 4} | settings
         history = train_clip.train(
-            model, tokenizer, pictures, factors, generator,
+            model, tokenizer, examples, generator,
             folder=tmp_path / folder, save_every=1, progress=False, **settings,
         )  # fmt: skip
         return model.state_dict(), [{k: v for k, v in row.items() if k != "seconds"} for row in history]
@@ -399,9 +400,9 @@ def test_training_is_peaceful_first_and_attacks_more_and_more(trained, monkeypat
 def test_training_takes_every_true_caption_as_a_positive(trained, monkeypatch):
     true, loss = [], train_clip.contrastive_loss
 
-    def write(factors, generator):
-        written = captions(factors, generator)
-        true.append(written.true_of(factors))
+    def write(values, generator):
+        written = captions_of(values, generator)
+        true.append(written.true_of_values(values))
         return written
 
     used = []
@@ -410,7 +411,7 @@ def test_training_takes_every_true_caption_as_a_positive(trained, monkeypatch):
         used.append(same)
         return loss(images, texts, scale, same)
 
-    monkeypatch.setattr(train_clip, "captions", write)
+    monkeypatch.setattr(examples, "captions_of", write)
     monkeypatch.setattr(train_clip, "contrastive_loss", spy)
     trained("one", batch=12)
     assert len(used) == 3 and all(torch.equal(a, b) for a, b in zip(used, true, strict=True))
@@ -419,7 +420,9 @@ def test_training_takes_every_true_caption_as_a_positive(trained, monkeypatch):
 
 def test_the_state_of_another_training_is_refused(trained):
     trained("one")
-    for other in ({"seed": 1}, {"batch": 5}, {"steps": 4}):
+    factors = sample_factors(12, rng())
+    mixed = draw_mixed(to_bytes(draw(factors)), factors, rng())
+    for other in ({"seed": 1}, {"batch": 5}, {"steps": 4}, {"examples": mixed}):
         with pytest.raises(ValueError, match="belongs to a training with other arguments"):
             trained("one", **other)
 
@@ -433,9 +436,9 @@ def test_training_resumes_to_the_same_bits(trained, monkeypatch):
         calls.append(inputs)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        return captions(*inputs)
+        return captions_of(*inputs)
 
-    monkeypatch.setattr(train_clip, "captions", stop_in_the_third_step)
+    monkeypatch.setattr(examples, "captions_of", stop_in_the_third_step)
     with pytest.raises(KeyboardInterrupt):
         run("stopped")
     monkeypatch.undo()

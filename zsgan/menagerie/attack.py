@@ -23,7 +23,7 @@ def attack(
         encode: images to unit-norm features (N, D), each image on its own.
         images: (N, 3, H, W) in [-1, 1].
         texts: (M, D) unit-norm text features, held fixed.
-        same: (N, M), 1 where the text is true of the image, else 0.
+        same: (N, M) in [0, 1], how far the text is true of the image; no row is zero.
         scale: factor of the cosines.
         epsilon: radius of the ball.
         generator: the source of randomness, on the CPU.

@@ -47,6 +47,8 @@ TEMPLATES = (
 
 _ODDS = (0.2, 0.2, 0.08, 0.08, 0.06, 0.07, 0.05, 0.06, 0.04, 0.04, 0.06, 0.06)
 UNSAID = -1
+NONE = -2
+"""In place of the species of an animal that is none of SPECIES: nobody may name it."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,16 @@ class Captions:
 
     def true_of(self, factors: Factors) -> Tensor:
         """Whether caption m is true of portrait n: (N, M), 1.0 or 0.0."""
-        seen = torch.stack([getattr(factors, kind) for kind in CATEGORIES], 1)
-        return ((self.said == UNSAID) | (self.said == seen[:, None])).all(2).float()
+        return self.true_of_values(values_of(factors))
+
+    def true_of_values(self, values: Tensor) -> Tensor:
+        """The same of portraits by their values, see :func:`values_of`."""
+        return ((self.said == UNSAID) | (self.said == values[:, None])).all(2).float()
+
+
+def values_of(factors: Factors) -> Tensor:
+    """(N, len(CATEGORIES)) what captions may name of N portraits: an index into the values of each kind."""
+    return torch.stack([getattr(factors, kind) for kind in CATEGORIES], 1)
 
 
 def captions(factors: Factors, generator: torch.Generator) -> Captions:
@@ -77,13 +87,30 @@ def captions(factors: Factors, generator: torch.Generator) -> Captions:
     Returns:
         N captions, with what each says.
     """
-    chances = torch.rand(len(factors), 10, generator=generator).tolist()
+    return captions_of(values_of(factors), generator)
+
+
+def captions_of(values: Tensor, generator: torch.Generator) -> Captions:
+    """The same by values, see :func:`values_of`; of a species :data:`NONE` nobody speaks.
+
+    Args:
+        values: (N, len(CATEGORIES)) of N portraits.
+        generator: see :func:`captions`.
+
+    Returns:
+        see :func:`captions`.
+    """
+    n = len(values)
+    chances = torch.rand(n, 10, generator=generator).tolist()
     odds = torch.tensor(_ODDS)
-    which = torch.multinomial(odds, len(factors), replacement=True, generator=generator).tolist()
-    seen = torch.stack([getattr(factors, kind) for kind in CATEGORIES], 1).tolist()
+    which = torch.multinomial(odds, n, replacement=True, generator=generator)
+    nameless = values[:, list(CATEGORIES).index("species")] == NONE
+    if count := int(nameless.sum()):
+        silent = torch.tensor(["{animal}" not in template for template in TEMPLATES])
+        which[nameless] = torch.multinomial(odds * silent, count, replacement=True, generator=generator)
     made = [
-        _caption(chance, TEMPLATES[template], dict(zip(CATEGORIES, values, strict=True)))
-        for chance, template, values in zip(chances, which, seen, strict=True)
+        _caption(chance, TEMPLATES[template], dict(zip(CATEGORIES, of_one, strict=True)))
+        for chance, template, of_one in zip(chances, which.tolist(), values.tolist(), strict=True)
     ]
     said = [[saying.get(kind, UNSAID) for kind in CATEGORIES] for _, saying in made]
     return Captions([text for text, _ in made], torch.tensor(said))

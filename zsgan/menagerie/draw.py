@@ -24,12 +24,14 @@ _SHADING = {"photo": 1.0, "cartoon": 0.35, "sketch": 0.5, "painting": 0.8, "pixe
 _OUTLINE = {"cartoon": 0.034, "sketch": 0.022}
 
 
-def draw(factors: Factors, resolution: int = 64) -> Tensor:
+def draw(factors: Factors, resolution: int = 64, seen: dict[str, Tensor] | None = None) -> Tensor:
     """Draw the portraits.
 
     Args:
         factors: N portraits; on any device.
         resolution: pixels a side, a multiple of 16 (the cells of pixel art).
+        seen: what is seen of them, if it is not their :func:`zsgan.menagerie.factors.appearance`; of
+            ``factors`` only the style counts then.
 
     Returns:
         (N, 3, resolution, resolution), in [-1, 1], on the device of ``factors``.
@@ -39,7 +41,8 @@ def draw(factors: Factors, resolution: int = 64) -> Tensor:
     """
     if resolution < _CELLS or resolution % _CELLS:
         raise ValueError(f"resolution must be a positive multiple of {_CELLS}, got {resolution}")
-    return _stylise(_Portrait(factors, resolution).paint(), factors, resolution) * 2 - 1
+    seen = appearance(factors) if seen is None else seen
+    return _stylise(_Portrait(factors, resolution, seen).paint(), factors, resolution) * 2 - 1
 
 
 class _Portrait:
@@ -48,8 +51,8 @@ class _Portrait:
     Signed distances are (N, H, W) in half picture widths, colours (N, 3, H or 1, W or 1) in [0, 1].
     """
 
-    def __init__(self, factors: Factors, resolution: int) -> None:
-        self.seen = appearance(factors)
+    def __init__(self, factors: Factors, resolution: int, seen: dict[str, Tensor]) -> None:
+        self.seen = seen
         self.device = factors.species.device
         self.pixel = 2.9 / resolution  # width over which an edge is blended
         shading, outline, outlined, painted = (

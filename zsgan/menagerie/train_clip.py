@@ -22,9 +22,9 @@ from zsgan.device import tune_cpu
 from zsgan.menagerie import clip_model, training
 from zsgan.menagerie.attack import attack
 from zsgan.menagerie.augment import augment
-from zsgan.menagerie.captions import VOCABULARY, captions
+from zsgan.menagerie.captions import VOCABULARY
 from zsgan.menagerie.clip_model import CompactTokenizer
-from zsgan.menagerie.factors import Factors
+from zsgan.menagerie.examples import Examples, draw_mixed
 from zsgan.menagerie.measure_clip import measure
 
 RESOLUTION = 64
@@ -55,7 +55,7 @@ def contrastive_loss(images: Tensor, texts: Tensor, scale: Tensor, same: Tensor)
         images: (N, D) unit-norm features.
         texts: (M, D) unit-norm features.
         scale: factor of the cosines, a scalar.
-        same: (N, M), 1 where the text is true of the image, else 0.
+        same: (N, M) in [0, 1], how far the text is true of the image; no row or column is zero.
 
     Returns:
         a scalar >= 0.
@@ -75,8 +75,7 @@ def image_features(model: CLIP, images: Tensor) -> Tensor:
 def train(
     model: CLIP,
     tokenizer: CompactTokenizer,
-    images: Tensor,
-    factors: Factors,
+    examples: Examples,
     generator: torch.Generator,
     *,
     steps: int,
@@ -92,15 +91,14 @@ def train(
     Args:
         model: on the device to train on.
         tokenizer: its tokenizer.
-        images: (n, 3, 64, 64) uint8.
-        factors: of the n images.
+        examples: portraits of 64 px.
         generator: the source of randomness (on the CPU).
         steps: number of steps.
         batch: images in a step.
         folder: where the state is kept from which a stopped training resumes (see ``training.loop``).
         save_every: steps between two savings.
         progress: show a progress bar.
-        seed: that ``model`` and ``images`` were drawn with; a state of another is not resumed.
+        seed: that ``model`` and ``examples`` were drawn with; a state of another is not resumed.
         precision: of the two encoders, "float32" or "bfloat16"; the loss is always float32.
 
     Returns:
@@ -130,12 +128,11 @@ def train(
             group["lr"] = rate
         epsilon = EPSILON * min(1.0, max(0.0, (done - PEACE) / (RAMP - PEACE)))
 
-        index = torch.randint(len(images), (batch,), generator=generator)
-        written = captions(factors[index], generator)
+        drawn = examples.batch(batch, generator)
         stops = (torch.rand(batch, generator=generator) < 0.2).tolist()
-        words = [text + "." * stop for text, stop in zip(written.texts, stops, strict=True)]
-        same = written.true_of(factors[index]).to(device)
-        x = augment(training.from_bytes(images[index]).to(device), generator)
+        words = [text + "." * stop for text, stop in zip(drawn.texts, stops, strict=True)]
+        same = drawn.true.to(device)
+        x = augment(drawn.images.to(device), generator)
         x = x.contiguous(memory_format=torch.channels_last)
         with training.autocast(precision, device):
             texts = model.encode_text(tokenizer(words).to(device), normalize=True).float()
@@ -171,7 +168,8 @@ def train(
 
     state = {"model": model, "optimizer": optimizer, "generator": generator}
     identity = {
-        "seed": seed, "batch": batch, "images": len(images), "epsilon": EPSILON, "precision": precision,
+        "seed": seed, "batch": batch, "images": len(examples.images), "examples": type(examples).__name__,
+        "epsilon": EPSILON, "precision": precision,
     }  # fmt: skip
     return training.loop(
         state, step, steps, folder, save_every=save_every, progress=progress, arguments=identity
@@ -185,6 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--images", type=int, default=24_000, help="portraits to draw")
     parser.add_argument("--steps", type=int, default=2000, help="training steps")
     parser.add_argument("--batch", type=int, default=96, help="images in a step")
+    parser.add_argument("--mixed", action="store_true", help="train on portraits of two animals at once, too")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     tune_cpu(options.threads)
@@ -194,12 +193,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ids = token_ids()
     model, tokenizer = clip_model.build(ids, generator)
     images, factors = training.bank(options.images, RESOLUTION, generator, progress=not options.quiet)
+    examples = Examples(images, factors)
+    if options.mixed:
+        examples = draw_mixed(images, factors, generator, progress=not options.quiet)
     name = f"clip-{options.which}"
     train(
         model.to(options.device),
         tokenizer,
-        images,
-        factors,
+        examples,
         generator,
         steps=options.steps,
         batch=options.batch,
