@@ -17,7 +17,7 @@ from zsgan.menagerie.captions import NONE, captions_of, values_of
 from zsgan.menagerie.draw import draw
 from zsgan.menagerie.factors import CATEGORIES, SPECIES, STYLES, Factors, appearance
 
-CHIMERAS, PATCHED = 0.35, 0.4
+CHIMERAS, PATCHED = 0.2, 0.5
 """Parts of a mixed batch; the rest are whole animals."""
 OF_SPECIES = 0.75
 """How many partners are of another species; the others are of another style."""
