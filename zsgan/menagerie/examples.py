@@ -79,7 +79,7 @@ class MixedExamples(Examples):
         partners: (n, 3, H, H) uint8, the same animals in another species or style.
         partner_factors: of these.
         chimeras: (n, 3, H, H) uint8, the same animals with traits of another species.
-        chimera_values: (n, len(CATEGORIES)) what is seen in these, the species :data:`NONE`.
+        chimera_values: (n, len(CATEGORIES)) what is seen in these; none of the species is theirs.
     """
 
     partners: Tensor
