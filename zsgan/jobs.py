@@ -76,7 +76,7 @@ def relevant(config: AdaptConfig) -> dict[str, Any]:
     for name in ("generator", "clips", "clip_weights"):
         del values[name]
     values |= uneven(config)
-    if not config.features.crops:
+    if not config.features.crops:  # then the id is what it was before there were any
         del values["features"]["crops"]
     groups: Mapping[str, frozenset[Term]] = {
         "stage1": NEEDS_VARIATIONS,

@@ -10,11 +10,9 @@ from dataclasses import dataclass, replace
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from tqdm import tqdm
 
 from zsgan.menagerie import training
 from zsgan.menagerie.captions import NONE, captions_of, values_of
-from zsgan.menagerie.draw import draw
 from zsgan.menagerie.factors import CATEGORIES, SPECIES, STYLES, Factors, appearance
 
 CHIMERAS, PATCHED = 0.2, 0.5
@@ -176,13 +174,12 @@ def draw_mixed(
 def _draw_chimeras(
     factors: Factors, others: Factors, taken: dict[str, Tensor], resolution: int, progress: bool
 ) -> Tensor:
-    images = torch.empty(len(factors), 3, resolution, resolution, dtype=torch.uint8)
-    for start in tqdm(range(0, len(factors), training.CHUNK), desc="drawing chimeras", disable=not progress):
-        part = slice(start, start + training.CHUNK)
+    def see(part: slice) -> dict[str, Tensor]:
         seen, of_others = appearance(factors[part]), appearance(others[part])
         for trait, names in TRAITS.items():
             for name in names:
                 here = taken[trait][part].view(-1, *[1] * (seen[name].ndim - 1))
                 seen[name] = torch.where(here, of_others[name], seen[name])
-        images[part] = training.to_bytes(draw(factors[part], resolution, seen))
-    return images
+        return seen
+
+    return training.render(factors, resolution, progress, see)

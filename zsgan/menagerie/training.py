@@ -5,7 +5,7 @@ import logging
 import shlex
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -116,13 +116,28 @@ def bank(
     return render(factors, resolution, progress), factors
 
 
-def render(factors: Factors, resolution: int, progress: bool = False) -> Tensor:
-    """Draw N portraits, a few at a time: uint8 (N, 3, resolution, resolution)."""
+def render(
+    factors: Factors,
+    resolution: int,
+    progress: bool = False,
+    see: Callable[[slice], dict[str, Tensor]] | None = None,
+) -> Tensor:
+    """Draw N portraits, a few at a time.
+
+    Args:
+        factors: of the portraits.
+        resolution: pixels a side.
+        progress: show a progress bar.
+        see: some of the portraits -> what is seen of them, if that is not their appearance.
+
+    Returns:
+        uint8 (N, 3, resolution, resolution).
+    """
     n = len(factors)
     images = torch.empty(n, 3, resolution, resolution, dtype=torch.uint8)
     for start in tqdm(range(0, n, CHUNK), desc="drawing", unit=f"x{CHUNK} images", disable=not progress):
         part = slice(start, min(start + CHUNK, n))
-        images[part] = to_bytes(draw(factors[part], resolution))
+        images[part] = to_bytes(draw(factors[part], resolution, see and see(part)))
     return images
 
 
