@@ -397,6 +397,27 @@ def test_training_is_peaceful_first_and_attacks_more_and_more(trained, monkeypat
     assert [group["lr"] for group in groups] == pytest.approx([train_clip.LEARNING_RATE * 3 / 60 / 4] * 2)
 
 
+def test_training_begins_anew_with_late_batches(trained, monkeypatch, tmp_path):
+    """The last quarter of a training on mixed examples: its own rate, attacks at full strength, a new Adam."""
+    factors, asked = sample_factors(12, rng()), []
+    mixed = draw_mixed(to_bytes(draw(factors)), factors, rng())
+    batch = type(mixed).batch
+
+    def spy(self, size, generator, late):
+        asked.append(late)
+        return batch(self, size, generator, late)
+
+    monkeypatch.setattr(type(mixed), "batch", spy)
+    _, history = trained("late", mixed, steps=8)
+    assert asked == [False] * 6 + [True] * 2
+    plain = [train_clip.EPSILON * min(1.0, max(0.0, i / 6 - 0.25) / 0.35) for i in range(6)]
+    assert [row["epsilon"] for row in history] == pytest.approx([*plain, *[train_clip.EPSILON] * 2])
+    kept = torch.load(tmp_path / "late" / "state.pt")["state"]["optimizer"]
+    # the second of 60 steps of warming up, halfway down the cosine
+    assert [g["lr"] for g in kept["param_groups"]] == pytest.approx([train_clip.LATE_RATE * 2 / 60 / 2] * 2)
+    assert {int(state["step"]) for state in kept["state"].values()} == {2}
+
+
 def test_training_takes_every_true_caption_as_a_positive(trained, monkeypatch):
     true, loss = [], train_clip.contrastive_loss
 

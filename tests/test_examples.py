@@ -28,7 +28,7 @@ def mixed():
 
 def test_whole_animals_come_with_true_captions():
     factors = sample_factors(20, rng())
-    batch = Examples(render(factors, 32), factors).batch(50, rng(1))
+    batch = Examples(render(factors, 32), factors).batch(50, rng(1), late=False)
     index = torch.randint(20, (50,), generator=rng(1))
     torch.testing.assert_close(batch.images, draw(factors[index], 32), atol=0.005, rtol=0)
     assert len(batch.texts) == 50 and batch.true.shape == (50, 50)
@@ -120,7 +120,7 @@ def test_a_mixed_batch_has_whole_animals_two_in_one_and_chimeras(mixed, monkeypa
         return picture, share
 
     monkeypatch.setattr(examples, "blend", spy)
-    batch = mixed.batch(1500, rng(7))
+    batch = mixed.batch(1500, rng(7), late=True)
     (share,) = shares
     same = {
         name: (batch.images - from_bytes(bank[index])).abs().flatten(1).amax(1) < 1e-6
@@ -140,7 +140,20 @@ def test_a_mixed_batch_has_whole_animals_two_in_one_and_chimeras(mixed, monkeypa
     assert own[two].mean() > 0.7  # a caption is the more likely the larger the part that it is about
 
 
+def test_chimeras_come_late(mixed):
+    """Before, whole animals are in their places."""
+    index = torch.randint(60, (1500,), generator=rng(7))
+    batch = mixed.batch(1500, rng(7), late=False)
+    same = {
+        name: (batch.images - from_bytes(bank[index])).abs().flatten(1).amax(1) < 1e-6
+        for name, bank in (("whole", mixed.images), ("chimera", mixed.chimeras))
+    }
+    assert not same["chimera"].any()
+    assert same["whole"].float().mean() == pytest.approx(1 - examples.PATCHED, abs=0.05)
+    assert (batch.true.diagonal()[same["whole"]] == 1).all()
+
+
 def test_a_mixed_batch_follows_from_the_seed(mixed):
-    one, again, other = (mixed.batch(8, rng(seed)) for seed in (1, 1, 2))
+    one, again, other = (mixed.batch(8, rng(seed), late=True) for seed in (1, 1, 2))
     assert torch.equal(one.images, again.images) and one.texts == again.texts
     assert torch.equal(one.true, again.true) and not torch.equal(one.images, other.images)

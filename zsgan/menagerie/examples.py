@@ -6,6 +6,7 @@ draws a dog with a cat's eyes. In portraits that are two animals at once every p
 """
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -15,8 +16,11 @@ from zsgan.menagerie import training
 from zsgan.menagerie.captions import NONE, captions_of, values_of
 from zsgan.menagerie.factors import CATEGORIES, SPECIES, STYLES, Factors, appearance
 
-CHIMERAS, PATCHED = 0.2, 0.5
-"""Parts of a mixed batch; the rest are whole animals."""
+CHIMERAS, PATCHED = 0.35, 0.4
+"""Parts of a late mixed batch; the rest are whole animals, as are the chimeras' places in an early one."""
+LATE = 0.75
+"""Part of a training on mixed examples after which chimeras are among them: whoever sees them from the start
+reads badly, and they are what makes a reader look at small parts."""
 OF_SPECIES = 0.75
 """How many partners are of another species; the others are of another style."""
 FLAT = 0.15
@@ -53,13 +57,15 @@ class Examples:
     Attributes:
         images: (n, 3, H, H) uint8.
         factors: of the n portraits.
+        late: part of a training after which the batches are of another kind; 1 for never.
     """
 
     images: Tensor
     factors: Factors
+    late: ClassVar[float] = 1.0
 
-    def batch(self, size: int, generator: torch.Generator) -> Batch:
-        """``size`` portraits and captions, drawn by ``generator``."""
+    def batch(self, size: int, generator: torch.Generator, late: bool) -> Batch:
+        """``size`` portraits and captions, drawn by ``generator``; with ``late``, of the later kind."""
         index = torch.randint(len(self.images), (size,), generator=generator)
         values = values_of(self.factors[index])
         written = captions_of(values, generator)
@@ -71,7 +77,8 @@ class MixedExamples(Examples):
     """Portraits of whole animals, of two in one picture, and of animals with traits of two.
 
     Two in one picture are the same scores in two species or styles, with soft borders, each name as true as
-    its share of what differs (CutMix, Yun et al. 2019, with pairs that fit). Of a chimera no species is true.
+    its share of what differs (CutMix, Yun et al. 2019, with pairs that fit). Of a chimera no species is true;
+    they are in late batches alone.
 
     Attributes:
         partners: (n, 3, H, H) uint8, the same animals in another species or style.
@@ -84,13 +91,14 @@ class MixedExamples(Examples):
     partner_factors: Factors
     chimeras: Tensor
     chimera_values: Tensor
+    late: ClassVar[float] = LATE
 
-    def batch(self, size: int, generator: torch.Generator) -> Batch:
-        """``size`` portraits and captions, drawn by ``generator``."""
+    def batch(self, size: int, generator: torch.Generator, late: bool) -> Batch:
+        """``size`` portraits and captions, drawn by ``generator``; with ``late``, chimeras among them."""
         index = torch.randint(len(self.images), (size,), generator=generator)
         kind = torch.rand(size, generator=generator)
-        chimera = kind < CHIMERAS
-        patched = ~chimera & (kind < CHIMERAS + PATCHED)
+        chimera = kind < CHIMERAS * late
+        patched = (kind >= CHIMERAS) & (kind < CHIMERAS + PATCHED)
         whole, partner = (training.from_bytes(bank[index]) for bank in (self.images, self.partners))
         mask = masks(size, whole.shape[-1], generator) * patched[:, None, None, None]
         images, share = blend(whole, partner, mask)

@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
         "train_discriminator dog --init {state}/generator_dog/generator.safetensors",
         ("dog",),
     ),
+    "clip-c": ("train_clip c --seed 0 --images 16000 --steps 7000 --batch 64 --mixed", ()),
 }
 """Network -> its command, and the networks that it needs; in the order in which they are begun."""
 

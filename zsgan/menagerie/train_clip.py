@@ -29,15 +29,17 @@ from zsgan.menagerie.measure_clip import measure
 
 RESOLUTION = 64
 LEARNING_RATE = 1.5e-3
+LATE_RATE = 7e-4
+"""Learning rate at which training begins anew when the batches become of another kind."""
 WEIGHT_DECAY = 0.05
 WARM_UP = 60
 """Steps over which the learning rate rises."""
 PEACE = 0.25
-"""Part of the training in which nothing is attacked."""
+"""Part of the training, before late batches, in which nothing is attacked."""
 EPSILON = 3.0
 """Final radius of the L2 ball, for images in [-1, 1] (0.027 per value, root mean square)."""
 RAMP = 0.6
-"""Part of the training at whose end the ball has its final radius."""
+"""Part of the training, before late batches, at whose end the ball has its final radius."""
 CLEAN = 0.2
 """Part of every batch that is not attacked."""
 MAX_SCALE = math.log(100.0)
@@ -122,13 +124,19 @@ def train(
     )
 
     def step(i: int) -> dict[str, float]:
-        done = i / steps
-        rate = LEARNING_RATE * min(1.0, (i + 1) / WARM_UP) * (1 + math.cos(math.pi * done)) / 2
+        done, late = i / steps, examples.late
+        if is_late := done >= late:
+            part, peak, step_of_part = (done - late) / (1 - late), LATE_RATE, i - math.ceil(late * steps)
+        else:
+            part, peak, step_of_part = done / late, LEARNING_RATE, i
+        if step_of_part == 0:
+            optimizer.state.clear()  # what Adam knows of the gradients' size is of other batches
+        rate = peak * min(1.0, (step_of_part + 1) / WARM_UP) * (1 + math.cos(math.pi * part)) / 2
         for group in optimizer.param_groups:
             group["lr"] = rate
-        epsilon = EPSILON * min(1.0, max(0.0, (done - PEACE) / (RAMP - PEACE)))
+        epsilon = EPSILON * min(1.0, max(0.0, (done / late - PEACE) / (RAMP - PEACE)))
 
-        drawn = examples.batch(batch, generator)
+        drawn = examples.batch(batch, generator, is_late)
         stops = (torch.rand(batch, generator=generator) < 0.2).tolist()
         words = [text + "." * stop for text, stop in zip(drawn.texts, stops, strict=True)]
         same = drawn.true.to(device)
@@ -179,7 +187,7 @@ def train(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train, measure and save one CLIP."""
     parser = training.arguments(__doc__.split("\n")[0].split(":")[0], seed=0)
-    parser.add_argument("which", choices=("a", "b"), help="a guides adaptations, b only judges them")
+    parser.add_argument("which", choices=("a", "b", "c"), help="a and c guide adaptations, b only judges them")
     parser.add_argument("--images", type=int, default=24_000, help="portraits to draw")
     parser.add_argument("--steps", type=int, default=2000, help="training steps")
     parser.add_argument("--batch", type=int, default=96, help="images in a step")
@@ -193,8 +201,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ids = token_ids()
     model, tokenizer = clip_model.build(ids, generator)
     images, factors = training.bank(options.images, RESOLUTION, generator, progress=not options.quiet)
-    examples = Examples(images, factors)
+    examples, of = Examples(images, factors), ""
     if options.mixed:
+        of = ", also on portraits of two animals"
         examples = draw_mixed(images, factors, generator, progress=not options.quiet)
     name = f"clip-{options.which}"
     train(
@@ -219,7 +228,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         model.state_dict(),
         options.out / f"clip_{options.which}.safetensors",
         name=name,
-        description=f"The demo's CLIP {options.which.upper()}, adversarially trained on the demo world",
+        description=f"The demo's CLIP {options.which.upper()}, adversarially trained on the demo world{of}",
         config={"model": clip_model.NAME, "token_ids": ids},
         seed=options.seed,
         measured=measured | settings,
