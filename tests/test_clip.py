@@ -398,7 +398,7 @@ def test_training_is_peaceful_first_and_attacks_more_and_more(trained, monkeypat
 
 
 def test_training_begins_anew_with_late_batches(trained, monkeypatch, tmp_path):
-    """The last quarter of a training on mixed examples: its own rate, attacks at full strength, a new Adam."""
+    """The last quarter on mixed examples: its own learning rate, attacks at full strength, a new Adam."""
     factors, asked = sample_factors(12, rng()), []
     mixed = draw_mixed(to_bytes(draw(factors)), factors, rng())
     batch = type(mixed).batch

@@ -187,7 +187,9 @@ def train(
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train, measure and save one CLIP."""
     parser = training.arguments(__doc__.split("\n")[0].split(":")[0], seed=0)
-    parser.add_argument("which", choices=("a", "b", "c"), help="a and c guide adaptations, b only judges them")
+    parser.add_argument(
+        "which", choices=("a", "b", "c"), help="a and c guide adaptations, b only judges them"
+    )
     parser.add_argument("--images", type=int, default=24_000, help="portraits to draw")
     parser.add_argument("--steps", type=int, default=2000, help="training steps")
     parser.add_argument("--batch", type=int, default=96, help="images in a step")
