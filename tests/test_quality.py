@@ -51,7 +51,7 @@ def test_the_evaluator_reads_renders(renders):
         assert right.double().mean() > floor, kind
 
 
-@pytest.mark.parametrize("name", ["clip-a", "clip-b"])
+@pytest.mark.parametrize("name", ["clip-a", "clip-b", "clip-c"])
 def test_the_clips_tell_species_and_styles_apart(name, renders):
     factors, images = renders
     encoder = load_clip(name)

@@ -35,9 +35,7 @@ def test_results_say_where_they_come_from(made, stem):
     assert sidecar["profile"] == "smoke"
     assert len(sidecar["runs"]) == len(load_profile("smoke").rows)
     assert all((made[0] / "runs" / run / "provenance.json").is_file() for run in sidecar["runs"].values())
-    assert {"clip-a", "clip-b", "evaluator", "generator-dog"} == {
-        {"clip-a": "clip-a", "clip-b": "clip-b"}.get(name, name) for name in sidecar["weights"]
-    }
+    assert set(sidecar["weights"]) == {"clip-a", "clip-b", "evaluator", "generator-dog"}
     endings = {"csv", "md"} if stem.startswith("table") else {"png", "svg"}
     assert all((folder / f"{stem}.{ending}").stat().st_size > 100 for ending in endings)
 

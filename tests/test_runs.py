@@ -440,7 +440,7 @@ def test_a_conditional_generator_is_refused(config, tmp_path):
     ("changes", "message"),
     [
         ({"generator": "generator-dgo"}, "generator='generator-dgo' is neither a file nor one of generator-"),
-        ({"clips": "clip-c"}, "clip 'clip-c' names no weights .*clip-a"),
+        ({"clips": "clip-z"}, "clip 'clip-z' names no weights .*clip-a"),
         ({"clips": "ViT-B-32"}, "clip 'ViT-B-32' names no weights .*such as ViT-B-32/openai"),
         ({"clips": "menagerie-clip"}, "clip 'menagerie-clip' names no weights"),
         ({"clips": "hf-hub:somebody/something"}, "clip 'hf-hub:somebody/something' names no weights"),

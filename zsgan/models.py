@@ -70,8 +70,8 @@ def load_clip(name: str, pretrained: str | None = None, device: torch.device | s
     """A CLIP, frozen.
 
     Args:
-        name: "clip-a" or "clip-b" for the demo's, else an architecture of open_clip such as "ViT-B-32", alone
-            or with weights as in "ViT-B-32/openai"; see :mod:`zsgan.names`.
+        name: "clip-a", "clip-b" or "clip-c" for the demo's, else an architecture of open_clip such as
+            "ViT-B-32", alone or with weights as in "ViT-B-32/openai"; see :mod:`zsgan.names`.
         pretrained: which of open_clip's weights, such as "openai", or a file; an architecture without any is
             left random.
         device: where to put it.
