@@ -246,7 +246,7 @@ def test_evaluate_computes_distances_once_and_only_when_all_is_well(capsys, tmp_
     for wrong in (
         ["--clusters", "7"], ["--clusters", "6"], ["--against", "drawn:horse"], ["--against", "absent"],
         ["--preset", "ojha"], ["--before", "dogs"], ["--source-text", "dog"], ["--text", "xylophone"],
-        ["--centres", "absent"], ["--clip", "clip-c"], ["--against", "drawn:cat", "--neighbours", "6"],
+        ["--centres", "absent"], ["--clip", "clip-z"], ["--against", "drawn:cat", "--neighbours", "6"],
         ["--against", "drawn:cat", "--n", "3"],
     ):  # fmt: skip
         refused(capsys, "evaluate", "cats", "--clusters", "2", *wrong, "--quiet")
