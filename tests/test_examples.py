@@ -111,6 +111,14 @@ def test_a_share_is_that_of_what_differs():
     torch.testing.assert_close(picture[1, :, :2], torch.full((3, 2, 4), 0.2))
 
 
+def unchanged(batch, mixed, index):
+    """Kind -> which images of a batch are whole animals, or chimeras, as they were drawn."""
+    return {
+        name: (batch.images - from_bytes(bank[index])).abs().flatten(1).amax(1) < 1e-6
+        for name, bank in (("whole", mixed.images), ("chimera", mixed.chimeras))
+    }
+
+
 def test_a_mixed_batch_has_whole_animals_two_in_one_and_chimeras(mixed, monkeypatch):
     shares, index = [], torch.randint(60, (1500,), generator=rng(7))
 
@@ -122,10 +130,7 @@ def test_a_mixed_batch_has_whole_animals_two_in_one_and_chimeras(mixed, monkeypa
     monkeypatch.setattr(examples, "blend", spy)
     batch = mixed.batch(1500, rng(7), late=True)
     (share,) = shares
-    same = {
-        name: (batch.images - from_bytes(bank[index])).abs().flatten(1).amax(1) < 1e-6
-        for name, bank in (("whole", mixed.images), ("chimera", mixed.chimeras))
-    }
+    same = unchanged(batch, mixed, index)
     parts = {name: found.float().mean().item() for name, found in same.items()}
     assert parts["chimera"] == pytest.approx(examples.CHIMERAS, abs=0.05)
     assert parts["whole"] == pytest.approx(1 - examples.CHIMERAS - examples.PATCHED, abs=0.05)
@@ -144,10 +149,7 @@ def test_chimeras_come_late(mixed):
     """Before, whole animals are in their places."""
     index = torch.randint(60, (1500,), generator=rng(7))
     batch = mixed.batch(1500, rng(7), late=False)
-    same = {
-        name: (batch.images - from_bytes(bank[index])).abs().flatten(1).amax(1) < 1e-6
-        for name, bank in (("whole", mixed.images), ("chimera", mixed.chimeras))
-    }
+    same = unchanged(batch, mixed, index)
     assert not same["chimera"].any()
     assert same["whole"].float().mean() == pytest.approx(1 - examples.PATCHED, abs=0.05)
     assert (batch.true.diagonal()[same["whole"]] == 1).all()
