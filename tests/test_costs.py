@@ -16,7 +16,7 @@ from zsgan.making import guides_of
 from zsgan.models import load_clip, load_generator
 from zsgan.profiles import load_profile
 
-SHORT = {"stage1.iterations": 5, "ewc.samples": 4}
+SHORT = {"clips": "clip-a", "stage1.iterations": 5, "ewc.samples": 4}
 
 
 @pytest.fixture(scope="module")

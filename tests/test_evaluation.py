@@ -109,8 +109,8 @@ def test_a_run_knows_its_texts_and_its_source(full_run, tmp_path):
     assert found["structure_kept"] == pytest.approx(
         structure_kept(eyes.embed(source), eyes.embed(made)), rel=1e-3
     )
-    with pytest.raises(ValueError, match="clip='clip-a' guided this run, and cannot judge"):
-        evaluate(str(full_run.folder), clip="clip-a", folder=tmp_path, **QUIET)
+    with pytest.raises(ValueError, match="clip='clip-c' guided this run, and cannot judge"):
+        evaluate(str(full_run.folder), clip="clip-c", folder=tmp_path, **QUIET)
 
 
 def test_a_run_is_compared_with_the_source_it_came_from_alone(full_run, tmp_path):
@@ -157,7 +157,7 @@ def test_eyes_suit_the_generator_unless_they_are_named(full_run, place, tmp_path
         shutil.copytree(full_run.folder, folder)
         write_json(folder / "config.json", read_json(folder / "config.json") | {"generator": generator})
         provenance = read_json(folder / "provenance.json")
-        weights = {"clip-a": provenance["weights"]["clip-a"], generator: sha256(Path(generator))}
+        weights = {**provenance["weights"], generator: sha256(Path(generator))}
         write_json(folder / "provenance.json", {**provenance, "weights": weights, "id": name})
         return folder
 

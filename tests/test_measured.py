@@ -48,9 +48,9 @@ def test_the_table_is_printed_with_what_it_rests_on(printed, tiny):
     lines = printed.splitlines()
     assert lines[0].startswith("| dog-to-cat | paper Avg. | paper All | here Avg. | here All |")
     rows = {line.split("|")[1].strip() for line in lines[2:] if line.startswith("|")}
-    assert {*tables.PAPER_TABLE_1, "source, not adapted", "source, not truncated", "true target"} == rows
+    assert {*tables.PAPER_TABLE_1, "source, not adapted", "source, ψ = 0.7", "true target"} == rows
     assert lines[-1] == (
-        "Measured with n = 6 images a run, ψ = 0.7, seeds 0, 1, 2 iterations, through the eyes of the demo's "
+        "Measured with n = 6 images a run, ψ = 1, seeds 0, 1, 2 iterations, through the eyes of the demo's "
         "evaluator."
     )
 

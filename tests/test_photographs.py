@@ -109,7 +109,7 @@ def test_a_labelled_truth_is_seen_but_not_read(at_hand, smoke, full_run, runs_fo
     point = bench.point(full_run, full_run.snapshots[-1])
     unknown = ("evaluator_rate", "factors_kept", "ideal_distance")
     assert all(math.isnan(point.columns[name]) for name in unknown)
-    assert {"fid", "untruncated_fid", "lpips_all"} <= {k for k, v in point.columns.items() if v >= 0}
+    assert {"fid", "other_fid", "lpips_all"} <= {k for k, v in point.columns.items() if v >= 0}
     assert set(point.each) == {"clip_rate", "clip_score", "clip_variance", "lpips_all"}
     with pytest.raises(ValueError, match="eyes='photographs' read no factors; only the evaluator"):
         bench.factors(full_run)

@@ -21,7 +21,7 @@ def test_a_profile_has_the_rows_of_table_1(name):
     for row in by_text:
         config = profile.config("dog-to-cat", row, seed=2)
         assert (config.generator, config.source_text, config.target_text) == ("generator-dog", "dog", "cat")
-        assert config.seed == 2 and config.clips == ("clip-a",) and profile.judge not in config.clips
+        assert config.seed == 2 and config.clips == ("clip-a", "clip-c") and profile.judge not in config.clips
         terms[row] = list(config.weights)
     assert terms == {
         "StyleGAN-NADA": ["directional"],

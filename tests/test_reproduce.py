@@ -35,7 +35,7 @@ def test_results_say_where_they_come_from(made, stem):
     assert sidecar["profile"] == "smoke"
     assert len(sidecar["runs"]) == len(load_profile("smoke").rows)
     assert all((made[0] / "runs" / run / "provenance.json").is_file() for run in sidecar["runs"].values())
-    assert set(sidecar["weights"]) == {"clip-a", "clip-b", "evaluator", "generator-dog"}
+    assert set(sidecar["weights"]) == {"clip-a", "clip-c", "clip-b", "evaluator", "generator-dog"}
     endings = {"csv", "md"} if stem.startswith("table") else {"png", "svg"}
     assert all((folder / f"{stem}.{ending}").stat().st_size > 100 for ending in endings)
 

@@ -248,8 +248,8 @@ def test_the_table_has_a_line_for_every_run(table, smoke):
 
 
 def test_the_table_measures_the_adapted_generators(table, smoke, full_run, judges):
-    images = sample_images(full_run.generator(), 12, seed=module.SAMPLES_SEED, truncation_psi=0.7)
-    source = sample_images(load_generator("dog"), 12, seed=module.SAMPLES_SEED, truncation_psi=0.7)
+    images = sample_images(full_run.generator(), 12, seed=module.SAMPLES_SEED, truncation_psi=1.0)
+    source = sample_images(load_generator("dog"), 12, seed=module.SAMPLES_SEED, truncation_psi=1.0)
     expected = judges.everything(images, judges.eyes.embed(source))
     assert table.iloc[1][list(expected)].to_dict() == pytest.approx(expected)
 
@@ -388,7 +388,7 @@ def test_the_sum_of_squared_errors_is_that_of_fig_3a(curves, full_run):
     clip = load_clip("clip-a")
     line = curves[(curves["row"] == "L_dm + L_EWC + L_rel")].set_index("step")["sse"]
     for step in (0, 2, 4):
-        images = sample_images(full_run.generator(step), 6, seed=module.SAMPLES_SEED, truncation_psi=0.7)
+        images = sample_images(full_run.generator(step), 6, seed=module.SAMPLES_SEED, truncation_psi=1.0)
         features = clip.encode_images(images).double()
         expected = ((features - features.mean(0)) ** 2).sum().item()
         assert line[step] == pytest.approx(expected, rel=1e-4)
@@ -437,20 +437,20 @@ def test_each_image_adds_up_to_the_columns(smoke, runs_folder, full_run):
 
 def test_a_point_of_the_frontier_has_diversity_beside_adaptation(smoke, runs_folder, full_run, judges):
     frame = frontier(smoke, SCENARIO, folder=runs_folder)
-    more = ["lpips_avg", "lpips_all", "clip_variance", "untruncated_fid", "untruncated_recall"]
+    more = ["lpips_avg", "lpips_all", "clip_variance", "other_fid", "other_recall"]
     more += ["factors_kept", "ideal_distance"]
     assert {*frame.columns} == {"scenario", "row", "seed", "step", "n", "sse", *ADAPTATION, *more}
     last = frame[frame["row"] == "L_dm + L_EWC + L_rel"].iloc[-1]
-    truncated, whole = (
+    whole, truncated = (
         sample_images(full_run.generator(), 6, seed=module.SAMPLES_SEED, truncation_psi=psi)
-        for psi in (0.7, 1)
+        for psi in (1, 0.7)
     )
-    expected = judges.adaptation(truncated) | judges.diversity(truncated)
+    expected = judges.adaptation(whole) | judges.diversity(whole)
     assert last["step"] == full_run.snapshots[-1]
     for name in ("fid", "recall", "lpips_avg", "clip_variance"):
         assert last[name] == pytest.approx(expected[name], rel=1e-4)
     evaluator = judges.eyes
-    assert last["untruncated_fid"] == pytest.approx(judges.adaptation(whole)["fid"], rel=1e-4)
+    assert last["other_fid"] == pytest.approx(judges.adaptation(truncated)["fid"], rel=1e-4)
     read, truth = evaluator(whole), evaluator(judges.truth.images(6, 64, fresh=True)[:])
     ideal = evaluator(ideal_answers(sample_latents(6, 64, module.SAMPLES_SEED), "cat")[:])
     ratio = read.continuous.std(0, correction=0) / truth.continuous.std(0, correction=0)
@@ -464,10 +464,10 @@ def test_a_point_of_the_frontier_has_diversity_beside_adaptation(smoke, runs_fol
 def test_bounds_are_those_of_no_adaptation_and_a_perfect_one(smoke, judges):
     frame = bounds(smoke, SCENARIO)
     assert set(frame.columns) == {"scenario", "row", "psi", "n", *DIVERSITY, *ADAPTATION, *KEPT}
-    rows = ["source, not adapted", "source, not truncated", "true target"]
+    rows = ["source, not adapted", "source, ψ = 0.7", "true target"]
     assert frame["row"].tolist() == rows and (frame["n"] == 12).all()
-    assert frame["psi"][:2].tolist() == [0.7, 1.0] and frame["psi"].isna()[2]
-    source = sample_images(load_generator("dog"), 12, seed=module.SAMPLES_SEED, truncation_psi=0.7)
+    assert frame["psi"][:2].tolist() == [1.0, 0.7] and frame["psi"].isna()[2]
+    source = sample_images(load_generator("dog"), 12, seed=module.SAMPLES_SEED, truncation_psi=1.0)
     assert frame["fid"][0] == pytest.approx(judges.adaptation(source)["fid"])
     assert frame["identity_kept"][0] == pytest.approx(1) and frame["structure_kept"][0] == pytest.approx(1)
     assert frame["structure_kept"][1] < 1 and frame[KEPT].isna().iloc[2].all()
@@ -491,10 +491,10 @@ def test_without_true_images_all_that_needs_none_is_measured(unseen, table, curv
     rest = [column for column in curves.columns if column not in unknown]
     pd.testing.assert_frame_equal(path[rest], curves[:5][rest])
     points = frontier(unseen, SCENARIO, folder=runs_folder)
-    lost = ["untruncated_fid", "untruncated_recall", "factors_kept", "ideal_distance"]
+    lost = ["other_fid", "other_recall", "factors_kept", "ideal_distance"]
     assert points[[*unknown, *lost]].isna().all(axis=None) and points["lpips_avg"].notna().all()
     sources = bounds(unseen, SCENARIO)
-    assert sources["row"].tolist() == ["source, not adapted", "source, not truncated"]
+    assert sources["row"].tolist() == ["source, not adapted", "source, ψ = 0.7"]
     for frame in (found, path, sources):
         assert frame[unknown].isna().all(axis=None)
     main = table_1(found, sources, "here")
@@ -511,5 +511,5 @@ def test_provenance_names_everything(smoke, runs_folder, full_run, table):
     assert record["profile"] == "smoke" and record["scenario"] == SCENARIO and record["seeds"] == [0]
     assert list(record["runs"]) == ["L_dir, seed 0", "L_dm + L_EWC + L_rel, seed 0"]
     assert record["runs"]["L_dm + L_EWC + L_rel, seed 0"] == full_run.folder.name
-    assert set(record["weights"]) == {"generator-dog", "clip-a", "clip-b", "evaluator"}
+    assert set(record["weights"]) == {"generator-dog", "clip-a", "clip-c", "clip-b", "evaluator"}
     assert record["settings"]["samples"] == 12

@@ -120,13 +120,13 @@ class Bench:
         """A point of the frontier: adaptation and diversity after ``step`` steps, on as many images.
 
         Columns beside those of :meth:`snapshot`: lpips_avg and lpips_all (see
-        :func:`zsgan.metrics.summaries.lpips_columns`), clip_variance, and of images that are not truncated
-        untruncated_fid, untruncated_recall, and means over the continuous factors of
-        :func:`zsgan.metrics.factors.report`: factors_kept (1: as varied as true images) and ideal_distance,
-        an error as a share of that of chance (0: the ideal answers, 1: whatever the latents said is lost).
-        These two are nan where no ideal answer is known.
+        :func:`zsgan.metrics.summaries.lpips_columns`), clip_variance, other_fid and other_recall (at the
+        profile's other truncation), and of images that are not truncated the means over the continuous
+        factors of :func:`zsgan.metrics.factors.report`: factors_kept (1: as varied as true images) and
+        ideal_distance, an error as a share of that of chance (0: the ideal answers, 1: whatever the latents
+        said is lost). These two are nan where no ideal answer is known.
         """
-        n, truth_n = self.profile.curve_samples, self.profile.samples
+        n, truth_n, other = self.profile.curve_samples, self.profile.samples, self.profile.other_psi
 
         def measure() -> dict[str, Any]:
             images = self._samples(found, n, step)
@@ -134,22 +134,28 @@ class Bench:
             varied = self.judges.diversity(images, seen)
             columns = {"sse": float(sse(seen["guide"]))} | self.judges.adaptation(images, seen)
             columns |= {name: varied[name] for name in ("lpips_avg", "lpips_all", "clip_variance")}
-            whole = Samples(found.generator(step, self.device), n, SAMPLES_SEED, 1.0)
-            return {"columns": columns | self._untruncated(whole), "each": self.judges.each(seen)}
+            columns |= self._other_truncation(self._samples(found, n, step, other))
+            is_whole = self.profile.truncation_psi == 1
+            columns |= self._factors_left(seen["eyes"] if is_whole else self._embedded(found, n, step))
+            return {"columns": columns, "each": self.judges.each(seen)}
 
-        key = {"true_n": truth_n, "n": n, "step": step, "what": "frontier"}
+        key = {"true_n": truth_n, "n": n, "step": step, "what": "frontier", "other": other}
         return Measured(**self._kept(found, key, measure))
 
-    def _untruncated(self, images: Samples) -> dict[str, float]:
-        judges = self.judges
-        embedding = extract(judges.eyes.embed, images, device=self.device)
-        close = judges.closeness(embedding)
-        columns = {f"untruncated_{name}": close[name] for name in ("fid", "recall")}
+    def _other_truncation(self, images: Samples) -> dict[str, float]:
+        close = self.judges.closeness(extract(self.judges.eyes.embed, images, device=self.device))
+        return {f"other_{name}": close[name] for name in ("fid", "recall")}
+
+    def _embedded(self, found: Run, n: int, step: int) -> Tensor:
+        """(n, D) the eyes' features of images that are not truncated."""
+        return extract(self.judges.eyes.embed, self._samples(found, n, step, 1.0), device=self.device)
+
+    def _factors_left(self, embedding: Tensor) -> dict[str, float]:
         if self.species is None:
-            return columns | {"factors_kept": math.nan, "ideal_distance": math.nan}
-        found = self._report(judges.eyes.read(embedding.to(self.device)), images).loc[list(CONTINUOUS)]
+            return {"factors_kept": math.nan, "ideal_distance": math.nan}
+        found = self._report(embedding).loc[list(CONTINUOUS)]
         lost = (found["error"] / found["chance"]).mean()
-        return columns | {"factors_kept": float(found["kept"].mean()), "ideal_distance": float(lost)}
+        return {"factors_kept": float(found["kept"].mean()), "ideal_distance": float(lost)}
 
     def factors(self, found: Run) -> dict[str, dict[str, float]]:
         """The factors of an adapted generator's images, not truncated, see :func:`factor_report`."""
@@ -191,7 +197,9 @@ class Bench:
                 f"scenario={self.scenario!r}: no ideal answer is known without a species in its truth, "
                 f"{dict(scenario.truth)}, or in the name of a matched generator, {scenario.generator!r}"
             )
-        report: dict[str, dict[str, float]] = self._report(self._read(images), images).to_dict(orient="index")
+        report: dict[str, dict[str, float]] = self._report(
+            extract(self.judges.eyes.embed, images, device=self.device)
+        ).to_dict(orient="index")
         return report
 
     @cached_property
@@ -206,8 +214,9 @@ class Bench:
         species = labels.get("species", generator.removeprefix("generator-"))
         return species if species in SPECIES else None
 
-    def _report(self, prediction: Prediction, images: Samples) -> pd.DataFrame:
-        return report(prediction, *self._answers(len(images)))
+    def _report(self, embedding: Tensor) -> pd.DataFrame:
+        prediction = self.judges.eyes.read(embedding.to(self.device))
+        return report(prediction, *self._answers(len(embedding)))
 
     @cached_property
     def _answers(self) -> Callable[[int], tuple[Prediction, Prediction]]:
@@ -230,8 +239,9 @@ class Bench:
         embedding = extract(self.judges.eyes.embed, images, device=self.device)
         return self.judges.eyes.read(embedding.to(self.device))
 
-    def _samples(self, found: Run, n: int, step: int | None = None) -> Samples:
-        return Samples(found.generator(step, self.device), n, SAMPLES_SEED, self.profile.truncation_psi)
+    def _samples(self, found: Run, n: int, step: int | None = None, psi: float | None = None) -> Samples:
+        psi = self.profile.truncation_psi if psi is None else psi
+        return Samples(found.generator(step, self.device), n, SAMPLES_SEED, psi)
 
     def networks(self, found: Run) -> dict[str, str]:
         """Name -> identity of every network that takes part in a run or its measurement."""

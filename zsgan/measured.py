@@ -18,7 +18,7 @@ from zsgan.results import bounds, provenance, results
 from zsgan.runs import RUNS, run_all
 
 OF_PROFILE = (
-    "seeds", "samples", "judge", "eyes", "clusters", "neighbours", "truncation_psi", "weights",
+    "seeds", "samples", "judge", "eyes", "clusters", "neighbours", "truncation_psi", "other_psi", "weights",
 )  # fmt: skip
 """Entries of a profile that a caller may replace beside settings of the runs."""
 OF_ROWS = ("terms", "selection", "few_shot")

@@ -80,6 +80,7 @@ class Profile:
         clusters: k of the k-medoids in intra-cluster LPIPS.
         neighbours: k of precision and recall.
         truncation_psi: of evaluation.
+        other_psi: a second truncation, for comparison: FID and recall are known there, too.
         weights: "published", or "random" to try out what the profile costs: generators and CLIPs have their
             shapes and random weights. Results mean nothing, and configurations and runs say so by name.
         random: settings over all others with random weights, such as fewer samples.
@@ -100,6 +101,7 @@ class Profile:
     clusters: Count = 10
     neighbours: Count = 3
     truncation_psi: Positive = 0.7
+    other_psi: Positive = 1.0
     overrides: Mapping[str, Any] = Field(default_factory=dict)
     weights: Literal["published", "random"] = "published"
     random: Mapping[str, Any] = Field(default_factory=dict)

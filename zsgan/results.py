@@ -86,17 +86,18 @@ def bounds(profile: Profile, scenario: str | None = None, *, device: Device = "c
         device: where images are made and measured.
 
     Returns:
-        three lines for each scenario, those of the source truncated as the rows are, the source not
-        truncated, and the truth, if there are images of it.
+        three lines for each scenario, those of the source truncated as the rows are, of the source
+        at the profile's other truncation (if it is another), and of the truth, if there are images of it.
     """
     lines = []
-    n, psi = profile.samples, profile.truncation_psi
+    n, psi, other = profile.samples, profile.truncation_psi, profile.other_psi
     for bench in _benches(profile, scenario, RUNS, device):
         judges, before = bench.judges, bench.source_features
         sets: list[tuple[str, float, Images, Tensor | None]] = [
-            ("source, not adapted", psi, bench.source(n, psi), before),
-            ("source, not truncated", 1.0, bench.source(n, 1.0), before),
+            ("source, not adapted", psi, bench.source(n, psi), before)
         ]
+        if other != psi:
+            sets.append((f"source, ψ = {other:g}", other, bench.source(n, other), before))
         if judges.truth.seen:
             true = judges.truth.images(n, judges.resolution, fresh=True)
             sets.append(("true target", math.nan, true, None))

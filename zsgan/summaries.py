@@ -39,7 +39,16 @@ VARIED = ("lpips_all", "clip_variance")
 """Measures of diversity that are known image by image."""
 TABLES = ("finals", "course", "differences")
 _OF_RUNS = ("settings", "overrides", "weights")
-_COUNTS = ("samples", "curve_samples", "clusters", "neighbours", "truncation_psi", "judge", "eyes")
+_COUNTS = (
+    "samples",
+    "curve_samples",
+    "clusters",
+    "neighbours",
+    "truncation_psi",
+    "other_psi",
+    "judge",
+    "eyes",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +81,9 @@ class Summary:
         ids = run_ids(self.profile)
         if other := {run for run in {*ids, *found["runs"]} if ids.get(run) != found["runs"].get(run)}:
             reasons.append(f"{len(other)} of {len(ids)} runs have other settings or networks")
-        reasons += [f"{name} differs" for name, now in _settings(self.profile).items() if found[name] != now]
+        reasons += [
+            f"{name} differs" for name, now in _settings(self.profile).items() if found.get(name) != now
+        ]
         return reasons
 
     @property
