@@ -42,9 +42,10 @@ def trained(g_src: Generator, loss: Loss, config: AdaptConfig, *, steps: int, se
     with threads(1):
         for _ in range(steps):
             z = torch.randn(how.batch_size, g_src.mapping.z_dim, generator=random)
-            before, after = (g.synthesis(g.mapping(z)) for g in (g_src, g_trg))
+            with torch.no_grad():
+                before = g_src.synthesis(g_src.mapping(z))
             adam.zero_grad()
-            loss(z, before, after).backward()
+            loss(z, before, g_trg.synthesis(g_trg.mapping(z))).backward()
             adam.step()
     return g_trg.requires_grad_(False)
 
