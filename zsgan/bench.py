@@ -14,6 +14,7 @@ from torch import Tensor
 from zsgan.cache import Cache
 from zsgan.clip import ClipEncoder
 from zsgan.device import set_up
+from zsgan.images import Images
 from zsgan.judges import Judges, load_judges
 from zsgan.menagerie.evaluator import Prediction
 from zsgan.menagerie.factors import CONTINUOUS, SPECIES
@@ -88,8 +89,7 @@ class Bench:
     @cached_property
     def source_features(self) -> Tensor:
         """(n, D) the eyes' features of :meth:`source` at the profile's truncation."""
-        images = self.source(self.profile.samples, self.profile.truncation_psi)
-        return extract(self.judges.eyes.embed, images, device=self.device)
+        return self._embedding(self.source(self.profile.samples, self.profile.truncation_psi))
 
     def final(self, found: Run) -> Measured:
         """Everything about an adapted generator, on ``profile.samples`` images."""
@@ -134,21 +134,16 @@ class Bench:
             varied = self.judges.diversity(images, seen)
             columns = {"sse": float(sse(seen["guide"]))} | self.judges.adaptation(images, seen)
             columns |= {name: varied[name] for name in ("lpips_avg", "lpips_all", "clip_variance")}
-            columns |= self._other_truncation(self._samples(found, n, step, other))
-            is_whole = self.profile.truncation_psi == 1
-            columns |= self._factors_left(seen["eyes"] if is_whole else self._embedded(found, n, step))
+            embedding = {self.profile.truncation_psi: seen["eyes"]}
+            for psi in {other, 1.0} - embedding.keys():
+                embedding[psi] = self._embedding(self._samples(found, n, step, psi))
+            close = self.judges.closeness(embedding[other])
+            columns |= {f"other_{name}": close[name] for name in ("fid", "recall")}
+            columns |= self._factors_left(embedding[1.0])
             return {"columns": columns, "each": self.judges.each(seen)}
 
         key = {"true_n": truth_n, "n": n, "step": step, "what": "frontier", "other": other}
         return Measured(**self._kept(found, key, measure))
-
-    def _other_truncation(self, images: Samples) -> dict[str, float]:
-        close = self.judges.closeness(extract(self.judges.eyes.embed, images, device=self.device))
-        return {f"other_{name}": close[name] for name in ("fid", "recall")}
-
-    def _embedded(self, found: Run, n: int, step: int) -> Tensor:
-        """(n, D) the eyes' features of images that are not truncated."""
-        return extract(self.judges.eyes.embed, self._samples(found, n, step, 1.0), device=self.device)
 
     def _factors_left(self, embedding: Tensor) -> dict[str, float]:
         if self.species is None:
@@ -197,9 +192,7 @@ class Bench:
                 f"scenario={self.scenario!r}: no ideal answer is known without a species in its truth, "
                 f"{dict(scenario.truth)}, or in the name of a matched generator, {scenario.generator!r}"
             )
-        report: dict[str, dict[str, float]] = self._report(
-            extract(self.judges.eyes.embed, images, device=self.device)
-        ).to_dict(orient="index")
+        report: dict[str, dict[str, float]] = self._report(self._embedding(images)).to_dict(orient="index")
         return report
 
     @cached_property
@@ -215,8 +208,7 @@ class Bench:
         return species if species in SPECIES else None
 
     def _report(self, embedding: Tensor) -> pd.DataFrame:
-        prediction = self.judges.eyes.read(embedding.to(self.device))
-        return report(prediction, *self._answers(len(embedding)))
+        return report(self._read(embedding), *self._answers(len(embedding)))
 
     @cached_property
     def _answers(self) -> Callable[[int], tuple[Prediction, Prediction]]:
@@ -227,7 +219,8 @@ class Bench:
             assert self.species is not None and truth.labels is not None
             latents, style = self.source(n, 1.0).latents, truth.labels.get("style", "photo")
             ideal = ideal_answers(latents, self.species, style, resolution)
-            return self._read(ideal), self._read(truth.images(n, resolution, fresh=True))
+            true = truth.images(n, resolution, fresh=True)
+            return self._read(self._embedding(ideal)), self._read(self._embedding(true))
 
         return cache(answers)
 
@@ -235,8 +228,11 @@ class Bench:
     def _guide(self) -> Callable[[str], ClipEncoder]:
         return cache(lambda name: load_clip(name, device=self.device))
 
-    def _read(self, images: Any) -> Prediction:
-        embedding = extract(self.judges.eyes.embed, images, device=self.device)
+    def _embedding(self, images: Images) -> Tensor:
+        """(n, D) the eyes' features."""
+        return extract(self.judges.eyes.embed, images, device=self.device)
+
+    def _read(self, embedding: Tensor) -> Prediction:
         return self.judges.eyes.read(embedding.to(self.device))
 
     def _samples(self, found: Run, n: int, step: int | None = None, psi: float | None = None) -> Samples:
