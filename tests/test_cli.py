@@ -93,6 +93,7 @@ def test_every_command_explains_its_options(capsys, command):
         ["sample", "dog"],
         ["adapt", "--text", "cat", "--x"],
         ["adapt", "--text", "cat", "--iterations", "0"],
+        ["adapt", "--text", "cat", "--iterations", "automatic"],
         ["sample", "dog", "--n", "0", "--out", "x"],
         ["reproduce", "--workers", "0"],
         ["evaluate", "x", "--clusters", "a"],
@@ -189,6 +190,11 @@ def test_adapt_takes_every_setting(monkeypatch, capsys, tmp_path):
     for own in ((), ("--set", "optimiser.iterations=5"), ("--iterations", 6)):  # over the row's own number
         zsgan_(capsys, *shots, *own)
     assert [config.optimiser.iterations for config, _ in asked[2:]] == [1000, 5, 6]
+    zsgan_(capsys, "adapt", "--iterations", "auto")
+    auto = override(
+        load_profile("demo").config("dog-to-cat", "L_dm + L_EWC + L_rel"), {"optimiser.stop_at_plateau": True}
+    )
+    assert asked[5][0] == auto and auto.optimiser.iterations == 120
 
 
 def test_sample_writes_the_generators_images(adapted, full_run, capsys, tmp_path):

@@ -71,6 +71,18 @@ def test_a_row_that_never_comes_so_far_is_not_compared(bench):
     assert other["arrived"] == 3 and np.isnan(other["difference"])  # the baseline does not
 
 
+def test_a_run_that_stopped_before_others_stays_as_it_was(bench, monkeypatch):
+    """The slow row's second seed stops at 0.33: the rate 0.45 is not reached by all of its runs."""
+    runs = ToyBench.runs.fget(bench)
+    slow = [run for row, _, run in runs if row == "L_dm"]
+    slow[1].snapshots = STEPS[:-1]
+    monkeypatch.setattr(ToyBench, "runs", runs)
+    line = matched_differences(bench, 0.45, "clip_variance").iloc[0]
+    assert line["arrived"] == 2 and np.isnan(line["difference"])
+    early = matched_differences(bench, 0.2, "clip_variance").iloc[0]
+    assert early["arrived"] == 3 and early["difference"] == pytest.approx(0.4 * 0.2)
+
+
 def test_unknown_names_are_refused(bench):
     with pytest.raises(ValueError, match="baseline='L_foo' is unknown; choose one of L_dir, L_dm"):
         differences(bench, baseline="L_foo")

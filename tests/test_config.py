@@ -144,6 +144,11 @@ def test_values_are_read_from_yaml_and_text(config, name, text, value):
             {"few_shot.target": {"species": "cat"}},
             "few_shot adapts to images, but terms={'moment'.*terms: {}",
         ),
+        ({**SHOTS, "optimiser.stop_at_plateau": True}, "stop_at_plateau=True needs the term 'directional'"),
+        (
+            {"terms": {"ewc": 1, "relation": 1}, "optimiser.stop_at_plateau": True},
+            "stop_at_plateau=True needs .* got {'ewc': 1.0, 'relation': 1.0}; give a number of iterations",
+        ),
         ({**SHOTS, "selection.k": 2}, "few_shot adapts to images, but .*Selection.*no selection"),
         ({**SHOTS, "few_shot.distance_batch": 2}, "distance_batch=2: .*greater than or equal to 3"),
         ({**SHOTS, "few_shot.mixing": 1.5}, "few_shot.mixing=1.5: .*less than or equal to 1"),

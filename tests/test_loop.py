@@ -49,6 +49,14 @@ def run(folder, total=23, stop_at=None, **options):
     return training, loop(training.state, training.step, total, folder, **options)
 
 
+def test_it_ends_when_no_step_is_needed(tmp_path):
+    training, history = run(tmp_path, log_every=1, finished=lambda history: len(history) == 6)
+    assert training.steps == list(range(6)) and [row["step"] for row in history] == [1, 2, 3, 4, 5, 6]
+    again, same = run(tmp_path, log_every=1, finished=lambda history: len(history) == 6)
+    assert again.steps == [4, 5] and same == history
+    assert all(torch.equal(a, b) for a, b in zip(training.bits(), again.bits(), strict=True))
+
+
 @pytest.mark.parametrize("stop_at", [0, 3, 4, 5, 11, 22])
 @pytest.mark.parametrize("log_every", [1, 2, None])
 def test_resumed_is_uninterrupted_to_the_bit(tmp_path, stop_at, log_every):

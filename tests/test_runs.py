@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -18,12 +19,13 @@ from zsgan import jobs, making, manifest, names
 from zsgan.adaptation import Adaptation
 from zsgan.config import override, settings
 from zsgan.device import set_up
-from zsgan.files import read_json, versions
+from zsgan.files import read_json, versions, write_json
 from zsgan.guides import trained_parameters
 from zsgan.jobs import resolve
 from zsgan.making import RunInProgress, fisher_of, source_features_of
 from zsgan.models import load_generator
 from zsgan.runs import finished, open_run, run, run_all
+from zsgan.stopping import alignment, plateau
 from zsgan.stylegan2 import Generator
 from zsgan.tensors import load_tensors, save_tensors
 
@@ -141,7 +143,8 @@ def test_snapshots_lead_from_the_source_to_the_adapted_generator(full_run):
 def test_the_last_step_needs_no_snapshot_of_its_own(full_run, tmp_path):
     """13 steps with a snapshot every 5: 5, 10, and the adapted generator itself."""
     place = shutil.copytree(full_run.folder, tmp_path / "copy")
-    odd = replace(full_run, folder=place, config=override(full_run.config, {"optimiser.iterations": 13}))
+    write_json(place / "history.json", full_run.history[:1] * 13)
+    odd = replace(full_run, folder=place)
     for old, new in (("1", "5"), ("2", "10")):
         (place / "snapshots" / f"{old}.safetensors").rename(place / "snapshots" / f"{new}.safetensors")
     (place / "snapshots" / "3.safetensors").unlink()
@@ -159,6 +162,45 @@ def test_snapshots_need_the_generator_that_was_adapted(full_run):
             stale.generator(step)
     adapted, kept = full_run.generator().state_dict(), stale.generator().state_dict()
     assert all(torch.equal(adapted[name], kept[name]) for name in adapted)
+
+
+# Stopped where it levels off
+
+
+def test_a_run_ends_where_it_levels_off(config, tmp_path, monkeypatch):
+    rule = partial(plateau, window=2, tolerance=0.9)
+    monkeypatch.setattr(making, "plateau", rule)
+    most = override(config, {"optimiser.iterations": 30})
+    whole = run(most, folder=tmp_path)
+    step = rule(alignment(whole.history))
+    assert step is not None and 6 <= step < 30 and whole.iterations == 30
+    asked = override(most, {"optimiser.stop_at_plateau": True})
+    early = run(asked, folder=tmp_path)
+    assert early.iterations == early.snapshots[-1] == step
+    assert early.history == whole.history[:step]
+    kept = step // 3 * 3  # one in three is kept
+    one, two = whole.generator(kept), early.generator(kept)
+    for name, value in one.state_dict().items():
+        torch.testing.assert_close(two.state_dict()[name], value, rtol=1e-3, atol=1e-3)
+    monkeypatch.setattr(making, "plateau", lambda curve: None)
+    never = run(asked, folder=tmp_path / "never")
+    assert never.iterations == 30 and never.folder.name != whole.folder.name
+    expected, found = tensors(whole), tensors(never)
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_a_run_that_levels_off_resumes_to_the_same_bits(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(making, "plateau", lambda curve: 7 if len(curve) >= 7 else None)
+    asked = override(config, {"optimiser": {"iterations": 20, "stop_at_plateau": True}})
+    whole = run(asked, folder=tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        stop_after(patch, 5)
+        with pytest.raises(Stopped):
+            run(asked, folder=tmp_path)
+    resumed = run(asked, folder=tmp_path)
+    assert resumed.history == whole.history and len(whole.history) == 7
+    expected, found = tensors(whole), tensors(resumed)
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
 
 
 # Interrupted
@@ -234,8 +276,9 @@ OTHER = {
     "moment.distance": "row", "moment.normalise_directions": True, "ewc.estimator": "batch",
     "ewc.granularity": "layer", "ewc.samples": 3, "relation.temperature": 2.0, "relation.diagonal": False,
     "relation.reduction": "mean", "spectral.probes": 2, "spectral.delta": 0.1,
-    "optimiser.iterations": 5, "optimiser.batch_size": 3, "optimiser.lr": 0.1,
-    "optimiser.betas": (0.5, 0.9), "optimiser.ema": 0.5, "selection.k": 2, "selection.iterations": 2,
+    "optimiser.iterations": 5, "optimiser.stop_at_plateau": True, "optimiser.batch_size": 3,
+    "optimiser.lr": 0.1, "optimiser.betas": (0.5, 0.9), "optimiser.ema": 0.5,
+    "selection.k": 2, "selection.iterations": 2,
     "selection.layer_map": "as_published", "selection.batch_size": 2, "trained": "convolutions_and_torgb",
     "shared_noise": True, "seed": 1,
 }  # fmt: skip

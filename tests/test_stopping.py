@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from zsgan.metrics.stopping import alignment, plateau, smooth
+from zsgan.stopping import alignment, plateau, smooth
 
 
 def noise(n, seed=0):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from zsgan import results as module
-from zsgan.metrics.stopping import alignment
+from zsgan.stopping import alignment
 from zsgan.stops import graded, rule_wins, stops, stops_table, with_common
 
 COURSE = pd.DataFrame(

@@ -84,11 +84,9 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = add("reproduce", _reproduce, "run the notebooks, write every figure and table, build the book")
     sub.add_argument(
-        "--profile",
-        default="demo",
-        help="smoke (numbers mean nothing), demo, or a grid that the book quotes: demo-full, ablations, "
-        "search, scenarios",
-    )
+        "--profile", default="demo", help="smoke (numbers mean nothing), demo, or a grid of the book's: "
+        "demo-full, ten-shot, selection, scenarios, ablations, search",
+    )  # fmt: skip
     sub.add_argument("--only", metavar="CHAPTER", help="one notebook, for instance 04_results; no book")
     sub.add_argument(
         "--workers", type=_positive, default=min(2, os.cpu_count() or 1),
@@ -116,7 +114,8 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = add("adapt", _adapt, "adapt a generator to a text, or find the finished run")
     add_adaptation(sub)
-    sub.add_argument("--iterations", type=_positive, help="steps; the row's number by default")
+    steps = "steps, by default the row's; auto: until the run has levelled off, the row's at most"
+    sub.add_argument("--iterations", type=_steps, metavar="N|auto", help=steps)
     sub.add_argument("--runs", type=Path, default=Path("runs"), help="folder of runs")
     add_device(sub)
 
@@ -186,13 +185,15 @@ def _parser() -> argparse.ArgumentParser:
 
 def _positive(text: str) -> int:
     """A whole number of at least 1."""
-    try:
-        value = int(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"a whole number of at least 1 expected, got {text!r}") from None
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {value}")
-    return value
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number of at least 1 expected, got {text!r}")
+    return int(text)
+
+
+def _steps(text: str) -> dict[str, Any]:
+    """The setting that a number of steps stands for, or "auto"."""
+    auto = text == "auto"
+    return {"optimiser.stop_at_plateau": True} if auto else {"optimiser.iterations": _positive(text)}
 
 
 def _reproduce(options: argparse.Namespace) -> None:
@@ -233,8 +234,7 @@ def _adapt(options: argparse.Namespace) -> None:
     from zsgan.api import adapt
 
     asked = _asked(options)
-    if options.iterations is not None:
-        asked["settings"].setdefault("optimiser.iterations", options.iterations)
+    asked["settings"] = (options.iterations or {}) | asked["settings"]
     print(adapt(**asked, folder=options.runs, device=options.device, progress=not options.quiet).folder)
 
 

@@ -241,12 +241,19 @@ def matched_differences(
 
 def _courses(bench: Bench, adaptation: str, diversity: str) -> dict[str, Course]:
     """Row -> its runs' snapshots."""
-    runs: dict[str, list[tuple[Tensor, Tensor]]] = {}
+    runs: dict[str, list[Tensor]] = {}
     for row, _, found in bench.runs:
         points = [bench.point(found, step) for step in [0, *found.snapshots]]
         values = [torch.stack([_of(point, name) for point in points]) for name in (adaptation, diversity)]
-        runs.setdefault(row, []).append((values[0], values[1]))
-    return {row: Course(*(torch.stack(part) for part in zip(*of, strict=True))) for row, of in runs.items()}
+        runs.setdefault(row, []).append(torch.stack(values))
+    return {row: Course(*_as_long_as_the_longest(of)) for row, of in runs.items()}
+
+
+def _as_long_as_the_longest(runs: Sequence[Tensor]) -> Tensor:
+    """(2, R, T, N) of R runs (2, T_r, N): one that stopped before others stays as it was."""
+    longest = max(run.shape[1] for run in runs)
+    ends = [run[:, -1:].expand(-1, longest - run.shape[1], -1) for run in runs]
+    return torch.stack([torch.cat(parts, 1) for parts in zip(runs, ends, strict=True)], 1)
 
 
 def _of(measured: Measured, name: str) -> Tensor:

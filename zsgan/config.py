@@ -131,6 +131,7 @@ class Optimiser:
     """Adam on the target generator."""
 
     iterations: Count = 2000  # span of Fig. 3a
+    stop_at_plateau: Switch = False  # end before, where the run has levelled off, see zsgan.stopping
     batch_size: Count = 4  # N, sec. 4.1
     lr: Positive = 0.002  # sec. 4.1
     betas: tuple[Decay, Decay] = (0.0, 0.99)  # sec. 4.1
@@ -215,6 +216,11 @@ class AdaptConfig:
                 )
         elif not self.weights:
             raise ValueError(f"terms={dict(self.terms)!r} has no loss of positive weight; add one")
+        if self.optimiser.stop_at_plateau and not {"directional", "moment"} & set(self.weights):
+            raise ValueError(
+                "optimiser.stop_at_plateau=True needs the term 'directional' or 'moment', which say how far "
+                f"images follow the text, got {self.weights}; give a number of iterations instead"
+            )
         if self.source_text == self.target_text:
             raise ValueError(
                 f"source_text={self.source_text!r} and target_text={self.target_text!r} are the same: "

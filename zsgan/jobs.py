@@ -67,6 +67,8 @@ def resolve(config: AdaptConfig) -> Job:
 def relevant(config: AdaptConfig) -> dict[str, Any]:
     """The settings that take part in the result, without names of weights and places of images."""
     values = asdict(config) | {"terms": config.weights}
+    if not config.optimiser.stop_at_plateau:  # then the id is what it was before there was this switch
+        del values["optimiser"]["stop_at_plateau"]
     if config.few_shot is not None:
         of_images = {name: values[name] for name in ("few_shot", "optimiser", "shared_noise", "seed")}
         for name in ("discriminator", "target"):
@@ -76,7 +78,7 @@ def relevant(config: AdaptConfig) -> dict[str, Any]:
     for name in ("generator", "clips", "clip_weights"):
         del values[name]
     values |= uneven(config)
-    if not config.features.crops:  # then the id is what it was before there were any
+    if not config.features.crops:  # so, too
         del values["features"]["crops"]
     groups: Mapping[str, frozenset[Term]] = {
         "stage1": NEEDS_VARIATIONS,

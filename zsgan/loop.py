@@ -23,6 +23,7 @@ def loop(
     total: int,
     folder: Path,
     *,
+    finished: Callable[[list[dict[str, float]]], bool] = lambda history: False,
     save_every: int = 500,
     log_every: int | None = None,
     description: str | None = None,
@@ -38,6 +39,7 @@ def loop(
         step: one training step; returns what to log.
         total: number of steps.
         folder: where ``state.pt`` is kept; written whole or not at all.
+        finished: whether no further step is needed; asked before every step, with the values logged so far.
         save_every: steps between two savings.
         log_every: steps between two entries of the history, a divisor of ``save_every`` (which is the
             default).
@@ -47,7 +49,7 @@ def loop(
             under others is not resumed.
 
     Returns:
-        the logged values, one entry for every ``log_every`` steps and one for the last step.
+        the logged values, one entry for every ``log_every`` steps and one for step ``total - 1``.
 
     Raises:
         ValueError: ``log_every`` does not divide ``save_every``, so that resuming would lose entries' places;
@@ -81,6 +83,8 @@ def loop(
         range(first, total), description, initial=first, total=total, disable=not progress, mininterval=1.0
     )
     for i in steps:
+        if finished(history):
+            break
         row = step(i)
         done = i + 1
         if done % log_every == 0 or done == total:

@@ -26,6 +26,7 @@ from zsgan.jobs import Job, uneven
 from zsgan.loop import loop
 from zsgan.models import load_clip, load_discriminator, load_generator
 from zsgan.objectives import NEEDS_FISHER, Guide, needs
+from zsgan.stopping import alignment, plateau
 from zsgan.stylegan2 import Generator
 from zsgan.targets import targets
 from zsgan.tensors import save_tensors
@@ -189,10 +190,16 @@ def _adapt(job: Job, trainer: Trainer, place: Path, progress: bool, took: list[f
     """Adapt; ``took`` gets the seconds of every step that this process takes."""
     iterations = job.config.optimiser.iterations
     every = snapshot_every(iterations)
+
+    def finished(history: Sequence[Mapping[str, float]]) -> bool:
+        asked = job.config.optimiser.stop_at_plateau and bool(history)
+        return asked and plateau(alignment(history)) is not None
+
     write_json(place / "config.json", asdict(job.config))
     history = loop(
         trainer.state, _with_snapshots(trainer, place, iterations, took), iterations, place,
-        save_every=every, log_every=1, description=place.name, progress=progress, arguments={"id": job.id},
+        finished=finished, save_every=every, log_every=1, description=place.name, progress=progress,
+        arguments={"id": job.id},
     )  # fmt: skip
     write_json(place / "history.json", history)
     result = trainer.result

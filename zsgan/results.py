@@ -18,12 +18,12 @@ from zsgan.images import Images
 from zsgan.judges import rate
 from zsgan.menagerie.evaluator import load_evaluator
 from zsgan.metrics import extract
-from zsgan.metrics.stopping import alignment, plateau
 from zsgan.metrics.summaries import closeness
 from zsgan.models import load_generator
 from zsgan.profiles import Profile
 from zsgan.runs import RUNS, Run
 from zsgan.sampling import Samples
+from zsgan.stopping import alignment, plateau
 from zsgan.truth import truth_of
 
 __all__ = [
@@ -62,7 +62,7 @@ def results(
         a line for each run, with columns scenario, row, seed, iterations, n, psi (truncation), those of
         :meth:`Judges.everything <zsgan.judges.Judges.everything>`, and what the run cost, as far as it knows:
         step_seconds and peak_memory (bytes on a GPU), nan where it does not; and levelled_off, the step at
-        which :func:`zsgan.metrics.stopping.plateau` would stop: inf for none, nan where no text guides.
+        which :func:`zsgan.stopping.plateau` would stop: inf for none, nan where no text guides.
     """
     lines = []
     for bench in _benches(profile, scenario, folder, device):

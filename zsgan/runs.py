@@ -62,10 +62,15 @@ class Run:
         return rows
 
     @property
+    def iterations(self) -> int:
+        """Steps taken: the configuration's number, or less if the run was to stop where it levels off."""
+        return len(self.history)
+
+    @property
     def snapshots(self) -> list[int]:
         """Steps that :meth:`generator` knows beside 0, ascending; the last is the adapted generator."""
         kept = {int(path.stem) for path in (self.folder / "snapshots").glob("*.safetensors")}
-        return sorted(kept | {self.config.optimiser.iterations})
+        return sorted(kept | {self.iterations})
 
     def generator(self, step: int | None = None, device: torch.device | str = "cpu") -> Generator:
         """The adapted generator, or what it was after ``step`` steps (0: the source generator).
@@ -81,7 +86,7 @@ class Run:
             ValueError: there is no snapshot of that step, or the source generator is no longer the one that
                 was adapted.
         """
-        if step is None or step == self.config.optimiser.iterations:
+        if step is None or step == self.iterations:
             return load_generator(self.folder / "generator.safetensors", device)
         source = names.generator(self.config.generator)
         if source.identity not in self.provenance["weights"].values():

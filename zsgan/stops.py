@@ -10,7 +10,7 @@ from zsgan.metrics.matched import ROUNDING
 from zsgan.tables import ABSENT
 
 CHOICES = ("rule", "fixed", "common", "best")
-"""By the run's own features (:mod:`zsgan.metrics.stopping`), the number of steps that the profile sets, the
+"""By the run's own features (:mod:`zsgan.stopping`), the number of steps that the profile sets, the
 best number for all runs alike, and the best for each run; the last two know the truth."""
 _PLACE = ["scenario", "row", "seed"]
 
