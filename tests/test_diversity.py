@@ -71,11 +71,24 @@ def test_one_cluster_pairwise_is_the_mean_of_all_pairs():
     assert math.isnan(intra_cluster_lpips(distances, replace(LITERAL, unbiased=True), 1).avg_std)
 
 
+def alternating(distances, k):
+    """Medoids by the textbook: from the k most central images, assign and recentre until nothing moves."""
+    matrix = distances.numpy()
+    medoids = sorted(range(len(matrix)), key=lambda i: matrix[i].sum())[:k]
+    while True:
+        nearest = matrix[:, medoids].argmin(1)
+        inside = [np.flatnonzero(nearest == c) for c in range(k)]
+        moved = [int(m[matrix[np.ix_(m, m)].sum(1).argmin()]) for m in inside]
+        if moved == medoids:
+            return medoids
+        medoids = moved
+
+
 def by_loops(distances, k, statistic, include_centre, ddof, method, given=None):
     """A second implementation, image by image and pair by pair: (avg, avg_std, all, all_std)."""
     n = len(distances)
     if given is None:
-        centres = k_medoids(distances, k, method)[1].tolist()
+        centres = alternating(distances, k) if method == "alternate" else k_medoids(distances, k)[1].tolist()
         given = distances[:, centres]
     else:
         centres = [None] * given.shape[1]

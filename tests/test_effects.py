@@ -7,8 +7,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from zsgan.effects import decided, effect_dots, effect_table, effects, frontiers, matched_table
-from zsgan.tables import ABSENT
+from zsgan.effects import (
+    STEPS,
+    decided,
+    effect_dots,
+    effect_table,
+    effects,
+    frontiers,
+    matched_table,
+    steps_table,
+)
+from zsgan.tables import ABSENT, PAPER_TABLE_1
 
 NAN = float("nan")
 
@@ -19,7 +28,7 @@ def summary():
         [
             ("b", "a", "evaluator_rate", NAN, 0.1, 0.05, 0.2),
             ("c", "a", "evaluator_rate", NAN, -0.5, -0.6, 0.1),
-            ("b", "a", "lpips_all", NAN, 9.0, 9.0, 9.0),  # at the end: not asked for
+            ("b", "a", "lpips_all", NAN, 9.0, 9.0, 9.0),  # at the end
             ("c", "a", "lpips_all", NAN, 9.0, 9.0, 9.0),
             ("b", "a", "lpips_all", 0.5, 0.02, 0.01, 0.03),
             ("c", "a", "lpips_all", 0.5, -0.02, -0.03, -0.01),
@@ -55,10 +64,23 @@ def test_a_verdict_is_the_intervals(summary):
     assert decided(effects(summary, 0.5), "lpips_all")["lower"] == ["c"]
 
 
-def test_the_matched_table_has_a_column_for_each_rate(summary):
+def test_the_matched_table_has_a_column_for_the_end_and_each_rate(summary):
     table = matched_table(summary.differences)
-    assert table.columns.tolist() == ["at rate 0.5", "at rate 0.75"] and table.index.tolist() == ["b", "c"]
-    assert table.loc["c"].tolist() == ["-0.020 (-0.030 to -0.010)", ABSENT]
+    assert table.columns.tolist() == ["at the end", "at rate 0.5", "at rate 0.75"]
+    assert table.index.tolist() == ["b", "c"]
+    assert table.loc["c"].tolist() == ["+9.000 (+9.000 to +9.000)", "-0.020 (-0.030 to -0.010)", ABSENT]
+
+
+def test_each_step_of_the_papers_table_stands_beside_the_papers_number():
+    rows = [row for row in PAPER_TABLE_1 if not row.startswith("Ojha")]
+    runs = [(row, seed, i / 10 + seed * i / 100) for i, row in enumerate(rows) for seed in (0, 1)]
+    finals = pd.DataFrame(runs, columns=["row", "seed", "lpips_avg"])
+    table = steps_table({"a": SimpleNamespace(finals=finals)})
+    assert table.index.tolist() == [f"{after} against {before}" for before, after in STEPS]
+    line = table.loc["L_dm against L_dir"]
+    # 0.1 and 0.11: half their distance, 0.005, times 12.706, Student's quantile of one degree of freedom
+    assert line.tolist() == ["+0.062", "+0.105 (+0.041 to +0.169)"]
+    assert table.loc["L_dm + L_EWC + L_rel against L_dir", "paper"] == "+0.105"
 
 
 def test_dots_stand_at_the_differences(summary):

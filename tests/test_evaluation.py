@@ -82,19 +82,23 @@ def test_every_number_is_that_of_its_metric(place):
     assert {name: found[name] for name in expected} == pytest.approx(expected, rel=1e-3, nan_ok=True)
     settings = {"n": 12, "clip": "clip-b", "clusters": 3, "n_against": 9, "neighbours": 2}
     assert {name: found[name] for name in settings} == settings
-    assert "64 px" in found["features"] and "target_rate" not in found
+    assert "64 px" in found["features"] and found["target_rate"] is None
     assert {f"lpips_{name}_avg" for name in ("literal", "ojha", "air")} | {"lpips_avg"} <= set(found)
     # dogs drawn from the same scores are more like their cats than like others
     assert found["structure_kept"] > 0.2 and found["clip_rate"] > 0.5
 
 
-def test_what_is_not_known_is_not_there(place):
+def test_what_is_not_known_is_not_there(place, caplog):
     found = evaluate(str(place / "cats"), folder=place, **QUIET)
-    absent = {"fid", "kid", "clip_score", "clip_rate", "target_rate", "identity_kept", "psi", "against"}
+    absent = {"fid", "kid", "clip_score", "identity_kept", "psi", "against"}
+    assert found["clip_rate"] is None and found["target_rate"] is None
+    assert "their diversity says little: name the target with --against drawn:SPECIES" in caplog.text
+    caplog.clear()
     assert not absent & set(found) and found["vendi"] > 1 and found["inception_species"] >= 1
     drawn = evaluate(str(place / "cats"), against="drawn:cat", n=10, text="cat", folder=place, **QUIET)
     assert drawn["target_rate"] == truth_rate(load_evaluator()(Folder(place / "cats")[:]), CATS)
-    assert "clip_score" in drawn and "clip_rate" not in drawn  # a rate needs a second text
+    assert "clip_score" in drawn and drawn["clip_rate"] is None  # that needs a second text
+    assert not caplog.text
     assert "inception_species" not in drawn and "inception_fur" in drawn
 
 

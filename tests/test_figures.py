@@ -232,9 +232,11 @@ def test_markdown(table):
 
 
 def test_latex(table):
-    text = latex(table.assign(marks=["≥ 0.5 ✓", "–"]))
+    text = latex(table.assign(marks=["≥ 0.5 ✓", "–"]), "Dog → Cat, ψ = 0.7, 95 % of L_dm.")
     assert text.isascii()
-    lines = text.splitlines()
+    begin, caption, *lines, end = text.splitlines()
+    assert (begin, end) == (r"\begin{table}", r"\end{table}")
+    assert caption == r"\caption{Dog $\to$ Cat, $\psi$ = 0.7, 95 \% of L\_dm.}"
     assert lines[0] == r"\begin{tabular}{lrrr}" and lines[-1] == r"\end{tabular}"
     assert lines[2] == r"row & n & LPIPS & marks \\"
     assert lines[4] == r"L\_dir & 500 & 0.402 $\pm$ 0.008 & $\geq$ 0.5 $\checkmark$ \\"
@@ -252,7 +254,7 @@ def test_a_table_is_the_same_bytes_every_time(tmp_path, table):
     first, second = ({f.name: f.read_bytes() for f in (tmp_path / x).iterdir()} for x in ("one", "two"))
     assert first == second and set(first) == {f"table1.{kind}" for kind in ("csv", "md", "tex", "json")}
     assert first["table1.md"].decode() == markdown(table) + "\n"
-    assert first["table1.tex"].decode() == latex(table)
+    assert first["table1.tex"].decode() == latex(table, "what it shows")
     csv = "row,n,LPIPS\nL_dir,500,0.402 ± 0.008\nL_dm,500,0.464 ± 0.013\n"
     assert first["table1.csv"] == csv.encode()
     sidecar = json.loads(first["table1.json"])

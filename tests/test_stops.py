@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from zsgan import results as module
+from zsgan.comparisons import change_of
 from zsgan.stopping import alignment
-from zsgan.stops import graded, rule_wins, stops, stops_table, with_common
+from zsgan.stops import graded, rule_against, rule_wins, stops, stops_table, with_common
 
 COURSE = pd.DataFrame(
     {"step": [0, 10, 20, 30, 40], "fid": [1.0, 50, 30, 35, 60], "evaluator_rate": [0, 0.2, 0.5, 0.8, 0.9]}
@@ -29,32 +30,39 @@ def test_the_source_is_no_choice():
     assert graded(COURSE, 3, 3)["rule_step"] == 10 and graded(COURSE, 3, 3)["best_step"] == 20
 
 
-def lines(**fids):
-    """Two scenarios: "a" with one run, "b" with two."""
-    other = {"picked": [90, 100, 130], "rule_step": 100, "fixed_step": 200, "best_step": 50, "best_fid": 20.0}
-    rates = {"rule_rate": 0.6, "fixed_rate": 0.5, "best_rate": 0.7}
-    other |= {"common_step": 80, "common_fid": 40.0, "common_rate": 0.6}
-    place = {"scenario": ["a", "b", "b"], "row": "L_dir", "seed": [0, 0, 1]}
-    return pd.DataFrame({**place, **other, **rates, **fids})
+def lines(**numbers):
+    """Two scenarios and two seeds: "a" with one row, "b" with two."""
+    other = {"picked": [90, 95, 100, 130, 110, 120], "rule_step": 100, "fixed_step": 200, "best_step": 50}
+    other |= {"best_fid": 20.0, "common_step": 80, "common_fid": 40.0, "fixed_fid": 40.0, "rule_fid": 40.0}
+    rates = {"rule_rate": 0.6, "fixed_rate": 0.6, "best_rate": 0.7, "common_rate": 0.6}
+    place = {"scenario": [*"aabbbb"], "row": [*"rrrrss"], "seed": [0, 1] * 3}
+    return pd.DataFrame({**place, **other, **rates, **numbers})
+
+
+def test_the_rule_is_compared_seed_by_seed_and_every_scenario_counts_the_same():
+    """Seed 0: (-4 + (-1 - 3) / 2) / 2; seed 1: (-6 + (-3 - 5) / 2) / 2."""
+    found = rule_against(lines(rule_fid=[36, 34, 39, 37, 37, 35]), "fixed", "fid")
+    expected = change_of(pd.Series([-3.0, -5.0]))
+    assert (found.mean, found.low, found.high, found.seeds) == pytest.approx(
+        (-4, expected.low, expected.high, 2)
+    )
 
 
 @pytest.mark.parametrize(
-    ("rule", "wins"),
-    [([30, 40, 40], True), ([29, 41, 41], True), ([31, 40, 40], False), ([27, 42, 43], True)],
+    ("numbers", "wins"),
+    [
+        ({"fixed_fid": 41.0}, True),
+        ({}, False),  # as good as the fixed number is not better
+        ({"fixed_fid": [41.0, 60] * 3}, False),  # better by the mean, undecided by the seeds
+        ({"fixed_fid": 41.0, "common_fid": 39.0}, False),
+        ({"fixed_fid": 41.0, "common_fid": [39.0, 40.5] * 3}, True),  # undecided
+        ({"fixed_fid": 41.0, "fixed_rate": 0.7}, False),  # by adapting less
+        ({"fixed_fid": 41.0, "common_rate": 0.7}, False),
+        ({"fixed_fid": 41.0, "fixed_rate": 0.5}, True),
+    ],
 )
-def test_the_rule_wins_if_it_is_no_worse_on_the_mean_of_scenarios(rule, wins):
-    """By runs the last would lose: 27 + 42 + 43 > 30 + 40 + 40."""
-    assert rule_wins(lines(rule_fid=rule, fixed_fid=[30, 40, 40])) == wins
-
-
-def test_the_rule_does_not_win_by_adapting_less():
-    near = {"rule_fid": 10, "fixed_fid": 30}
-    assert rule_wins(lines(**near, fixed_rate=0.6)) and not rule_wins(lines(**near, fixed_rate=0.61))
-
-
-def test_the_rule_does_not_win_if_one_number_does_better():
-    near = {"rule_fid": 10, "fixed_fid": 30}
-    assert rule_wins(lines(**near, common_fid=10)) and not rule_wins(lines(**near, common_fid=9.9))
+def test_the_rule_wins_if_it_beats_the_fixed_number_and_nothing_beats_it(numbers, wins):
+    assert rule_wins(lines(**numbers)) == wins
 
 
 def test_a_rule_that_always_picks_one_number_is_matched_by_it():
@@ -72,6 +80,17 @@ def test_a_rule_that_always_picks_one_number_is_matched_by_it():
         assert set(stops(finals, course)["common_step"]) == {10}
 
 
+def test_the_common_number_is_that_of_other_scenarios():
+    """Alone "a" would take step 20 and "b" step 10."""
+    other = COURSE.assign(fid=[1.0, 20, 30, 40, 50], scenario="b", row="L_dir", seed=0)
+    courses = pd.concat([COURSE.assign(scenario="a", row="L_dir", seed=0), other])
+    runs = pd.DataFrame({"scenario": ["a", "b"], "row": "L_dir", "seed": 0, "rule_rate": 0.1})
+    found = with_common(runs, courses)
+    assert found["common_step"].tolist() == [10, 20] and found["common_fid"].tolist() == [50, 30]
+    alone = with_common(runs.head(1), courses)
+    assert alone["common_step"].isna().all() and len(alone) == 1
+
+
 @pytest.mark.parametrize(("rate", "step"), [(0.1, 20), (0.5, 20), (0.6, 30), (0.95, 40)])
 def test_the_common_number_is_the_nearest_that_adapts_as_far(rate, step):
     """Two scenarios with one course: FID is least at 20, at 30 the rate is 0.8, nothing reaches 0.95."""
@@ -84,11 +103,14 @@ def test_the_common_number_is_the_nearest_that_adapts_as_far(rate, step):
 
 
 def test_the_table_has_a_line_for_each_scenario_and_their_mean():
-    table = stops_table(lines(rule_fid=[30, 40, 50], fixed_fid=[32, 44, 44]))
+    numbers = lines(rule_fid=[30, 30, 40, 50, 40, 50], fixed_rate=0.5, picked=[90, 90, 100, 130, 110, 120])
+    table = stops_table(numbers)
     assert list(table.index) == ["a", "b", "mean"]
     assert list(table["rule: steps"]) == ["90", "100 to 130", "–"]
     assert list(table["rule: FID (rate)"]) == ["30.0 (0.60)", "45.0 (0.60)", "37.5 (0.60)"]
-    assert list(table["fixed: FID (rate)"]) == ["32.0 (0.50)", "44.0 (0.50)", "38.0 (0.50)"]
+    assert list(table["fixed: FID (rate)"]) == ["40.0 (0.50)"] * 3
+    alone = stops_table(numbers.assign(common_fid=math.nan))
+    assert "common: FID (rate)" not in alone
 
 
 def run(row, levelled_off):
@@ -105,7 +127,7 @@ def test_every_run_that_follows_a_text_is_graded_by_its_own_course():
     found = stops(finals, course).set_index("row")
     assert list(found.index) == ["early", "never"] and list(found["picked"]) == [21, 40]
     assert list(found["rule_fid"]) == [35, 61] and list(found["fixed_fid"]) == [60, 61]
-    assert list(found["best_fid"]) == [30, 31] and list(found["common_step"]) == [40, 40]
+    assert list(found["best_fid"]) == [30, 31] and found["common_step"].isna().all()
     with pytest.raises(ValueError, match="no run that follows a text"):
         stops(finals.tail(1), course)
 

@@ -68,10 +68,11 @@ def changes(
     difference = (two - one).dropna(how="all")
     if difference.empty:
         raise ValueError(f"rows {before!r} and {after!r} have no seed in common: nothing to compare")
-    return {column: _change(values.dropna()) for column, values in difference.items()}
+    return {str(column): change_of(values.dropna()) for column, values in difference.items()}
 
 
-def _change(values: pd.Series) -> Change:
+def change_of(values: pd.Series) -> Change:
+    """The change that some differences amount to, one for each seed."""
     if len(values) < 2:
         return Change(values.mean(), math.nan, math.nan, len(values))
     return Change(*over_seeds(torch.tensor(values.to_numpy(float))), len(values))

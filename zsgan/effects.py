@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from zsgan.comparisons import Change, changes
 from zsgan.figures import MARKERS, PALETTE, stretch_rates
 from zsgan.summaries import Summary
-from zsgan.tables import ABSENT
+from zsgan.tables import ABSENT, PAPER_TABLE_1
 
 MEASURES = {
     "evaluator_rate": "target rate at the end",
@@ -19,6 +19,15 @@ MEASURES = {
     "lpips_all": "diversity at the same target rate",
 }
 """What a switch is judged by -> what it is called."""
+STEPS = (
+    ("L_dir", "StyleGAN-NADA"),
+    ("StyleGAN-NADA", "StyleGAN-NADA + L_EWC"),
+    ("L_dir", "L_dm"),
+    ("L_dm", "L_dm + L_EWC"),
+    ("L_dm + L_EWC", "L_dm + L_EWC + L_rel"),
+    ("L_dir", "L_dm + L_EWC + L_rel"),
+)
+"""Rows of the paper's Table 1 of which the second has one thing more, and the whole method."""
 _SMALL = {"evaluator_rate": (0.1, (-1, -0.1, 0, 0.1)), "fid": (20, (-20, 0, 20, 200))}
 """Where effects differ by orders of magnitude: up to where the axis is linear, and its marks."""
 
@@ -58,21 +67,47 @@ def frontiers(course: pd.DataFrame, rows: Sequence[str], measures: Mapping[str, 
 
 
 def matched_table(differences: pd.DataFrame, measure: str = "lpips_all") -> pd.DataFrame:
-    """Diversity relative to the baseline where both rows have come equally far.
+    """Diversity relative to the baseline at the end of the runs, and where both rows have come equally far.
 
     Args:
         differences: of one scenario, see :class:`zsgan.summaries.Summary`.
         measure: of diversity.
 
     Returns:
-        finished cells, a line for each row and a column for each target rate: the difference and its
-        interval; a dash where not every run of both rows comes so far.
+        finished cells, a line for each row, a column for the end and one for each target rate: the difference
+        and its interval; a dash where not every run of both rows comes so far.
     """
-    found = differences[(differences["measure"] == measure) & differences["target"].notna()]
-    cells = found.apply(_interval, axis=1)
-    table = found.assign(cell=cells).pivot(index="row", columns="target", values="cell")
-    table.columns = [f"at rate {rate:g}" for rate in table.columns]
+    found = differences[differences["measure"] == measure]
+    places = found["target"].map(lambda rate: "at the end" if math.isnan(rate) else f"at rate {rate:g}")
+    cells = found.assign(cell=found.apply(_interval, axis=1), place=places)
+    table = cells.pivot(index="row", columns="place", values="cell")[list(dict.fromkeys(places))]
     return table.loc[list(dict.fromkeys(found["row"]))].rename_axis("row")
+
+
+def steps_table(parts: Mapping[str, Summary]) -> pd.DataFrame:
+    """What each step of the paper's Table 1 adds to the diversity "Avg.": printed there, and measured here.
+
+    Args:
+        parts: scenario -> its summary, whose rows are those of STEPS.
+
+    Returns:
+        finished cells, a line for each of STEPS: the paper's difference, and that of each scenario at the end
+        of the runs with Student's interval over the seeds.
+    """
+    lines = {}
+    for before, after in STEPS:
+        line = {"paper": format(PAPER_TABLE_1[after][0] - PAPER_TABLE_1[before][0], "+.3f")}
+        for scenario, part in parts.items():
+            change = changes(part.finals, before, after, ["lpips_avg"])["lpips_avg"]
+            found = {
+                "measure": "lpips_avg",
+                "difference": change.mean,
+                "low": change.low,
+                "high": change.high,
+            }
+            line[scenario] = _interval(pd.Series(found))
+        lines[f"{after} against {before}"] = line
+    return pd.DataFrame.from_dict(lines, orient="index").rename_axis("step")
 
 
 def effects(summary: Summary, rate: float) -> pd.DataFrame:

@@ -1,5 +1,6 @@
 """Measurements of a run or of any folder of images: all is checked first, then everything is computed."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ from zsgan.names import weights_id
 from zsgan.results import METRICS
 from zsgan.runs import RUNS
 from zsgan.subjects import Subject, subject_of, true_images
+
+log = logging.getLogger(__name__)
 
 JUDGES = {"evaluator": "clip-b", "photographs": "ViT-B-16/openai"}
 """Eyes -> the CLIP that judges beside them: one that saw such images, and that guides no profile's rows."""
@@ -85,8 +88,9 @@ def evaluate(
         progress: show progress bars.
 
     Returns:
-        first what the numbers rest on, then the numbers. "target_rate" (the evaluator's) is there where it is
-        known what the target is, hence with "drawn:"; "clip_score" with a text, "clip_rate" with both.
+        first what the numbers rest on, then the numbers; ``None`` for one that nobody can know. "target_rate"
+        (the evaluator's) is known with "drawn:", "clip_rate" with both texts, "clip_score" with the target's.
+        Without any rate a warning says so, for then diversity stands alone.
 
     Raises:
         FileNotFoundError: a folder is missing or holds no image.
@@ -139,16 +143,20 @@ def evaluate(
     result |= {"sse": float(sse(seen["clip"])), "variance": float(variance(seen["clip"]))}
     if len(texts):
         result["clip_score"] = clip_score(seen["clip"], texts[0])
-    if len(texts) > 1:
-        result["clip_rate"] = target_rate(seen["clip"], texts[0], texts[1])
+    readable = labels is not None and seeing.labels is not None
+    result["target_rate"] = rate(seeing, seen["eyes"], labels, device) if readable else None
+    result["clip_rate"] = target_rate(seen["clip"], *texts) if len(texts) > 1 else None
+    if result["target_rate"] is None and result["clip_rate"] is None:
+        log.warning(
+            "nobody knows how many of the images are in the target domain, and without that their diversity "
+            "says little: name the target with --against drawn:SPECIES, or with --text and --source-text"
+        )
     if subject.before is not None:
         source = extract(seeing.embed, subject.before, **options)
         result["identity_kept"] = float(identity_kept(source, seen["eyes"]).mean())
         result["structure_kept"] = structure_kept(source, seen["eyes"])
     if true is None:
         return result
-    if labels is not None and seeing.labels is not None:
-        result["target_rate"] = rate(seeing, seen["eyes"], labels, device)
     result |= {"against": against, "n_against": len(true), "neighbours": neighbours}
     return result | closeness(seen["eyes"], extract(seeing.embed, true, **options), neighbours)
 

@@ -77,17 +77,20 @@ def _line(numbers: Sequence[tuple[float, ...]], medoids: tuple[int, int] | None)
     }
 
 
-def agreement(results: pd.DataFrame) -> float:
-    """How alike the two readings order the rows: the rank correlation of their "Avg.", means over the seeds.
+def agreement(results: pd.DataFrame) -> pd.Series:
+    """How alike the paper and each reading order the zero-shot rows by "Avg.".
 
     Args:
-        results: as in :func:`deviations`.
+        results: as in :func:`deviations`; other rows than the paper's are left out.
 
     Returns:
-        1 for the same order, -1 for the opposite one; nan for a single row.
+        "to the medoid" and "over pairs" -> the rank correlation of means over the seeds with the paper's
+        numbers: 1 for the same order, -1 for the opposite one; nan for a single row.
     """
-    ranks = results.groupby("row")[["lpips_avg", "lpips_literal_avg"]].mean().rank()
-    return float(ranks["lpips_avg"].corr(ranks["lpips_literal_avg"]))
+    paper = pd.Series({row: avg for row, (avg, *_) in PAPER_TABLE_1.items() if row != TEN_SHOT})
+    means = results.groupby("row")[["lpips_avg", "lpips_literal_avg"]].mean()
+    means = means.set_axis(["to the medoid", "over pairs"], axis=1).reindex(paper.index).dropna()
+    return means.rank().corrwith(paper[means.index].rank())
 
 
 def _runs(results: pd.DataFrame, prefix: str) -> list[tuple[float, ...]]:

@@ -6,12 +6,13 @@ from typing import Any
 
 import pandas as pd
 
+from zsgan.comparisons import Change, change_of
 from zsgan.metrics.matched import ROUNDING
 from zsgan.tables import ABSENT
 
 CHOICES = ("rule", "fixed", "common", "best")
-"""By the run's own features (:mod:`zsgan.stopping`), the number of steps that the profile sets, the
-best number for all runs alike, and the best for each run; the last two know the truth."""
+"""By the run's own features (:mod:`zsgan.stopping`), the number of steps that the profile sets, the best
+number for all runs of other scenarios, and the best for each run; the last two know the truth."""
 _PLACE = ["scenario", "row", "seed"]
 
 
@@ -70,40 +71,67 @@ def graded(course: pd.DataFrame, levelled_off: float, usual: int) -> dict[str, A
 
 
 def with_common(stops: pd.DataFrame, courses: pd.DataFrame) -> pd.DataFrame:
-    """Add the best number of steps for all runs alike: what a rule must match to be worth having.
+    """Add the number of steps that other scenarios recommend: what whoever knows their truth would set here.
 
-    It is the one of least FID, on the mean over the scenarios, among those that reach the rule's target
-    rate; if none does, the one of the highest rate. FID alone would praise whoever adapts least.
+    It is the one of least FID, on the mean over all scenarios but the run's own, among those that reach the
+    rule's target rate there; if none does, the one of the highest rate. FID alone would praise whoever adapts
+    least.
 
     Args:
         stops: lines of :func:`graded`, with scenario, row and seed.
         courses: of all these runs, with snapshots at the same steps.
 
     Returns:
-        ``stops`` with common_step, common_fid and common_rate.
+        ``stops`` with common_step, common_fid and common_rate; nan if there is no other scenario.
     """
     measures = ["fid", "evaluator_rate"]
     after = courses[courses["step"] > 0].merge(stops[_PLACE])
-    means = after.groupby(["scenario", "step"])[measures].mean().groupby("step").mean()
-    able = means[means["evaluator_rate"] >= over_scenarios(stops)["rule_rate"] - ROUNDING]
-    step = able["fid"].idxmin() if len(able) else means["evaluator_rate"].idxmax()
+    means = after.groupby(["scenario", "step"])[measures].mean()
+    chosen = []
+    for scenario, runs in after.groupby("scenario"):
+        others = means.drop(index=scenario, level="scenario").groupby("step").mean()
+        if others.empty:
+            continue
+        rate = over_scenarios(stops[stops["scenario"] != scenario])["rule_rate"]
+        able = others[others["evaluator_rate"] >= rate - ROUNDING]
+        step = able["fid"].idxmin() if len(able) else others["evaluator_rate"].idxmax()
+        chosen.append(runs[runs["step"] == step])
     names = {"step": "common_step", "fid": "common_fid", "evaluator_rate": "common_rate"}
-    common = after[after["step"] == step][[*_PLACE, "step", *measures]].rename(columns=names)
-    return stops.merge(common, on=_PLACE, how="left")
+    common = pd.concat(chosen) if chosen else after.head(0)
+    return stops.merge(common[[*_PLACE, *names]].rename(columns=names), on=_PLACE, how="left")
+
+
+def rule_against(stops: pd.DataFrame, choice: str, measure: str) -> Change:
+    """What the rule changes against another choice, seed by seed.
+
+    Args:
+        stops: of :func:`stops`. Every scenario counts the same, however many rows it has.
+        choice: one of :data:`CHOICES`.
+        measure: "fid" or "rate".
+
+    Returns:
+        the change over the seeds.
+    """
+    difference = stops[f"rule_{measure}"] - stops[f"{choice}_{measure}"]
+    by_place = difference.groupby([stops["scenario"], stops["seed"]]).mean()
+    return change_of(by_place.groupby("seed").mean())
 
 
 def rule_wins(stops: pd.DataFrame) -> bool:
-    """Whether the rule is worth having.
+    """Whether the rule is worth having: it beats the fixed number, and the common one does not beat it.
 
     Args:
-        stops: of :func:`stops`. Every scenario counts the same, however many runs it has.
+        stops: of :func:`stops`.
 
     Returns:
-        whether no number for all, fixed or common, has a lower FID, nor the fixed one a higher target rate.
+        whether its FID is decidedly lower than that of the fixed number, and neither this nor the target rate
+        is decidedly worse than the others'.
     """
-    mean = over_scenarios(stops)
-    nearer = mean["rule_fid"] <= min(mean["fixed_fid"], mean["common_fid"])
-    return bool(nearer and mean["rule_rate"] >= mean["fixed_rate"])
+    fid, rate = (
+        {choice: rule_against(stops, choice, measure).verdict for choice in ("fixed", "common")}
+        for measure in ("fid", "rate")
+    )
+    return fid["fixed"] == "lower" and fid["common"] != "higher" and "lower" not in rate.values()
 
 
 def over_scenarios(stops: pd.DataFrame) -> pd.Series:
@@ -127,13 +155,14 @@ def stops_table(stops: pd.DataFrame) -> pd.DataFrame:
         for scenario, mean in means.iterrows()
     }
     lines["mean"] = {"rule: steps": ABSENT, **_cells(over_scenarios(stops))}
-    return pd.DataFrame.from_dict(lines, orient="index").rename_axis("scenario")
+    return pd.DataFrame.from_dict(lines, orient="index").fillna(ABSENT).rename_axis("scenario")
 
 
 def _cells(mean: Mapping[Any, float]) -> dict[str, str]:
     return {
         f"{choice}: FID (rate)": f"{mean[f'{choice}_fid']:.1f} ({mean[f'{choice}_rate']:.2f})"
         for choice in CHOICES
+        if not math.isnan(mean[f"{choice}_fid"])
     }
 
 

@@ -1,6 +1,7 @@
 """Tables of results as CSV, Markdown and LaTeX, with a JSON sidecar that says what made them."""
 
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -169,6 +170,7 @@ def _other(runs: pd.DataFrame, baseline: pd.DataFrame) -> dict[str, str]:
         "CLIP score": _cell(mean["clip_score"], ".3f"),
         "identity kept": _cell(mean["identity_kept"], ".2f"),
         "structure kept": _cell(mean["structure_kept"], ".2f"),
+        "seconds a step": _cell(runs["step_seconds"].astype(float).median(), ".2g"),
         "time a step": _relative(runs, baseline, "step_seconds"),
         "memory": _relative(runs, baseline, "peak_memory"),
         "iterations": f"{mean['iterations']:.0f}" if seeds else ABSENT,
@@ -210,7 +212,7 @@ def save_table(
     """
     write_atomically(folder / f"{stem}.csv", table.to_csv(lineterminator="\n").encode())
     write_atomically(folder / f"{stem}.md", (markdown(table) + "\n").encode())
-    write_atomically(folder / f"{stem}.tex", latex(table).encode())
+    write_atomically(folder / f"{stem}.tex", latex(table, caption).encode())
     write_json(folder / f"{stem}.json", {"caption": caption, "versions": versions(), **provenance})
 
 
@@ -222,9 +224,12 @@ def markdown(table: pd.DataFrame) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def latex(table: pd.DataFrame) -> str:
-    """The table as a LaTeX tabular in ASCII, the first column to the left; needs the package booktabs."""
-    text = table.reset_index().to_latex(index=False, escape=True, column_format="l" + "r" * table.shape[1])
+def latex(table: pd.DataFrame, caption: str) -> str:
+    """The table as LaTeX in ASCII, the first column to the left; needs the package booktabs."""
+    text = table.reset_index().to_latex(
+        index=False, escape=True, column_format="l" + "r" * table.shape[1],
+        caption=re.sub(r"([&%$#_{}])", r"\\\1", caption),
+    )  # fmt: skip
     for character, command in _TEX.items():
         text = text.replace(character, command)
     return text
