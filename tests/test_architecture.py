@@ -18,7 +18,7 @@ LAYERS = [
     {"names"},
     {"clip", "menagerie", "stylegan2"},
     {"models", "sampling", "truth"},
-    {"ewc", "few_shot_losses", "layer_selection", "losses", "spectral", "variations"},
+    {"ewc", "few_shot_losses", "layer_selection", "losses", "spectral", "stopping", "variations"},
     {"config"},
     {"profiles", "targets"},
     {"objectives"},

@@ -90,7 +90,7 @@ def test_dots_stand_at_the_differences(summary):
     assert dots == [[0.1, -0.5], [-2, 0.5], [0.02, -0.02]]
     assert [axis.get_xscale() for axis in figure.axes] == ["symlog", "symlog", "linear"]
     assert fid.get_xlim() == pytest.approx((-28, 280))
-    assert [mark.get_text() for mark in fid.get_xticklabels()] == ["-20", "0", "20", "200"]
+    assert [mark.get_text() for mark in fid.get_xticklabels()] == ["-20", "0", "200"]
     (bars,) = rate.containers[0].lines[2]
     assert np.allclose([segment[:, 0] for segment in bars.get_segments()], [[0.05, 0.2], [-0.6, 0.1]])
     plt.close(figure)

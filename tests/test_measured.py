@@ -183,3 +183,5 @@ def test_the_basis_names_rows_with_steps_of_their_own():
         "Measured with n = 1000 images a run, ψ = 0.7, seeds 0, 2, 2000 iterations (few: 1000), through the "
         "eyes of VGG-16 and Inception-v3."
     )
+    runs.loc[runs["row"] == "few", "iterations"] = [93, 108]  # stopped where they levelled off
+    assert "2000 iterations (few: 93 to 108)" in tables.basis(runs, "photographs", "a-to-b")

@@ -1,14 +1,18 @@
 """The table names a row's newest term where it hardly pulls; a run's shares are those of its loop."""
 
+import shutil
 from dataclasses import replace
 
 import pandas as pd
 import pytest
 
 from zsgan.adaptation import Adaptation
+from zsgan.files import write_json
 from zsgan.making import fisher_of, guides_of, source_features_of
+from zsgan.manifest import ROOT
 from zsgan.models import load_generator
 from zsgan.objectives import PARTS, TERMS, objective
+from zsgan.profiles import load_profile
 from zsgan.run_shares import run_shares
 from zsgan.shares import gradient_shares
 from zsgan.term_shares import shares_table, term_shares
@@ -39,6 +43,11 @@ def test_what_stays_weak_is_named():
     assert list(table.columns)[-1] == "weak" and table.index.name == "row"
 
 
+def test_no_row_of_the_demo_is_called_after_a_term_that_hardly_pulls():
+    table = pd.read_csv(ROOT / "figures" / "shares_table.csv", index_col=0)
+    assert set(table.index) == set(load_profile("demo").rows) and (table["weak"] == "–").all()
+
+
 def test_every_part_belongs_to_a_term(smoke, runs_folder):
     """By asking each term for its parts."""
     config = smoke.config("dog-to-cat", "L_dm + L_EWC + L_rel")
@@ -65,6 +74,20 @@ def test_shares_of_a_run_are_those_of_its_first_and_last_batch(smoke, full_run, 
         adaptation.step(i)
     assert found["end"] == pytest.approx(gradient_shares(adaptation, 3), rel=1e-4)
     assert found["end"]["ewc"] > 0
+
+
+def test_the_last_batch_is_that_of_the_last_step_taken(full_run, runs_folder, tmp_path):
+    """A run that stopped after three of its four steps."""
+    place = shutil.copytree(full_run.folder, tmp_path / "early")
+    write_json(place / "history.json", full_run.history[:3])
+    found = run_shares(replace(full_run, folder=place), folder=runs_folder)
+    config = full_run.config
+    guides, g_src = guides_of(config), load_generator(config.generator)
+    fisher = fisher_of(config, g_src, guides, runs_folder)
+    kept = source_features_of(config, g_src, guides, runs_folder)
+    adaptation = Adaptation(config, g_src, guides, fisher, kept)
+    adaptation.g_trg.load_state_dict(full_run.generator().state_dict())
+    assert found["end"] == pytest.approx(gradient_shares(adaptation, 2), rel=1e-4)
 
 
 def test_the_newest_term_is_the_rows_last_and_images_have_no_terms(smoke, runs_folder, monkeypatch):

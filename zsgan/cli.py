@@ -114,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = add("adapt", _adapt, "adapt a generator to a text, or find the finished run")
     add_adaptation(sub)
-    steps = "steps, by default the row's; auto: until the run has levelled off, the row's at most"
+    steps = "steps, by default the row's; auto: until the run levels off, from 90 up to the row's"
     sub.add_argument("--iterations", type=_steps, metavar="N|auto", help=steps)
     sub.add_argument("--runs", type=Path, default=Path("runs"), help="folder of runs")
     add_device(sub)

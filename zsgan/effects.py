@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from itertools import cycle
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -21,14 +22,15 @@ MEASURES = {
 """What a switch is judged by -> what it is called."""
 STEPS = (
     ("L_dir", "StyleGAN-NADA"),
-    ("StyleGAN-NADA", "StyleGAN-NADA + L_EWC"),
+    ("L_dir", "StyleGAN-NADA + L_EWC"),
     ("L_dir", "L_dm"),
     ("L_dm", "L_dm + L_EWC"),
     ("L_dm + L_EWC", "L_dm + L_EWC + L_rel"),
     ("L_dir", "L_dm + L_EWC + L_rel"),
 )
-"""Rows of the paper's Table 1 of which the second has one thing more, and the whole method."""
-_SMALL = {"evaluator_rate": (0.1, (-1, -0.1, 0, 0.1)), "fid": (20, (-20, 0, 20, 200))}
+"""Rows of the paper's Table 1 that differ in one thing, and the whole method. (The row StyleGAN-NADA + L_EWC
+has no layer selection, so it differs from L_dir by L_EWC alone.)"""
+_SMALL = {"evaluator_rate": (0.1, (-1, -0.1, 0, 0.1)), "fid": (20, (-20, 0, 200))}
 """Where effects differ by orders of magnitude: up to where the axis is linear, and its marks."""
 
 
@@ -93,19 +95,19 @@ def steps_table(parts: Mapping[str, Summary]) -> pd.DataFrame:
     Returns:
         finished cells, a line for each of STEPS: the paper's difference, and that of each scenario at the end
         of the runs with Student's interval over the seeds.
+
+    Raises:
+        ValueError: a scenario lacks a row.
     """
     lines = {}
     for before, after in STEPS:
         line = {"paper": format(PAPER_TABLE_1[after][0] - PAPER_TABLE_1[before][0], "+.3f")}
         for scenario, part in parts.items():
             change = changes(part.finals, before, after, ["lpips_avg"])["lpips_avg"]
-            found = {
-                "measure": "lpips_avg",
-                "difference": change.mean,
-                "low": change.low,
-                "high": change.high,
-            }
-            line[scenario] = _interval(pd.Series(found))
+            found = dict(
+                zip(("difference", "low", "high"), (change.mean, change.low, change.high), strict=True)
+            )
+            line[scenario] = _interval(found | {"measure": "lpips_avg"})
         lines[f"{after} against {before}"] = line
     return pd.DataFrame.from_dict(lines, orient="index").rename_axis("step")
 
@@ -170,7 +172,7 @@ def effect_dots(found: pd.DataFrame) -> Figure:
         else:
             axis.locator_params(axis="x", nbins=3, steps=[1, 2, 4, 10])
     axes[0].set_yticks(range(len(rows)), rows)
-    axes[0].invert_yaxis()
+    axes[0].set_ylim(len(rows) - 0.4, -0.6)
     return figure
 
 
@@ -193,7 +195,7 @@ def decided(found: pd.DataFrame, measure: str) -> dict[str, list[str]]:
     return groups
 
 
-def _interval(line: pd.Series) -> str:
+def _interval(line: Mapping[str, Any] | pd.Series) -> str:
     if math.isnan(line["difference"]):
         return ABSENT
     form = "+.1f" if line["measure"] == "fid" else "+.3f"

@@ -88,9 +88,9 @@ def evaluate(
         progress: show progress bars.
 
     Returns:
-        first what the numbers rest on, then the numbers; ``None`` for one that nobody can know. "target_rate"
-        (the evaluator's) is known with "drawn:", "clip_rate" with both texts, "clip_score" with the target's.
-        Without any rate a warning says so, for then diversity stands alone.
+        first what the numbers rest on, then the numbers. "target_rate" (the evaluator's) is known with
+        "drawn:" and eyes that can read it, "clip_rate" with both texts, and both are ``None`` if not; without
+        either a warning says that diversity stands alone. "clip_score" is there with the target's text.
 
     Raises:
         FileNotFoundError: a folder is missing or holds no image.
@@ -147,9 +147,10 @@ def evaluate(
     result["target_rate"] = rate(seeing, seen["eyes"], labels, device) if readable else None
     result["clip_rate"] = target_rate(seen["clip"], *texts) if len(texts) > 1 else None
     if result["target_rate"] is None and result["clip_rate"] is None:
+        drawn = "--against drawn:SPECIES, or with " if seeing.labels is not None else ""
         log.warning(
             "nobody knows how many of the images are in the target domain, and without that their diversity "
-            "says little: name the target with --against drawn:SPECIES, or with --text and --source-text"
+            f"says little: name the target with {drawn}--text and --source-text"
         )
     if subject.before is not None:
         source = extract(seeing.embed, subject.before, **options)

@@ -78,7 +78,7 @@ def relevant(config: AdaptConfig) -> dict[str, Any]:
     for name in ("generator", "clips", "clip_weights"):
         del values[name]
     values |= uneven(config)
-    if not config.features.crops:  # so, too
+    if not config.features.crops:  # likewise
         del values["features"]["crops"]
     groups: Mapping[str, frozenset[Term]] = {
         "stage1": NEEDS_VARIATIONS,

@@ -37,7 +37,7 @@ def loop(
             torch.Generators. Resuming restores it, so the steps after a stop are the same, to the bit, as
             without the stop.
         step: one training step; returns what to log.
-        total: number of steps.
+        total: number of steps, at most.
         folder: where ``state.pt`` is kept; written whole or not at all.
         finished: whether no further step is needed; asked before every step, with the values logged so far.
         save_every: steps between two savings.
@@ -49,7 +49,7 @@ def loop(
             under others is not resumed.
 
     Returns:
-        the logged values, one entry for every ``log_every`` steps and one for step ``total - 1``.
+        the logged values, one entry for every ``log_every`` steps and one for the last of ``total``.
 
     Raises:
         ValueError: ``log_every`` does not divide ``save_every``, so that resuming would lose entries' places;

@@ -191,14 +191,14 @@ def _adapt(job: Job, trainer: Trainer, place: Path, progress: bool, took: list[f
     iterations = job.config.optimiser.iterations
     every = snapshot_every(iterations)
 
-    def finished(history: Sequence[Mapping[str, float]]) -> bool:
+    def levelled_off(history: Sequence[Mapping[str, float]]) -> bool:
         asked = job.config.optimiser.stop_at_plateau and bool(history)
         return asked and plateau(alignment(history)) is not None
 
     write_json(place / "config.json", asdict(job.config))
     history = loop(
         trainer.state, _with_snapshots(trainer, place, iterations, took), iterations, place,
-        finished=finished, save_every=every, log_every=1, description=place.name, progress=progress,
+        finished=levelled_off, save_every=every, log_every=1, description=place.name, progress=progress,
         arguments={"id": job.id},
     )  # fmt: skip
     write_json(place / "history.json", history)

@@ -69,7 +69,7 @@ def results(
         for row, seed, found in _with_bar(bench, "measuring", progress):
             lines.append(
                 {
-                    "scenario": bench.scenario, "row": row, "seed": seed, "iterations": found.snapshots[-1],
+                    "scenario": bench.scenario, "row": row, "seed": seed, "iterations": found.iterations,
                     "n": profile.samples, "psi": profile.truncation_psi, **bench.final(found).columns,
                     **_cost(found), "levelled_off": _levelled_off(found),
                 }

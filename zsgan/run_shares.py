@@ -39,4 +39,4 @@ def run_shares(
     adaptation = Adaptation(config, g_src, guides, fisher, source_features_of(config, g_src, guides, folder))
     start = gradient_shares(adaptation, 0)
     adaptation.g_trg.load_state_dict(found.generator(device=device).state_dict())
-    return {"start": start, "end": gradient_shares(adaptation, config.optimiser.iterations - 1)}
+    return {"start": start, "end": gradient_shares(adaptation, found.iterations - 1)}

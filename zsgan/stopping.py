@@ -3,7 +3,8 @@
 An adaptation first turns its images towards the text; then it has turned them, and what still changes is not
 asked for by the guidance but bought with diversity. So stop where the curve that the run logs anyway, the
 cosine of image and text directions, has levelled off. Whether that is better than one number of steps for all
-is another matter: :mod:`zsgan.stops` grades it by the truth.
+is another matter: :mod:`zsgan.stops` grades it by the truth. Runs that end by it differ in length, so compare
+them at their ends or at equal target rates, not step by step.
 """
 
 from collections.abc import Mapping, Sequence

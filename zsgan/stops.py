@@ -155,7 +155,7 @@ def stops_table(stops: pd.DataFrame) -> pd.DataFrame:
         for scenario, mean in means.iterrows()
     }
     lines["mean"] = {"rule: steps": ABSENT, **_cells(over_scenarios(stops))}
-    return pd.DataFrame.from_dict(lines, orient="index").fillna(ABSENT).rename_axis("scenario")
+    return pd.DataFrame.from_dict(lines, orient="index").rename_axis("scenario")
 
 
 def _cells(mean: Mapping[Any, float]) -> dict[str, str]:

@@ -84,12 +84,12 @@ def basis(results: pd.DataFrame, eyes: str, scenario: str = PAPER_SCENARIO) -> s
     runs = results[results["scenario"] == scenario]
     n, psi = (", ".join(f"{value:g}" for value in runs[name].unique()) for name in ("n", "psi"))
     seeds = [f"{seed:g}" for seed in runs["seed"].unique()]
-    steps = runs.groupby("row", sort=False)["iterations"].first()
+    steps = runs.groupby("row", sort=False)["iterations"].agg(_range)
     usual = steps.mode()[0]
-    others = "".join(f" ({row}: {value:g})" for row, value in steps[steps != usual].items())
+    others = "".join(f" ({row}: {value})" for row, value in steps[steps != usual].items())
     return (
         f"Measured with n = {n} images a run, ψ = {psi}, seed{'s' * (len(seeds) > 1)} {', '.join(seeds)}, "
-        f"{usual:g} iterations{others}, through the eyes of {EYES[eyes]}."
+        f"{usual} iterations{others}, through the eyes of {EYES[eyes]}."
     )
 
 
@@ -173,11 +173,17 @@ def _other(runs: pd.DataFrame, baseline: pd.DataFrame) -> dict[str, str]:
         "seconds a step": _cell(runs["step_seconds"].astype(float).median(), ".2g"),
         "time a step": _relative(runs, baseline, "step_seconds"),
         "memory": _relative(runs, baseline, "peak_memory"),
-        "iterations": f"{mean['iterations']:.0f}" if seeds else ABSENT,
+        "iterations": _range(runs["iterations"]) if seeds else ABSENT,
         "seeds": str(seeds) if seeds else ABSENT,
         "n": f"{mean['n']:.0f}",
         "ψ": _cell(mean["psi"], "g"),
     }
+
+
+def _range(values: pd.Series) -> str:
+    """The one value that all seeds have, or the least and the most."""
+    low, high = values.min(), values.max()
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
 
 
 def _interval(runs: pd.DataFrame) -> str:

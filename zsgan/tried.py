@@ -19,7 +19,7 @@ COLUMNS = {
 
 
 def tried_table(finals: pd.DataFrame) -> pd.DataFrame:
-    """Every setting in the order tried, as finished cells.
+    """Every setting in the order of the profile, as finished cells.
 
     Args:
         finals: a line for each run, see :class:`zsgan.summaries.Summary`, one seed of one scenario.
