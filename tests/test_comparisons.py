@@ -10,7 +10,15 @@ import pytest
 import torch
 
 from zsgan.bench import Bench, Measured
-from zsgan.comparisons import at_common_rate, at_rate, changes, differences, matched_differences, sentences
+from zsgan.comparisons import (
+    Change,
+    at_common_rate,
+    at_rate,
+    changes,
+    differences,
+    matched_differences,
+    sentences,
+)
 from zsgan.metrics.statistics import over_seeds, paired_difference
 
 SEEDS, N, STEPS = (0, 1, 2), 40, [2, 4, 6]
@@ -44,6 +52,11 @@ class ToyBench(Bench):
 def bench(smoke):
     rows = {name: smoke.rows["L_dir"] for name in ToyBench.rates}
     return ToyBench(replace(smoke, rows=rows, seeds=SEEDS), "dog-to-cat", Path("nowhere"))
+
+
+def test_a_change_is_written_with_its_interval():
+    assert f"{Change(0.0141, 0.002, 0.025, 5):+.3f}" == "+0.014 (+0.002 to +0.025)"
+    assert f"{Change(-1.72, float('nan'), float('nan'), 1):.1f}" == "-1.7"
 
 
 def test_differences_are_paired_by_seed_and_latent(bench):

@@ -38,6 +38,11 @@ class Change:
     high: float
     seeds: int
 
+    def __format__(self, form: str) -> str:
+        """Such as "+0.014 (+0.002 to +0.025)", each number by ``form``, or the mean alone."""
+        mean, low, high = (format(value, form) for value in (self.mean, self.low, self.high))
+        return mean if math.isnan(self.low) else f"{mean} ({low} to {high})"
+
     @property
     def verdict(self) -> str:
         """Whether the whole interval is "higher" or "lower"; else "undecided"."""

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Mapping, Sequence
 from itertools import cycle
-from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -104,10 +103,7 @@ def steps_table(parts: Mapping[str, Summary]) -> pd.DataFrame:
         line = {"paper": format(PAPER_TABLE_1[after][0] - PAPER_TABLE_1[before][0], "+.3f")}
         for scenario, part in parts.items():
             change = changes(part.finals, before, after, ["lpips_avg"])["lpips_avg"]
-            found = dict(
-                zip(("difference", "low", "high"), (change.mean, change.low, change.high), strict=True)
-            )
-            line[scenario] = _interval(found | {"measure": "lpips_avg"})
+            line[scenario] = f"{change:+.3f}"
         lines[f"{after} against {before}"] = line
     return pd.DataFrame.from_dict(lines, orient="index").rename_axis("step")
 
@@ -195,10 +191,8 @@ def decided(found: pd.DataFrame, measure: str) -> dict[str, list[str]]:
     return groups
 
 
-def _interval(line: Mapping[str, Any] | pd.Series) -> str:
+def _interval(line: pd.Series) -> str:
     if math.isnan(line["difference"]):
         return ABSENT
-    form = "+.1f" if line["measure"] == "fid" else "+.3f"
-    if math.isnan(line["low"]):
-        return format(line["difference"], form)
-    return f"{line['difference']:{form}} ({line['low']:{form}} to {line['high']:{form}})"
+    change = Change(line["difference"], line["low"], line["high"], 0)
+    return format(change, "+.1f" if line["measure"] == "fid" else "+.3f")
