@@ -5,7 +5,7 @@ import logging
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -117,6 +117,7 @@ class Folder:
     Attributes:
         path: as given.
         files: the N files.
+        looks: size and hash of each, see :class:`zsgan.pictures.Look`.
         left_out: why files are not read ("hidden", "sub-folders", their ending...) -> how many.
 
     Raises:
@@ -137,8 +138,8 @@ class Folder:
         if not self.files:
             raise FileNotFoundError(f"{path} holds no image ({', '.join(sorted(ENDINGS))}){words}")
         _say(f"{path}: {len(self.files)} images{words}", logging.WARNING if others else logging.INFO)
-        self._looks = look_at(self.files, f"reading {path}", progress)
-        first, *rest = [look.size for look in self._looks]
+        self.looks = look_at(self.files, f"reading {path}", progress)
+        first, *rest = [look.size for look in self.looks]
         for file, size in zip(self.files[1:], rest, strict=True):
             if size != first:
                 raise ValueError(
@@ -158,9 +159,13 @@ class Folder:
         """Paths of the files below the folder, without their endings."""
         return [file.relative_to(self.path).with_suffix("").as_posix() for file in self.files]
 
+    def counts(self) -> dict[str, Any]:
+        """How many files were read and left out, as JSON: {"read": N, "left_out": {reason: how many}}."""
+        return {"read": len(self), "left_out": self.left_out}
+
     def content(self) -> str:
         """SHA-256 of the pixels as they are shown, in the order of the files, in hexadecimal."""
-        return hashlib.sha256("".join(look.pixels for look in self._looks).encode()).hexdigest()
+        return hashlib.sha256("".join(look.pixels for look in self.looks).encode()).hexdigest()
 
 
 def save_images(images: Images, folder: Path, progress: bool = False) -> None:
