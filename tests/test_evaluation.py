@@ -33,6 +33,7 @@ from zsgan.metrics import (
 )
 from zsgan.models import load_clip, load_generator
 from zsgan.sampling import sample_images
+from zsgan.subjects import is_run, subject_of
 from zsgan.truth import Drawing
 
 QUIET = {"progress": False, "clusters": 3}
@@ -182,17 +183,66 @@ def test_all_is_refused_before_anything_is_computed(place, tmp_path, monkeypatch
     monkeypatch.setattr(evaluation, "load_eyes", None)
     save_images(Drawing(CATS, 2), tmp_path / "two")
     save_images(torch.zeros(12, 3, 8, 9), tmp_path / "wide")
+    others, cut = tmp_path / "others", tmp_path / "cut"
+    for folder in (others, cut):
+        shutil.copytree(place / "dogs", folder)
+    (others / "00005.png").rename(others / "00012.png")
+    (cut / "00003.png").write_bytes((place / "dogs" / "00003.png").read_bytes()[:-200])
+    truncated = "00003.png cannot be read as an image .image file is truncated"
     for arguments, message in (
         ({"presets": ["mine"]}, "preset='mine' is unknown; choose one of paper, literal, ojha, air"),
         ({"presets": ["ojha"]}, "needs centres"),
         ({"clusters": 12}, "below the number of images, 12, got 12"),
         ({"before": str(place / "true")}, "each of the 12 latents, got 9 images"),
+        ({"before": str(others)}, "before='.*others': its image '00006' stands beside '00005'"),
+        *(({name: str(cut)}, truncated) for name in ("images", "before", "against", "centres")),
         ({"images": str(tmp_path / "two")}, "images must be at least 3 .*, got 2"),
         ({"images": str(tmp_path / "wide")}, "images must be square, got 9 x 8 px; crop them"),
         ({"against": str(tmp_path / "wide")}, "against must be square, got 9 x 8 px; crop them"),
     ):
         with pytest.raises(ValueError, match=message):
             evaluate(**{"images": str(place / "cats"), "folder": tmp_path, **QUIET, **arguments})
+
+
+def test_files_are_counted_and_their_numbers_pair_them(place, tmp_path):
+    """img0, img1... img11 are the images of 00000, 00001...; a file of another program makes no run."""
+    for i in range(12):
+        (tmp_path / "made" / "all").mkdir(parents=True, exist_ok=True)
+        shutil.copy(place / "cats" / f"{i:05d}.png", tmp_path / "made" / "all" / f"img{i}.png")
+    (tmp_path / "made" / "notes.txt").touch()
+    for name in ("config.json", "provenance.json"):
+        write_json(tmp_path / "made" / name, {"id": "another program's"})
+    found = evaluate(
+        str(tmp_path / "made"), before=str(place / "cats"), recursive=True, folder=tmp_path, **QUIET
+    )
+    assert found["n"] == 12 and found["files"] == {
+        "images": {"read": 12, "left_out": {".json": 2, ".txt": 1}},
+        "before": {"read": 12, "left_out": {}},
+    }
+    assert found["identity_kept"] == pytest.approx(1) and found["structure_kept"] == pytest.approx(1)
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", "null", "no JSON", '{"generator": "stylegan3"}'])
+def test_files_of_other_programs_make_no_run(full_run, tmp_path, content):
+    for name in ("config.json", "provenance.json"):
+        (tmp_path / name).write_text(content)
+    assert not is_run(tmp_path) and not is_run(tmp_path / "absent")
+    assert is_run(full_run.folder)
+    for name in ("config.json", "provenance.json", "generator.safetensors"):
+        other = tmp_path / name[:-5]
+        other.mkdir()
+        shutil.copy(full_run.folder / name, other)
+        assert is_run(other)
+
+
+def test_images_beside_a_run_are_those_of_its_latents(full_run, place, tmp_path):
+    save_images(Drawing(CATS, 4), tmp_path / "before")
+    small = {"n": 4, "seed": 0, "truncation_psi": 0.7, "device": "cpu"}
+    assert len(subject_of(full_run.folder, tmp_path / "before", **small).before) == 4
+    for i in (3, 2, 1, 0):
+        (tmp_path / "before" / f"{i:05d}.png").rename(tmp_path / "before" / f"{i + 1}.png")
+    with pytest.raises(ValueError, match="its image '1' stands beside '00000'"):
+        subject_of(full_run.folder, tmp_path / "before", **small)
 
 
 def test_the_command_offers_the_published_definitions():

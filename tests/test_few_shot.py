@@ -446,6 +446,15 @@ def test_targets_are_known_by_their_content(folder, tmp_path_factory):
     assert keys[0] == keys[1]
     Image.new("RGB", (8, 8)).save(other / "a1.png")
     assert targets_key(few(target={"folder": str(other)})) != keys[0]
+    assert set(keys[0]) == {"files"}  # as in the id of runs before pictures were turned
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (8, 8), (10,) * 3).save(other / "a1.png", exif=exif)
+    assert set(targets_key(few(target={"folder": str(other)}))) == {"files"}  # the same whichever way up
+    picture = Image.new("RGB", (8, 8))
+    picture.putpixel((0, 0), (255, 255, 255))
+    picture.save(other / "a1.png", exif=exif)
+    assert set(targets_key(few(target={"folder": str(other)}))) == {"files", "pixels"}
     drawn = [targets_key(few(**x)) for x in ({}, {"images": 4}, {"target": {"species": "dog"}})]
     assert drawn[0] != drawn[1] != drawn[2] != drawn[0]
 

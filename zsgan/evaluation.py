@@ -69,7 +69,8 @@ def evaluate(
     distances are kept in ``folder/cache``, so that other clusters or another target are a matter of seconds.
 
     Args:
-        images: folder of a run (n images are sampled) or of images (all are read).
+        images: folder of a run (n images are sampled) or of images (all are read). Files are taken as a
+            viewer shows them, see :func:`zsgan.pictures.shown`; "files" counts those read and left out.
         against: true images of the target: a folder, or "drawn:SPECIES[:STYLE]" for n of the demo world.
         before: folder with the source's image of each latent, under the same name or number (img7 is 00007);
             a run has its own.

@@ -18,7 +18,7 @@ from tqdm import tqdm
 Image.init()
 FORMATS = tuple(  # not those that start other programs to be read, such as EPS
     name
-    for name in ("PNG", "JPEG", "MPO", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000", "PPM")
+    for name in ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000", "PPM")
     if name in Image.OPEN
 )
 ENDINGS = frozenset(ending for ending, name in Image.registered_extensions().items() if name in FORMATS)
@@ -97,7 +97,7 @@ def look_at(files: Sequence[Path], label: str, progress: bool = False) -> list[L
     looks = [look for look in found if isinstance(look, Look)]
     if len(looks) < len(files):
         first, *others = [fault for fault in found if isinstance(fault, ValueError)]
-        more = f"; {len(others)} more files likewise: {_listed(list(map(str, others)))}" if others else ""
+        more = f"; and {len(others)} more: {_listed(list(map(str, others)))}" if others else ""
         raise ValueError(f"{first}{more}")
     return looks
 
@@ -116,20 +116,22 @@ def find(folder: Path, recursive: bool = False) -> tuple[list[Path], dict[str, l
     files, left_out, places = [], defaultdict(list), [folder]
     while places:
         for path in places.pop().iterdir():
-            reason = _reason(path)
-            if reason == "sub-folders" and recursive and not path.is_symlink():
+            reason = _reason(path, recursive)
+            if reason == "sub-folders" and recursive:
                 places.append(path)
             elif reason is None:
                 files.append(path)
             else:
                 left_out[reason].append(str(path.relative_to(folder)))
-    files.sort(key=lambda file: ([_natural(part) for part in file.relative_to(folder).parts], str(file)))
+    files.sort(key=lambda file: _order(file.relative_to(folder)))
     return files, {reason: sorted(left_out[reason]) for reason in sorted(left_out)}
 
 
 def in_words(left_out: dict[str, list[str]]) -> str:
     """What :func:`find` left out, as "3 .txt (a.txt...), 1 hidden (.DS_Store)"."""
-    return ", ".join(f"{len(paths)} {reason} ({_listed(paths, 1)})" for reason, paths in left_out.items())
+    listed = ", ".join(f"{len(paths)} {reason} ({_listed(paths, 1)})" for reason, paths in left_out.items())
+    hint = "; zsgan evaluate --recursive reads sub-folders" if "sub-folders" in left_out else ""
+    return listed + hint
 
 
 def check_pairs(names: Sequence[str], others: Sequence[str], what: str) -> None:
@@ -154,20 +156,22 @@ def check_pairs(names: Sequence[str], others: Sequence[str], what: str) -> None:
             )
 
 
-def _reason(path: Path) -> str | None:
+def _reason(path: Path, recursive: bool) -> str | None:
     """Why a path is no image file to read; ``None`` if it is one by its name."""
     if path.name.startswith("."):
         return "hidden"
     if path.is_dir():
-        return "sub-folders"
+        return "linked folders" if recursive and path.is_symlink() else "sub-folders"
     if path.exists() and not path.is_file():
-        return "no regular file"  # a FIFO waits for a writer, a device may never end
+        return "FIFOs and devices"  # reading them may never end
     ending = path.suffix.lower()
     return None if ending in ENDINGS else ending or "without ending"
 
 
-def _natural(name: str) -> list[tuple[str, int]]:
-    return [(text, int(digits or -1)) for text, digits in re.findall(r"([^0-9]*)([0-9]*)", name)]
+def _order(path: Path) -> tuple[list[list[tuple[str, int]]], str]:
+    """A key to sort by: the numbers in each part of a path are compared as numbers."""
+    split = [re.findall("([^0-9]*)([0-9]*)", part) for part in path.with_suffix("").parts]
+    return [[(text, int(digits or -1)) for text, digits in part] for part in split], str(path)
 
 
 def _numbers(names: Sequence[str]) -> list[tuple[int, ...]]:
@@ -214,6 +218,7 @@ def _shown(file: Path) -> tuple[Image.Image, bool]:
         with Image.open(file, formats=FORMATS) as picture:
             fault = _fault(picture)
             if fault is None:
+                _rescale_key(picture)
                 picture.load()
                 found = _as_shown(picture)
                 return found, found is picture or found.tobytes() == picture.convert("RGB").tobytes()
@@ -236,6 +241,18 @@ def _fault(picture: Image.Image) -> str | None:
     if picture.format != "MPO" and (frames := getattr(picture, "n_frames", 1)) > 1:
         return f"holds {frames} pictures, an animation or pages; save the one that you mean as a file"
     return None
+
+
+def _rescale_key(picture: Image.Image) -> None:
+    """Bring a PNG's transparent colour from the file's bits to the 8 that Pillow brings its pixels to."""
+    key = picture.info.get("transparency")
+    if not isinstance(picture, PngImagePlugin.PngImageFile) or key is None:
+        return
+    raw = picture.tile[0][3]
+    if raw == "RGB;16B":
+        picture.info["transparency"] = tuple(value >> 8 for value in key)
+    elif raw in ("1", "L;2", "L;4"):
+        picture.info["transparency"] = key * 255 // (2 ** int(raw[-1]) - 1)
 
 
 def _as_shown(picture: Image.Image) -> Image.Image:
