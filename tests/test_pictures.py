@@ -205,6 +205,15 @@ def test_a_file_that_was_cut_off_is_named_at_once(tmp_path, ending):
         Folder(tmp_path)
 
 
+def test_a_huge_picture_is_read_or_named(tmp_path, monkeypatch, recwarn):
+    Image.fromarray(PIXELS).save(tmp_path / "a.png")  # of 384 pixels
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300)  # beyond it Pillow warns, without a name
+    assert near(tmp_path / "a.png", PIXELS) and len(Folder(tmp_path)) == 1 and not recwarn.list
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # beyond twice of it, it refuses
+    with pytest.raises(ValueError, match="a.png cannot be read as an image .*decompression bomb"):
+        shown(tmp_path / "a.png")
+
+
 def test_a_flipped_bit_is_found(tmp_path):
     save_images(torch.rand(2, 3, 32, 32), tmp_path)
     content = bytearray((tmp_path / "00001.png").read_bytes())
@@ -275,6 +284,15 @@ def test_what_is_left_out_is_counted_and_said(tmp_path, caplog):
     assert "2 FIFOs and devices (fifo.png...), 2 hidden (.DS_Store...), 1 sub-folders (x.png)" in line
     assert line.endswith("; zsgan evaluate --recursive reads sub-folders")
     assert caplog.records[0].levelno == logging.WARNING
+
+
+def test_hidden_files_are_no_cause_for_a_warning(tmp_path, caplog):
+    save_images(torch.zeros(2, 3, 8, 8), tmp_path)
+    (tmp_path / ".DS_Store").touch()
+    with caplog.at_level(logging.INFO):
+        assert Folder(tmp_path).left_out == Folder(tmp_path).left_out == {"hidden": 1}
+    assert caplog.messages == [f"{tmp_path}: 2 images, left out: 1 hidden (.DS_Store)"]  # said once
+    assert caplog.records[0].levelno == logging.INFO
 
 
 def test_sub_folders_are_read_if_that_is_asked_for(tmp_path):

@@ -90,6 +90,17 @@ def test_the_key_of_a_folder_is_its_content(folder, tmp_path):
     assert truth_of({"folder": str(moved)}).key != before
 
 
+def test_a_folder_is_divided_in_natural_order_and_says_what_it_leaves_out(tmp_path, caplog):
+    for i in range(12):
+        save_images(torch.full((1, 3, 8, 8), i / 3 - 1), tmp_path / "x")
+        (tmp_path / "x" / "00000.png").rename(tmp_path / f"cat{i}.png")
+    images = truth_of({"folder": str(tmp_path)}).images(3, 16)
+    assert levels(images[:]) == [0, 2, 4]
+    assert caplog.messages == [
+        f"{tmp_path}: 12 images, left out: 1 sub-folders (x); zsgan evaluate --recursive reads sub-folders"
+    ]
+
+
 # Unseen
 
 

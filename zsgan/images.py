@@ -137,7 +137,8 @@ class Folder:
         words = f", left out: {in_words(others)}" if others else ""
         if not self.files:
             raise FileNotFoundError(f"{path} holds no image ({', '.join(sorted(ENDINGS))}){words}")
-        _say(f"{path}: {len(self.files)} images{words}", logging.WARNING if others else logging.INFO)
+        level = logging.WARNING if set(others) - {"hidden"} else logging.INFO
+        _say(f"{path}: {len(self.files)} images{words}", level)
         self.looks = look_at(self.files, f"reading {path}", progress)
         first, *rest = [look.size for look in self.looks]
         for file, size in zip(self.files[1:], rest, strict=True):
