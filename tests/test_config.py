@@ -96,8 +96,8 @@ def test_values_are_read_from_yaml_and_text(config, name, text, value):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"lambda_foo": 1}, "setting 'lambda_foo' is unknown; AdaptConfig has .*moment.lambda_cov"),
-        ({"lr": 1}, "setting 'lr' is unknown; AdaptConfig has stage1.lr, optimiser.lr$"),
+        ({"lambda_foo": 1}, "setting 'lambda_foo' is unknown; the closest: .*moment.lambda_cov"),
+        ({"lr": 1}, "setting 'lr' is unknown; the closest: stage1.lr, optimiser.lr$"),
         ({"moment.foo": 1}, "setting 'moment.foo' is unknown"),
         ({"moment.scale.foo": 1}, "moment.scale={'foo': 1}: Input should be 'sum', 'n' or 'n-1'"),
         ({"moment": 3}, "moment=3: Input should be a dictionary"),
