@@ -12,18 +12,8 @@ PACKAGE = Path(__file__).resolve().parents[1] / "zsgan"
 # becomes a run on disk, runs become metrics, metrics become figures and tables, and the book shows them.
 # A module imports from its own layer or from an earlier one.
 LAYERS = [
-    {
-        "checking",
-        "crops",
-        "device",
-        "files",
-        "images",
-        "pickles",
-        "pictures",
-        "resize",
-        "streams",
-        "torchfiles",
-    },
+    {"places", "yaml_values"},
+    {"checking", "crops", "device", "files", "images", "pickles", "pictures", "resize", "streams", "torchfiles"},
     {"download", "loop", "manifest", "tensors"},
     {"cache"},
     {"names"},
@@ -50,7 +40,7 @@ LAYERS = [
     {"readings", "stops", "term_shares"},
     {"book", "notebooks", "reference"},
     {"pages"},
-    {"api", "evaluation", "measured", "reproduce"},
+    {"arguments", "api", "evaluation", "measured", "reproduce"},
     {"cli"},
 ]
 

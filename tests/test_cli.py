@@ -305,11 +305,11 @@ def test_fetch_verifies_the_shipped_files(capsys):
         ),
         (
             ["--text", "cat", "--set", "lambda_foo=1"],
-            "setting 'lambda_foo' is unknown; AdaptConfig has .*moment.lambda_cov",
+            "setting 'lambda_foo' is unknown; the closest: .*moment.lambda_cov",
         ),
         (["--text", "cat", "--set", "folder=x"], "setting 'folder' is unknown"),
-        (["--text", "cat", "--set", "optimiser.lr=fast"], "optimiser.lr='fast': could not convert"),
-        (["--text", "cat", "--set", "clips=["], "is no value of YAML"),
+        (["--text", "cat", "--set", "optimiser.lr=fast"], "optimiser.lr='fast': a number expected"),
+        (["--text", "cat", "--set", "clips=["], "is no list or mapping of YAML"),
         (["--text", " "], "target_text=' ': .*at least 1 character"),
         (
             ["--text", "cat", "--row", "L_foo"],

@@ -11,21 +11,22 @@ from zsgan.checking import build
 from zsgan.config import AdaptConfig, override
 from zsgan.device import set_up
 from zsgan.models import load_generator
-from zsgan.profiles import Profile, load_profile
+from zsgan.places import folder_path, local_path
+from zsgan.profiles import Profile, check_of_demo, load_profile
 from zsgan.runs import RUNS, Run, open_run, run
 from zsgan.stylegan2 import Generator
 
 
 def adapt(
-    source: str | None = None,
+    source: str | Path | None = None,
     text: str | None = None,
     *,
     source_text: str | None = None,
-    profile: str = "demo",
+    profile: str | Path | None = None,
     scenario: str | None = None,
     row: str | None = None,
     seed: int = 0,
-    folder: Path = RUNS,
+    folder: Path | str = RUNS,
     device: torch.device | str = "cpu",
     progress: bool = True,
     settings: Mapping[str, Any] | None = None,
@@ -33,12 +34,12 @@ def adapt(
     """Adapt a generator to a text, or find the finished run.
 
     Args:
-        source: source generator: "dog", "cat", or a file (.pkl, .pt, .safetensors); by default the
-            scenario's.
+        source: source generator: "dog", "cat", a file (.pkl, .pt, .safetensors), or the folder of a run,
+            whose adapted generator is adapted further; by default the scenario's.
         text: the target domain in words; the scenario's by default, if ``source`` is, too. A row that adapts
             to images has them from the profile, or by the setting few_shot.target.
-        source_text: what the source generator makes; the name of the generator by default.
-        profile: where the settings come from.
+        source_text: what the source generator makes; by default the name of the generator, or a run's target.
+        profile: where the settings come from; the demo's by default, for generators of the demo world alone.
         scenario: of the profile; its first by default.
         row: row of Table 1; the full method (the profile's last row) by default.
         seed: of variations, latents and noise.
@@ -62,15 +63,15 @@ def adapt(
         source, text, source_text=source_text, profile=profile, scenario=scenario, row=row, seed=seed,
         settings=settings,
     )  # fmt: skip
-    return run(config, folder=folder, device=device, progress=progress)
+    return run(config, folder=folder_path(folder), device=device, progress=progress)
 
 
 def configuration(
-    source: str | None = None,
+    source: str | Path | None = None,
     text: str | None = None,
     *,
     source_text: str | None = None,
-    profile: str = "demo",
+    profile: str | Path | None = None,
     scenario: str | None = None,
     row: str | None = None,
     seed: int = 0,
@@ -82,27 +83,45 @@ def configuration(
     settings = dict(settings or {})
     if "weights" in settings:
         chosen = build(Profile, {**vars(chosen), "weights": settings.pop("weights")})
-    place = {"generator": source, "source_text": source_text, "target_text": text}
+    source = settings.pop("generator", None) if source is None else str(source)
     if source is not None and source_text is None:
-        if Path(source).suffix:
-            raise ValueError(f"source_text is needed: what does the generator in {source} make, in words?")
-        place["source_text"] = source.removeprefix("generator-")
-    if source is not None and text is None:
+        source_text = settings.pop("source_text", None) or _words_of(source, chosen)
+    if source is not None and text is None and "target_text" not in settings:
         raise ValueError(f"text is needed: what shall {source} make, in words?")
+    place = {"generator": source, "source_text": source_text, "target_text": text}
     base = chosen.config(next(iter(chosen.scenarios)) if scenario is None else scenario, label, seed)
     named = any(name == "few_shot" or name.startswith("few_shot.target") for name in settings)
     if base.few_shot is not None and text not in (None, base.target_text) and not named:
         raise ValueError(
-            f"row {label!r} adapts to images, and those of {profile!r} show {base.target_text!r}, not "
+            f"row {label!r} adapts to images, and those of {chosen.name!r} show {base.target_text!r}, not "
             f"{text!r}; give others by the setting few_shot.target, a folder or the labels of drawings"
         )
     given = {name: value for name, value in place.items() if value is not None}
-    return override(base, {**given, **settings})
+    config = override(base, {**given, **settings})
+    if profile is None:
+        check_of_demo(config.generator)
+    return config
+
+
+def _words_of(source: str, profile: Profile) -> str:
+    """What a generator makes, in words, where that is known."""
+    if names.is_generator(source):
+        found = names.generator(source).name
+        if names.of_demo(found, ""):
+            return found.removeprefix("generator-")
+        for scenario in profile.scenarios.values():
+            if names.generator(scenario.generator).name == found:
+                return scenario.source_text
+    elif local_path(source).is_dir():
+        return open_run(local_path(source)).config.target_text
+    elif not local_path(source).is_file() and not Path(source).suffix:
+        return names.generator(source).name  # of random weights; others are refused here
+    raise ValueError(f"source_text is needed: what does the generator in {source} make, in words?")
 
 
 def open_generator(name: str, device: torch.device | str = "cpu") -> Generator:
     """The generator of a run's folder, or a source generator by name or file, on a device made ready."""
     set_up(device)
-    if Path(name).is_dir() and not names.is_generator(name):
-        return open_run(Path(name)).generator(device=device)
+    if not names.is_generator(name) and local_path(name).is_dir():
+        return open_run(local_path(name)).generator(device=device)
     return load_generator(name, device)

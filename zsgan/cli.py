@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from zsgan.arguments import folder, path, place, positive, psi, seed, steps
+
 EXAMPLES = """examples:
   zsgan reproduce --profile demo                 every figure and table, and the book
   zsgan adapt --source dog --text cat            a dog generator becomes a cat generator
@@ -56,17 +58,18 @@ def _parser() -> argparse.ArgumentParser:
 
     def add_profile(sub: argparse.ArgumentParser) -> None:
         sub.add_argument(
-            "--profile", default="demo", help="demo, paper, or a .yaml file: where settings come from"
-        )
+            "--profile", help="demo, paper, or a .yaml file: where settings come from; by default demo, for "
+            "generators of the demo world",
+        )  # fmt: skip
         sub.add_argument("--scenario", help="of the profile, such as cat-to-dog; its first by default")
 
     def add_adaptation(sub: argparse.ArgumentParser) -> None:
         sub.add_argument(
             "--source",
-            help="source generator: dog, cat, or a .pkl, .pt or .safetensors file; the scenario's by default",
+            help="source generator: dog, cat, a file, or the folder of a run; the scenario's by default",
         )
         sub.add_argument(
-            "--source-text", help="what the source generator makes, in words; its name by default"
+            "--source-text", help="what the source generator makes, in words; its name or target by default"
         )
         sub.add_argument(
             "--text", help="the target domain, in words that the CLIP knows; the scenario's by default"
@@ -75,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument(
             "--row", help="row of Table 1, such as L_dir or 'L_dm + L_EWC'; the full method by default"
         )
-        sub.add_argument("--seed", type=int, default=0, help="of variations, latents and noise")
+        sub.add_argument("--seed", type=seed, default=0, help="of variations, latents and noise")
         sub.add_argument(
             "--set", action="append", default=[], metavar="NAME=VALUE",
             help="any setting by its dotted name, such as moment.lambda_cov=1, or terms.ewc=1e4 for a "
@@ -89,13 +92,14 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     sub.add_argument("--only", metavar="CHAPTER", help="one notebook, for instance 04_results; no book")
     sub.add_argument(
-        "--workers", type=_positive, default=min(2, os.cpu_count() or 1),
+        "--workers", type=positive, default=min(2, os.cpu_count() or 1),
         help="adaptations, then chapters at a time, up to 2.2 GB of memory each",
     )  # fmt: skip
     sub.add_argument(
-        "--figures", type=Path, help="where figures and tables go: figures for the demo, else below --build"
-    )
-    sub.add_argument("--build", type=Path, default=Path("build"), help="where notebooks and the book go")
+        "--figures", type=folder,
+        help="where figures and tables go: figures for the demo, else below --build",
+    )  # fmt: skip
+    sub.add_argument("--build", type=folder, default=Path("build"), help="where notebooks and the book go")
     sub.add_argument("--pdf", action="store_true", help="print the book too, to book.pdf; needs chromium")
     add_device(sub)
 
@@ -105,18 +109,18 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = add("convert", _convert, "write a generator in another format, without executing anything in it")
     sub.add_argument(
-        "input", type=Path, metavar="IN",
+        "input", type=path, metavar="IN",
         help="a .pkl of stylegan2-ada-pytorch, a .pt of rosinality's, or a .safetensors of ours",
     )  # fmt: skip
     sub.add_argument(
-        "output", type=Path, metavar="OUT", help="a .safetensors of ours, or a .pt for rosinality's code"
+        "output", type=path, metavar="OUT", help="a .safetensors of ours, or a .pt for rosinality's code"
     )
 
     sub = add("adapt", _adapt, "adapt a generator to a text, or find the finished run")
     add_adaptation(sub)
-    steps = "steps, by default the row's; auto: until the run levels off, from 90 up to the row's"
-    sub.add_argument("--iterations", type=_steps, metavar="N|auto", help=steps)
-    sub.add_argument("--runs", type=Path, default=Path("runs"), help="folder of runs")
+    help_ = "steps, by default the row's; auto: until the run levels off, from 90 up to the row's"
+    sub.add_argument("--iterations", type=steps, metavar="N|auto", help=help_)
+    sub.add_argument("--runs", type=folder, default=Path("runs"), help="folder of runs")
     add_device(sub)
 
     sub = add("table", _table, "make or find the runs of a scenario, measure them, and print Table 1")
@@ -127,37 +131,42 @@ def _parser() -> argparse.ArgumentParser:
         help="any setting of all rows, such as optimiser.iterations=500, or of the profile: seeds=[0], "
         "samples=500, eyes=evaluator, truth.folder=images/cats, weights=random",
     )  # fmt: skip
-    sub.add_argument("--out", type=Path, help="folder for CSV, Markdown and a sidecar of their origin")
-    sub.add_argument("--runs", type=Path, default=Path("runs"), help="folder of runs")
+    sub.add_argument("--out", type=folder, help="folder for CSV, Markdown and a sidecar of their origin")
+    sub.add_argument("--runs", type=folder, default=Path("runs"), help="folder of runs")
     add_device(sub)
 
     sub = add("cost", _cost, "take a few steps of an adaptation, and print seconds by part and memory")
     add_adaptation(sub)
-    sub.add_argument("--steps", type=_positive, default=3, help="how many; the medians are printed")
+    sub.add_argument("--steps", type=positive, default=3, help="how many; the medians are printed")
     add_device(sub)
 
     sub = add("sample", _sample, "write pictures of an adapted or a source generator")
     sub.add_argument(
-        "generator", help="folder of a run, or a source generator: dog, cat, or a .safetensors file"
+        "generator", type=place, help="folder of a run, or a source generator: dog, cat, or a file"
     )
-    sub.add_argument("--n", type=_positive, default=16, help="how many")
-    sub.add_argument("--seed", type=int, default=0, help="of the latents")
-    sub.add_argument("--psi", type=float, default=0.7, help="truncation; 1 for none")
-    sub.add_argument("--out", type=Path, required=True, help="folder for PNG files")
+    sub.add_argument("--n", type=positive, default=16, help="how many")
+    sub.add_argument("--seed", type=seed, default=0, help="of the latents")
+    sub.add_argument("--psi", type=psi, default=0.7, help="truncation; 1 for none")
+    sub.add_argument("--out", type=folder, required=True, help="folder for PNG files")
     add_device(sub)
 
     sub = add("evaluate", _evaluate, "measure diversity, and likeness to a target domain")
-    sub.add_argument("images", help="folder of a run, or of images: turned by EXIF, in sRGB, alpha on white")
+    sub.add_argument(
+        "images", type=place, help="folder of a run, or of images: turned by EXIF, in sRGB, alpha on white"
+    )
     sub.add_argument("--recursive", action="store_true", help="read sub-folders of image folders too")
     sub.add_argument(
-        "--against", help="true images of the target: a folder, or drawn:SPECIES[:STYLE] of the demo world"
-    )
+        "--against", type=place,
+        help="true images of the target: a folder, or drawn:SPECIES[:STYLE] of the demo world",
+    )  # fmt: skip
     sub.add_argument(
-        "--n", type=_positive, default=500, help="how many images to draw, of a run and of the truth"
+        "--n", type=positive, default=500, help="how many images to draw, of a run and of the truth"
     )
-    sub.add_argument("--seed", type=int, default=0, help="of the latents and of the truth")
-    sub.add_argument("--psi", type=float, default=0.7, help="truncation, when sampling a run")
-    sub.add_argument("--before", help="the source's images, of the same names or numbers; a run has its own")
+    sub.add_argument("--seed", type=seed, default=0, help="of the latents and of the truth")
+    sub.add_argument("--psi", type=psi, default=0.7, help="truncation, when sampling a run")
+    sub.add_argument(
+        "--before", type=place, help="the source's images, of the same names or numbers; a run has its own"
+    )
     sub.add_argument("--text", help="the target in words, for the CLIP score; that of a run by default")
     sub.add_argument("--source-text", help="the source in words, for the rate that CLIP takes for the target")
     sub.add_argument(
@@ -175,26 +184,15 @@ def _parser() -> argparse.ArgumentParser:
         "--preset", action="append", choices=("paper", "literal", "ojha", "air"),
         help="definition of intra-cluster LPIPS, more than once for several; paper and literal by default",
     )  # fmt: skip
-    sub.add_argument("--centres", help="folder of images that others are assigned to, for --preset ojha")
-    sub.add_argument("--clusters", type=_positive, default=10, help="k of intra-cluster LPIPS")
     sub.add_argument(
-        "--neighbours", type=_positive, default=3, help="k of precision, recall, density and coverage"
+        "--centres", type=place, help="folder of images that others are assigned to, for --preset ojha"
+    )
+    sub.add_argument("--clusters", type=positive, default=10, help="k of intra-cluster LPIPS")
+    sub.add_argument(
+        "--neighbours", type=positive, default=3, help="k of precision, recall, density and coverage"
     )
     add_device(sub)
     return parser
-
-
-def _positive(text: str) -> int:
-    """A whole number of at least 1."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"a whole number of at least 1 expected, got {text!r}")
-    return int(text)
-
-
-def _steps(text: str) -> dict[str, Any]:
-    """The setting that a number of steps stands for, or "auto"."""
-    auto = text == "auto"
-    return {"optimiser.stop_at_plateau": True} if auto else {"optimiser.iterations": _positive(text)}
 
 
 def _reproduce(options: argparse.Namespace) -> None:

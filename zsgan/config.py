@@ -14,18 +14,22 @@ from pydantic.dataclasses import dataclass
 from zsgan.checking import (
     CHECKED,
     REPLACED,
+    Batch,
     Count,
     Decay,
+    Domain,
     Few,
     NonNegative,
     Pair,
     Positive,
     Probability,
+    Seed,
     Switch,
     Text,
     Texts,
     Whole,
     build,
+    check_texts,
     merge,
     names_of,
 )  # fmt: skip
@@ -51,7 +55,7 @@ class Stage1:
         "random"  # N(0, I) and Adam, the optimum itself, or attributes of the target in words; open
     )
     attributes: tuple[Text, ...] = ()  # of captions: K texts with {}, such as "white {}"; not in the paper
-    seed: Whole | None = None  # of the random start; None: the run's
+    seed: Seed | None = None  # of the random start; None: the run's
     renormalise: Switch = False  # |v_i| brought back to |E_T(t_trg)|; printed: no
 
     @model_validator(mode="after")
@@ -80,7 +84,9 @@ class Features:
 
     normalise: Switch = True  # unit-norm features; open
     antialias: Switch = True  # of the resize to CLIP's size; open
-    crops: Whole = 0  # views of each image whose mean feature is taken, see zsgan.crops; 0: the whole image
+    crops: Annotated[Whole, Field(le=1024)] = (
+        0  # views of each image whose mean feature is taken, see zsgan.crops; 0: the whole image
+    )
     direction_floor: Positive = 1e-8  # norms in the cosines count at least this, see directional_loss; open
 
 
@@ -132,7 +138,7 @@ class Optimiser:
 
     iterations: Count = 2000  # span of Fig. 3a
     stop_at_plateau: Switch = False  # end before, where the run has levelled off, see zsgan.stopping
-    batch_size: Count = 4  # N, sec. 4.1
+    batch_size: Batch = 4  # N, sec. 4.1
     lr: Positive = 0.002  # sec. 4.1
     betas: tuple[Decay, Decay] = (0.0, 0.99)  # sec. 4.1
     ema: Decay | None = (
@@ -147,16 +153,14 @@ class Selection:
     k: Count  # layers trained in a step
     iterations: Count = 1  # steps on the latents by which layers are ranked
     layer_map: LayerMap = "corrected"  # see zsgan.layer_selection
-    batch_size: Count = 8  # latents that rank the layers
+    batch_size: Batch = 8  # latents that rank the layers
 
 
 @dataclass(frozen=True, config=CHECKED)
 class FewShot:
     """Adaptation to a few images instead of a text (Ojha et al. 2021); numbers are those of its code."""
 
-    target: Mapping[
-        str, Text
-    ]  # factors that drawn images share, {species: ..., style: ...}, or {folder: ...}
+    target: Domain  # factors that drawn images share, {species: ..., style: ...}, or {folder: ...}
     images: Count = 10  # target images, and as many anchors in the latent space
     discriminator: Text | None = None  # of the source, see zsgan.names; None: the one of the source generator
     lambda_distance: NonNegative = 1e3  # of cross-domain distance consistency
@@ -203,7 +207,7 @@ class AdaptConfig:
     few_shot: FewShot | None = None  # not None: no text guides, few images do; then terms must be {}
     trained: Trained = "convolutions"  # see trained_parameters; open
     shared_noise: Switch = False  # the same noise maps for the source's and the target's images; open
-    seed: Whole = 0  # of stage 1, latents and noise
+    seed: Seed = 0  # of stage 1, latents and noise
 
     @model_validator(mode="after")
     def _fit(self) -> "AdaptConfig":
@@ -221,11 +225,7 @@ class AdaptConfig:
                 "optimiser.stop_at_plateau=True needs the term 'directional' or 'moment', which say how far "
                 f"images follow the text, got {self.weights}; give a number of iterations instead"
             )
-        if self.source_text == self.target_text:
-            raise ValueError(
-                f"source_text={self.source_text!r} and target_text={self.target_text!r} are the same: "
-                "there is no direction to follow"
-            )
+        check_texts(self.source_text, self.target_text)
         if self.clip_weights is not None and len(self.clip_weights) != len(self.clips):
             raise ValueError(
                 f"clip_weights={list(self.clip_weights)} must have one weight for each of {list(self.clips)}"

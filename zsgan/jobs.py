@@ -2,15 +2,18 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from zsgan import names
 from zsgan.adaptation import NUMERICS
 from zsgan.config import AdaptConfig, Term
+from zsgan.layer_selection import check_k
+from zsgan.models import load_generator
 from zsgan.objectives import NEEDS_FISHER, NEEDS_PROBES, NEEDS_VARIATIONS, needs
-from zsgan.targets import targets_key
+from zsgan.stylegan2 import Generator
+from zsgan.targets import targets, targets_key
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,13 @@ def resolve(config: AdaptConfig) -> Job:
     Raises:
         ValueError: a name is neither in the manifest nor a file nor one of open_clip's; there are too few
             target images.
+        TypeError: it is no configuration, but for instance a mapping.
     """
+    if not isinstance(config, AdaptConfig):
+        raise TypeError(
+            f"config must be an AdaptConfig, got a {type(config).__name__}; AdaptConfig(generator=..., "
+            "source_text=..., target_text=...) makes one"
+        )
     generator = names.generator(config.generator)
     content = relevant(config) | {"generator": generator.identity, "numerics": NUMERICS}
     if config.few_shot is None:
@@ -62,6 +71,34 @@ def resolve(config: AdaptConfig) -> Job:
         content |= {"discriminator": others[0].identity, "target images": targets_key(config.few_shot)}
     config = replace(config, generator=generator.name)
     return Job(config, {found.name: found.identity for found in (generator, *others)}, digest(content))
+
+
+def check(configs: Sequence[AdaptConfig]) -> None:
+    """Refuse configurations that could not be made, before the first of them is.
+
+    Args:
+        configs: what is asked for.
+
+    Raises:
+        ValueError: a name is unknown, the generator has fewer layers than are to be selected, or target
+            images are too few, no images or not square.
+        FileNotFoundError: the file of a name is missing.
+    """
+    generators: dict[str, Generator] = {}
+    for config in configs:
+        resolve(config)
+        if config.selection is None and config.few_shot is None:
+            continue
+        if config.generator not in generators:
+            generators[config.generator] = load_generator(config.generator)
+        generator = generators[config.generator]
+        if config.few_shot is not None:
+            targets(config.few_shot, generator.config["resolution"])
+        if config.selection is not None:
+            try:
+                check_k(config.selection.k, generator.synthesis.n_ws, config.selection.layer_map)
+            except ValueError as error:
+                raise ValueError(f"generator {config.generator!r}: selection.{error}") from None
 
 
 def relevant(config: AdaptConfig) -> dict[str, Any]:

@@ -130,6 +130,24 @@ def layers(n_ws: int, layer_map: LayerMap) -> tuple[str, ...]:
     raise ValueError(f"layer_map must be one of {get_args(LayerMap)}, got {layer_map!r}")
 
 
+def check_k(k: int, n_ws: int, layer_map: LayerMap) -> None:
+    """Refuse a number of layers that a generator does not have.
+
+    Args:
+        k: layers to choose.
+        n_ws: L, the number of rows.
+        layer_map: see the top of this file.
+
+    Raises:
+        ValueError: k is below 1 or above the number of rows that compete, or layer_map is unknown.
+    """
+    most = len(layers(n_ws, layer_map))
+    if not 1 <= k <= most:
+        raise ValueError(
+            f"k must be from 1 to {most}, the layers to choose from with layer_map={layer_map!r}, got {k}"
+        )
+
+
 def selected(scores: Tensor, k: int, layer_map: LayerMap) -> tuple[str, ...]:
     """The k modules whose rows have the largest scores (L,), largest first.
 
@@ -145,11 +163,7 @@ def selected(scores: Tensor, k: int, layer_map: LayerMap) -> tuple[str, ...]:
         ValueError: k is below 1 or above the number of rows that compete, or layer_map is unknown.
     """
     candidates = layers(len(scores), layer_map)
-    if not 1 <= k <= len(candidates):
-        raise ValueError(
-            f"k must be from 1 to {len(candidates)}, the layers to choose from with "
-            f"layer_map={layer_map!r}, got {k}"
-        )
+    check_k(k, len(scores), layer_map)
     order = scores[: len(candidates)].argsort(descending=True, stable=True)
     return tuple(candidates[row] for row in order[:k])
 

@@ -21,6 +21,8 @@ import yaml
 from filelock import FileLock
 
 from zsgan.files import digest_of, read_json, sha256, write_atomically, write_json
+from zsgan.places import local_path
+from zsgan.yaml_values import read_yaml
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +76,7 @@ class Asset:
 
 def cache_folder() -> Path:
     """Where downloads lie: the environment variable ``ZSGAN_HOME``, else the platform's folder for caches."""
-    return Path(os.environ.get("ZSGAN_HOME") or pooch.os_cache("zsgan"))
+    return local_path(os.environ.get("ZSGAN_HOME") or pooch.os_cache("zsgan"))
 
 
 @cache
@@ -85,10 +87,10 @@ def assets() -> dict[str, Asset]:
         name -> entry, in the order of the file.
 
     Raises:
-        ValueError: an entry lacks a field, has an unknown one, or repeats a name.
+        ValueError: the file is no valid YAML; an entry lacks a field, has an unknown one, or repeats a name.
     """
     result: dict[str, Asset] = {}
-    for entry in yaml.safe_load(MANIFEST.read_text(encoding="utf-8"))["assets"]:
+    for entry in read_yaml(MANIFEST)["assets"]:
         try:
             new = Asset(**entry)
         except TypeError as error:

@@ -9,11 +9,12 @@ import pandas as pd
 import torch
 
 from zsgan import names, tables
-from zsgan.checking import build, merge
+from zsgan.checking import build, closest, merge, names_of
+from zsgan.config import AdaptConfig
 from zsgan.device import set_up
-from zsgan.jobs import resolve
+from zsgan.jobs import check
 from zsgan.judges import load_judges
-from zsgan.profiles import Profile, Scenario, load_profile
+from zsgan.profiles import Profile, Scenario, check_of_demo, load_profile
 from zsgan.results import bounds, provenance, results
 from zsgan.runs import RUNS, run_all
 
@@ -48,7 +49,7 @@ class Measured:
 
 
 def measure(
-    profile: str = "demo",
+    profile: str | Path | None = None,
     scenario: str | None = None,
     rows: Sequence[str] = (),
     *,
@@ -63,7 +64,7 @@ def measure(
     one that was stopped goes on from there.
 
     Args:
-        profile: a name, or a .yaml file.
+        profile: a name, or a .yaml file; the demo's by default, which is for generators of the demo world.
         scenario: one of the profile's; its first by default.
         rows: some of the profile's; by default all whose targets are there, be it texts or images.
         settings: see :func:`chosen`.
@@ -83,9 +84,10 @@ def measure(
     whole = load_profile(profile)
     scenario = next(iter(whole.scenarios)) if scenario is None else scenario
     picked = chosen(whole, scenario, rows, settings or {})
+    if profile is None:
+        check_of_demo(picked.scenarios[scenario].generator)
     configs = [picked.config(scenario, row, seed) for row in picked.rows for seed in picked.seeds]
-    for config in configs:
-        resolve(config)
+    check(configs)
     load_judges(picked, scenario, device)
     run_all(configs, folder=folder, device=device, progress=progress)
     measured = results(picked, scenario, folder=folder, device=device, progress=progress)
@@ -123,6 +125,8 @@ def chosen(profile: Profile, scenario: str, rows: Sequence[str], settings: Mappi
     profile.config(scenario, next(iter(profile.rows)))  # which refuses a scenario that it has not
     if unknown := [row for row in rows if row not in profile.rows]:
         raise ValueError(f"row={unknown[0]!r} is unknown; choose one of {', '.join(profile.rows)}")
+    all_names = [*OF_PROFILE, *names_of(Scenario), *names_of(AdaptConfig)]
+    known = {name.partition(".")[0] for name in all_names}
     of_profile: dict[str, Any] = {}
     place: dict[str, Any] = {}
     of_runs: dict[str, Any] = {}
@@ -131,6 +135,8 @@ def chosen(profile: Profile, scenario: str, rows: Sequence[str], settings: Mappi
         if first in OF_ROWS or name == "seed":
             instead = "seeds" if name == "seed" else "rows of your own, in a .yaml that extends the profile"
             raise ValueError(f"setting {name!r} would hold for every row of the table; give {instead}")
+        if first not in known:
+            raise ValueError(f"setting {name!r} is unknown; {closest(name, all_names)}")
         if name in OF_PROFILE:
             of_profile[name] = value
             continue

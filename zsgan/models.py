@@ -40,6 +40,22 @@ def load_generator(name_or_path: str | Path, device: torch.device | str = "cpu")
     return load_generator_file(path).to(device)
 
 
+def of_demo(generator: Generator) -> bool:
+    """Whether a generator is one of the demo's, perhaps converted or adapted: these keep its noise maps."""
+    shipped = [
+        name for name, asset in manifest.assets().items() if name.startswith("generator-") and not asset.urls
+    ]
+    return any(_same(_noise(generator), _noise(load_generator(name))) for name in shipped)
+
+
+def _noise(generator: Generator) -> list[torch.Tensor]:
+    return [value.cpu() for name, value in generator.named_buffers() if name.endswith("noise_const")]
+
+
+def _same(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
+    return len(one) == len(other) and all(map(torch.equal, one, other))
+
+
 def load_discriminator(
     name_or_path: str | Path | None, source: str | Path, device: torch.device | str = "cpu"
 ) -> Discriminator:

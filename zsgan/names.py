@@ -8,6 +8,7 @@ discriminator-dog      the same, of the generator's training          the manife
 (none)                 the discriminator in the generator's own file  the file's SHA-256
                        (a .pkl or .pt has those of a training)
 path/to/a/file         a file of the reader's own                     the file's SHA-256
+path/to/a/run          the adapted generator of a run                 the file's SHA-256
 random-512             a generator of random weights, at the widths   its name
                        of the published ones of that size
 clip-a                 a CLIP of the demo, an entry of the manifest   the manifest's SHA-256
@@ -18,6 +19,8 @@ ViT-B-32/path/to/file  weights in a file, for an architecture of      the file's
                        open_clip
 ViT-B-32/random        an architecture with random weights            its name
 =====================  =============================================  =======================
+
+A path may begin with a tilde, which is the home.
 """
 
 import re
@@ -27,6 +30,10 @@ from pathlib import Path
 
 from zsgan import manifest
 from zsgan.files import sha256
+from zsgan.places import local_path
+
+ADAPTED = "generator.safetensors"
+"""In the folder of a run, its adapted generator."""
 
 
 @dataclass(frozen=True)
@@ -88,13 +95,13 @@ def generator(name: str | Path) -> Weights:
     """The weights of a generator.
 
     Args:
-        name: an entry of the manifest with or without "generator-", or a file.
+        name: an entry of the manifest with or without "generator-", a file, or the folder of a run.
 
     Returns:
         what the name stands for; the file is not read.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: it is none of these.
     """
     if match := re.fullmatch(r"random-(8|16|32|64|128|256|512|1024)", str(name)):
         return Weights(str(name), resolution=int(match[1]))
@@ -135,8 +142,13 @@ def _network(kind: str, name: str | Path) -> Weights:
     asset = full if full in manifest.assets() else str(name)
     if asset.startswith(f"{kind}-") and asset in manifest.assets():
         return Weights(asset, asset=asset)
-    if Path(name).is_file():
-        return Weights(str(name), file=Path(name))
+    place = local_path(name)
+    if kind == "generator" and place.is_dir():
+        place /= ADAPTED
+        if not place.is_file():
+            raise ValueError(f"{kind}={str(name)!r} is a folder without {ADAPTED}: it is no finished run")
+    if place.is_file():
+        return Weights(str(name), file=place)
     known = (
         ", ".join(key for key in manifest.assets() if key.startswith(f"{kind}-")) or "the manifest, with none"
     )
@@ -173,15 +185,16 @@ def clip(name: str) -> Weights:
     if name in demo_clips():
         return Weights(name, asset=name)
     architecture, _, weights = name.partition("/")
-    if not weights or ":" in architecture:
+    if not weights or not architecture.strip(".") or architecture[0] == "~" or ":" in architecture:
         raise ValueError(
             f"clip {name!r} names no weights of open_clip; write architecture/weights, such as "
-            f"ViT-B-32/openai, or one of the demo's: {', '.join(demo_clips())}"
+            "ViT-B-32/openai, architecture/FILE for weights in a file, or one of the demo's: "
+            f"{', '.join(demo_clips())}"
         )
     if name in manifest.assets():
         return Weights(name, asset=name, architecture=architecture, pretrained=weights)
-    if Path(weights).is_file():
-        return Weights(name, file=Path(weights), architecture=architecture)
+    if (file := local_path(weights)).is_file():
+        return Weights(name, file=file, architecture=architecture)
     return Weights(name, architecture=architecture, pretrained="" if weights == "random" else weights)
 
 
@@ -199,7 +212,7 @@ def weights_id(name: str) -> str:
     """
     if name in manifest.assets():
         return manifest.identity(name)
-    return clip(name).network if "/" in name and not Path(name).is_file() else generator(name).identity
+    return clip(name).network if "/" in name and not local_path(name).exists() else generator(name).identity
 
 
 def demo_clips() -> list[str]:

@@ -1,19 +1,38 @@
 """Profiles: which scenarios, rows, seeds and samples; ``zsgan/profiles/<name>.yaml``, checked as a whole."""
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from zsgan import names
-from zsgan.checking import CHECKED, Count, Pair, Positive, Switch, Text, Whole, build, merge
+from zsgan.checking import (
+    CHECKED,
+    Count,
+    Domain,
+    Pair,
+    Psi,
+    Seed,
+    Switch,
+    Text,
+    build,
+    check_texts,
+    merge,
+    number,
+)
 from zsgan.config import AdaptConfig, override
 from zsgan.menagerie.factors import index_of
+from zsgan.models import load_generator, of_demo
+from zsgan.places import local_path
+from zsgan.yaml_values import read_yaml
 
 PROFILES = Path(__file__).with_name("profiles")
+
+
+Resolution = Annotated[Literal[8, 16, 32, 64, 128, 256, 512, 1024], BeforeValidator(number)]
 
 
 @dataclass(frozen=True, config=CHECKED)
@@ -34,12 +53,13 @@ class Scenario:
     generator: Text
     source_text: Text
     target_text: Text
-    truth: Mapping[str, Text] = Field(default_factory=dict)
-    resolution: Literal[8, 16, 32, 64, 128, 256, 512, 1024] | None = None
+    truth: Domain = Field(default_factory=dict)
+    resolution: Resolution | None = None
     discriminator: Text | None = None
 
     @model_validator(mode="after")
     def _known(self) -> "Scenario":
+        check_texts(self.source_text, self.target_text)
         source = names.generator(self.generator)
         if self.discriminator is not None:
             names.discriminator(self.discriminator, source)
@@ -90,7 +110,7 @@ class Profile:
     scenarios: Annotated[Mapping[str, Scenario], Field(min_length=1)]
     rows: Annotated[Mapping[str, Mapping[str, Any]], Field(min_length=1)]
     settings: Mapping[str, Any]
-    seeds: Annotated[tuple[Whole, ...], Field(min_length=1)]
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
     samples: Pair
     curve_samples: Pair
     judge: Text
@@ -100,8 +120,8 @@ class Profile:
     baseline: Text | None = None
     clusters: Count = 10
     neighbours: Count = 3
-    truncation_psi: Positive = 0.7
-    other_psi: Positive = 1.0
+    truncation_psi: Psi = 0.7
+    other_psi: Psi = 1.0
     overrides: Mapping[str, Any] = Field(default_factory=dict)
     weights: Literal["published", "random"] = "published"
     random: Mapping[str, Any] = Field(default_factory=dict)
@@ -184,12 +204,13 @@ class Profile:
         return override(config, {**self.random, **networks})
 
 
-def load_profile(name: str) -> Profile:
+def load_profile(name: str | Path | None = None) -> Profile:
     """Read a profile by name, and check all of it before anything is computed.
 
     Args:
-        name: "smoke", "demo", "paper", or a file of the reader's own that ends in .yaml; with
-            ``extends: paper``, it says only what differs.
+        name: "smoke", "demo" (the default), "paper", or a file of the reader's own that ends in .yaml or
+            .yml; with ``extends: paper``, it says only what differs. Paths in it start at the current folder
+            or, with a tilde, at the home.
 
     Returns:
         the profile.
@@ -197,6 +218,7 @@ def load_profile(name: str) -> Profile:
     Raises:
         ValueError: there is no such profile, or its file lacks an entry or has a wrong one.
     """
+    name = "demo" if name is None else str(name)
     content = _read(name, ())
     if "name" in content:
         raise ValueError(f"{profile_file(name)}: a profile is called like its file; take 'name' out")
@@ -206,40 +228,64 @@ def load_profile(name: str) -> Profile:
         raise ValueError(f"{profile_file(name)}: {error}") from None
 
 
+def check_of_demo(generator: str) -> None:
+    """Refuse to take the demo's CLIPs and settings for any other generator than the demo's, untold.
+
+    Args:
+        generator: name, file or run, see :mod:`zsgan.names`; the demo's may be converted or adapted, and
+            random ones are all the same.
+
+    Raises:
+        ValueError: it is of another world.
+        FileNotFoundError: the file of the name is missing.
+    """
+    found = names.generator(generator)
+    if found.resolution or (found.asset and names.of_demo(found.asset, "")):
+        return
+    if found.asset or not of_demo(load_generator(generator)):
+        raise ValueError(
+            f"generator={generator!r} is not of the demo world, whose CLIPs and settings are the default; "
+            "give a profile: --profile paper for photographs, --profile demo for drawings such as the demo's"
+        )
+
+
 def profile_file(name: str) -> Path:
     """Where the profile of a name is written, whether or not there is one."""
-    return Path(name) if name.endswith(".yaml") else PROFILES / f"{name}.yaml"
+    return local_path(name) if _own(name) else PROFILES / f"{name}.yaml"
 
 
-def _read(name: str, above: tuple[str, ...]) -> dict[str, Any]:
+def _own(name: str) -> bool:
+    """Whether a profile's name is that of a file."""
+    return name.lower().endswith((".yaml", ".yml"))
+
+
+def _read(name: Any, above: tuple[str, ...]) -> dict[str, Any]:
     """A profile's file; one that extends another replaces its entries, and adds to its settings."""
-    if name in above:
-        raise ValueError(
-            f"{profile_file(above[-1])} extends {name!r}, which extends it: {' -> '.join((*above, name))}"
-        )
     what = f"{profile_file(above[-1])}: extends" if above else "profile"
-    own = isinstance(name, str) and name.endswith(".yaml")
-    if own and not profile_file(name).is_file():
-        raise ValueError(f"{what}={name!r}: there is no such file")
-    if not own:
-        _choice(what, name, tuple(sorted(path.stem for path in PROFILES.glob("*.yaml"))))
-    try:
-        content = yaml.safe_load(profile_file(name).read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{profile_file(name)} is no valid YAML: {error}") from None
+    if name in above:
+        raise ValueError(f"{what} {name!r}, which extends it: {' -> '.join((*above, name))}")
+    if not (isinstance(name, str) and _own(name)):
+        known = tuple(sorted(path.stem for path in PROFILES.glob("*.yaml")))
+        _choice(what, name, known, "one of {}, or the path of a .yaml file")
+    file = profile_file(name)
+    if not file.is_file():
+        others = [path.name for path in file.parent.glob("*") if _own(path.name)]
+        near = get_close_matches(file.name, others, cutoff=0.4)
+        hint = f"; the closest in its folder: {', '.join(near)}" if near else ""
+        raise ValueError(f"{what}={name!r}: there is no file {file}{hint}")
+    content = read_yaml(file)
     if not isinstance(content, dict):
-        raise ValueError(
-            f"{profile_file(name)} must hold entries such as 'scenarios:', got {type(content).__name__}"
-        )
+        got = "nothing" if content is None else f"a {type(content).__name__}"
+        raise ValueError(f"{file} must hold entries such as 'scenarios:', got {got}")
     if "extends" not in content:
         return content
     base = _read(content.pop("extends"), (*above, name))
     settings = content.pop("settings", {})
     if not isinstance(settings, dict):
-        raise ValueError(f"{profile_file(name)}: settings must be names and values, got {settings!r}")
+        raise ValueError(f"{file}: settings must be names and values, got {settings!r}")
     return {**base, **content, "settings": merge(base.get("settings", {}), settings)}
 
 
-def _choice(what: str, value: Any, known: tuple[str, ...]) -> None:
+def _choice(what: str, value: Any, known: tuple[str, ...], choices: str = "one of {}") -> None:
     if value not in known:
-        raise ValueError(f"{what}={value!r} is unknown; choose one of {', '.join(known)}")
+        raise ValueError(f"{what}={value!r} is unknown; choose {choices.format(', '.join(known))}")

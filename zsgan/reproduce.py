@@ -6,6 +6,7 @@ from pathlib import Path
 
 from zsgan import notebooks, pages, summaries
 from zsgan.book import pushed_on
+from zsgan.jobs import check
 from zsgan.profiles import load_profile
 from zsgan.runs import RUNS, run_all
 
@@ -74,6 +75,7 @@ def reproduce(
     configs = [settings.config(*which) for which in grid]
     if not settings.summarised:  # the longest one first, so that no worker waits for it in the end
         configs = [pushed_on(settings), *configs]
+    check(configs)
     run_all(configs, folder=runs, device=device, workers=workers, progress=progress)
     if settings.summarised:
         place = summaries.summary_folder(profile)

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from zsgan.checking import Count, Psi, Seed, checked
 from zsgan.images import batch_size, batches
 from zsgan.stylegan2 import Generator
 
@@ -18,20 +19,19 @@ class Samples:
     Args:
         generator: on any device, in any mode.
         n: how many, >= 1.
-        seed: of the latents. Generators adapted from one source give matching images for the same seed.
-        truncation_psi: 1 for none; smaller is closer to the mean w.
+        seed: of the latents, >= 0. Generators adapted from one source give matching images for the same seed.
+        truncation_psi: from 0 to 10; 1 for none, smaller is closer to the mean w.
 
     Raises:
         TypeError: ``generator`` is none, but for instance its name.
-        ValueError: n is less than 1.
+        ValueError: a number is out of its range, or none.
     """
 
     def __init__(self, generator: Generator, n: int, seed: int, truncation_psi: float = 0.7) -> None:
         if not isinstance(generator, Generator):
             raise TypeError(f"generator must be a Generator, got {generator!r:.80}; load_generator gives one")
-        if n < 1:
-            raise ValueError(f"n must be at least 1, got {n}")
-        self.generator, self.truncation_psi = generator, truncation_psi
+        n, seed = checked("n", n, Count), checked("seed", seed, Seed)
+        self.generator, self.truncation_psi = generator, checked("truncation_psi", truncation_psi, Psi)
         self.latents = sample_latents(n, generator.mapping.z_dim, seed)
 
     def __len__(self) -> int:
