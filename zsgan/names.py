@@ -28,6 +28,10 @@ from pathlib import Path
 from zsgan import manifest
 from zsgan.files import sha256
 
+NAME_A_DISCRIMINATOR = (
+    "name one, or give its file: discriminator: FILE in the scenario, or --set few_shot.discriminator=FILE"
+)
+
 
 @dataclass(frozen=True)
 class Weights:
@@ -106,8 +110,8 @@ def discriminator(name: str | Path | None, source: Weights) -> Weights:
 
     Args:
         name: an entry of the manifest with or without "discriminator-", or a file; ``None`` for the one that
-            was trained with the source generator: the manifest's, or the one in the generator's own file, if
-            that is a .pkl or .pt; for a generator of random weights, one of random weights.
+            was trained with the source generator: the manifest's, or the one in the generator's own file,
+            unless that is a .safetensors; for a generator of random weights, one of random weights.
         source: the generator.
 
     Returns:
@@ -122,12 +126,9 @@ def discriminator(name: str | Path | None, source: Weights) -> Weights:
     if asset in manifest.assets():
         return _network("discriminator", asset)
     file = manifest.asset(source.asset).path if source.asset else str(source.file)
-    if source.resolution or Path(file).suffix in (".pkl", ".pt"):
+    if source.resolution or Path(file).suffix != ".safetensors":  # such as .pkl, .pt, .pth
         return source
-    raise ValueError(
-        f"generator={source.name!r} comes without a discriminator; name one, or give its file: "
-        "discriminator: FILE in the scenario, or --set few_shot.discriminator=FILE"
-    )
+    raise ValueError(f"generator={source.name!r} comes without a discriminator; {NAME_A_DISCRIMINATOR}")
 
 
 def _network(kind: str, name: str | Path) -> Weights:
@@ -173,7 +174,7 @@ def clip(name: str) -> Weights:
     if name in demo_clips():
         return Weights(name, asset=name)
     architecture, _, weights = name.partition("/")
-    if not weights or ":" in architecture:
+    if not architecture or not weights or ":" in architecture:
         raise ValueError(
             f"clip {name!r} names no weights of open_clip; write architecture/weights, such as "
             f"ViT-B-32/openai, or one of the demo's: {', '.join(demo_clips())}"
