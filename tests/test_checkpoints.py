@@ -22,7 +22,6 @@ import torch
 from public_files import (
     Reduced,
     equal,
-    modules_of_nvidia,
     nvidia_pickle,
     old_numpy,
     rosinality_pt,
@@ -79,7 +78,7 @@ def reduced(*call, protocol=4):
 )
 def test_a_pickle_of_nvidia_is_its_averaged_generator(name, protocol, file):
     state, kwargs = part(name, "state_dict/"), golden(name)[1]["init_kwargs"]
-    g = load_generator(file(nvidia_pickle(state, kwargs, protocol)))
+    g = load_generator_file(file(nvidia_pickle(state, kwargs, protocol)))
     expected = golden_generator(name)
     assert g.config == expected.config and not g.training
     assert equal(g.state_dict(), expected.state_dict())

@@ -83,7 +83,7 @@ def save_rosinality(generator: Generator, path: Path) -> None:
     write_atomically(path, buffer.getbuffer())
 
 
-def load_generator_file(path: Path) -> Generator:
+def load_generator_file(path: Path | str) -> Generator:
     """Read a generator from a file of any known format: float32, on the CPU, in evaluation mode.
 
     The format is told by the content: safetensors, ours or a state dict; a pickle of stylegan2-ada-pytorch;
@@ -101,12 +101,12 @@ def load_generator_file(path: Path) -> Generator:
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged or holds anything but a generator.
     """
-    return _load_file(Generator, path)
+    return _load_file(Generator, Path(path))
 
 
-def load_discriminator_file(path: Path) -> Discriminator:
+def load_discriminator_file(path: Path | str) -> Discriminator:
     """Read a discriminator, D or d in public files; otherwise as ``load_generator_file``."""
-    return _load_file(Discriminator, path)
+    return _load_file(Discriminator, Path(path))
 
 
 def random_generator(resolution: int) -> Generator:

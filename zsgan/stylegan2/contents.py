@@ -16,7 +16,7 @@ from zsgan.torchfiles import MAX_NAME, Stored
 
 log = logging.getLogger(__name__)
 
-DEPTH, ENTRIES = 4, 1_000_000  # how deep groups are looked into, and how much of what they hold
+DEPTH, ENTRIES = 4, 200_000  # how deep groups are looked into, and how many keys in all
 
 Groups = list[tuple[tuple[str, ...], dict[Any, Any] | Object]]
 
@@ -50,7 +50,7 @@ _SIGNS = {
         "rosinality": _Signs("final_conv.0.weight", ()),
     },
 }
-_AVERAGED = re.compile(r"ema|.*_ema|ema_.*", re.IGNORECASE)
+_AVERAGED = re.compile(r"ema|.*_ema|ema_.*|.*_avg|g_running|gs", re.IGNORECASE)
 _TRAINED = {"Generator": ("g", "netg", "params"), "Discriminator": ("d", "netd")}
 # torch.nn.DataParallel and torch.compile put these into names.
 _WRAPPERS = re.compile(r"(?<![^.])(module|_orig_mod)\.")
@@ -107,7 +107,7 @@ def find(contents: Any, kind: str) -> Part:
     if not best:
         raise ValueError(f"no {kind.lower()} of StyleGAN2 is in it. {described(contents)}")
     if len(best) > 1:
-        places = ", ".join(repr(one.prefix[:60].rstrip(".")) for one in best[:5])
+        places = ", ".join(repr(one.prefix[:60].rstrip(".") or "(outermost)") for one in best[:5])
         raise ValueError(f"there are {len(best)} {kind.lower()}s in it, {places}: save one of them alone")
     chosen = best[0]
     if kind == "Generator" and any(part.lower() in _TRAINED[kind] for part in chosen.prefix.split(".")):
@@ -146,12 +146,12 @@ def _groups(contents: Any) -> Iterator[tuple[tuple[str, ...], dict[Any, Any] | O
     queue: list[tuple[tuple[str, ...], Any]] = [((), contents)]
     seen = 0
     for path, group in queue:  # which grows meanwhile
-        if isinstance(group, (dict, Object)):
-            yield path, group
+        n = len(group) if isinstance(group, dict) else isinstance(group, Object)
+        if n == 0 or seen + n > ENTRIES:
+            continue
+        seen += n
+        yield path, group
         if isinstance(group, dict) and len(path) < DEPTH:
-            seen += len(group)
-            if seen > ENTRIES:
-                return
             queue += [
                 ((*path, str(key)), value)
                 for key, value in group.items()
@@ -197,7 +197,8 @@ def _refuse_lost_average(contents: Any) -> None:
             continue
         if isinstance(value, Object):
             name = nvidia.class_of(value)
-            raise ValueError(f"{key!r} is a {name[:80]!r}, no Generator" if name else value.refusal)
+            why = f"{key!r} is a {name[:80]!r}, no Generator" if name else value.refusal
+            raise ValueError(f"{why}. {described(contents)}")
         if isinstance(value, dict) and any(isinstance(one, (Stored, Tensor)) for one in value.values()):
             raise ValueError(f"{key!r} is no generator of StyleGAN2. {described(contents)}")
 
@@ -233,9 +234,11 @@ def _tensors(groups: Groups, chosen: _Candidate, kind: str) -> dict[str, Stored 
 def _latent_avg(groups: Groups, prefix: str) -> Any:
     """The mean w in the generator's group or in one around it, the nearest."""
     kept = {
-        _name(path, "latent_avg"): group["latent_avg"]
+        _name(path, key): value
         for path, group in groups
-        if isinstance(group, dict) and group.get("latent_avg") is not None
+        if isinstance(group, dict)
+        for key, value in group.items()
+        if value is not None and _is_name(key) and str(key).endswith("latent_avg")
     }
     parts = prefix.split(".")[:-1]
     around = [".".join([*parts[:i], "latent_avg"]) for i in range(len(parts), -1, -1)]
