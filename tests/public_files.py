@@ -29,13 +29,17 @@ _reconstruct_persistent_obj.__module__ = "torch_utils.persistence"
 
 
 class Persistent(nn.Module):
-    """A module whose pickle is what NVIDIA's persistence makes of one."""
+    """A module whose pickle is what NVIDIA's persistence makes of one.
 
-    def __init__(self, class_name, init_kwargs=None):
+    ``attributes`` are those that their layers have beside tensors, such as conv_clamp.
+    """
+
+    def __init__(self, class_name, init_kwargs=None, **attributes):
         super().__init__()
         self.class_name = class_name
         self._init_args, self._init_kwargs = (), EasyDict(init_kwargs or {})
         self.act_gain = np.sqrt(np.float64(2))
+        self.__dict__.update(attributes)
 
     def __reduce__(self):
         state = {k: v for k, v in self.__dict__.items() if k != "class_name"}
@@ -43,15 +47,15 @@ class Persistent(nn.Module):
         return _reconstruct_persistent_obj, ({**meta, "state": state},)
 
 
-def persistent(state_dict, class_name, init_kwargs):
-    """NVIDIA's module of a state dict: buffers are what has no gradient there."""
+def persistent(state_dict, class_name, init_kwargs, **attributes):
+    """NVIDIA's module of a state dict: buffers are what has no gradient there; attributes are the layers'."""
     root = Persistent(class_name, init_kwargs)
     for name, tensor in state_dict.items():
         *path, last = name.split(".")
         module = root
         for part in path:
             if part not in module._modules:
-                module.add_module(part, Persistent("Layer"))
+                module.add_module(part, Persistent("Layer", **attributes))
             module = module._modules[part]
         if last in ("w_avg", "noise_const", "resample_filter"):
             module.register_buffer(last, tensor.clone())
@@ -60,13 +64,21 @@ def persistent(state_dict, class_name, init_kwargs):
     return root
 
 
+def foreign(module, name="Thing", base=object):
+    """A class of somebody else's, which pickles in :func:`modules_of`."""
+    return type(name, (base,), {"__module__": module})
+
+
 @contextmanager
-def modules_of_nvidia():
-    modules = {
-        name: ModuleType(name) for name in ("dnnlib", "dnnlib.util", "torch_utils", "torch_utils.persistence")
-    }
-    modules["dnnlib.util"].EasyDict = EasyDict
-    modules["torch_utils.persistence"]._reconstruct_persistent_obj = _reconstruct_persistent_obj
+def modules_of(*classes):
+    """The modules of these classes can be imported."""
+    modules = {}
+    for one in classes:
+        parts = one.__module__.split(".")
+        for i in range(len(parts)):
+            name = ".".join(parts[: i + 1])
+            modules.setdefault(name, ModuleType(name))
+        setattr(modules[one.__module__], one.__name__, one)
     sys.modules.update(modules)
     try:
         yield
@@ -75,18 +87,21 @@ def modules_of_nvidia():
             del sys.modules[name]
 
 
-def nvidia_pickle(state_dict, init_kwargs, protocol=4, discriminator=None, **extra):
-    """The bytes of a pickle of stylegan2-ada-pytorch; G is another generator than G_ema."""
+def nvidia_pickle(
+    state_dict, init_kwargs, protocol=4, discriminator=None, attributes=None, classes=(), **extra
+):
+    """The bytes of a pickle of stylegan2-ada-pytorch or stylegan3; G is another generator than G_ema."""
+    attributes = attributes or {}
     other = {name: tensor + 1 for name, tensor in state_dict.items()}
     contents = {
         "training_set_kwargs": EasyDict(path="data.zip", resolution=np.int64(32), xflip=False),
         "G": persistent(other, "Generator", init_kwargs),
         "D": persistent(*discriminator[:1], "Discriminator", discriminator[1]) if discriminator else None,
-        "G_ema": persistent(state_dict, "Generator", init_kwargs),
+        "G_ema": persistent(state_dict, "Generator", init_kwargs, **attributes),
         "augment_pipe": None,
         **extra,
     }
-    with modules_of_nvidia():
+    with modules_of(EasyDict, _reconstruct_persistent_obj, *classes):
         return pickle.dumps(contents, protocol=protocol)
 
 

@@ -160,7 +160,8 @@ def test_a_generator_without_noise() -> None:
         ({"synthesis_kwargs": {"resample_filter": [1, 2, 1]}}, "resample_filter"),
         ({"synthesis_kwargs": {"conv_clamp": "256"}}, "conv_clamp must be a positive number, got '256'"),
         ({"mapping_kwargs": 8}, "mapping_kwargs must be a mapping, got 8"),
-        ({"conv_clamp": 256}, "'conv_clamp' is unknown; known are .*synthesis_kwargs"),
+        ({"clamp": 256}, "'clamp' is unknown; known are .*conv_clamp.*synthesis_kwargs"),
+        ({"conv_clamp": 1, "synthesis_kwargs": {"conv_clamp": 2}}, "conv_clamp is given twice, as 1 and 2"),
         ({"size": 32}, "'size' is unknown"),
     ],
 )

@@ -53,16 +53,11 @@ def make(job: Job, place: Path, *, device: torch.device | str, progress: bool) -
 
     Raises:
         RunInProgress: another process holds it.
-        ValueError: a text cannot be encoded, the generator is conditional, or the device is not there.
+        ValueError: a text cannot be encoded, the generator cannot be adapted, or the device is not there.
     """
     config, started = job.config, time.perf_counter()
     device = devices.set_up(device)
     g_src = load_generator(config.generator, device)
-    if g_src.mapping.c_dim:
-        raise ValueError(
-            f"generator={config.generator!r} is conditional, on labels of {g_src.mapping.c_dim} numbers; "
-            "the method knows no labels: take an unconditional one"
-        )
     with threads(threads_for(g_src)):
         begin = (
             _few_shot(config, g_src, device)

@@ -35,6 +35,10 @@ from zsgan.places import local_path
 ADAPTED = "generator.safetensors"
 """In the folder of a run, its adapted generator."""
 
+NAME_A_DISCRIMINATOR = (
+    "name one, or give its file: discriminator: FILE in the scenario, or --set few_shot.discriminator=FILE"
+)
+
 
 @dataclass(frozen=True)
 class Weights:
@@ -113,8 +117,8 @@ def discriminator(name: str | Path | None, source: Weights) -> Weights:
 
     Args:
         name: an entry of the manifest with or without "discriminator-", or a file; ``None`` for the one that
-            was trained with the source generator: the manifest's, or the one in the generator's own file, if
-            that is a .pkl or .pt; for a generator of random weights, one of random weights.
+            was trained with the source generator: the manifest's, or the one in the generator's own file,
+            unless that is a .safetensors; for a generator of random weights, one of random weights.
         source: the generator.
 
     Returns:
@@ -129,12 +133,9 @@ def discriminator(name: str | Path | None, source: Weights) -> Weights:
     if asset in manifest.assets():
         return _network("discriminator", asset)
     file = manifest.asset(source.asset).path if source.asset else str(source.file)
-    if source.resolution or Path(file).suffix in (".pkl", ".pt"):
+    if source.resolution or Path(file).suffix != ".safetensors":  # such as .pkl, .pt, .pth
         return source
-    raise ValueError(
-        f"generator={source.name!r} comes without a discriminator; name one, or give its file: "
-        "discriminator: FILE in the scenario, or --set few_shot.discriminator=FILE"
-    )
+    raise ValueError(f"generator={source.name!r} comes without a discriminator; {NAME_A_DISCRIMINATOR}")
 
 
 def _network(kind: str, name: str | Path) -> Weights:

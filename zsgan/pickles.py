@@ -1,8 +1,9 @@
 """Pickles read as data: their opcodes are interpreted here, and nothing that they name is imported or called.
 
 A pickle is a program for a stack machine that can call any function of any module. This machine knows the
-operations that build plain values. What a pickle names has to be in a dictionary of the caller's, and a call
-gives what the caller's maker makes of the arguments. Memory and time are linear in the length of the pickle.
+operations that build values. A call of a name that the caller knows gives what the caller's maker makes of
+the arguments. A call of any other name gives an ``Object``, which holds name and arguments and does nothing.
+Memory and time are linear in the length of the pickle.
 """
 
 import pickletools
@@ -10,10 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import IO, Any
 
-MAX_OPERATIONS = 500_000  # a checkpoint has some 100,000
+MAX_OPERATIONS = 1_000_000  # a checkpoint has some 100,000
 
 Makers = Mapping[str, Callable[..., Any]]
-"""Allow-list: "module name" -> what stands for a call of it, given the arguments."""
+"""Known names: "module name" -> what stands for a call of it, given the arguments."""
 
 
 @dataclass(frozen=True)
@@ -30,23 +31,28 @@ class Object:
     What is in it may be nested so that printing it would never end.
 
     Attributes:
-        args: of the call that would have made it.
-        state: what would have been its attributes.
+        name: what the pickle calls to make it, as "module name".
+        args: arguments of that call.
+        state: what would become its attributes.
     """
 
+    name: str
     args: tuple[Any, ...]
     state: Any = None
 
-
-def opaque(*args: Any) -> Object:
-    """Maker of what only has to be held."""
-    return Object(args)
+    @property
+    def refusal(self) -> str:
+        """Why it cannot be used, in words."""
+        return (
+            f"the pickle names {self.name.replace(' ', '.')[:200]!r}, which no checkpoint of StyleGAN2 in "
+            "PyTorch needs; it was not executed"
+        )
 
 
 _PUSHED = {
     "INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT",
     "STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8",
-    "BINBYTES", "SHORT_BINBYTES", "BINBYTES8",
+    "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8",
 }  # fmt: skip
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
@@ -57,14 +63,15 @@ def read(stream: IO[bytes], makers: Makers, persistent: Callable[[Any], Any] | N
 
     Args:
         stream: positioned at the pickle's start; afterwards just behind its end.
-        makers: what the pickle may name.
+        makers: what the caller knows of the names in the pickle.
         persistent: what stands for a persistent id; None where there must be none.
 
     Returns:
-        numbers, strings, bytes, lists (for sets too), tuples, dictionaries, and what the makers gave.
+        numbers, strings, bytes, lists (for sets too), tuples, dictionaries, what the makers gave, and
+        ``Name`` and ``Object`` for all that is unknown.
 
     Raises:
-        ValueError: the pickle is damaged, or names or does anything else; nothing was executed.
+        ValueError: the pickle is damaged, or does what no pickle on disk does; nothing was executed.
     """
     machine = _Machine(makers, persistent)
     try:
@@ -112,6 +119,8 @@ class _Machine:
                 self.memo[argument] = self.stack[-1]
             case "MEMOIZE":
                 self.memo[len(self.memo)] = self.stack[-1]
+            case "DUP":
+                push(self.stack[-1])
             case "GET" | "BINGET" | "LONG_BINGET":
                 push(self.memo[argument])
             case "MARK":
@@ -145,17 +154,26 @@ class _Machine:
             case "SETITEMS":
                 self.set_items(self.since_mark())
             case "GLOBAL":
-                push(self.named(argument))
+                push(Name(argument))
             case "STACK_GLOBAL":
                 name, module = self.pop(), self.pop()
                 if not (isinstance(name, str) and isinstance(module, str)):
                     raise TypeError("a name is no text")  # and tuples of tuples might take for ever to print
-                push(self.named(f"{module} {name}"))
+                push(Name(f"{module} {name}"))
+            case "EXT1" | "EXT2" | "EXT4":
+                push(Name(f"copyreg extension_{argument}"))
             case "REDUCE" | "NEWOBJ":
                 arguments, called = self.pop(), self.pop()
-                if not isinstance(called, Name) or not isinstance(arguments, tuple):
-                    raise TypeError("a call of what is no name")
-                push(self.makers[called.name](*arguments))
+                push(self.called(called, arguments))
+            case "NEWOBJ_EX":
+                named, arguments, called = self.pop(), self.pop(), self.pop()
+                push(self.called(called, (arguments, named)))
+            case "INST":
+                arguments = self.since_mark()
+                self.stack.append(self.called(Name(argument), tuple(arguments)))
+            case "OBJ":
+                called, *arguments = self.since_mark()
+                self.stack.append(self.called(called, tuple(arguments)))
             case "BUILD":
                 state, target = self.pop(), self.stack[-1]
                 if isinstance(target, Object):
@@ -169,37 +187,45 @@ class _Machine:
                     f"the pickle does what no checkpoint does ({operation}); it was not executed"
                 )
 
-    def named(self, name: str) -> Name:
-        if name not in self.makers:
-            raise ValueError(
-                f"the pickle names {name.replace(' ', '.')[:200]!r}, which no checkpoint of StyleGAN2 in "
-                "PyTorch needs; it was not executed"
-            )
-        return Name(name)
+    def called(self, called: Any, arguments: Any) -> Any:
+        """What stands for a call."""
+        if not isinstance(called, (Name, Object)) or not isinstance(arguments, tuple):
+            raise TypeError("a call of what is no name")
+        if isinstance(called, Name) and called.name in self.makers:
+            return self.makers[called.name](*arguments)
+        return Object(called.name, arguments)
 
     def extend(self, items: list[Any]) -> None:
-        if not isinstance(self.stack[-1], list):
-            raise TypeError(f"{type(self.stack[-1]).__name__} is no list")
-        self.stack[-1].extend(items)
+        target = self.stack[-1]
+        if isinstance(target, list):
+            target.extend(items)
+        elif not isinstance(target, Object):  # what is in an unknown object is of no interest
+            raise TypeError(f"{type(target).__name__} is no list")
 
     def set_items(self, items: list[Any]) -> None:
-        set_items(self.stack[-1], items)
+        if not isinstance(self.stack[-1], Object):
+            set_items(self.stack[-1], items)
 
 
 def set_items(target: Any, items: list[Any]) -> None:
     """Put keys and values into a dictionary.
+
+    Keys other than texts and numbers become objects that are equal to nothing: the hash of nested tuples may
+    take for ever.
 
     Args:
         target: the dictionary.
         items: key, value, key, value...
 
     Raises:
-        TypeError: it is no dictionary, a key is neither a string nor a number, or one has no value.
+        TypeError: it is no dictionary, or a key has no value.
     """
-    keys = items[::2]
     if not isinstance(target, dict) or len(items) % 2:
         raise TypeError("items for what is no dictionary")
-    # Of other keys, nested tuples, the hash may take for ever.
-    if not all(isinstance(key, (str, float)) or (isinstance(key, int) and abs(key) < 2**63) for key in keys):
-        raise TypeError("a dictionary's key is neither a string nor a number")
+    keys = (key if _is_quick(key) else Object("a key", (key,)) for key in items[::2])
     target.update(zip(keys, items[1::2], strict=True))
+
+
+def _is_quick(key: Any) -> bool:
+    """Whether the hash of a key takes no time."""
+    return isinstance(key, (str, bytes, float, type(None))) or (isinstance(key, int) and abs(key) < 2**63)

@@ -11,12 +11,12 @@ import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import IO, Any, NoReturn
+from typing import IO, Any
 
 import torch
 from torch import Tensor
 
-from zsgan.pickles import Makers, Name, Object, opaque, read, set_items
+from zsgan.pickles import Makers, Name, Object, read, set_items
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_HEAD = LEGACY_MAGIC.to_bytes(10, "little")  # among the first bytes of the older container
@@ -32,6 +32,9 @@ DTYPES = {
     "torch CharStorage": torch.int8,
     "torch ByteStorage": torch.uint8,
     "torch BoolStorage": torch.bool,
+    "torch ComplexFloatStorage": torch.complex64,
+    "torch ComplexDoubleStorage": torch.complex128,
+    "torch.storage UntypedStorage": torch.uint8,
 }
 
 
@@ -91,7 +94,9 @@ class Stored:
         return self.storage.flat.as_strided(self.size, self.stride, self.offset)
 
 
-def _stored(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Stored:
+def _stored(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Stored | Object:
+    if isinstance(storage, Object):  # of numbers of an unknown type
+        return storage
     if not (isinstance(storage, Storage) and isinstance(size, tuple) and isinstance(stride, tuple)):
         raise TypeError("a tensor without a storage")
     numbers = (offset, *size, *stride)
@@ -115,47 +120,36 @@ def _ordered_dict(*pairs: Any) -> dict[Any, Any]:
     return made
 
 
-def _reconstructed(kind: Any, base: Any, state: Any) -> Object:
-    """An object as protocols 0 and 1 make one: of a class, of what is below it, and with nothing inside."""
-    if (kind, base, state) != (Name("argparse Namespace"), Name("__builtin__ object"), None):
-        raise TypeError("an object of protocols 0 or 1 is no argparse.Namespace")
-    return opaque()
-
-
-def _refused(*_: Any) -> NoReturn:
-    raise TypeError("a call of object")
-
-
 MAKERS: Makers = {
     "collections OrderedDict": _ordered_dict,
     "torch._utils _rebuild_tensor": _stored,
     "torch._utils _rebuild_tensor_v2": _stored,
     "torch._utils _rebuild_parameter": lambda data, *_: data,
-    "argparse Namespace": opaque,
-    "copy_reg _reconstructor": _reconstructed,
-    "__builtin__ object": _refused,  # only ever an argument of the one above
-    **dict.fromkeys(DTYPES, opaque),
+    "torch._utils _rebuild_parameter_with_state": lambda data, *_: data,
+    "collections defaultdict": lambda *_: {},
+    "easydict EasyDict": lambda *_: {},
 }
-"""What ``torch.save`` writes, by Python 2 too, and a training's arguments, which rosinality's files keep."""
+"""What ``torch.save`` writes, by Python 2 too, and dictionaries of other kinds."""
 
 
-def read_zip(stream: IO[bytes], size: int) -> Any:
+def read_zip(stream: IO[bytes], size: int, makers: Makers = MAKERS) -> Any:
     """Read a file of ``torch.save``, as it is written since 2020.
 
     Args:
         stream: the file; needed as long as tensors are asked for.
         size: its length in bytes.
+        makers: see :func:`zsgan.pickles.read`.
 
     Returns:
-        plain values, with ``Stored`` for tensors.
+        plain values, with ``Stored`` for tensors and ``Object`` for what is unknown.
 
     Raises:
-        ValueError: it is damaged, foreign or compressed, or its pickle names anything but tensors.
+        ValueError: it is damaged, foreign or compressed.
     """
     archive = _Archive(stream, size)
     if "constants.pkl" in archive:
         raise ValueError("this is a program of TorchScript, not a file of torch.save")
-    return archive.value(MAKERS)
+    return archive.value(makers)
 
 
 def read_script(stream: IO[bytes], size: int) -> dict[str, Stored]:
@@ -174,17 +168,14 @@ def read_script(stream: IO[bytes], size: int) -> dict[str, Stored]:
     archive = _Archive(stream, size)
     if "constants.pkl" not in archive:
         raise ValueError("this is no program of TorchScript")
-    return tensors_of(archive.value(_ScriptMakers(MAKERS)), lambda module: module.state)
+    return tensors_of(archive.value(MAKERS), _script_attributes)
 
 
-class _ScriptMakers(dict[str, Callable[..., Any]]):
-    """Modules of a program, whatever their names, are objects that are only held."""
-
-    def __contains__(self, name: object) -> bool:
-        return super().__contains__(name) or str(name).startswith("__torch__")
-
-    def __missing__(self, name: str) -> Callable[..., Any]:
-        return opaque
+def _script_attributes(module: Object) -> Any:
+    """Attributes of a module of a program: its class is one of the program's, whatever its name."""
+    if not module.name.startswith("__torch__"):
+        raise ValueError(module.refusal)
+    return module.state
 
 
 def tensors_of(program: Any, attributes: Callable[[Object], Any]) -> dict[str, Stored]:
@@ -234,7 +225,10 @@ class _Archive:
         names = self.archive.namelist()
         roots = [name.removesuffix("data.pkl") for name in names if name.endswith("/data.pkl")]
         if len(roots) != 1:
-            raise ValueError("the archive was not written by PyTorch")
+            listed = ", ".join(repr(name[:40]) for name in names[:5])
+            raise ValueError(
+                f"the archive is a zip that was not written by PyTorch; it has {listed or 'nothing'}"
+            )
         self.root = roots[0]
 
     def __contains__(self, name: str) -> bool:
@@ -259,13 +253,13 @@ class _Archive:
         return value
 
 
-def read_legacy(stream: IO[bytes], size: int) -> Any:
+def read_legacy(stream: IO[bytes], size: int, makers: Makers = MAKERS) -> Any:
     """Read a file of ``torch.save`` before PyTorch 1.6, or what a pickled storage holds; as ``read_zip``."""
     if read(stream, {}) != LEGACY_MAGIC or read(stream, {}) != 1001:
         raise ValueError("not a file of torch.save, or of a version that is not supported")
     _check_byteorder(read(stream, {})["little_endian"] is True)
     storages: dict[str, Storage] = {}
-    value = read(stream, MAKERS, lambda pid: _storage(pid, storages))
+    value = read(stream, makers, lambda pid: _storage(pid, storages))
     keys = read(stream, {})
     texts = isinstance(keys, list) and all(isinstance(key, str) for key in keys)
     if not texts or sorted(keys) != sorted(storages):
@@ -280,9 +274,13 @@ def read_legacy(stream: IO[bytes], size: int) -> Any:
     return value
 
 
-def _storage(pid: Any, storages: dict[str, Storage]) -> Storage:
-    """The storage that a persistent id describes: one for each key."""
+def _storage(pid: Any, storages: dict[str, Storage]) -> Storage | Object | Name:
+    """The storage that a persistent id describes, one for each key; in old files a module's class too."""
     match pid:
+        case ("module", Name() as kind, *_):
+            return kind
+        case ("storage", Name(kind), *_) if kind not in DTYPES:
+            return Object(kind, ())
         case ("storage", Name(kind), str(key), str(), int(numel), *view) if kind in DTYPES and numel >= 0:
             storage = storages.setdefault(key, Storage(DTYPES[kind], numel))
             if view in ([], [None]) and (storage.dtype, storage.numel) == (DTYPES[kind], numel):

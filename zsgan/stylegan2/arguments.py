@@ -25,7 +25,8 @@ _COMMON: Names = {
     "mapping_kwargs": _MAPPING,
 }
 GENERATOR: Mapping[str, Names] = {
-    "ada": {**_COMMON, "z_dim": "z_dim", "w_dim": "w_dim", "synthesis_kwargs": _BLOCKS},
+    # stylegan2-ada-pytorch takes the arguments of the blocks nested, stylegan3's code flat.
+    "ada": {**_COMMON, **_BLOCKS, "z_dim": "z_dim", "w_dim": "w_dim", "synthesis_kwargs": _BLOCKS},
     "rosinality": {
         "size": "resolution",
         "style_dim": "w_dim",
@@ -47,7 +48,8 @@ DISCRIMINATOR: Mapping[str, Names] = {
 # there are no tensors of it; layers are frozen, or w averaged, in training alone.
 _WITHOUT_EFFECT = {
     "channel_base", "channel_max", "channel_multiplier", "num_fp16_res", "use_fp16", "fp16_channels_last",
-    "channels_last", "fused_modconv_default", "use_noise", "freeze_layers", "w_avg_beta",
+    "channels_last", "fused_modconv_default", "use_noise", "freeze_layers", "freeze_embed", "w_avg_beta",
+    "class_name",
 }  # fmt: skip
 _ONLY = {"activation": "lrelu", "kernel_size": 3, "resample_filter": FILTER, "blur_kernel": FILTER}
 # Ours that no tensor tells; all the others have to agree with the tensors.
@@ -124,12 +126,15 @@ def _translated(arguments: Mapping[str, Any], names: Names) -> dict[str, Any]:
     ours: dict[str, Any] = {}
     for name, value in arguments.items():
         inner = names.get(name)
-        if isinstance(inner, str):
-            ours[inner] = value
-        elif inner is not None:
-            if not isinstance(value, Mapping):
+        if inner is not None:
+            if not isinstance(inner, str) and not isinstance(value, Mapping):
                 raise ValueError(f"init_kwargs: {name} must be a mapping, got {value!r}")
-            ours |= _translated(value, inner)
+            more = {inner: value} if isinstance(inner, str) else _translated(value, inner)
+            for twice in ours.keys() & more.keys():
+                if ours[twice] != more[twice]:
+                    both = f"{ours[twice]!r} and {more[twice]!r}"
+                    raise ValueError(f"init_kwargs: {twice} is given twice, as {both}")
+            ours |= more
         elif name in _ONLY:
             only = _ONLY[name]
             if value is not None and (tuple(value) if isinstance(only, tuple) else value) != only:

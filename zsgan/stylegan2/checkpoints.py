@@ -1,7 +1,8 @@
 """Weights of StyleGAN2: every public format, and our own safetensors files; reading executes nothing.
 
-- "ada": pickles of NVlabs/stylegan2-ada-pytorch, or a state dict of its networks.
-- "rosinality": files of rosinality/stylegan2-pytorch, converted or trained, or a state dict.
+- "ada": pickles of NVlabs/stylegan2-ada-pytorch, of StyleGAN2s trained by NVlabs/stylegan3, or a state dict.
+- "rosinality": files of rosinality/stylegan2-pytorch, converted or trained, of its successors (encoders,
+  BasicSR), or a state dict.
 - Our files hold the tensors and, in the header, the configuration that rebuilds the network and the
   provenance of the weights.
 """
@@ -14,10 +15,12 @@ from pathlib import Path
 from typing import IO, Any, TypeVar, cast
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
 from torch import Tensor
 
 from zsgan.files import write_atomically
-from zsgan.stylegan2 import nvidia
+from zsgan.pickles import read
 from zsgan.stylegan2.arguments import (
     DISCRIMINATOR,
     GENERATOR,
@@ -25,16 +28,21 @@ from zsgan.stylegan2.arguments import (
     discriminator_arguments,
     generator_arguments,
 )
+from zsgan.stylegan2.contents import find, loaded
+from zsgan.stylegan2.descriptions import described, of_head
 from zsgan.stylegan2.discriminator import Discriminator
 from zsgan.stylegan2.generator import Generator
 from zsgan.stylegan2.layouts import (
+    check_square,
     discriminator_tensors,
     generator_tensors,
+    one_mean,
     rosinality_noises,
     to_rosinality,
 )
+from zsgan.stylegan2.nvidia import MAKERS
 from zsgan.tensors import load_tensors, save_tensors
-from zsgan.torchfiles import LEGACY_HEAD, Stored, read_legacy, read_zip
+from zsgan.torchfiles import LEGACY_HEAD, read_legacy, read_zip
 
 log = logging.getLogger(__name__)
 
@@ -75,12 +83,13 @@ def save_rosinality(generator: Generator, path: Path) -> None:
     write_atomically(path, buffer.getbuffer())
 
 
-def load_generator_file(path: Path) -> Generator:
+def load_generator_file(path: Path | str) -> Generator:
     """Read a generator from a file of any known format: float32, on the CPU, in evaluation mode.
 
-    The format is told by the content: our safetensors, a pickle of stylegan2-ada-pytorch (its G_ema), a file
-    of rosinality's (its g_ema; zip or older container). Nothing in it is executed; memory and time are
-    bounded by its size.
+    The format is told by the content: safetensors, ours or a state dict; a pickle of stylegan2-ada-pytorch;
+    a file of torch.save (zip or older container). In all but ours the generator is found by the names of its
+    tensors, wherever it is; of several the averaged one, such as G_ema or g_ema. Nothing in a file is
+    executed; memory and time are bounded by its size.
 
     Args:
         path: the file.
@@ -92,12 +101,12 @@ def load_generator_file(path: Path) -> Generator:
         FileNotFoundError: there is no such file.
         ValueError: the file is damaged or holds anything but a generator.
     """
-    return _load_file(Generator, path)
+    return _load_file(Generator, Path(path))
 
 
-def load_discriminator_file(path: Path) -> Discriminator:
+def load_discriminator_file(path: Path | str) -> Discriminator:
     """Read a discriminator, D or d in public files; otherwise as ``load_generator_file``."""
-    return _load_file(Discriminator, path)
+    return _load_file(Discriminator, Path(path))
 
 
 def random_generator(resolution: int) -> Generator:
@@ -145,11 +154,12 @@ def convert(
     Args:
         state_dict: the tensors under the names of that implementation.
         layout: "ada" or "rosinality".
-        latent_avg: (D_w,) or (1, D_w), the mean w that rosinality's files keep beside the state dict; None
-            for the mean of 4096 w drawn with a fixed seed. Not for "ada", which has it among the tensors.
+        latent_avg: (D_w,), (1, D_w) or (L, D_w) with equal rows, the mean w that rosinality's files keep
+            beside the state dict; None for the mean of 4096 w drawn with a fixed seed. Not for "ada", which
+            has it among the tensors.
         **init_kwargs: arguments of that implementation's constructor: z_dim, c_dim, w_dim, img_resolution,
-            img_channels, mapping_kwargs and synthesis_kwargs for "ada"; size, style_dim, n_mlp... for
-            "rosinality". What the tensors tell as well has to agree with them.
+            img_channels, mapping_kwargs and synthesis_kwargs, or what is in these by itself, for "ada"; size,
+            style_dim, n_mlp... for "rosinality". What the tensors tell as well has to agree with them.
 
     Returns:
         the generator, float32, on the CPU, in evaluation mode.
@@ -159,11 +169,12 @@ def convert(
             missing, superfluous or of the wrong shape.
     """
     tensors = generator_tensors(state_dict, layout)
+    check_square(tensors)
     if layout == "ada" and latent_avg is not None:
         raise ValueError('latent_avg is for layout "rosinality"; "ada" has mapping.w_avg in the state dict')
     config = complete(generator_arguments(tensors, layout), init_kwargs, GENERATOR[layout])
     if layout == "ada":
-        if not init_kwargs.get("synthesis_kwargs", {}).get("use_noise", True):
+        if not (init_kwargs | init_kwargs.get("synthesis_kwargs", {})).get("use_noise", True):
             tensors |= _idle_noise(config["resolution"])
         return _build(Generator, config, tensors)
 
@@ -171,7 +182,7 @@ def convert(
     for name in rosinality_noises(config["resolution"]):
         r = int(name.split(".")[2])
         tensors.setdefault(name, torch.randn(r, r, generator=random))
-    tensors["mapping.w_avg"] = torch.zeros(config["w_dim"]) if latent_avg is None else latent_avg.reshape(-1)
+    tensors["mapping.w_avg"] = torch.zeros(config["w_dim"]) if latent_avg is None else one_mean(latent_avg)
     generator = _build(Generator, config, tensors)
     if latent_avg is None:
         with torch.no_grad():
@@ -191,27 +202,25 @@ def convert_discriminator(
 
 def _load_file(network: type[Network], path: Path) -> Network:
     with path.open("rb") as file:
-        head, size = file.read(16), path.stat().st_size
-        if head[8:9] == b"{":
+        head, size = file.read(300), path.stat().st_size
+        ours = head[8:9] == b"{" and not _is_foreign(path)
+        if ours:
             tensors, config, _ = load_tensors(path)
         try:
-            if head[8:9] == b"{":
-                module = _build(network, config, tensors)
+            if ours:
+                module = _of_ours(network, config, tensors)
+            elif head[8:9] == b"{":
+                module = _found(network, load_file(path), size)
             elif head.startswith(b"PK\x03\x04"):
-                module = _from_rosinality(network, read_zip(file, size), size)
+                module = _found(network, read_zip(file, size, MAKERS), size)
             elif head.startswith(b"\x80"):
                 with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
                     content = cast(IO[bytes], mapped)  # which never takes memory for more than there is
-                    if LEGACY_HEAD in head:
-                        module = _from_rosinality(network, read_legacy(content, size), size)
-                    else:
-                        stored, init_kwargs = nvidia.network(content, network.__name__)
-                        module = _converted(network, "ada", stored, size, init_kwargs)
+                    legacy = LEGACY_HEAD in head[:16]
+                    contents = read_legacy(content, size, MAKERS) if legacy else read(content, MAKERS)
+                    module = _found(network, contents, size)
             else:
-                raise ValueError(
-                    "neither a safetensors file of zsgan, nor a pickle of stylegan2-ada-pytorch, nor a .pt "
-                    f"of rosinality's; it starts with {head!r}"
-                )
+                raise ValueError(of_head(head))
             if not all(tensor.isfinite().all() for tensor in module.state_dict().values()):
                 raise ValueError("some of its numbers are not finite")
         except Exception as error:  # whatever a damaged or hostile file provokes
@@ -219,24 +228,40 @@ def _load_file(network: type[Network], path: Path) -> Network:
     return module
 
 
-def _from_rosinality(network: type[Network], contents: Any, size: int) -> Network:
-    key = "g_ema" if network is Generator else "d"
-    if not isinstance(contents, dict) or key not in contents:
-        raise ValueError(f"no checkpoint of rosinality's: it has no {key!r}")
-    others: dict[str, Any] = {}
-    if network is Generator and contents.get("latent_avg") is not None:
-        others["latent_avg"] = contents["latent_avg"].tensor()
-    return _converted(network, "rosinality", contents[key], size, others)
+def _is_foreign(path: Path) -> bool:
+    """Whether a safetensors file is without our header; a damaged one is ours to name."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return "config" not in (file.metadata() or {})
+    except SafetensorError:
+        return False
 
 
-def _converted(
-    network: type[Network], layout: str, stored: Mapping[str, Stored], size: int, others: Mapping[str, Any]
-) -> Network:
-    """The network of a file's tensors, which are no larger than the file."""
-    if sum(tensor.nbytes for tensor in stored.values()) > size:
+def _of_ours(network: type[Network], config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Network:
+    if network is Generator:
+        check_square(tensors)
+    try:
+        return _build(network, config, tensors)
+    except TypeError as error:
+        raise ValueError(f"it is another network of zsgan's. {described(dict(tensors))}") from error
+
+
+def _found(network: type[Network], contents: Any, size: int) -> Network:
+    """The network in a file, of tensors that are no larger than the file."""
+    part = find(contents, network.__name__)
+    if sum(tensor.nbytes for tensor in part.tensors.values()) > size:
         raise ValueError("the tensors declare more numbers than the file has")
+    arguments = dict(part.arguments or {})
+    if part.layout == "ada" and part.arguments is None:
+        log.warning(
+            "the file does not say to which value activations are clamped (256 in NVIDIA's own networks), so "
+            "they are not: images with larger activations differ"
+        )
+    if network is Generator and part.layout == "rosinality" and part.latent_avg is not None:
+        arguments["latent_avg"] = loaded(part.latent_avg)
     build: Any = convert if network is Generator else convert_discriminator
-    module: Network = build({name: tensor.tensor() for name, tensor in stored.items()}, layout, **others)
+    tensors = {name: loaded(tensor) for name, tensor in part.tensors.items()}
+    module: Network = build(tensors, part.layout, **arguments)
     return module
 
 

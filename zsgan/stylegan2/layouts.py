@@ -60,6 +60,15 @@ _ROSINALITY_BLOCK = {
     "conv2.2.bias": "conv1.bias",
     "skip.1.weight": "skip.weight",
 }
+# BasicSR's names, from rosinality's code, in the order in which they are replaced.
+_BASICSR: Rules = (
+    (r"^style_mlp\.", "style."),
+    (r"^constant_input\.weight$", "input.input"),
+    (r"^style_(convs?)", r"\1"),
+    (r"\.modulated_conv\.", ".conv."),
+    (r"^(conv1|convs\.\d+)\.weight$", r"\1.noise.weight"),
+    (r"^noises\.noise(\d+)$", r"noises.noise_\1"),
+)
 
 
 def generator_tensors(state_dict: Mapping[str, Tensor], layout: str) -> dict[str, Tensor]:
@@ -93,6 +102,13 @@ def discriminator_tensors(state_dict: Mapping[str, Tensor], layout: str) -> dict
         return {n.replace(first, "fromrgb.") if n.startswith(first) else n: t for n, t in tensors.items()}
     size = 4 * 2 ** sum(re.fullmatch(r"convs\.\d+\.skip\.1\.weight", name) is not None for name in state_dict)
     return _renamed(state_dict, lambda name: _from_rosinality_discriminator(name, size), filter_gain=1)
+
+
+def from_basicsr(name: str) -> str:
+    """Rosinality's name of a tensor of a generator of BasicSR, whose tensors have the same shapes."""
+    for theirs, rosinalitys in _BASICSR:
+        name = re.sub(theirs, rosinalitys, name)
+    return name
 
 
 def to_rosinality(generator: Generator) -> dict[str, Tensor]:
@@ -134,6 +150,50 @@ def to_rosinality(generator: Generator) -> dict[str, Tensor]:
             elif layer == "conv0":
                 state[f"{place}.conv.blur.kernel"] = kernel
     return {name: tensor.detach().clone() for name, tensor in state.items()}
+
+
+def check_square(tensors: Mapping[str, Tensor]) -> None:
+    """Refuse a generator of rectangular images.
+
+    Args:
+        tensors: of a generator, under our names.
+
+    Raises:
+        ValueError: the constant that the images grow from is not 4 x 4.
+    """
+    const = tensors.get("synthesis.const")
+    if const is not None and const.ndim == 3 and const.shape[1:] != (4, 4):
+        size = " x ".join(str(side) for side in const.shape[1:])
+        what = (
+            "is not square"
+            if const.shape[1] != const.shape[2]
+            else "is of a resolution that is no power of two"
+        )
+        raise ValueError(
+            f"the generator {what}: its constant is {size}, not 4 x 4; zsgan knows only generators of square "
+            "images of 8, 16, 32, ... px: take one of these"
+        )
+
+
+def one_mean(latent_avg: Tensor) -> Tensor:
+    """The mean w of a file that may keep it once for each layer, as encoders' files do.
+
+    Args:
+        latent_avg: (D_w,), or (..., D_w) with equal rows.
+
+    Returns:
+        (D_w,).
+
+    Raises:
+        ValueError: the rows differ.
+    """
+    rows = latent_avg.reshape(-1, latent_avg.shape[-1] if latent_avg.ndim else 1)
+    if not (rows == rows[:1]).all():
+        raise ValueError(
+            f"latent_avg has {len(rows)} means that differ, one for each layer, and truncation is towards a "
+            "single one: leave latent_avg out of the file, and the mean is computed"
+        )
+    return rows[0]
 
 
 def rosinality_noises(resolution: int) -> list[str]:

@@ -1,16 +1,15 @@
-"""Pickles of NVlabs/stylegan2-ada-pytorch, read as data: see ``zsgan.pickles``.
+"""Modules in pickles of NVlabs/stylegan2-ada-pytorch and stylegan3, read as data: see ``zsgan.pickles``.
 
 Such a pickle holds its networks as source code, which is to be executed, and the state of their modules. The
 source is left alone, and the state is walked.
 """
 
 import io
-import re
 import struct
 from collections.abc import Mapping
-from typing import IO, Any
+from typing import Any
 
-from zsgan.pickles import Makers, Object, opaque, read
+from zsgan.pickles import Makers, Object
 from zsgan.torchfiles import MAKERS as TENSORS
 from zsgan.torchfiles import Stored, read_legacy, tensors_of
 
@@ -24,57 +23,92 @@ _ARGUMENTS = {
         "num_fp16_res", "conv_clamp", "cmap_dim", "block_kwargs", "mapping_kwargs", "epilogue_kwargs",
     ),
 }  # fmt: skip
-_FORMATS = {"f8": "<d", "f4": "<f", "i8": "<q", "i4": "<i", "i2": "<h", "i1": "<b", "u1": "<B", "b1": "<?"}
+# A layer whose clamp is that of all: the default is None in stylegan2-ada-pytorch and 256 in stylegan3.
+_CLAMPED = {"Generator": ("synthesis", "b4", "conv1"), "Discriminator": ("b4", "conv")}
+_PERSISTENT = "torch_utils.persistence _reconstruct_persistent_obj"
+_FORMATS = {
+    "f8": "<d", "f4": "<f", "f2": "<e", "i8": "<q", "i4": "<i", "i2": "<h", "i1": "<b", "u1": "<B", "b1": "<?"
+}  # fmt: skip
 
 
-def network(stream: IO[bytes], kind: str) -> tuple[dict[str, Stored], dict[str, Any]]:
-    """A network of a pickle: G_ema, the averaged generator, or D.
+def class_of(module: Object) -> str | None:
+    """Name of the class of one of NVIDIA's modules; None for any other object."""
+    meta = module.args[0] if module.name == _PERSISTENT and len(module.args) == 1 else None
+    name = meta.get("class_name") if isinstance(meta, dict) else None
+    return name if isinstance(name, str) else None
+
+
+def tensors(module: Object) -> dict[str, Stored]:
+    """Tensors of one of NVIDIA's modules by their names.
 
     Args:
-        stream: the file.
+        module: a module.
+
+    Returns:
+        tensor by the name that it has in a state dict.
+
+    Raises:
+        ValueError: something in it is not a module of theirs.
+    """
+    return tensors_of(module, _attributes)
+
+
+def arguments(module: Object, kind: str) -> dict[str, Any]:
+    """Arguments of a network's constructor.
+
+    Args:
+        module: the network.
         kind: "Generator" or "Discriminator".
 
     Returns:
-        its tensors by NVIDIA's names, and the arguments of its constructor.
+        argument by name, and the clamp as its layers keep it.
 
     Raises:
-        ValueError: the pickle is damaged, names anything but what such a pickle needs, or has no such
-            network.
+        ValueError: the arguments are more than numbers, texts and groups of these.
     """
-    contents, key = read(stream, _MAKERS), {"Generator": "G_ema", "Discriminator": "D"}[kind]
-    if not isinstance(contents, dict) or key not in contents:
-        raise ValueError(f"no pickle of stylegan2-ada-pytorch: it has no {key!r}")
-    meta = _meta(contents[key])
-    if meta.get("class_name") != kind:
-        raise ValueError(f"{key!r} is not a {kind}")
-    state = meta["state"]
-    arguments = dict(zip(_ARGUMENTS[kind], state.get("_init_args", ()), strict=False))
-    arguments |= dict(state["_init_kwargs"])
-    if not _is_plain(arguments, depth=3):
+    state = _meta(module)["state"]
+    found = dict(zip(_ARGUMENTS[kind], state.get("_init_args", ()), strict=False))
+    found |= dict(state["_init_kwargs"])
+    _check_plain(found, depth=3)
+    layer: Any = module
+    for part in _CLAMPED[kind]:
+        layer = _attributes(layer).get(part) if isinstance(layer, Object) else None
+    if isinstance(layer, Object) and "conv_clamp" in (state := _meta(layer)["state"]):
+        inner = found.get("synthesis_kwargs")
+        if isinstance(inner, dict):
+            found["synthesis_kwargs"] = {k: v for k, v in inner.items() if k != "conv_clamp"}
+        found["conv_clamp"] = state["conv_clamp"]
+    return found
+
+
+def _check_plain(value: Any, depth: int) -> None:
+    """Refuse what cannot be looked at and printed: what is nested may hold itself a million times."""
+    if isinstance(value, Object):
+        raise ValueError(value.refusal)
+    group = isinstance(value, (dict, list, tuple))
+    if not (group and depth > 0 and len(value) <= 32 or isinstance(value, (int, float, str, type(None)))):
         raise ValueError("the arguments of its constructor are not numbers, texts and groups of these")
-    return tensors_of(contents[key], _attributes), arguments
+    for one in (value.values() if isinstance(value, dict) else value) if group else ():
+        _check_plain(one, depth - 1)
 
 
-def _is_plain(value: Any, depth: int) -> bool:
-    """Whether a value can be looked at and printed: what is nested may hold itself a million times."""
-    if not isinstance(value, (dict, list, tuple)):
-        return isinstance(value, (int, float, str, type(None)))
-    inside = value.values() if isinstance(value, dict) else value
-    return depth > 0 and len(value) <= 32 and all(_is_plain(one, depth - 1) for one in inside)
-
-
-def _meta(module: Any) -> Mapping[str, Any]:
+def _meta(module: Object) -> Mapping[str, Any]:
     """What a module was pickled with."""
-    meta = module.args[0] if isinstance(module, Object) and len(module.args) == 1 else None
+    if module.name != _PERSISTENT:
+        raise ValueError(module.refusal)
+    meta = module.args[0] if len(module.args) == 1 else None
     if not isinstance(meta, dict) or not isinstance(meta.get("state"), dict):
-        raise ValueError("a module is not one of stylegan2-ada-pytorch")
+        raise ValueError("a module is not one of NVIDIA's")
     return meta
 
 
-def _attributes(module: Object) -> Mapping[str, Any]:
+def _attributes(module: Object) -> dict[str, Any]:
     """Parameters, buffers and modules of a module."""
     state = _meta(module)["state"]
-    return {**state["_parameters"], **state["_buffers"], **state["_modules"]}
+    found = {**state["_parameters"], **state["_buffers"], **state["_modules"]}
+    if unknown := [one for one in found.values() if isinstance(one, Object) and one.name != _PERSISTENT]:
+        raise ValueError(unknown[0].refusal)
+    return found
 
 
 def _scalar(dtype: Any, data: Any) -> Any:
@@ -82,14 +116,14 @@ def _scalar(dtype: Any, data: Any) -> Any:
     kind = dtype.args[0] if isinstance(dtype, Object) and dtype.args else None
     form = _FORMATS.get(kind) if isinstance(kind, str) else None
     if form is None or not isinstance(data, bytes) or len(data) != struct.calcsize(form):
-        raise ValueError("a number of NumPy is damaged, or of a type that is not supported")
+        return Object("numpy scalar", (dtype, data))
     return struct.unpack(form, data)[0]
 
 
-def _encoded(text: Any, encoding: Any) -> bytes:
-    """Bytes, as old protocols write them."""
+def _encoded(text: Any, encoding: Any) -> bytes | Object:
+    """Bytes of a number, as old protocols write them."""
     if not isinstance(text, str) or len(text) > 100 or encoding not in ("latin1", "latin-1"):
-        raise ValueError("bytes are written in a way that no checkpoint needs")
+        return Object("_codecs encode", (text, encoding))
     return text.encode("latin-1")
 
 
@@ -99,26 +133,13 @@ def _storage(data: Any) -> Any:
     return read_legacy(io.BytesIO(data), len(data))
 
 
-def _tensorflow(*_: Any) -> Any:
-    raise ValueError(
-        "this is a network of TensorFlow; convert it once with legacy.py of stylegan2-ada-pytorch, or take "
-        "the PyTorch version of the same network"
-    )
-
-
-_MAKERS: Makers = {
-    **{
-        name: maker
-        for name, maker in TENSORS.items()
-        if not re.match(r"torch \w+Storage|argparse|copy_reg|__builtin__", name)
-    },
-    "torch_utils.persistence _reconstruct_persistent_obj": opaque,
-    "dnnlib.util EasyDict": lambda: {},
+MAKERS: Makers = {
+    **TENSORS,
+    "dnnlib.util EasyDict": lambda *_: {},
     "builtins set": lambda items=(): items,
     "torch.storage _load_from_bytes": _storage,
-    "numpy dtype": opaque,
     "numpy.core.multiarray scalar": _scalar,
     "numpy._core.multiarray scalar": _scalar,
     "_codecs encode": _encoded,
-    "dnnlib.tflib.network Network": _tensorflow,
 }
+"""What ``torch.save`` and NVIDIA's code write."""
