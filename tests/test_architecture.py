@@ -13,6 +13,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "zsgan"
 # A module imports from its own layer or from an earlier one.
 LAYERS = [
     {"checking", "crops", "device", "files", "images", "pickles", "resize", "streams", "torchfiles"},
+    {"failures"},
     {"download", "loop", "manifest", "tensors"},
     {"cache"},
     {"names"},
@@ -26,6 +27,7 @@ LAYERS = [
     {"adaptation", "few_shot"},
     {"shares"},
     {"jobs"},
+    {"verification"},
     {"making"},
     {"costs", "runs"},
     {"metrics"},
@@ -45,6 +47,7 @@ LAYERS = [
 
 LONGEST = 300
 LONGER = {
+    "cli": "every command with its options and its help",
     "stylegan2.generator": "the synthesis network in one file, as its readers know it",
     "losses": "the paper's losses side by side, in lines as short as the book shows them",
     "menagerie.draw": "the drawing of one animal from nose to tail",

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from statistics import median
@@ -123,16 +123,13 @@ def least_memory(config: AdaptConfig) -> dict[str, int]:
     Returns:
         "networks": source, target and CLIPs; "adaptation": of the trained parameters, the source's values,
         gradients, Adam's two averages and Fisher information (if a term needs it); "activations": what the
-        forward pass keeps for the backward one.
+        forward pass keeps for the backward one, that of the step or that of layer selection, which is larger.
 
     Raises:
         ValueError: a name is unknown.
     """
     mode = FakeTensorMode(allow_non_fake_inputs=True)  # tensors that have shapes, and no numbers
     generator = load_generator(config.generator).requires_grad_(False)
-    trained = trained_parameters(generator, config.trainable).values()
-    for parameter in trained:
-        parameter.requires_grad_(True)
     encoders = [load_clip(name) for name in config.clips]
     size = generator.config["resolution"]
     for encoder in encoders:  # what it keeps for later images, such as matrices of the resize, needs numbers
@@ -140,25 +137,41 @@ def least_memory(config: AdaptConfig) -> dict[str, int]:
     networks = _bytes(generator, generator, *encoders)
     for network in (generator, *encoders):
         network._apply(mode.from_tensor)
-    kept: dict[int, torch.UntypedStorage] = {}  # by address, which no other gets while they live
 
-    def keep(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        kept[storage._cdata] = storage
-        return tensor
+    def activations(
+        batch: int, chosen: Iterable[nn.Parameter], latents: bool = False, step: int | None = 0
+    ) -> int:
+        """What a forward pass keeps to differentiate by some parameters, or by the latents too."""
+        kept: dict[int, torch.UntypedStorage] = {}  # by address, which no other gets while they live
 
-    with mode, saved_tensors_hooks(keep, lambda tensor: tensor):
-        ws = torch.zeros(config.optimiser.batch_size, generator.synthesis.n_ws, generator.synthesis.w_dim)
-        images = generator.synthesis(ws, noise="random")
-        for encoder in encoders:
-            encode(encoder, images, config, 0)
-    for tensor in _tensors(generator, *encoders):
-        kept.pop(tensor.untyped_storage()._cdata, None)
+        def keep(tensor: Tensor) -> Tensor:
+            storage = tensor.untyped_storage()
+            kept[storage._cdata] = storage
+            return tensor
+
+        generator.requires_grad_(False)
+        for parameter in chosen:
+            parameter.requires_grad_(True)
+        with mode, saved_tensors_hooks(keep, lambda tensor: tensor):
+            ws = torch.zeros(
+                batch, generator.synthesis.n_ws, generator.synthesis.w_dim, requires_grad=latents
+            )
+            images = generator.synthesis(ws, noise="random")
+            for encoder in encoders:
+                encode(encoder, images, config, step)
+        for tensor in _tensors(generator, *encoders):
+            kept.pop(tensor.untyped_storage()._cdata, None)
+        return sum(storage.nbytes() for storage in kept.values())
+
+    trained = list(trained_parameters(generator, config.trainable).values())
+    passes = [activations(config.optimiser.batch_size, trained)]
+    if (chosen := config.selection) is not None:  # whole images of a batch of its own, by the latents too
+        passes.append(activations(chosen.batch_size, trained, latents=True, step=None))
     copies = 5 if needs(config, NEEDS_FISHER) else 4
     return {
         "networks": networks,
         "adaptation": copies * sum(parameter.nbytes for parameter in trained),
-        "activations": sum(storage.nbytes() for storage in kept.values()),
+        "activations": max(passes),
     }
 
 
@@ -235,8 +248,6 @@ def _now(device: torch.device) -> float:
     """Seconds, when all that was asked of the device is done."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
     return time.perf_counter()
 
 
