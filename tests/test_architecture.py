@@ -24,6 +24,7 @@ LAYERS = [
     {"profiles", "targets"},
     {"objectives"},
     {"guides"},
+    {"limits"},
     {"adaptation", "few_shot"},
     {"shares"},
     {"jobs"},

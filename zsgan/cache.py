@@ -24,7 +24,9 @@ Value = TypeVar("Value")
 
 
 class Cache:
-    """A folder of results, each in a file that is named by the hash of its key, and holds key and content hash.
+    """A folder of results, each in a file that is named by the hash of its key; it holds key and content.
+
+    A file whose content does not have the hash that it holds is set aside, and its result is made again.
 
     The key must name all that determines the result: settings, hashes of weights, a version of the code.
 

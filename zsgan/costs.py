@@ -18,6 +18,8 @@ from zsgan import device as devices
 from zsgan.adaptation import Adaptation
 from zsgan.config import AdaptConfig
 from zsgan.guides import encode, source_features, source_fisher, trained_parameters
+from zsgan.layer_selection import layer_parameters, layers
+from zsgan.limits import check_size
 from zsgan.making import guides_of, threads_for
 from zsgan.models import load_clip, load_generator
 from zsgan.objectives import NEEDS_FISHER, needs
@@ -67,7 +69,8 @@ def measure(config: AdaptConfig, steps: int = 3, device: torch.device | str = "c
         the costs.
 
     Raises:
-        ValueError: ``steps`` is below 1, the row adapts to images, or a name or the device is unknown.
+        ValueError: ``steps`` is below 1, the row adapts to images, a name or the device is unknown, or a
+            setting is too large for the device's memory.
     """
     if steps < 1:
         raise ValueError(f"steps must be at least 1, got {steps}")
@@ -88,6 +91,7 @@ def measure(config: AdaptConfig, steps: int = 3, device: torch.device | str = "c
             memory[name] = held
 
     g_src = load_generator(config.generator, device)
+    check_size(config, g_src)
     with devices.threads(threads_for(g_src)):
         with stage("texts and stage 1"):
             guides = guides_of(config, device)
@@ -164,9 +168,16 @@ def least_memory(config: AdaptConfig) -> dict[str, int]:
         return sum(storage.nbytes() for storage in kept.values())
 
     trained = list(trained_parameters(generator, config.trainable).values())
-    passes = [activations(config.optimiser.batch_size, trained)]
-    if (chosen := config.selection) is not None:  # whole images of a batch of its own, by the latents too
-        passes.append(activations(chosen.batch_size, trained, latents=True, step=None))
+    if (selection := config.selection) is None:
+        passes = [activations(config.optimiser.batch_size, trained)]
+    else:  # the first step ranks all layers by a batch of its own; then the last k are trained at least
+        last = layers(generator.synthesis.n_ws, selection.layer_map)[-selection.k :]
+        names = frozenset().union(*layer_parameters(generator, last).values())
+        few = [parameter for name, parameter in generator.named_parameters() if name in names]
+        passes = [
+            activations(selection.batch_size, trained, latents=True, step=None),
+            activations(config.optimiser.batch_size, few),
+        ]
     copies = 5 if needs(config, NEEDS_FISHER) else 4
     return {
         "networks": networks,

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from threading import Thread
@@ -86,6 +86,36 @@ def peak_memory(device: torch.device | str) -> int | None:
     """
     device = torch.device(device)
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
+
+
+def check_memory(needed: Mapping[str, int], device: torch.device | str = "cpu") -> None:
+    """Refuse what cannot fit, before the allocator does or the machine begins to swap.
+
+    Args:
+        needed: a setting with its value, such as "n=1000" -> bytes that it needs at least.
+        device: where they would lie.
+
+    Raises:
+        ValueError: one of them needs more than there is, be it free or not.
+    """
+    there = memory(device)
+    for setting, least in needed.items():
+        if there is not None and least > there:
+            raise ValueError(
+                f"{setting} needs at least {least / 2**30:,.1f} GiB of memory, and {device} has "
+                f"{there / 2**30:,.1f}; lower it"
+            )
+
+
+def memory(device: torch.device | str = "cpu") -> int | None:
+    """Bytes of memory of a GPU, or of the machine; ``None`` where the system does not tell."""
+    device = torch.device(device)
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[1]
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # Windows, for instance
+        return None
 
 
 def tune_cpu(threads: int | None = None) -> None:

@@ -23,6 +23,7 @@ from zsgan.few_shot import FewShotAdaptation
 from zsgan.files import versions, write_atomically, write_json
 from zsgan.guides import device_of, make_guide, source_features, source_fisher
 from zsgan.jobs import Job, uneven
+from zsgan.limits import check_size, check_steps
 from zsgan.loop import loop
 from zsgan.models import load_clip, load_discriminator, load_generator
 from zsgan.objectives import NEEDS_FISHER, Guide, needs
@@ -56,7 +57,8 @@ def make(job: Job, place: Path, *, device: torch.device | str, progress: bool) -
 
     Raises:
         RunInProgress: another process holds it.
-        ValueError: a text cannot be encoded, the generator is conditional, or the device is not there.
+        ValueError: a text cannot be encoded, the generator is conditional, the device is not there, or a
+            setting is too large for its memory.
         Exception: a step failed; the traceback is kept in the folder.
     """
     config, started = job.config, time.perf_counter()
@@ -67,6 +69,7 @@ def make(job: Job, place: Path, *, device: torch.device | str, progress: bool) -
             f"generator={config.generator!r} is conditional, on labels of {g_src.mapping.c_dim} numbers; "
             "the method knows no labels: take an unconditional one"
         )
+    check_size(config, g_src)
     with threads(threads_for(g_src)):
         begin = (
             _few_shot(config, g_src, device)
@@ -178,6 +181,7 @@ def _by_text(job: Job, g_src: Generator, folder: Path, progress: bool) -> Callab
     """What begins an adaptation that texts guide, once it is clear that they can be encoded."""
     config = job.config
     guides = guides_of(config, device_of(g_src), progress)
+    check_steps(config, [guide.t_src for guide in guides])
 
     def begin() -> Trainer:
         fisher = fisher_of(config, g_src, guides, folder, progress) if needs(config, NEEDS_FISHER) else None

@@ -224,12 +224,13 @@ def _source(term: str, function: Callable[..., object]) -> str:
     try:
         if isinstance(function, partial):  # it would pass for a function of functools
             raise TypeError("it is a partial")
-        module = inspect.getmodule(function)
-        has_file = module is not None and hasattr(module, "__file__")  # a notebook's has none
-        text = inspect.getsource(module if module is not None and has_file else function)
+        module, code = inspect.getmodule(function), getattr(function, "__code__", None)
+        file = getattr(module, "__file__", None)  # a notebook has none: there the function alone counts
+        whole = file is not None and (code is None or code.co_filename == file)
+        text = inspect.getsource(module if module and whole else function)
     except (OSError, TypeError) as error:
         raise ValueError(
             f"terms: the source of {term!r} cannot be read ({error}), so its runs cannot be told apart when "
-            "it changes; define it by def or class in a .py file"
+            "it changes; define it by def or class in a .py file or a notebook"
         ) from None
     return hashlib.sha256(text.encode()).hexdigest()

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from zsgan.device import check_memory
 from zsgan.images import batch_size, batches
 from zsgan.stylegan2 import Generator
 
@@ -23,7 +24,7 @@ class Samples:
 
     Raises:
         TypeError: ``generator`` is none, but for instance its name.
-        ValueError: n is less than 1.
+        ValueError: n is less than 1, or more than the latents of which fit into memory.
     """
 
     def __init__(self, generator: Generator, n: int, seed: int, truncation_psi: float = 0.7) -> None:
@@ -31,6 +32,7 @@ class Samples:
             raise TypeError(f"generator must be a Generator, got {generator!r:.80}; load_generator gives one")
         if n < 1:
             raise ValueError(f"n must be at least 1, got {n}")
+        check_memory({f"n={n}": 4 * n * generator.mapping.z_dim})
         self.generator, self.truncation_psi = generator, truncation_psi
         self.latents = sample_latents(n, generator.mapping.z_dim, seed)
 

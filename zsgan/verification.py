@@ -102,7 +102,8 @@ def _checked(place: Path) -> Checked:
         for name in sorted(record.sha256 | found):
             if record.sha256.get(name) != found.get(name):
                 what = "differs from what was written" if name in found else "is missing"
-                raise ValueError(f"{name} {what if name in record.sha256 else 'does not belong to the run'}")
+                what = what if name in record.sha256 else "has no hash in provenance.json"
+                raise ValueError(f"{name} {what}")
     settings = _read(place / "config.json", TypeAdapter(dict[str, Any]))
     history = _read(place / "history.json", _History)
     if [row.get("step") for row in history] != list(range(1, len(history) + 1)):
