@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "zsgan"
 LAYERS = [
     {"places", "yaml_values"},
     {"checking", "crops", "device", "files", "images", "pickles", "pictures", "resize", "streams", "torchfiles"},
+    {"failures"},
     {"download", "loop", "manifest", "tensors"},
     {"cache"},
     {"names"},
@@ -24,9 +25,11 @@ LAYERS = [
     {"profiles", "targets"},
     {"objectives"},
     {"guides"},
+    {"limits"},
     {"adaptation", "few_shot"},
     {"shares"},
     {"jobs"},
+    {"verification"},
     {"making"},
     {"costs", "runs"},
     {"metrics"},
@@ -46,6 +49,7 @@ LAYERS = [
 
 LONGEST = 300
 LONGER = {
+    "cli": "every command with its options and its help",
     "stylegan2.generator": "the synthesis network in one file, as its readers know it",
     "losses": "the paper's losses side by side, in lines as short as the book shows them",
     "menagerie.draw": "the drawing of one animal from nose to tail",

@@ -1,6 +1,7 @@
 import json
 import logging
 import math
+import struct
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from time import sleep
@@ -92,6 +93,56 @@ def test_a_damaged_entry_is_set_aside_and_made_again(cache, caplog, ending, dama
     assert entry(cache, ".damaged").read_bytes() == damaged
     caplog.clear()
     assert get(3.0) == 2.0 and not caplog.text
+
+
+@pytest.mark.parametrize("ending", [".json", ".safetensors"])
+def test_an_altered_value_is_noticed(cache, caplog, ending):
+    """It can be read, and has the key that is asked for."""
+
+    def get(value):
+        if ending == ".json":
+            return cache.json(KEY, lambda: {"rate": value})["rate"]
+        return cache.tensors(KEY, lambda: {"x": torch.tensor(value)})["x"].item()
+
+    assert get(0.75) == 0.75
+    path = entry(cache, ending)
+    content = path.read_bytes()
+    old, new = (b"0.75", b"0.25") if ending == ".json" else (struct.pack("<f", v) for v in (0.75, 0.25))
+    assert content.count(old) == 1
+    path.write_bytes(content.replace(old, new))
+    with caplog.at_level(logging.WARNING):
+        assert get(0.5) == 0.5
+    assert f"{path} is damaged (its content is not what was written)" in caplog.text
+    path.write_bytes(path.read_bytes().replace(b"sha256", b"sha25x"))  # nor does it pass for an old one
+    assert get(2.0) == 2.0
+
+
+def test_entries_without_a_hash_are_believed(cache):
+    """Those that were made before there were any."""
+    cache.json(KEY, once({"rate": 0.75}))
+    path = entry(cache, ".json")
+    content = json.loads(path.read_text())
+    del content["sha256"]
+    path.write_text(json.dumps(content))
+    assert cache.json(KEY, lambda: 1) == {"rate": 0.75}
+
+
+def test_what_is_unfinished_is_removed_with_the_result(cache):
+    unfinished = cache.unfinished(KEY)
+    assert unfinished != cache.unfinished(KEY | {"n": 5}) and not unfinished.exists()
+
+    def make(fail):
+        unfinished.mkdir(parents=True, exist_ok=True)
+        (unfinished / "state.pt").write_bytes(b"half")
+        if fail:
+            raise RuntimeError("the power failed")
+        return {"x": torch.ones(1)}
+
+    with pytest.raises(RuntimeError):
+        cache.tensors(KEY, lambda: make(True))
+    assert unfinished.exists()
+    cache.tensors(KEY, lambda: make(False))
+    assert not unfinished.exists()
 
 
 def test_a_failed_making_leaves_nothing(cache):

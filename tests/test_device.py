@@ -21,7 +21,15 @@ def two_gpus(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"GPU {device.index}")
     peaks = {"cuda:0": 10, "cuda:1": 20}
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: peaks[str(device)])
-    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda device: peaks.update({str(device): 5}))
+    initialised = []
+
+    def reset(device):
+        if not initialised:
+            raise RuntimeError(f"Invalid device argument {device}: did you call init?")
+        peaks[str(device)] = 5
+
+    monkeypatch.setattr(torch.cuda, "init", lambda: initialised.append(True))
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", reset)
 
 
 @pytest.fixture
@@ -40,12 +48,21 @@ def test_gpus_that_are_there(flags, two_gpus, device):
     assert set_up(device) == torch.device(device)
 
 
-@pytest.mark.parametrize("device", ["gpu", "cuda", "cuda:0", "mps", "", "meta", torch.device("cuda")])
+@pytest.mark.parametrize("device", ["gpu", "cuda", "cuda:0", "", "meta", torch.device("cuda")])
 def test_devices_that_are_not_there_are_refused(flags, no_gpu, device):
     before = flags()
     with pytest.raises(ValueError, match=f"device='{device}' is not on this machine, which has cpu$"):
         set_up(device)
     assert flags() == before
+
+
+@pytest.mark.parametrize("device", ["mps", "mps:0", torch.device("mps")])
+@pytest.mark.parametrize("there", [True, False])
+def test_apples_gpus_are_refused_by_name(monkeypatch, no_gpu, device, there):
+    """They have no float64: a run would be made for hours, and its measurement would fail."""
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: there)
+    with pytest.raises(ValueError, match=rf"device='{device}' computes no float64.* choose one of cpu$"):
+        set_up(device)
 
 
 def test_the_gpus_that_are_there_are_listed(two_gpus):

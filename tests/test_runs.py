@@ -236,7 +236,7 @@ def test_a_missing_run_is_named(tmp_path):
 
 
 def _hold(place, ready):
-    with making._locked(place):
+    with making.locked(place):
         ready.set()
         signal.pause()
 
@@ -391,7 +391,7 @@ def test_what_belongs_to_the_source_is_shared_by_the_runs_that_can(
 ):
     computed = []
 
-    def compute(g_src, guides, config, progress):
+    def compute(g_src, guides, config, progress, folder):
         computed.append(config)
         value = torch.full((2,), float(len(computed)))
         return {"synthesis.const": value} if what == "source_fisher" else [value]

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from zsgan.files import versions, write_json
-from zsgan.tensors import save_tensors
+from zsgan.tensors import content_hash, save_tensors
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +24,9 @@ Value = TypeVar("Value")
 
 
 class Cache:
-    """A folder of results, each in a file that is named by the hash of its key and holds the key.
+    """A folder of results, each in a file that is named by the hash of its key; it holds key and content.
+
+    A file whose content does not have the hash that it holds is set aside, and its result is made again.
 
     The key must name all that determines the result: settings, hashes of weights, a version of the code.
 
@@ -44,9 +47,12 @@ class Cache:
         Returns:
             what ``make`` gave, now or when the value was made.
         """
-        return self._kept(
-            key, ".json", lambda path: write_json(path, {"key": key, "value": make()}), _read_json
-        )
+
+        def write(path: Path) -> None:
+            value = make()
+            write_json(path, {"key": key, "value": value, "sha256": _json_hash(value)})
+
+        return self._kept(key, ".json", write, _read_json)
 
     def tensors(self, key: Mapping[str, JSON], make: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
         """The tensors of ``key`` by name, of any shapes, with the types that they were made in, on the CPU.
@@ -60,9 +66,25 @@ class Cache:
         """
 
         def write(path: Path) -> None:
-            save_tensors(make(), path, config=key, provenance={"versions": versions()})
+            tensors = make()
+            provenance = {"versions": versions(), "sha256": content_hash(tensors)}
+            save_tensors(tensors, path, config=key, provenance=provenance)
 
         return self._kept(key, ".safetensors", write, _read_tensors)
+
+    def unfinished(self, key: Mapping[str, JSON]) -> Path:
+        """Folder for what ``make`` has so far, see :func:`zsgan.loop.loop`; removed when the result is kept.
+
+        Args:
+            key: see :meth:`tensors`.
+
+        Returns:
+            the folder, which is made by what writes to it.
+        """
+        return self._path(key, ".unfinished")
+
+    def _path(self, key: Mapping[str, JSON], ending: str) -> Path:
+        return self.folder / f"{hashlib.sha256(_text(key).encode()).hexdigest()[:32]}{ending}"
 
     def _kept(
         self,
@@ -71,30 +93,52 @@ class Cache:
         write: Callable[[Path], None],
         read: Callable[[Path], tuple[JSON, Value]],
     ) -> Value:
-        text = json.dumps(key, sort_keys=True)
-        path = self.folder / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}{ending}"
+        path = self._path(key, ending)
         self.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{path}.lock"):
             if path.exists():
                 try:
                     found, value = read(path)
-                    if json.dumps(found, sort_keys=True) == text:
+                    if _text(found) == _text(key):
                         return value
                     reason = "it holds another key"
-                except (ValueError, KeyError, TypeError, SafetensorError) as error:
+                except (ValueError, KeyError, TypeError, AttributeError, SafetensorError) as error:
                     reason = str(error)
                 aside = path.rename(f"{path}.damaged")
                 log.warning("%s is damaged (%s): set aside as %s and made again", path, reason, aside.name)
             write(path)
+            shutil.rmtree(self.unfinished(key), ignore_errors=True)
             return read(path)[1]
+
+
+def _text(value: JSON) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _json_hash(value: JSON) -> str:
+    return hashlib.sha256(_text(value).encode()).hexdigest()
+
+
+def _compare(known: Mapping[str, JSON], now: str) -> None:
+    """Raise a ValueError unless what is known of an entry has its hash; early entries have none."""
+    if known.get("sha256", now) != now:
+        raise ValueError("its content is not what was written")
 
 
 def _read_json(path: Path) -> tuple[JSON, JSON]:
     content = json.loads(path.read_text(encoding="utf-8"))
+    if unknown := content.keys() - {"key", "value", "sha256"}:
+        raise ValueError(f"it holds {', '.join(map(repr, unknown))}")
+    _compare(content, _json_hash(content["value"]))
     return content["key"], content["value"]
 
 
 def _read_tensors(path: Path) -> tuple[JSON, dict[str, Tensor]]:
     with safe_open(path, framework="pt") as file:
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-        return json.loads((file.metadata() or {})["config"]), tensors
+        header = file.metadata() or {}
+    known = json.loads(header["provenance"])
+    if unknown := known.keys() - {"versions", "sha256"}:
+        raise ValueError(f"it holds {', '.join(map(repr, unknown))}")
+    _compare(known, content_hash(tensors))
+    return json.loads(header["config"]), tensors

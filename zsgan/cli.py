@@ -1,11 +1,15 @@
-"""Command line: zsgan reproduce | fetch | convert | adapt | table | cost | sample | evaluate."""
+"""Command line: zsgan reproduce | fetch | convert | adapt | table | cost | sample | evaluate | runs."""
 
 import argparse
 import json
 import logging
 import os
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import current_thread, main_thread
 from typing import Any
 
 from zsgan.arguments import folder, path, place, positive, psi, seed, steps
@@ -26,15 +30,43 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.WARNING if options.quiet else logging.INFO, format="%(message)s")
     for name in ("matplotlib", "papermill", "jupyter_book"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    if options.debug:
+        logging.getLogger("zsgan").setLevel(logging.DEBUG)
     try:
-        options.command(options)
-    except (ValueError, OSError, RuntimeError, FloatingPointError, ImportError) as error:
-        print(f"zsgan {options.name}: {error}", file=sys.stderr)
+        with _terminable():
+            options.command(options)
+    except Exception as error:
+        from zsgan.failures import full, message
+
+        trace = full(error) if options.debug else ""
+        print(f"{trace}zsgan {options.name}: {message(error)}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print(f"zsgan {options.name}: stopped; the same command goes on from there", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as stop:
+        print(f"zsgan {options.name}: stopped; the same command resumes", file=sys.stderr)
+        return 143 if isinstance(stop, _Terminated) else 130
     return 0
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM, as Slurm, docker and timeout send it: what Ctrl-C ends, it ends."""
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Raise :class:`_Terminated` at the first SIGTERM inside the block; the second one kills."""
+
+    def stop(*_: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        raise _Terminated
+
+    if current_thread() is not main_thread():  # where no signal can be handled
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -44,13 +76,14 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
 
-    def add(name: str, function: Any, help_: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(
+    def add(name: str, function: Any, help_: str, among: Any = commands) -> argparse.ArgumentParser:
+        sub = among.add_parser(
             name, help=help_, description=help_[0].upper() + help_[1:] + ".",
             formatter_class=argparse.ArgumentDefaultsHelpFormatter,
         )  # fmt: skip
         sub.set_defaults(command=function)
         sub.add_argument("--quiet", action="store_true", help="no progress bars, only results and errors")
+        sub.add_argument("--debug", action="store_true", help="print the whole traceback of an error")
         return sub
 
     def add_device(sub: argparse.ArgumentParser) -> None:
@@ -192,6 +225,13 @@ def _parser() -> argparse.ArgumentParser:
         "--neighbours", type=positive, default=3, help="k of precision, recall, density and coverage"
     )
     add_device(sub)
+
+    of_runs = commands.add_parser("runs", help="what lies in a folder of runs").add_subparsers(
+        dest="part", required=True, metavar="COMMAND"
+    )
+    sub = add("verify", _verify, "compare every file of finished runs with the hashes in them", of_runs)
+    sub.add_argument("ids", nargs="*", metavar="ID", help="of some runs; all by default")
+    sub.add_argument("--runs", type=Path, default=Path("runs"), help="folder of runs")
     return parser
 
 
@@ -292,6 +332,17 @@ def _evaluate(options: argparse.Namespace) -> None:
         progress=not options.quiet, recursive=options.recursive,
     )  # fmt: skip
     print(json.dumps(result, indent=1))
+
+
+def _verify(options: argparse.Namespace) -> None:
+    from zsgan.verification import verify
+
+    damaged = 0
+    for state in verify(options.runs, options.ids):
+        print(f"{state.place.name}  {state.text}", flush=True)
+        damaged += state.damaged
+    if damaged:
+        raise ValueError(f"{damaged} damaged; the command that made a run makes it again")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from statistics import median
@@ -18,6 +18,8 @@ from zsgan import device as devices
 from zsgan.adaptation import Adaptation
 from zsgan.config import AdaptConfig
 from zsgan.guides import encode, source_features, source_fisher, trained_parameters
+from zsgan.layer_selection import layer_parameters, layers
+from zsgan.limits import check_size
 from zsgan.making import guides_of, threads_for
 from zsgan.models import load_clip, load_generator
 from zsgan.objectives import NEEDS_FISHER, needs
@@ -67,7 +69,8 @@ def measure(config: AdaptConfig, steps: int = 3, device: torch.device | str = "c
         the costs.
 
     Raises:
-        ValueError: ``steps`` is below 1, the row adapts to images, or a name or the device is unknown.
+        ValueError: ``steps`` is below 1, the row adapts to images, a name or the device is unknown, or a
+            setting is too large for the device's memory.
     """
     if steps < 1:
         raise ValueError(f"steps must be at least 1, got {steps}")
@@ -88,6 +91,7 @@ def measure(config: AdaptConfig, steps: int = 3, device: torch.device | str = "c
             memory[name] = held
 
     g_src = load_generator(config.generator, device)
+    check_size(config, g_src)
     with devices.threads(threads_for(g_src)):
         with stage("texts and stage 1"):
             guides = guides_of(config, device)
@@ -123,16 +127,13 @@ def least_memory(config: AdaptConfig) -> dict[str, int]:
     Returns:
         "networks": source, target and CLIPs; "adaptation": of the trained parameters, the source's values,
         gradients, Adam's two averages and Fisher information (if a term needs it); "activations": what the
-        forward pass keeps for the backward one.
+        forward pass keeps for the backward one, that of the step or that of layer selection, which is larger.
 
     Raises:
         ValueError: a name is unknown.
     """
     mode = FakeTensorMode(allow_non_fake_inputs=True)  # tensors that have shapes, and no numbers
     generator = load_generator(config.generator).requires_grad_(False)
-    trained = trained_parameters(generator, config.trainable).values()
-    for parameter in trained:
-        parameter.requires_grad_(True)
     encoders = [load_clip(name) for name in config.clips]
     size = generator.config["resolution"]
     for encoder in encoders:  # what it keeps for later images, such as matrices of the resize, needs numbers
@@ -140,25 +141,48 @@ def least_memory(config: AdaptConfig) -> dict[str, int]:
     networks = _bytes(generator, generator, *encoders)
     for network in (generator, *encoders):
         network._apply(mode.from_tensor)
-    kept: dict[int, torch.UntypedStorage] = {}  # by address, which no other gets while they live
 
-    def keep(tensor: Tensor) -> Tensor:
-        storage = tensor.untyped_storage()
-        kept[storage._cdata] = storage
-        return tensor
+    def activations(
+        batch: int, chosen: Iterable[nn.Parameter], latents: bool = False, step: int | None = 0
+    ) -> int:
+        """What a forward pass keeps to differentiate by some parameters, or by the latents too."""
+        kept: dict[int, torch.UntypedStorage] = {}  # by address, which no other gets while they live
 
-    with mode, saved_tensors_hooks(keep, lambda tensor: tensor):
-        ws = torch.zeros(config.optimiser.batch_size, generator.synthesis.n_ws, generator.synthesis.w_dim)
-        images = generator.synthesis(ws, noise="random")
-        for encoder in encoders:
-            encode(encoder, images, config, 0)
-    for tensor in _tensors(generator, *encoders):
-        kept.pop(tensor.untyped_storage()._cdata, None)
+        def keep(tensor: Tensor) -> Tensor:
+            storage = tensor.untyped_storage()
+            kept[storage._cdata] = storage
+            return tensor
+
+        generator.requires_grad_(False)
+        for parameter in chosen:
+            parameter.requires_grad_(True)
+        with mode, saved_tensors_hooks(keep, lambda tensor: tensor):
+            ws = torch.zeros(
+                batch, generator.synthesis.n_ws, generator.synthesis.w_dim, requires_grad=latents
+            )
+            images = generator.synthesis(ws, noise="random")
+            for encoder in encoders:
+                encode(encoder, images, config, step)
+        for tensor in _tensors(generator, *encoders):
+            kept.pop(tensor.untyped_storage()._cdata, None)
+        return sum(storage.nbytes() for storage in kept.values())
+
+    trained = list(trained_parameters(generator, config.trainable).values())
+    if (selection := config.selection) is None:
+        passes = [activations(config.optimiser.batch_size, trained)]
+    else:  # the first step ranks all layers by a batch of its own; then the last k are trained at least
+        last = layers(generator.synthesis.n_ws, selection.layer_map)[-selection.k :]
+        names = frozenset().union(*layer_parameters(generator, last).values())
+        few = [parameter for name, parameter in generator.named_parameters() if name in names]
+        passes = [
+            activations(selection.batch_size, trained, latents=True, step=None),
+            activations(config.optimiser.batch_size, few),
+        ]
     copies = 5 if needs(config, NEEDS_FISHER) else 4
     return {
         "networks": networks,
         "adaptation": copies * sum(parameter.nbytes for parameter in trained),
-        "activations": sum(storage.nbytes() for storage in kept.values()),
+        "activations": max(passes),
     }
 
 
@@ -235,8 +259,6 @@ def _now(device: torch.device) -> float:
     """Seconds, when all that was asked of the device is done."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
     return time.perf_counter()
 
 

@@ -1,13 +1,15 @@
 """Elastic weight consolidation, eq. (4): which parameters the source text needs, and what a change costs."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 from torch.func import grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from tqdm import tqdm
+
+from zsgan.loop import MINUTE, loop
 
 Estimator = Literal["empirical", "batch", "hutchinson", "gauss_newton"]
 Granularity = Literal["element", "layer"]
@@ -26,7 +28,9 @@ def fisher_information(
     batch_size: int = 4,
     n_probes: int = 1,
     generator: torch.Generator | None = None,
+    streams: Sequence[torch.Generator] = (),
     progress: bool = False,
+    folder: Path | None = None,
 ) -> dict[str, Tensor]:
     """Fisher information of the source generator, eq. (4): the diagonal of F = E_w[-d^2 s(w) / d theta^2].
 
@@ -55,7 +59,10 @@ def fisher_information(
             gradients at once) and the order in which noise is drawn, and nothing else.
         n_probes: random probes per batch, for "hutchinson" and "gauss_newton".
         generator: source of these probes, needed by the same two.
+        streams: what ``features`` draws from, which resuming sets back.
         progress: show a progress bar.
+        folder: where the sums so far are kept, every minute, and found by a call after a stop: it gives the
+            same bits as one without. ``None``: nothing is kept.
 
     Returns:
         F by name, float32, >= 0, each shaped like its parameter.
@@ -67,12 +74,23 @@ def fisher_information(
     _check_options(params, ws, estimator, granularity, batch_size, n_probes, generator)
     params = {k: p.detach().requires_grad_() for k, p in params.items()}
     total = [torch.zeros_like(p).float() for p in params.values()]
-    words = f"Fisher information ({estimator})"
-    for batch in tqdm(ws.split(batch_size), words, disable=not progress):
-        given = features, params, batch, t_src, n_probes, generator
-        more = _estimate(estimator, *given)
-        for running, value in zip(total, more, strict=True):
+    batches = ws.split(batch_size)
+
+    def add(i: int) -> dict[str, float]:
+        given = features, params, batches[i], t_src, n_probes, generator
+        for running, value in zip(total, _estimate(estimator, *given), strict=True):
             running += value
+        return {}
+
+    drawn = [generator, *streams] if generator else streams
+    state = {f"sum {i}": sum_ for i, sum_ in enumerate(total)} | {
+        f"draws {i}": g for i, g in enumerate(drawn)
+    }
+    words = f"Fisher information ({estimator})"
+    loop(
+        state, add, len(batches), folder, save_seconds=MINUTE, description=words, progress=progress,
+        arguments={"estimator": estimator},
+    )  # fmt: skip
     fisher = [value / len(ws) for value in total]
     if granularity == "layer":
         fisher = [x.mean().expand_as(x).clone() for x in fisher]

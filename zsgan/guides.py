@@ -3,17 +3,18 @@
 from collections.abc import Sequence
 from copy import deepcopy
 from functools import partial
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
-from tqdm import tqdm
 
 from zsgan.clip import ClipEncoder
 from zsgan.config import AdaptConfig
 from zsgan.crops import random_crops
 from zsgan.ewc import Params, fisher_information
+from zsgan.loop import MINUTE, loop
 from zsgan.losses import text_set
 from zsgan.objectives import NEEDS_VARIATIONS, Guide, needs
 from zsgan.spectral import probe_directions
@@ -131,7 +132,11 @@ def _step_z(g_src: Generator, config: AdaptConfig, step: int) -> Tensor:
 
 
 def source_features(
-    g_src: Generator, encoders: Sequence[ClipEncoder], config: AdaptConfig, progress: bool = False
+    g_src: Generator,
+    encoders: Sequence[ClipEncoder],
+    config: AdaptConfig,
+    progress: bool = False,
+    folder: Path | None = None,
 ) -> list[Tensor]:
     """What every encoder sees of the source images of every step; the rows of a table share it.
 
@@ -140,19 +145,39 @@ def source_features(
         encoders: one for each guide.
         config: seed, batch, iterations, and how images are encoded.
         progress: show a progress bar.
+        folder: where to keep what there is so far, every minute, so that a call after a stop resumes.
 
     Returns:
         for each encoder (iterations, N, D), on the generator's device.
     """
-    n, device = config.optimiser.iterations, device_of(g_src)
-    features: list[list[Tensor]] = [[] for _ in encoders]
-    for step in tqdm(range(n), desc="source images", disable=not progress, mininterval=1.0):
+    device, features = device_of(g_src), [_Features() for _ in encoders]
+
+    def see(step: int) -> dict[str, float]:
         ws = step_latents(g_src, config, step)
         with torch.no_grad():
             images = g_src.synthesis(ws, noise="random", generator=source_noise(config, step, device))
-            for encoder, kept in zip(encoders, features, strict=True):
-                kept.append(encode(encoder, images, config, step))
-    return [torch.stack(kept) for kept in features]
+            for encoder, seen in zip(encoders, features, strict=True):
+                seen.steps.append(encode(encoder, images, config, step))
+        return {}
+
+    loop(
+        {str(i): seen for i, seen in enumerate(features)}, see, config.optimiser.iterations, folder,
+        save_seconds=MINUTE, description="source images", progress=progress,
+    )  # fmt: skip
+    return [torch.stack([step.to(device) for step in seen.steps]) for seen in features]
+
+
+class _Features:
+    """Features of the steps so far, (N, D) each, as a state of :func:`zsgan.loop.loop`."""
+
+    def __init__(self) -> None:
+        self.steps: list[Tensor] = []
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {"steps": torch.stack([step.cpu() for step in self.steps])}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        self.steps = list(state["steps"])
 
 
 def encode(encoder: ClipEncoder, images: Tensor, config: AdaptConfig, step: int | None = None) -> Tensor:
@@ -183,7 +208,11 @@ def source_noise(config: AdaptConfig, step: int, device: torch.device) -> torch.
 
 
 def source_fisher(
-    g_src: Generator, guides: Sequence[Guide], config: AdaptConfig, progress: bool = False
+    g_src: Generator,
+    guides: Sequence[Guide],
+    config: AdaptConfig,
+    progress: bool = False,
+    folder: Path | None = None,
 ) -> dict[str, Tensor]:
     """Fisher information of the source generator, eq. (4), averaged over the guides.
 
@@ -194,6 +223,7 @@ def source_fisher(
         guides: whose features are asked.
         config: estimator, granularity and sample.
         progress: show a progress bar.
+        folder: where to keep what there is so far, every minute, so that a call after a stop resumes.
 
     Returns:
         F by name of the parameter, on the generator's device.
@@ -206,7 +236,7 @@ def source_fisher(
     with torch.no_grad():
         ws = g_src.mapping(z.to(device))
     total = {name: torch.zeros_like(p) for name, p in params.items()}
-    for guide, share in zip(guides, config.shares, strict=True):
+    for number, (guide, share) in enumerate(zip(guides, config.shares, strict=True)):
         noise = stream(0, "fisher noise", device=device)
 
         def features(
@@ -220,7 +250,7 @@ def source_fisher(
             features, params, ws, guide.t_src,
             estimator=config.ewc.estimator, granularity=config.ewc.granularity,
             batch_size=config.optimiser.batch_size, generator=stream(0, "fisher probes", device=device),
-            progress=progress,
+            streams=[noise], progress=progress, folder=None if folder is None else folder / str(number),
         )  # fmt: skip
         for name, value in fisher.items():
             total[name] += value * share

@@ -11,7 +11,7 @@ from zsgan.adaptation import NUMERICS
 from zsgan.config import AdaptConfig, Term
 from zsgan.layer_selection import check_k
 from zsgan.models import load_generator
-from zsgan.objectives import NEEDS_FISHER, NEEDS_PROBES, NEEDS_VARIATIONS, needs
+from zsgan.objectives import NEEDS_FISHER, NEEDS_PROBES, NEEDS_VARIATIONS, foreign_sources, needs
 from zsgan.stylegan2 import Generator
 from zsgan.targets import targets, targets_key
 
@@ -25,15 +25,18 @@ class Job:
         weights: name -> SHA-256 of each network's weights.
         id: hash of all that determines the result, and of nothing else: content of files, not their names;
             no setting of a term that does not take part.
+        content: what the id stands for beside the settings: the content of the networks and images, the
+            version of the numerics, and the source of terms that are not zsgan's own.
     """
 
     config: AdaptConfig
     weights: Mapping[str, str]
     id: str
+    content: Mapping[str, Any]
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What a finished run says of itself, whoever made it and when."""
+        """What a finished run says of itself: the same whenever and wherever it is made."""
         return {
             "id": self.id,
             "config": asdict(self.config),
@@ -53,7 +56,7 @@ def resolve(config: AdaptConfig) -> Job:
 
     Raises:
         ValueError: a name is neither in the manifest nor a file nor one of open_clip's; there are too few
-            target images.
+            target images; or the source of a term cannot be read.
         TypeError: it is no configuration, but for instance a mapping.
     """
     if not isinstance(config, AdaptConfig):
@@ -62,7 +65,9 @@ def resolve(config: AdaptConfig) -> Job:
             "source_text=..., target_text=...) makes one"
         )
     generator = names.generator(config.generator)
-    content = relevant(config) | {"generator": generator.identity, "numerics": NUMERICS}
+    content: dict[str, Any] = {"generator": generator.identity, "numerics": NUMERICS}
+    if sources := foreign_sources(config):
+        content["sources"] = sources
     if config.few_shot is None:
         others = [names.clip(name) for name in config.clips]
         content["clips"] = [clip.network for clip in others]
@@ -70,7 +75,13 @@ def resolve(config: AdaptConfig) -> Job:
         others = [names.discriminator(config.few_shot.discriminator, generator)]
         content |= {"discriminator": others[0].identity, "target images": targets_key(config.few_shot)}
     config = replace(config, generator=generator.name)
-    return Job(config, {found.name: found.identity for found in (generator, *others)}, digest(content))
+    weights = {found.name: found.identity for found in (generator, *others)}
+    return Job(config, weights, run_id(config, content), content)
+
+
+def run_id(config: AdaptConfig, content: Mapping[str, Any]) -> str:
+    """The id of a run; ``content`` is that of :class:`Job`."""
+    return digest({**relevant(config), **content})
 
 
 def check(configs: Sequence[AdaptConfig]) -> None:

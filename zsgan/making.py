@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from zsgan import device as devices
-from zsgan import names
+from zsgan import failures, names
 from zsgan.adaptation import NUMERICS, Adaptation, Trainer
 from zsgan.cache import Cache
 from zsgan.config import AdaptConfig
@@ -23,6 +23,7 @@ from zsgan.few_shot import FewShotAdaptation
 from zsgan.files import versions, write_atomically, write_json
 from zsgan.guides import device_of, make_guide, source_features, source_fisher
 from zsgan.jobs import Job, uneven
+from zsgan.limits import check_size, check_steps
 from zsgan.loop import loop
 from zsgan.models import load_clip, load_discriminator, load_generator
 from zsgan.objectives import NEEDS_FISHER, Guide, needs
@@ -30,9 +31,12 @@ from zsgan.stopping import alignment, plateau
 from zsgan.stylegan2 import Generator
 from zsgan.targets import targets
 from zsgan.tensors import save_tensors
+from zsgan.verification import hashes
 
 SNAPSHOTS = 10
 """Generators kept along an adaptation."""
+ERROR = "error.txt"
+"""File in a run's folder: the traceback of what stopped it last."""
 SMALL = 128  # px; up to here a second thread gains nothing, and a single one always adds up in the same order
 
 
@@ -53,11 +57,14 @@ def make(job: Job, place: Path, *, device: torch.device | str, progress: bool) -
 
     Raises:
         RunInProgress: another process holds it.
-        ValueError: a text cannot be encoded, the generator cannot be adapted, or the device is not there.
+        ValueError: a text cannot be encoded, the generator cannot be adapted, the device is not there, or a
+            setting is too large for its memory.
+        Exception: a step failed; the traceback is kept in the folder.
     """
     config, started = job.config, time.perf_counter()
     device = devices.set_up(device)
     g_src = load_generator(config.generator, device)
+    check_size(config, g_src)
     with threads(threads_for(g_src)):
         begin = (
             _few_shot(config, g_src, device)
@@ -65,13 +72,18 @@ def make(job: Job, place: Path, *, device: torch.device | str, progress: bool) -
             else _by_text(job, g_src, place.parent, progress)
         )
         place.mkdir(parents=True, exist_ok=True)
-        with _locked(place):
+        with locked(place):
             if (place / "provenance.json").exists():
                 return  # another process made it meanwhile
             took: list[float] = []
-            _adapt(job, begin(), place, progress, took)
+            try:
+                _adapt(job, begin(), place, progress, took)
+            except Exception as error:
+                failures.keep(error, place / ERROR)
+                raise
             provenance = (
                 job.identity
+                | {"content": job.content, "sha256": hashes(place)}
                 | devices.numerics(device)
                 | {
                     "versions": versions(),
@@ -82,7 +94,7 @@ def make(job: Job, place: Path, *, device: torch.device | str, progress: bool) -
                 }
             )
             write_json(place / "provenance.json", provenance)
-            for name in ("state.pt", "owner.txt"):
+            for name in ("state.pt", "owner.txt", ERROR):
                 (place / name).unlink(missing_ok=True)
 
 
@@ -122,7 +134,8 @@ def fisher_of(
         "trained": config.trainable,
         "ewc": asdict(config.ewc),
     }
-    kept = Cache(folder / "cache").tensors(key, lambda: source_fisher(g_src, guides, config, progress))
+    cache = Cache(folder / "cache")
+    kept = cache.tensors(key, lambda: source_fisher(g_src, guides, config, progress, cache.unfinished(key)))
     return {name: tensor.to(g_src.synthesis.const.device) for name, tensor in kept.items()}
 
 
@@ -134,13 +147,13 @@ def source_features_of(
     key["iterations"] = config.optimiser.iterations
     if config.features.crops:
         key["crops"] = config.features.crops
-    encoders = [guide.encoder for guide in guides]
+    encoders, cache = [guide.encoder for guide in guides], Cache(folder / "cache")
 
     def computed() -> Mapping[str, Tensor]:
-        features = source_features(g_src, encoders, config, progress)
+        features = source_features(g_src, encoders, config, progress, cache.unfinished(key))
         return {str(i): tensor for i, tensor in enumerate(features)}
 
-    kept = Cache(folder / "cache").tensors(key, computed)
+    kept = cache.tensors(key, computed)
     return [kept[str(i)] for i in range(len(encoders))]
 
 
@@ -163,6 +176,7 @@ def _by_text(job: Job, g_src: Generator, folder: Path, progress: bool) -> Callab
     """What begins an adaptation that texts guide, once it is clear that they can be encoded."""
     config = job.config
     guides = guides_of(config, device_of(g_src), progress)
+    check_steps(config, [guide.t_src for guide in guides])
 
     def begin() -> Trainer:
         fisher = fisher_of(config, g_src, guides, folder, progress) if needs(config, NEEDS_FISHER) else None
@@ -229,8 +243,18 @@ def _with_snapshots(
 
 
 @contextmanager
-def _locked(place: Path) -> Iterator[None]:
-    """Hold the run's folder; the lock ends with the process, however it ends."""
+def locked(place: Path) -> Iterator[None]:
+    """Hold the run's folder; the lock ends with the process, however it ends.
+
+    Args:
+        place: the folder.
+
+    Yields:
+        nothing.
+
+    Raises:
+        RunInProgress: another process holds it.
+    """
     owner = place / "owner.txt"
     lock = FileLock(place / "lock")
     try:

@@ -25,11 +25,10 @@ A path may begin with a tilde, which is the home.
 
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 from zsgan import manifest
-from zsgan.files import sha256
+from zsgan.files import known_sha256
 from zsgan.places import local_path
 
 ADAPTED = "generator.safetensors"
@@ -70,7 +69,7 @@ class Weights:
         if self.asset:
             return manifest.identity(self.asset)
         if self.file:
-            return _sha256(self.file)
+            return known_sha256(self.file)
         return f"open_clip:{self.name}" if self.architecture else self.name
 
     @property
@@ -219,14 +218,3 @@ def weights_id(name: str) -> str:
 def demo_clips() -> list[str]:
     """Names of the demo's CLIPs."""
     return [name for name in manifest.assets() if name.startswith("clip-")]
-
-
-def _sha256(path: Path) -> str:
-    status = path.stat()
-    return _sha256_of(path.resolve(), status.st_mtime_ns, status.st_size, status.st_ino)
-
-
-@lru_cache(maxsize=32)
-def _sha256_of(path: Path, *_: int) -> str:
-    """A file of 300 MB takes a second: it is read again only after it changed."""
-    return sha256(path)

@@ -1,10 +1,20 @@
 """Eq. (6) as data: a table row names its terms and their weights, and this registry says what each term is.
 
-A rival of the paper's losses is one function and one line here.
+A rival of the paper's losses takes a function here and an entry in each of these:
+
+* :data:`zsgan.config.Term`, the names that a configuration accepts;
+* :data:`TERMS`, name -> function;
+* :data:`PARTS`, the parts of its value as histories call them -> name;
+* :data:`NEEDS_VARIATIONS`, :data:`NEEDS_FISHER`, :data:`NEEDS_PROBES`, if it looks at what these stand for.
+
+The source of its module becomes part of the id of its runs, see :func:`foreign_sources`.
 """
 
+import hashlib
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial, wraps
 
 import torch
 from torch import Tensor
@@ -144,6 +154,7 @@ def _mean(values: Sequence[Tensor], config: AdaptConfig) -> Tensor:
 def _averaged(term: Callable[[Seen, AdaptConfig], Parts]) -> Callable[[Batch, AdaptConfig], Parts]:
     """A term of one guide's features -> its weighted mean over the guides."""
 
+    @wraps(term)
     def averaged(batch: Batch, config: AdaptConfig) -> Parts:
         parts = [term(seen, config) for seen in batch.seen]
         return {
@@ -182,3 +193,44 @@ NEEDS_PROBES: frozenset[Term] = frozenset({"spectral"})
 def needs(config: AdaptConfig, terms: frozenset[Term]) -> bool:
     """Whether the configuration has one of these terms."""
     return not terms.isdisjoint(config.weights)
+
+
+OWN = frozenset({"directional", "moment", "relation", "in_domain_angle", "ewc", "spectral"})
+"""Terms of this project, whose code has a version: :data:`zsgan.adaptation.NUMERICS`."""
+
+
+def foreign_sources(config: AdaptConfig) -> dict[str, str]:
+    """The code of terms that are not this project's, so that a change of it is another run.
+
+    Args:
+        config: whose terms.
+
+    Returns:
+        term -> SHA-256 of the source of its function's module, for every term of the configuration that is
+        not in :data:`OWN` or whose function was replaced by one of another module.
+
+    Raises:
+        ValueError: the source of such a term cannot be read.
+    """
+    functions = {term: inspect.unwrap(TERMS[term]) for term in TERMS if term in config.weights}
+    return {
+        term: _source(term, function)
+        for term, function in functions.items()
+        if term not in OWN or getattr(function, "__module__", None) != __name__
+    }
+
+
+def _source(term: str, function: Callable[..., object]) -> str:
+    try:
+        if isinstance(function, partial):  # it would pass for a function of functools
+            raise TypeError("it is a partial")
+        module, code = inspect.getmodule(function), getattr(function, "__code__", None)
+        file = getattr(module, "__file__", None)  # a notebook has none: there the function alone counts
+        whole = file is not None and (code is None or code.co_filename == file)
+        text = inspect.getsource(module if module and whole else function)
+    except (OSError, TypeError) as error:
+        raise ValueError(
+            f"terms: the source of {term!r} cannot be read ({error}), so its runs cannot be told apart when "
+            "it changes; define it by def or class in a .py file or a notebook"
+        ) from None
+    return hashlib.sha256(text.encode()).hexdigest()

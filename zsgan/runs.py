@@ -7,8 +7,13 @@ notebook, the command line and a cluster job which ask for the same configuratio
     history.json             one row a step: each loss term (unweighted), their sum, the norm of the gradient
     snapshots/<step>.safetensors   the trained parameters along the way, float16
     generator.safetensors    the adapted generator, float32
-    provenance.json          identity, versions, machine, time; written last: then the run is finished
+    provenance.json          identity, hash of each file above, versions, time; last: then the run is finished
     state.pt                 what resuming needs; gone when the run is finished
+    error.txt                the traceback of what stopped the run last; gone when it is finished
+    owner.txt, lock          the process that makes it; when it ends, the lock is free
+
+A run is believed only if its files are those that were written (:mod:`zsgan.verification`). A damaged one is
+renamed to ``<id>.damaged-1`` and made again by what makes runs, and refused by what opens a folder.
 
 Two runs of one id on one machine are the same files, bit for bit, but for ``provenance.json``; above 128 px
 on a CPU only with the same number of threads, which the provenance has.
@@ -16,9 +21,10 @@ on a CPU only with the same number of threads, which the provenance has.
 
 import logging
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
-from multiprocessing import get_context
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -26,19 +32,21 @@ import torch
 from tqdm import tqdm
 
 from zsgan import names
-from zsgan.checking import build
 from zsgan.config import AdaptConfig
-from zsgan.device import begin_worker
+from zsgan.device import set_up, worker_pool
+from zsgan.failures import full, message
 from zsgan.files import read_json
 from zsgan.jobs import Job, resolve
-from zsgan.making import make
+from zsgan.making import locked, make
 from zsgan.models import load_generator
 from zsgan.stylegan2 import Generator
 from zsgan.tensors import load_tensors
+from zsgan.verification import DamagedRun, checked
 
 log = logging.getLogger(__name__)
 
 RUNS = Path("runs")
+KILLED = "a worker process was killed, perhaps for want of memory; take fewer workers"
 
 
 @dataclass(frozen=True)
@@ -133,9 +141,8 @@ def run(
     place = Path(folder) / job.id
     try:
         found = _found(job, place)
-    except ValueError as error:
-        aside = _set_aside(place)
-        log.warning("%s; it is kept as %s, and the run is made anew", error, aside)
+    except DamagedRun:
+        _set_aside(job, place)
         found = None
     if found is None:
         make(job, place, device=device, progress=progress)
@@ -155,7 +162,7 @@ def finished(config: AdaptConfig, folder: Path | str = RUNS) -> Run | None:
         the run, or ``None``.
 
     Raises:
-        ValueError: it is there but damaged.
+        DamagedRun: it is there but damaged, a ValueError.
     """
     job = resolve(config)
     return _found(job, Path(folder) / job.id)
@@ -172,15 +179,15 @@ def open_run(place: Path | str) -> Run:
 
     Raises:
         FileNotFoundError: it is not there, or not finished.
-        ValueError: it is damaged.
+        DamagedRun: it is damaged, a ValueError.
     """
     place = Path(place)
     if not (place / "provenance.json").exists():
         raise FileNotFoundError(
             f"{place} holds no finished run (no provenance.json); make it with zsgan adapt"
         )
-    provenance = _checked(place)
-    return Run(place, build(AdaptConfig, read_json(place / "config.json")), provenance)
+    found = checked(place)
+    return Run(place, found.config, found.provenance)
 
 
 def run_all(
@@ -207,42 +214,43 @@ def run_all(
         the runs, in the order of ``configs``.
 
     Raises:
-        ValueError: ``workers`` is below 1.
+        ValueError: ``workers`` is below 1, or the device is not there.
         RuntimeError: runs failed; the message has the error of each.
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
-    jobs = {resolve(config).id: config for config in configs}
-    missing = {id_: config for id_, config in jobs.items() if not _is_made(Path(folder) / id_)}
-    failures: dict[str, Exception] = {}
+    set_up(device)
+    jobs = {job.id: job for job in map(resolve, configs)}
+    missing = {id_: job.config for id_, job in jobs.items() if not _is_made(job, Path(folder) / id_)}
+    failures: dict[str, str] = {}
 
-    def failed(id_: str, error: Exception) -> None:
-        failures[id_] = error
-        log.error("%s failed: %s", id_, error)
+    def failed(id_: str, text: str, trace: str) -> None:
+        failures[id_] = text
+        log.error("%s failed: %s", id_, text)
+        log.debug("%s", trace)
 
     with tqdm(total=len(missing), desc="adaptations", disable=not progress or len(missing) < 2) as bar:
         if workers == 1 or len(missing) < 2:
             for id_, config in missing.items():
-                try:
-                    run(config, folder=folder, device=device, progress=progress)
-                except Exception as error:
-                    failed(id_, error)
+                if failure := _attempt(config, folder=folder, device=device, progress=progress):
+                    failed(id_, *failure)
                 bar.update()
         else:
-            # A fresh interpreter each: a forked one would inherit locks of torch's threads.
-            with ProcessPoolExecutor(workers, get_context("spawn"), initializer=begin_worker) as pool:
+            with worker_pool(workers) as pool:
                 tasks = {
-                    pool.submit(run, config, folder=folder, device=device): id_
+                    pool.submit(_attempt, config, folder=folder, device=device): id_
                     for id_, config in missing.items()
                 }
                 for task in as_completed(tasks):
                     try:
-                        task.result()
-                    except Exception as error:
-                        failed(tasks[task], error)
+                        failure = task.result()
+                    except BrokenProcessPool as error:
+                        failure = KILLED, full(error)
+                    if failure:
+                        failed(tasks[task], *failure)
                     bar.update()
     if failures:
-        listed = "\n".join(f"  {id_}: {error}" for id_, error in failures.items())
+        listed = "\n".join(f"  {id_}: {text}" for id_, text in failures.items())
         raise RuntimeError(
             f"{len(failures)} of {len(jobs)} adaptations failed; the others are kept, and the same command "
             f"makes only what is missing:\n{listed}"
@@ -250,32 +258,43 @@ def run_all(
     return [run(config, folder=folder, device=device) for config in configs]
 
 
-def _is_made(place: Path) -> bool:
-    return (place / "provenance.json").exists() and (place / "generator.safetensors").exists()
+def _attempt(config: AdaptConfig, **options: Any) -> tuple[str, str] | None:
+    """Make a run. An error comes back as message and traceback, for itself would keep the run's tensors."""
+    try:
+        run(config, **options)
+    except Exception as error:
+        return message(error), full(error)
+    return None
 
 
 def _found(job: Job, place: Path) -> Run | None:
-    return Run(place, job.config, _checked(place)) if (place / "provenance.json").exists() else None
-
-
-def _checked(place: Path) -> dict[str, Any]:
-    """Provenance of a finished run.
+    """The run of a job, if it is finished.
 
     Raises:
-        ValueError: a file of the run is missing or damaged; the message names it.
+        DamagedRun: it is damaged, or it is another run under the job's id.
     """
-    provenance: dict[str, Any] = read_json(place / "provenance.json")
-    read_json(place / "config.json")
-    for name in ("generator.safetensors", "history.json"):
-        if not (place / name).is_file() or not (place / name).stat().st_size:
-            raise ValueError(
-                f"{place / name} is missing or empty although the run is finished: restore it, "
-                "or run it again"
-            )
-    return provenance
+    if not (place / "provenance.json").exists():
+        return None
+    provenance = checked(place).provenance
+    if provenance["id"] != job.id:
+        raise DamagedRun(f"{place} is damaged: it holds the run {provenance['id']}, not {job.id}")
+    return Run(place, job.config, provenance)
 
 
-def _set_aside(place: Path) -> Path:
-    """Rename a damaged run's folder, so that nothing of it is lost."""
-    n = next(n for n in range(1, 1000) if not place.with_name(f"{place.name}.damaged-{n}").exists())
-    return place.rename(place.with_name(f"{place.name}.damaged-{n}"))
+def _is_made(job: Job, place: Path) -> bool:
+    try:
+        return _found(job, place) is not None
+    except DamagedRun:
+        return False  # run() says so, and makes it again
+
+
+def _set_aside(job: Job, place: Path) -> None:
+    """Rename the folder of a run that is still damaged once it is locked, so that nothing of it is lost."""
+    with locked(place):
+        try:
+            _found(job, place)
+        except DamagedRun as error:
+            aside = (place.with_name(f"{place.name}.damaged-{n}") for n in count(1))
+            free = next(folder for folder in aside if not folder.exists())
+            log.warning("%s; it is kept as %s, and the run is made again", error, free)
+            place.rename(free)

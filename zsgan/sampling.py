@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from zsgan.checking import Count, Psi, Seed, checked
+from zsgan.device import check_memory
 from zsgan.images import batch_size, batches
 from zsgan.stylegan2 import Generator
 
@@ -24,13 +25,14 @@ class Samples:
 
     Raises:
         TypeError: ``generator`` is none, but for instance its name.
-        ValueError: a number is out of its range, or none.
+        ValueError: a number is out of its range, or none, or the latents do not fit into memory.
     """
 
     def __init__(self, generator: Generator, n: int, seed: int, truncation_psi: float = 0.7) -> None:
         if not isinstance(generator, Generator):
             raise TypeError(f"generator must be a Generator, got {generator!r:.80}; load_generator gives one")
         n, seed = checked("n", n, Count), checked("seed", seed, Seed)
+        check_memory({f"n={n}": 4 * n * generator.mapping.z_dim})
         self.generator, self.truncation_psi = generator, checked("truncation_psi", truncation_psi, Psi)
         self.latents = sample_latents(n, generator.mapping.z_dim, seed)
 

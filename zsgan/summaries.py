@@ -12,10 +12,8 @@ A run's id is a hash of all that determines it, so that a summary can be told fr
 settings without a single run being there.
 """
 
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import product
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +23,7 @@ from tqdm import tqdm
 
 from zsgan.bench import METRICS, Bench
 from zsgan.comparisons import differences, matched_differences
-from zsgan.device import begin_worker
+from zsgan.device import worker_pool
 from zsgan.files import read_json, versions, write_atomically, write_json
 from zsgan.jobs import resolve
 from zsgan.names import weights_id
@@ -270,8 +268,7 @@ def _measure_all(profile: Profile, folder: Path, device: str, workers: int, prog
                 _measure(profile, scenario, row, folder, device)
                 bar.update()
             return
-        # A fresh interpreter each: a forked one would inherit locks of torch's threads.
-        with ProcessPoolExecutor(workers, get_context("spawn"), initializer=begin_worker) as pool:
+        with worker_pool(workers) as pool:
             tasks = [pool.submit(_measure, profile, place, row, folder, device) for place, row in rows]
             for task in tasks:
                 task.result()

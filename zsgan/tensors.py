@@ -1,5 +1,6 @@
 """Tensors in files that say where they come from: safetensors with configuration and provenance."""
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -70,6 +71,37 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], dict[st
         )
     tensors = {name: t.float() if t.is_floating_point() else t for name, t in tensors.items()}
     return tensors, config, provenance or {}
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """The provenance in a file of :func:`save_tensors`; of the tensors only sizes are read.
+
+    Args:
+        path: the file.
+
+    Returns:
+        the provenance, empty if the header has none.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is cut short, or its header is damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            found = json.loads((file.metadata() or {}).get("provenance", "{}"))
+    except (SafetensorError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path.name} is damaged or no safetensors file ({error})") from error
+    return found if isinstance(found, dict) else {}
+
+
+def content_hash(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of names, types, shapes and values, in hexadecimal; in whatever order the tensors come."""
+    found = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        found.update(f"{name!r} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        found.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
+    return found.hexdigest()
 
 
 def _canonical(data: bytes) -> bytes:
