@@ -39,12 +39,13 @@ LAYERS = [
     {"readings", "stops", "term_shares"},
     {"book", "notebooks", "reference"},
     {"pages"},
-    {"api", "evaluation", "measured", "reproduce"},
+    {"api", "console", "evaluation", "measured", "reproduce"},
     {"cli"},
 ]
 
 LONGEST = 300
 LONGER = {
+    "cli": "the options of all commands side by side",
     "stylegan2.generator": "the synthesis network in one file, as its readers know it",
     "losses": "the paper's losses side by side, in lines as short as the book shows them",
     "menagerie.draw": "the drawing of one animal from nose to tail",

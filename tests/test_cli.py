@@ -3,6 +3,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.metadata import version
 
 import pytest
 import torch
@@ -125,6 +126,23 @@ def test_the_examples_of_the_help_are_commands():
             assert options.row in (None, *load_profile(options.profile).rows)
 
 
+def test_the_version_is_said_by_the_command_and_the_package(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["--version"])
+    assert stopped.value.code == 0
+    python = ".".join(map(str, sys.version_info[:3]))
+    expected = f"zsgan {version('zsgan')}, torch {version('torch')}, Python {python}\n"
+    assert capsys.readouterr().out == expected and zsgan.__version__ == version("zsgan")
+
+
+def test_python_shows_the_public_names():
+    """For completion; nothing is imported to list them."""
+    program = "import sys, zsgan; print(*dir(zsgan)); print('torch' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    names, torch_ = result.stdout.splitlines()
+    assert {*zsgan.__all__, "__version__", "__doc__"} <= set(names.split()) and torch_ == "False"
+
+
 # Adapt, sample, evaluate
 
 
@@ -183,7 +201,7 @@ def test_adapt_takes_every_setting(monkeypatch, capsys, tmp_path):
     assert options == {"folder": tmp_path, "device": "cpu", "progress": False}
     zsgan_(capsys, "adapt", "--text", "cat", "--set", "seed=5", "--set", "source_text=puppy")
     assert asked[1][0].seed == 5 and asked[1][0].source_text == "puppy"
-    assert asked[1][1]["progress"] is True
+    assert asked[1][1]["progress"] is False  # without a terminal
     full = load_profile("demo").config("dog-to-cat", "L_dm + L_EWC + L_rel", 5)
     assert asked[1][0] == replace(full, source_text="puppy")
     shots = ("adapt", "--profile", "paper", "--row", "Ojha et al., 10-shot")

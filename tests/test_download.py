@@ -164,7 +164,7 @@ def test_two_processes_fetch_once(big, server):
     assert server.requests == ["/slow"]
 
 
-def test_the_command_fetches_a_file_or_a_profile(big, capsys, project):  # noqa: F811
+def test_the_command_fetches_a_file_or_a_profile(big, capsys, project, monkeypatch):  # noqa: F811
     file = big("good", profiles=["paper"])
     assert main(["fetch", "--quiet"]) == 1  # the profile demo has no file in this manifest
     assert "profile='demo' has no files in the manifest; choose one of paper" in capsys.readouterr().err
@@ -172,6 +172,7 @@ def test_the_command_fetches_a_file_or_a_profile(big, capsys, project):  # noqa:
     assert capsys.readouterr().out == f"{file}\n"
     file.unlink()
     manifest.path.cache_clear()
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     assert main(["fetch", "big"]) == 0
     shown = capsys.readouterr()
     assert shown.out == f"{file}\n" and "100%" in shown.err  # a progress bar

@@ -4,9 +4,14 @@ import argparse
 import json
 import logging
 import os
+import platform
 import sys
+from contextlib import nullcontext
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from zsgan import console
 
 EXAMPLES = """examples:
   zsgan reproduce --profile demo                 every figure and table, and the book
@@ -19,20 +24,45 @@ EXAMPLES = """examples:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0 done, 1 failed, 2 wrong arguments."""
-    options = _parser().parse_args(argv)
+    """Run one command; returns the exit code.
+
+    0: done; 1: failed; 2: wrong arguments; 130: stopped by Ctrl-C; 141: the reader of the output has gone.
+    """
+    name = "zsgan"
+    try:
+        console.prepare()
+        with console.printing():
+            options = _parser().parse_args(argv)
+        name = f"zsgan {options.name}"
+        # A log, of a CI service for instance, has no use for a bar that is drawn over itself.
+        options.progress = not options.quiet and sys.stderr.isatty()
+        _run(options)
+    except console.ReaderGone:
+        return 141
+    except (ValueError, OSError, RuntimeError, FloatingPointError, ImportError) as error:
+        console.complain(f"{name}: {error}")
+        return 1
+    except KeyboardInterrupt:
+        console.complain(f"{name}: stopped; repeat the command to resume")
+        return 130
+    return 0
+
+
+def _run(options: argparse.Namespace) -> None:
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
     logging.basicConfig(level=logging.WARNING if options.quiet else logging.INFO, format="%(message)s")
     for name in ("matplotlib", "papermill", "jupyter_book"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    try:
+    # A line of the log stands above a bar, not inside it.
+    with logging_redirect_tqdm() if options.progress else nullcontext():
         options.command(options)
-    except (ValueError, OSError, RuntimeError, FloatingPointError, ImportError) as error:
-        print(f"zsgan {options.name}: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"zsgan {options.name}: stopped; the same command goes on from there", file=sys.stderr)
-        return 130
-    return 0
+
+
+def _say(text: object) -> None:
+    """Print what a command has found, now."""
+    with console.printing():
+        print(text)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -40,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="zsgan", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Zero-shot GAN adaptation with semantic variations (Jeon et al., ICCV 2023).",
     )  # fmt: skip
+    parser.add_argument("--version", action="version", version=_versions(), help="of zsgan, torch and Python")
     commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
 
     def add(name: str, function: Any, help_: str) -> argparse.ArgumentParser:
@@ -183,6 +214,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _versions() -> str:
+    """The versions that a report of a problem needs."""
+    return f"zsgan {version('zsgan')}, torch {version('torch')}, Python {platform.python_version()}"
+
+
 def _positive(text: str) -> int:
     """A whole number of at least 1."""
     if not text.isdecimal() or int(text) < 1:
@@ -201,16 +237,16 @@ def _reproduce(options: argparse.Namespace) -> None:
 
     page = reproduce(
         options.profile, figures=options.figures, build=options.build, only=options.only,
-        device=options.device, workers=options.workers, pdf=options.pdf, progress=not options.quiet,
+        device=options.device, workers=options.workers, pdf=options.pdf, progress=options.progress,
     )  # fmt: skip
-    print(page)
+    _say(page)
 
 
 def _fetch(options: argparse.Namespace) -> None:
     from zsgan.download import fetch, names
 
     for name in options.assets or names(options.profile):
-        print(fetch(name, progress=not options.quiet))
+        _say(fetch(name, progress=options.progress))
 
 
 def _convert(options: argparse.Namespace) -> None:
@@ -227,7 +263,7 @@ def _convert(options: argparse.Namespace) -> None:
     else:
         converted = {"file": options.input.name, "sha256": sha256(options.input)}
         save(generator, options.output, {"converted from": converted})
-    print(options.output)
+    _say(options.output)
 
 
 def _adapt(options: argparse.Namespace) -> None:
@@ -235,7 +271,7 @@ def _adapt(options: argparse.Namespace) -> None:
 
     asked = _asked(options)
     asked["settings"] = (options.iterations or {}) | asked["settings"]
-    print(adapt(**asked, folder=options.runs, device=options.device, progress=not options.quiet).folder)
+    _say(adapt(**asked, folder=options.runs, device=options.device, progress=options.progress).folder)
 
 
 def _table(options: argparse.Namespace) -> None:
@@ -245,11 +281,11 @@ def _table(options: argparse.Namespace) -> None:
 
     found = measure(
         options.profile, options.scenario, options.row, settings=given(options.set), folder=options.runs,
-        device=options.device, progress=not options.quiet,
+        device=options.device, progress=options.progress,
     )  # fmt: skip
     if options.out is not None:
         found.save(options.out)
-    print(f"{markdown(found.main)}\n\n{found.basis}")
+    _say(f"{markdown(found.main)}\n\n{found.basis}")
 
 
 def _cost(options: argparse.Namespace) -> None:
@@ -260,7 +296,7 @@ def _cost(options: argparse.Namespace) -> None:
 
     config = configuration(**_asked(options))
     least, found = least_memory(config), measure(config, options.steps, options.device)
-    print(json.dumps({**asdict(found), "least_memory": least}, indent=1))
+    _say(json.dumps({**asdict(found), "least_memory": least}, indent=1))
 
 
 def _asked(options: argparse.Namespace) -> dict[str, Any]:
@@ -278,8 +314,8 @@ def _sample(options: argparse.Namespace) -> None:
 
     generator = open_generator(options.generator, options.device)
     images = Samples(generator, options.n, options.seed, options.psi)
-    save_images(images, options.out, progress=not options.quiet)
-    print(options.out)
+    save_images(images, options.out, progress=options.progress)
+    _say(options.out)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
@@ -290,9 +326,9 @@ def _evaluate(options: argparse.Namespace) -> None:
         text=options.text, source_text=options.source_text, presets=options.preset or ("paper", "literal"),
         n=options.n, seed=options.seed, truncation_psi=options.psi, clusters=options.clusters,
         neighbours=options.neighbours, clip=options.clip, eyes=options.eyes, device=options.device,
-        progress=not options.quiet,
+        progress=options.progress,
     )  # fmt: skip
-    print(json.dumps(result, indent=1))
+    _say(json.dumps(result, indent=1))
 
 
 if __name__ == "__main__":
