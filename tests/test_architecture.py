@@ -12,7 +12,18 @@ PACKAGE = Path(__file__).resolve().parents[1] / "zsgan"
 # becomes a run on disk, runs become metrics, metrics become figures and tables, and the book shows them.
 # A module imports from its own layer or from an earlier one.
 LAYERS = [
-    {"checking", "crops", "device", "files", "images", "pickles", "resize", "streams", "torchfiles"},
+    {
+        "checking",
+        "crops",
+        "device",
+        "files",
+        "images",
+        "pickles",
+        "resize",
+        "streams",
+        "torchfiles",
+        "wording",
+    },
     {"download", "loop", "manifest", "tensors"},
     {"cache"},
     {"names"},
@@ -28,6 +39,7 @@ LAYERS = [
     {"jobs"},
     {"making"},
     {"costs", "runs"},
+    {"cost_report"},
     {"metrics"},
     {"run_shares", "subjects"},
     {"photographs"},
@@ -39,7 +51,7 @@ LAYERS = [
     {"readings", "stops", "term_shares"},
     {"book", "notebooks", "reference"},
     {"pages"},
-    {"api", "console", "evaluation", "measured", "reproduce"},
+    {"api", "completion", "console", "contact", "evaluation", "info", "listing", "measured", "reproduce"},
     {"cli"},
 ]
 

@@ -1,4 +1,4 @@
-"""Command line: zsgan reproduce | fetch | convert | adapt | table | cost | sample | evaluate."""
+"""Command line of zsgan: options of every command, and what it calls and prints."""
 
 import argparse
 import json
@@ -13,11 +13,16 @@ from typing import Any
 
 from zsgan import console
 
+KINDS = ("profiles", "scenarios", "rows", "texts", "settings", "generators", "clips", "runs")
+"""What ``zsgan list`` can show."""
+
 EXAMPLES = """examples:
   zsgan reproduce --profile demo                 every figure and table, and the book
   zsgan adapt --source dog --text cat            a dog generator becomes a cat generator
   zsgan adapt --source dog --text "grey cat" --row L_dir --set optimiser.lr=2e-3
   zsgan table --profile demo                     Table 1: its runs made or found, and measured
+  zsgan list                                     profiles, words that texts may have, runs
+  zsgan info <id>                                a run: its settings, its course, what comes next
   zsgan sample runs/<id> --n 32 --out cats/      pictures of an adapted generator
   zsgan evaluate cats/ --against drawn:cat       how varied, and how close to the true cats
 """
@@ -159,12 +164,31 @@ def _parser() -> argparse.ArgumentParser:
         "samples=500, eyes=evaluator, truth.folder=images/cats, weights=random",
     )  # fmt: skip
     sub.add_argument("--out", type=Path, help="folder for CSV, Markdown and a sidecar of their origin")
+    sub.add_argument("--json", action="store_true", help="print JSON: every number, not rounded")
     sub.add_argument("--runs", type=Path, default=Path("runs"), help="folder of runs")
     add_device(sub)
+
+    sub = add("list", _list, "show what there is: profiles, scenarios, rows, words, settings, networks, runs")
+    sub.add_argument(
+        "what", nargs="?", choices=KINDS, help="one kind; profiles, networks and runs by default"
+    )
+    sub.add_argument("--profile", default="demo", help="whose scenarios, rows and settings")
+    sub.add_argument("--runs", type=Path, default=Path("runs"), help="folder of runs")
+    sub.add_argument("--json", action="store_true", help="print JSON")
+
+    sub = add("info", _info, "tell what a run is, how it went, why it ended, and what it is good for")
+    sub.add_argument("run", metavar="RUN", help="folder of a run, or its id, or the id's first characters")
+    sub.add_argument("--profile", help="whose nearest row it is compared with; demo or paper by default")
+    sub.add_argument("--runs", type=Path, default=Path("runs"), help="folder of runs")
+    sub.add_argument("--json", action="store_true", help="print JSON")
+
+    sub = add("completion", _completion, "print what completes commands and options by the tabulator key")
+    sub.add_argument("shell", choices=("bash", "zsh"), help='eval "$(zsgan completion bash)" in ~/.bashrc')
 
     sub = add("cost", _cost, "take a few steps of an adaptation, and print seconds by part and memory")
     add_adaptation(sub)
     sub.add_argument("--steps", type=_positive, default=3, help="how many; the medians are printed")
+    sub.add_argument("--json", action="store_true", help="print JSON")
     add_device(sub)
 
     sub = add("sample", _sample, "write pictures of an adapted or a source generator")
@@ -210,6 +234,9 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--neighbours", type=_positive, default=3, help="k of precision, recall, density and coverage"
     )
+    sub.add_argument(
+        "--out", type=Path, metavar="FILE", help="write the JSON there, too, before it is printed"
+    )
     add_device(sub)
     return parser
 
@@ -243,10 +270,10 @@ def _reproduce(options: argparse.Namespace) -> None:
 
 
 def _fetch(options: argparse.Namespace) -> None:
-    from zsgan.download import fetch, names
+    from zsgan.download import fetch_all, names
 
-    for name in options.assets or names(options.profile):
-        _say(fetch(name, progress=options.progress))
+    for file in fetch_all(options.assets or names(options.profile), options.progress):
+        _say(file)
 
 
 def _convert(options: argparse.Namespace) -> None:
@@ -268,10 +295,13 @@ def _convert(options: argparse.Namespace) -> None:
 
 def _adapt(options: argparse.Namespace) -> None:
     from zsgan.api import adapt
+    from zsgan.contact import contact_sheet
 
     asked = _asked(options)
     asked["settings"] = (options.iterations or {}) | asked["settings"]
-    _say(adapt(**asked, folder=options.runs, device=options.device, progress=options.progress).folder)
+    found = adapt(**asked, folder=options.runs, device=options.device, progress=options.progress)
+    contact_sheet(found, options.device)
+    _say(found.folder)
 
 
 def _table(options: argparse.Namespace) -> None:
@@ -285,18 +315,45 @@ def _table(options: argparse.Namespace) -> None:
     )  # fmt: skip
     if options.out is not None:
         found.save(options.out)
-    _say(f"{markdown(found.main)}\n\n{found.basis}")
+    if options.json:
+        _say(json.dumps(found.content(), indent=1))
+    else:
+        _say(f"{markdown(found.main)}\n\n{found.basis}")
 
 
 def _cost(options: argparse.Namespace) -> None:
-    from dataclasses import asdict
-
     from zsgan.api import configuration
+    from zsgan.cost_report import in_lines, in_units
     from zsgan.costs import least_memory, measure
+    from zsgan.profiles import load_profile
 
-    config = configuration(**_asked(options))
-    least, found = least_memory(config), measure(config, options.steps, options.device)
-    _say(json.dumps({**asdict(found), "least_memory": least}, indent=1))
+    config, profile = configuration(**_asked(options)), load_profile(options.profile)
+    found = measure(config, options.steps, options.device, options.progress)
+    costs = in_units(
+        found, config, rows=len(profile.rows), seeds=len(profile.seeds), least=least_memory(config)
+    )
+    _say(json.dumps(costs, indent=1) if options.json else in_lines(costs))
+
+
+def _list(options: argparse.Namespace) -> None:
+    from zsgan.listing import in_lines, listing
+
+    found = listing([options.what] if options.what else [], options.profile, options.runs)
+    _say(json.dumps(found, indent=1) if options.json else in_lines(found))
+
+
+def _info(options: argparse.Namespace) -> None:
+    from zsgan.info import about, in_lines
+    from zsgan.listing import find_run
+
+    found = about(find_run(options.run, options.runs), options.profile)
+    _say(json.dumps(found, indent=1) if options.json else in_lines(found))
+
+
+def _completion(options: argparse.Namespace) -> None:
+    from zsgan.completion import script
+
+    _say(script(_parser(), options.shell))
 
 
 def _asked(options: argparse.Namespace) -> dict[str, Any]:
@@ -320,6 +377,7 @@ def _sample(options: argparse.Namespace) -> None:
 
 def _evaluate(options: argparse.Namespace) -> None:
     from zsgan.evaluation import evaluate
+    from zsgan.files import write_json
 
     result = evaluate(
         options.images, against=options.against, before=options.before, centres=options.centres,
@@ -328,6 +386,8 @@ def _evaluate(options: argparse.Namespace) -> None:
         neighbours=options.neighbours, clip=options.clip, eyes=options.eyes, device=options.device,
         progress=options.progress,
     )  # fmt: skip
+    if options.out is not None:
+        write_json(options.out, result)
     _say(json.dumps(result, indent=1))
 
 

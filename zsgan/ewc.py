@@ -68,7 +68,7 @@ def fisher_information(
     params = {k: p.detach().requires_grad_() for k, p in params.items()}
     total = [torch.zeros_like(p).float() for p in params.values()]
     words = f"Fisher information ({estimator})"
-    for batch in tqdm(ws.split(batch_size), words, disable=not progress):
+    for batch in tqdm(ws.split(batch_size), words, disable=not progress, leave=None):
         given = features, params, batch, t_src, n_probes, generator
         more = _estimate(estimator, *given)
         for running, value in zip(total, more, strict=True):

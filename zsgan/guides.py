@@ -146,7 +146,7 @@ def source_features(
     """
     n, device = config.optimiser.iterations, device_of(g_src)
     features: list[list[Tensor]] = [[] for _ in encoders]
-    for step in tqdm(range(n), desc="source images", disable=not progress, mininterval=1.0):
+    for step in tqdm(range(n), desc="source images", disable=not progress, mininterval=1.0, leave=None):
         ws = step_latents(g_src, config, step)
         with torch.no_grad():
             images = g_src.synthesis(ws, noise="random", generator=source_noise(config, step, device))

@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from zsgan.files import sha256
+from zsgan.files import naming, sha256
 
 ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # whatever a file is called: some others start programs to be read
@@ -73,7 +73,7 @@ def batches(
         ValueError: they are not (N, 3, H, W), or there is none.
     """
     size = size or batch_size(checked(images[:1])[0, 0].numel())
-    with tqdm(total=len(images), desc=label, disable=not progress) as bar:
+    with tqdm(total=len(images), desc=label, disable=not progress, leave=None) as bar:
         for start in range(0, len(images), size):
             part = checked(images[start : start + size])
             yield part
@@ -170,7 +170,8 @@ def save_images(images: Images, folder: Path, progress: bool = False) -> None:
     for part in batches(images, label=f"writing {folder}", progress=progress):
         folder.mkdir(parents=True, exist_ok=True)
         for image in part:
-            Image.fromarray(to_array(image)).save(folder / next(rest))
+            with naming(file := folder / next(rest)):
+                Image.fromarray(to_array(image)).save(file)
 
 
 def to_array(image: Tensor) -> np.ndarray:

@@ -16,8 +16,8 @@ on a CPU only with the same number of threads, which the provenance has.
 
 import logging
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -31,10 +31,11 @@ from zsgan.config import AdaptConfig
 from zsgan.device import begin_worker
 from zsgan.files import read_json
 from zsgan.jobs import Job, resolve
-from zsgan.making import make
+from zsgan.making import make, steps_kept
 from zsgan.models import load_generator
 from zsgan.stylegan2 import Generator
 from zsgan.tensors import load_tensors
+from zsgan.wording import in_words
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +55,10 @@ class Run:
     folder: Path
     config: AdaptConfig
     provenance: dict[str, Any]
+
+    def __repr__(self) -> str:
+        """One line: where it lies, its texts, terms and seed, and the steps that it took."""
+        return f"<Run {self.folder}: {in_words(asdict(self.config))}, {self.iterations} steps>"
 
     @property
     def history(self) -> list[dict[str, float]]:
@@ -112,6 +117,7 @@ def run(
     folder: Path | str = RUNS,
     device: torch.device | str = "cpu",
     progress: bool = False,
+    label: str | None = None,
 ) -> Run:
     """The run of ``config``: found if it is finished, else made, from where an earlier attempt stopped.
 
@@ -120,6 +126,7 @@ def run(
         folder: of runs.
         device: torch device, for what is not finished.
         progress: show progress bars.
+        label: of the bar of its steps, such as its row and seed; texts, terms and seed by default.
 
     Returns:
         the finished run.
@@ -138,7 +145,7 @@ def run(
         log.warning("%s; it is kept as %s, and the run is made anew", error, aside)
         found = None
     if found is None:
-        make(job, place, device=device, progress=progress)
+        make(job, place, device=device, progress=progress, label=label or in_words(asdict(job.config)))
         found = _found(job, place)
     assert found is not None
     return found
@@ -190,6 +197,7 @@ def run_all(
     device: torch.device | str = "cpu",
     workers: int = 1,
     progress: bool = False,
+    labels: Sequence[str] | None = None,
 ) -> list[Run]:
     """The runs of several configurations, ``workers`` at a time.
 
@@ -201,7 +209,8 @@ def run_all(
         folder: of runs.
         device: torch device.
         workers: processes, each with a run of its own.
-        progress: show progress bars.
+        progress: show progress bars; one of ``workers`` at a time counts steps, as far as they are on disk.
+        labels: what bars and errors call each configuration, such as its row and seed; see :func:`run`.
 
     Returns:
         the runs, in the order of ``configs``.
@@ -212,22 +221,27 @@ def run_all(
     """
     if workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
-    jobs = {resolve(config).id: config for config in configs}
+    ids = [resolve(config).id for config in configs]
+    jobs = dict(zip(ids, configs, strict=True))
     missing = {id_: config for id_, config in jobs.items() if not _is_made(Path(folder) / id_)}
+    called = dict(zip(ids, labels or [in_words(asdict(config)) for config in configs], strict=True))
     failures: dict[str, Exception] = {}
 
     def failed(id_: str, error: Exception) -> None:
         failures[id_] = error
-        log.error("%s failed: %s", id_, error)
+        log.error("%s (%s) failed: %s", called[id_], id_, error)
 
-    with tqdm(total=len(missing), desc="adaptations", disable=not progress or len(missing) < 2) as bar:
+    steps = {id_: config.optimiser.iterations for id_, config in missing.items()}
+    with tqdm(
+        total=sum(steps.values()), desc="adaptations", unit=" steps", disable=not progress or len(missing) < 2
+    ) as bar:
         if workers == 1 or len(missing) < 2:
             for id_, config in missing.items():
                 try:
-                    run(config, folder=folder, device=device, progress=progress)
+                    run(config, folder=folder, device=device, progress=progress, label=called[id_])
                 except Exception as error:
                     failed(id_, error)
-                bar.update()
+                bar.update(steps[id_])
         else:
             # A fresh interpreter each: a forked one would inherit locks of torch's threads.
             with ProcessPoolExecutor(workers, get_context("spawn"), initializer=begin_worker) as pool:
@@ -235,12 +249,16 @@ def run_all(
                     pool.submit(run, config, folder=folder, device=device): id_
                     for id_, config in missing.items()
                 }
-                for task in as_completed(tasks):
-                    try:
-                        task.result()
-                    except Exception as error:
-                        failed(tasks[task], error)
-                    bar.update()
+                left = set(tasks)
+                while left:
+                    ended, left = wait(left, timeout=1, return_when=FIRST_COMPLETED)
+                    for task in ended:
+                        try:
+                            task.result()
+                        except Exception as error:
+                            failed(tasks[task], error)
+                    taken = [steps_kept(Path(folder) / tasks[task]) - steps[tasks[task]] for task in left]
+                    bar.update(bar.total + sum(taken) - bar.n)
     if failures:
         listed = "\n".join(f"  {id_}: {error}" for id_, error in failures.items())
         raise RuntimeError(
