@@ -93,6 +93,29 @@ def test_a_table_is_printed_in_every_encoding(printed, tiny, monkeypatch, encodi
     assert ("\\u03c8 = 1" in text) == (encoding in ("cp1252", "latin-1", "ascii", "cp437"))
 
 
+def test_a_table_in_json_is_not_rounded(printed, tiny, capsys):
+    capsys.readouterr()
+    assert cli.main(arguments(tiny, "--json")) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found.keys() == {"basis", "means", "runs", "references", "provenance"}
+    assert found["basis"] == printed.splitlines()[-1]
+    runs, table = found["runs"], pd.read_csv(tiny.parent / "out" / "table1.csv", index_col=0)
+    assert [(line["row"], line["seed"]) for line in runs] == [
+        ("L_dir", 0),
+        ("L_dir", 1),
+        ("L_dm", 0),
+        ("L_dm", 1),
+    ]
+    for mean in found["means"]:
+        values = [line["lpips_avg"] for line in runs if line["row"] == mean["row"]]
+        assert mean["lpips_avg"] == pytest.approx(sum(values) / 2, rel=1e-12)
+        assert table.loc[mean["row"], "here Avg."].startswith(f"{mean['lpips_avg']:.3f}")
+        assert len(str(mean["lpips_avg"])) > 8 and "seed" not in mean
+    assert [line["row"] for line in found["references"]][0] == "source, not adapted"
+    assert {line["levelled_off"] for line in runs} == {None}  # two steps do not
+    assert found["provenance"]["runs"].keys() == {f"{line['row']}, seed {line['seed']}" for line in runs}
+
+
 def test_a_table_is_saved_before_it_is_printed(printed, tiny, tmp_path, monkeypatch, capsys):
     def full(text, **options):
         raise OSError(28, "No space left on device")

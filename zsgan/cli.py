@@ -21,10 +21,14 @@ EXAMPLES = """examples:
   zsgan adapt --source dog --text cat            a dog generator becomes a cat generator
   zsgan adapt --source dog --text "grey cat" --row L_dir --set optimiser.lr=2e-3
   zsgan table --profile demo                     Table 1: its runs made or found, and measured
-  zsgan list                                     profiles, words that texts may have, runs
-  zsgan info <id>                                a run: its settings, its course, what comes next
   zsgan sample runs/<id> --n 32 --out cats/      pictures of an adapted generator
   zsgan evaluate cats/ --against drawn:cat       how varied, and how close to the true cats
+  zsgan list texts                               the words that a text may have; also rows, runs...
+  zsgan info <id>                                a run: its settings, its course, what comes next
+  zsgan cost --profile paper --set weights=random    seconds and memory of a step, and of a table
+  zsgan fetch vgg16 inception ViT-B-16/openai    what looks at photographs
+  zsgan convert dog.pkl dog.safetensors          a public checkpoint in a format of ours
+  zsgan completion bash                          source its output, and the tabulator key completes
 """
 
 
@@ -81,7 +85,7 @@ def _parser() -> argparse.ArgumentParser:
     def add(name: str, function: Any, help_: str) -> argparse.ArgumentParser:
         sub = commands.add_parser(
             name, help=help_, description=help_[0].upper() + help_[1:] + ".",
-            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter, epilog=f"example: {_example(name)}",
         )  # fmt: skip
         sub.set_defaults(command=function)
         sub.add_argument("--quiet", action="store_true", help="no progress bars, only results and errors")
@@ -239,6 +243,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     add_device(sub)
     return parser
+
+
+def _example(command: str) -> str:
+    return next(
+        line.strip().split("   ")[0] for line in EXAMPLES.splitlines() if f" zsgan {command} " in line
+    )
 
 
 def _versions() -> str:

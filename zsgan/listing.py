@@ -157,7 +157,7 @@ def find_run(name: str, runs: Path) -> Path:
         FileNotFoundError: there is none.
         ValueError: several ids begin so.
     """
-    if Path(name).is_dir():
+    if name and Path(name).is_dir():
         return Path(name)
     ids = [line["id"] for line in _runs(runs)]
     found = [id_ for id_ in ids if id_ == name] or [id_ for id_ in ids if name and id_.startswith(name)]

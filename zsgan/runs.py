@@ -260,7 +260,7 @@ def run_all(
                     taken = [steps_kept(Path(folder) / tasks[task]) - steps[tasks[task]] for task in left]
                     bar.update(bar.total + sum(taken) - bar.n)
     if failures:
-        listed = "\n".join(f"  {id_}: {error}" for id_, error in failures.items())
+        listed = "\n".join(f"  {called[id_]} ({id_}): {error}" for id_, error in failures.items())
         raise RuntimeError(
             f"{len(failures)} of {len(jobs)} adaptations failed; the others are kept, and the same command "
             f"makes only what is missing:\n{listed}"

@@ -12,7 +12,7 @@ SYMBOLS = {
     "in_domain_angle": "L_angle",
     "spectral": "L_spectral",
 }
-"""Term of the loss -> how rows of Table 1 write it."""
+"""Term of the loss -> how rows of Table 1 write it, in their order."""
 
 
 def row_in_words(config: Mapping[str, Any]) -> str:
@@ -27,7 +27,8 @@ def row_in_words(config: Mapping[str, Any]) -> str:
     if config["few_shot"] is not None:
         return f"{config['few_shot']['images']}-shot"
     weights = config["terms"]
-    terms = " + ".join(SYMBOLS.get(name, name) for name in weights if weights[name])
+    names = [*SYMBOLS, *(name for name in weights if name not in SYMBOLS)]
+    terms = " + ".join(SYMBOLS.get(name, name) for name in names if weights.get(name))
     return terms if config["selection"] is None else f"{terms}, {config['selection']['k']} layers"
 
 
