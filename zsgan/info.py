@@ -81,7 +81,10 @@ def in_lines(facts: Mapping[str, Any]) -> str:
         "levelled off": facts["levelled off"],
     }
     width = max(map(len, lines)) + 2
-    course = [{name: f"{value:.4g}" for name, value in row.items()} for row in facts["course"]]
+    course = [
+        {"step": f"{row['step']:g}"} | {name: f"{value:.4g}" for name, value in row.items() if name != "step"}
+        for row in facts["course"]
+    ]
     return "\n".join([
         f"{facts['run']}: {facts['what']}",
         *(f"  {name:<{width}}{value}" for name, value in lines.items()),
