@@ -13,8 +13,19 @@ PACKAGE = Path(__file__).resolve().parents[1] / "zsgan"
 # A module imports from its own layer or from an earlier one.
 LAYERS = [
     {"places", "yaml_values"},
-    {"checking", "crops", "device", "files", "images", "pickles", "pictures", "resize", "streams", "torchfiles"},
-    {"failures"},
+    {
+        "checking",
+        "crops",
+        "device",
+        "files",
+        "images",
+        "pickles",
+        "pictures",
+        "resize",
+        "streams",
+        "torchfiles",
+    },
+    {"failures", "wording"},
     {"download", "loop", "manifest", "tensors"},
     {"cache"},
     {"names"},
@@ -32,6 +43,7 @@ LAYERS = [
     {"verification"},
     {"making"},
     {"costs", "runs"},
+    {"cost_report"},
     {"metrics"},
     {"run_shares", "subjects"},
     {"photographs"},
@@ -43,13 +55,14 @@ LAYERS = [
     {"readings", "stops", "term_shares"},
     {"book", "notebooks", "reference"},
     {"pages"},
-    {"arguments", "api", "evaluation", "measured", "reproduce"},
+    {"api", "arguments", "completion", "console", "contact", "evaluation", "info", "listing", "measured"},
+    {"reproduce"},
     {"cli"},
 ]
 
 LONGEST = 300
 LONGER = {
-    "cli": "every command with its options and its help",
+    "cli": "the options of all commands side by side",
     "stylegan2.generator": "the synthesis network in one file, as its readers know it",
     "losses": "the paper's losses side by side, in lines as short as the book shows them",
     "menagerie.draw": "the drawing of one animal from nose to tail",

@@ -3,16 +3,19 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.metadata import version
 
+import matplotlib.pyplot as plt
 import pytest
 import torch
 
 import zsgan
-from zsgan import api, cli, making, manifest, runs
+from zsgan import api, cli, contact, making, manifest, runs
 from zsgan.adaptation import Adaptation
 from zsgan.cli import main
 from zsgan.config import override
-from zsgan.images import Folder, save_images
+from zsgan.files import read_json
+from zsgan.images import Folder, read_image, save_images
 from zsgan.jobs import resolve
 from zsgan.metrics import Lpips
 from zsgan.models import load_generator
@@ -22,7 +25,10 @@ from zsgan.sampling import sample_images
 from zsgan.truth import Drawing
 
 SETTINGS = {"optimiser.iterations": 4, "ewc.samples": 2, "stage1.iterations": 5}
-COMMANDS = ("reproduce", "fetch", "convert", "adapt", "table", "cost", "sample", "evaluate")
+COMMANDS = (
+    "reproduce", "fetch", "convert", "adapt", "table", "list", "info", "completion", "cost", "sample",
+    "evaluate",
+)  # fmt: skip
 TINY = (
     "--profile",
     "smoke",
@@ -77,6 +83,7 @@ def test_every_command_explains_its_options(capsys, command):
     text = capsys.readouterr().out
     assert stopped.value.code == 0
     assert f"usage: zsgan {command}" in text and "--quiet" in text
+    assert f"\nexample: zsgan {command} " in text
     options = text.split("options:")[1]
     for line in re.findall(r"^  (-.*)$", options, flags=re.MULTILINE):
         name = re.match(r"(-h, )?--[a-z-]+( [A-Z_=]+)?", line)
@@ -117,12 +124,35 @@ def test_the_examples_of_the_help_are_commands():
         "table",
         "sample",
         "evaluate",
+        "list",
+        "info",
+        "cost",
+        "fetch",
+        "convert",
+        "completion",
     ]
     for line in lines:
         words = [word.strip('"') for word in re.findall(r'"[^"]+"|\S+', line)]
         options = cli._parser().parse_args(words[1:])
         if options.name == "adapt":
             assert options.row in (None, *load_profile(options.profile).rows)
+
+
+def test_the_version_is_said_by_the_command_and_the_package(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["--version"])
+    assert stopped.value.code == 0
+    python = ".".join(map(str, sys.version_info[:3]))
+    expected = f"zsgan {version('zsgan')}, torch {version('torch')}, Python {python}\n"
+    assert capsys.readouterr().out == expected and zsgan.__version__ == version("zsgan")
+
+
+def test_python_shows_the_public_names():
+    """For completion; nothing is imported to list them."""
+    program = "import sys, zsgan; print(*dir(zsgan)); print('torch' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    names, torch_ = result.stdout.splitlines()
+    assert {*zsgan.__all__, "__version__", "__doc__"} <= set(names.split()) and torch_ == "False"
 
 
 # Adapt, sample, evaluate
@@ -167,6 +197,7 @@ def test_adapt_takes_every_setting(monkeypatch, capsys, tmp_path):
 
     open_run_stub = runs.Run(tmp_path, None, {})
     monkeypatch.setattr(api, "run", run)
+    monkeypatch.setattr(contact, "contact_sheet", lambda found, device: None)
     code, out, _ = zsgan_(
         capsys, "adapt", "--source", "cat", "--source-text", "kitten", "--text", "striped dog",
         "--profile", "smoke", "--row", "L_dir", "--seed", 3, "--set", "optimiser.lr=1e-3",
@@ -183,7 +214,7 @@ def test_adapt_takes_every_setting(monkeypatch, capsys, tmp_path):
     assert options == {"folder": tmp_path, "device": "cpu", "progress": False}
     zsgan_(capsys, "adapt", "--text", "cat", "--set", "seed=5", "--set", "source_text=puppy")
     assert asked[1][0].seed == 5 and asked[1][0].source_text == "puppy"
-    assert asked[1][1]["progress"] is True
+    assert asked[1][1]["progress"] is False  # without a terminal
     full = load_profile("demo").config("dog-to-cat", "L_dm + L_EWC + L_rel", 5)
     assert asked[1][0] == replace(full, source_text="puppy")
     shots = ("adapt", "--profile", "paper", "--row", "Ojha et al., 10-shot")
@@ -195,6 +226,40 @@ def test_adapt_takes_every_setting(monkeypatch, capsys, tmp_path):
         load_profile("demo").config("dog-to-cat", "L_dm + L_EWC + L_rel"), {"optimiser.stop_at_plateau": True}
     )
     assert asked[5][0] == auto and auto.optimiser.iterations == 120
+
+
+def test_adapt_leaves_a_sheet_of_the_same_latents_before_and_after(adapted, full_run, tmp_path, caplog):
+    """What zsgan sample writes, in two rows; also beside a run that was found; the same bytes each time."""
+    folder, printed = adapted
+    sheet = folder / printed.split("/")[-1] / "sheet.png"
+    first = sheet.read_bytes()
+    arguments = ["adapt", "--source", "dog", "--text", "cat", "--runs", str(folder), *TINY]
+    sheet.unlink()
+    with plt.rc_context({"axes.facecolor": "red", "savefig.dpi": 30}), caplog.at_level("INFO"):
+        assert main(arguments) == 0
+    assert f"the same 8 latents before and after: {sheet}" in caplog.text
+    assert sheet.read_bytes() == first
+    shown = read_image(sheet)
+    assert shown.shape[2] > 8 * 100 and not torch.equal(*shown[:, :, :1100].chunk(2, dim=1))
+    made = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(contact, "_png", lambda rows: made.append(rows) or b"")
+        sheet.unlink()
+        contact.contact_sheet(open_run(sheet.parent))
+    assert list(made[0]) == ["dog", "cat"]
+    assert torch.equal(made[0]["dog"], sample_images(load_generator("dog"), 8, seed=0))
+    assert torch.equal(made[0]["cat"], sample_images(full_run.generator(), 8, seed=0))
+
+
+def test_a_sheet_that_cannot_be_written_is_no_failure(adapted, monkeypatch, caplog):
+    def full(path, data):
+        raise OSError(28, "writing failed", str(path))
+
+    found = open_run(adapted[1])
+    (found.folder / "sheet.png").unlink(missing_ok=True)
+    monkeypatch.setattr(contact, "write_atomically", full)
+    assert contact.contact_sheet(found) is None
+    assert "no contact sheet: [Errno 28] writing failed" in caplog.text and "sheet.png" in caplog.text
 
 
 def test_sample_writes_the_generators_images(adapted, full_run, capsys, tmp_path):
@@ -275,7 +340,8 @@ def test_evaluate_samples_a_run(adapted, capsys, tmp_path, monkeypatch):
     arguments = ("evaluate", adapted[1], "--n", 8, "--clusters", 2, "--psi", 0.5, "--quiet")
     code, out, _ = zsgan_(capsys, *arguments)
     assert code == 0 and json.loads(out)["n"] == 8
-    assert zsgan_(capsys, *arguments)[1] == out
+    assert zsgan_(capsys, *arguments, "--out", tmp_path / "new" / "cats.json")[1] == out
+    assert read_json(tmp_path / "new" / "cats.json") == json.loads(out)
     assert zsgan_(capsys, *arguments, "--seed", 1)[1] != out
 
 

@@ -1,16 +1,19 @@
 """What a step costs: the parts are those of the real step, in full, and measuring changes nothing."""
 
+import io
 import json
 from dataclasses import replace
 
 import pytest
 import torch
+from tqdm import tqdm
 
 from zsgan import costs
 from zsgan.adaptation import Adaptation
 from zsgan.cli import main
 from zsgan.config import override
-from zsgan.costs import PARTS, least_memory, measure
+from zsgan.cost_report import estimate, in_lines, in_units
+from zsgan.costs import PARTS, Costs, least_memory, measure
 from zsgan.guides import source_fisher, trained_parameters
 from zsgan.making import guides_of
 from zsgan.models import load_clip, load_generator
@@ -139,7 +142,54 @@ def test_what_cannot_be_measured_is_refused(config):
 
 def test_the_command_prints_what_was_measured(capsys, clock):
     short = [f"--set={name}={value}" for name, value in SHORT.items()]
-    assert main(["cost", "--quiet", "--profile", "smoke", "--steps", "1", *short]) == 0
+    assert main(["cost", "--quiet", "--profile", "smoke", "--steps", "1", "--json", *short]) == 0
     printed = json.loads(capsys.readouterr().out)
-    assert printed["step"] == {**dict.fromkeys(PARTS, 1.0), "all": 7.0}
-    assert printed.keys() == {"step", "once", "least_memory", "memory", "processor", "machine"}
+    assert printed["step_seconds"] == {**dict.fromkeys(PARTS, 1.0), "all": 7.0}
+    assert printed.keys() == {
+        "step_seconds", "step_processor_seconds", "once_seconds", "estimated_seconds", "iterations", "rows",
+        "seeds", "memory_MB", "least_memory_MB", "machine",
+    }  # fmt: skip
+    smoke = load_profile("smoke")
+    assert (printed["rows"], printed["seeds"]) == (len(smoke.rows), len(smoke.seeds))
+    least = printed["least_memory_MB"]
+    assert least["all"] == pytest.approx(
+        least["networks"] + least["adaptation"] + least["activations"], abs=0.2
+    )
+
+
+def test_whole_runs_are_estimated_from_their_parts(config):
+    """By hand: 10 steps of 7 s, 10 source images of 2 s, 3 s of texts, two batches of 5 s."""
+    once = {"texts and stage 1": 3.0, "source images": 2.0, "Fisher information": 5.0}
+    found = Costs({"all": 7.0}, once, {"step": 2_500_000}, 6.5, {"device": "cpu", "threads": 1})
+    ten = override(config, {"optimiser.iterations": 10, "optimiser.batch_size": 4, "ewc.samples": 7})
+    expected = {"run": 10 + 20 + 73, "row": 10 + 3 * (20 + 73), "table": 10 + 3 * (20 + 2 * 73)}
+    assert estimate(found, ten, rows=2, seeds=3) == expected
+    directional = replace(found, once={name: once[name] for name in list(once)[:2]})
+    assert estimate(directional, ten, rows=1, seeds=1)["run"] == 20 + 73
+    least = {"networks": 10**6, "adaptation": 2 * 10**6, "activations": 3 * 10**6}
+    units = in_units(found, ten, rows=2, seeds=3, least=least)
+    assert units["memory_MB"] == {"step": 2.5} and units["least_memory_MB"]["all"] == 6.0
+    lines = [" ".join(line.split()) for line in in_lines(units).splitlines()]
+    for line in (
+        "a step, s", "all 7", "all, of a processor 6.5", "one run of 10 steps 1.717",
+        "a row of 3 seeds 4.817", "a table of 2 such rows 8.467", "step 2.5", "on cpu, 1 threads",
+    ):  # fmt: skip
+        assert line in lines
+
+
+def test_a_bar_shows_what_is_measured(config, monkeypatch):
+    bars = []
+
+    class Bar(tqdm):
+        def __init__(self, *arguments, **options):
+            super().__init__(*arguments, file=io.StringIO(), **options)
+            self.titles = []
+            bars.append(self)
+
+        def set_description(self, title):
+            self.titles.append(title)
+
+    monkeypatch.setattr(costs, "tqdm", Bar)
+    measure(config, steps=1, progress=True)
+    assert [(bar.n, bar.total) for bar in bars] == [(4, 4)]
+    assert bars[0].titles == ["texts and stage 1", "source images", "step", "Fisher information"]

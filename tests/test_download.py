@@ -3,6 +3,7 @@
 import hashlib
 import http.server
 import logging
+import re
 import socket
 import threading
 import time
@@ -13,6 +14,7 @@ from test_manifest import entry, forget, project, write_manifest  # noqa: F401 (
 
 from zsgan import download, manifest
 from zsgan.cli import main
+from zsgan.files import WriteError
 
 CONTENT = bytes(range(256)) * 400  # 100 kB
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -164,7 +166,7 @@ def test_two_processes_fetch_once(big, server):
     assert server.requests == ["/slow"]
 
 
-def test_the_command_fetches_a_file_or_a_profile(big, capsys, project):  # noqa: F811
+def test_the_command_fetches_a_file_or_a_profile(big, capsys, project, monkeypatch):  # noqa: F811
     file = big("good", profiles=["paper"])
     assert main(["fetch", "--quiet"]) == 1  # the profile demo has no file in this manifest
     assert "profile='demo' has no files in the manifest; choose one of paper" in capsys.readouterr().err
@@ -172,9 +174,41 @@ def test_the_command_fetches_a_file_or_a_profile(big, capsys, project):  # noqa:
     assert capsys.readouterr().out == f"{file}\n"
     file.unlink()
     manifest.path.cache_clear()
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     assert main(["fetch", "big"]) == 0
     shown = capsys.readouterr()
     assert shown.out == f"{file}\n" and "100%" in shown.err  # a progress bar
+
+
+def test_one_file_that_fails_does_not_keep_the_others_back(server, project, capsys):  # noqa: F811
+    def of(name, *ways):
+        urls = [f"http://127.0.0.1:{server.server_port}/{way}" for way in ways]
+        return entry(name, sha256=SHA256, bytes=len(CONTENT), path=f"models/{name}.bin", urls=urls)
+
+    write_manifest(
+        project, [of("a", "absent"), of("b", "good"), of("c", "altered", "absent"), of("d", "good")]
+    )
+    folder = project / "cache" / "models"
+    assert main(["fetch", "--quiet", "a", "b", "c", "d"]) == 1
+    out, err = capsys.readouterr()
+    assert out == f"{folder / 'b.bin'}\n{folder / 'd.bin'}\n"
+    assert "zsgan fetch: 2 of 4 files failed; the others are in place" in err
+    for name, error in (("a", "404"), ("c", "SHA-256")):
+        assert re.search(rf"(?m)^  {name}: no address delivered {name}.bin.*{error}", err)
+    server.requests.clear()
+    assert main(["fetch", "--quiet", "b", "d"]) == 0 and not server.requests
+    assert main(["fetch", "--quiet", "a", "nothing"]) == 1  # a wrong name is found before any download
+    assert "no asset in data_manifest.yaml is called 'nothing'" in capsys.readouterr().err
+    assert not server.requests
+
+
+def test_a_full_disk_is_no_fault_of_an_address(big, server, full_disk):
+    file = big("good", "slow")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with full_disk(), pytest.raises(WriteError, match="writing failed .*make room") as raised:
+        download.fetch("big")
+    assert raised.value.filename.endswith(".big.bin.download")
+    assert server.requests == ["/good"] and left(file) == set()
 
 
 def test_fetching_a_shipped_file_verifies_it(project):  # noqa: F811

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from zsgan.files import read_json, write_atomically, write_json
+from zsgan.files import WriteError, naming, read_json, write_atomically, write_json
+from zsgan.images import save_images
 from zsgan.tensors import load_tensors, save_tensors
 
 TENSORS = {"b": torch.arange(600.0).view(3, 200), "a": torch.tensor(3), "c": torch.ones(2, dtype=torch.half)}
@@ -36,6 +37,21 @@ def test_a_full_disk_is_named_and_leaves_the_old_file(tmp_path, full_disk, write
         write(path)
     assert raised.value.filename == str(path)
     assert path.read_bytes() == b"old" and names(tmp_path) == {"file"}
+
+
+def test_a_full_disk_is_named_where_pillow_writes(tmp_path, full_disk):
+    images = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    with full_disk(), pytest.raises(WriteError, match=r"writing failed .*00000.png") as raised:
+        save_images(images, tmp_path / "images")
+    assert raised.value.filename == str(tmp_path / "images" / "00000.png")
+    assert not list((tmp_path / "images").iterdir())
+
+
+def test_what_is_no_error_of_a_file_is_not_named_after_it(tmp_path):
+    for error in (ConnectionResetError(104, "reset"), OSError("of a format")):
+        with pytest.raises(type(error)) as raised, naming(tmp_path / "x"):
+            raise error
+        assert raised.value is error
 
 
 @pytest.mark.parametrize("write", [lambda path: write_json(path, {"a": 1}), save])

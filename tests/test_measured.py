@@ -1,5 +1,6 @@
 """`zsgan table`: a profile's runs, measured, with what they rest on; without true images or weights, too."""
 
+import io
 import json
 import os
 
@@ -79,6 +80,50 @@ def test_a_second_call_finds_the_runs_and_the_measurements(printed, tiny, monkey
     assert cli.main(arguments(tiny, "--row", "L_dm", "--set", "seeds=[1]")) == 0
     out = capsys.readouterr().out
     assert "seed 1, 2 iterations" in out and "| L_dir | 0.402 ± 0.008 | 0.405 ± 0.057 | – |" in out
+
+
+@pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "ascii", "cp437", "utf-8"])
+def test_a_table_is_printed_in_every_encoding(printed, tiny, monkeypatch, encoding):
+    """Windows' "> table.txt" is cp1252, which has no ψ: it died there after hours."""
+    page = io.TextIOWrapper(io.BytesIO(), encoding=encoding, newline="\n")
+    monkeypatch.setattr("sys.stdout", page)
+    assert cli.main(arguments(tiny)) == 0
+    text = page.buffer.getvalue().decode(encoding)
+    assert text == f"{printed}\n".encode(encoding, "backslashreplace").decode(encoding)
+    assert ("\\u03c8 = 1" in text) == (encoding in ("cp1252", "latin-1", "ascii", "cp437"))
+
+
+def test_a_table_in_json_is_not_rounded(printed, tiny, capsys):
+    capsys.readouterr()
+    assert cli.main(arguments(tiny, "--json")) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found.keys() == {"basis", "means", "runs", "references", "provenance"}
+    assert found["basis"] == printed.splitlines()[-1]
+    runs, table = found["runs"], pd.read_csv(tiny.parent / "out" / "table1.csv", index_col=0)
+    assert [(line["row"], line["seed"]) for line in runs] == [
+        ("L_dir", 0),
+        ("L_dir", 1),
+        ("L_dm", 0),
+        ("L_dm", 1),
+    ]
+    for mean in found["means"]:
+        values = [line["lpips_avg"] for line in runs if line["row"] == mean["row"]]
+        assert mean["lpips_avg"] == pytest.approx(sum(values) / 2, rel=1e-12)
+        assert table.loc[mean["row"], "here Avg."].startswith(f"{mean['lpips_avg']:.3f}")
+        assert len(str(mean["lpips_avg"])) > 8 and "seed" not in mean
+    assert [line["row"] for line in found["references"]][0] == "source, not adapted"
+    assert {line["levelled_off"] for line in runs} == {None}  # two steps do not
+    assert found["provenance"]["runs"].keys() == {f"{line['row']}, seed {line['seed']}" for line in runs}
+
+
+def test_a_table_is_saved_before_it_is_printed(printed, tiny, tmp_path, monkeypatch, capsys):
+    def full(text, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("builtins.print", lambda *text, file=None: file.write(*text) if file else full(text))
+    assert cli.main(arguments(tiny, "--out", tmp_path / "out")) == 1
+    assert "zsgan table: standard output cannot be written (No space left" in capsys.readouterr().err
+    assert (tmp_path / "out" / "table1.csv").read_bytes() == (tiny.parent / "out/table1.csv").read_bytes()
 
 
 def test_all_is_looked_up_before_a_run_is_made(tiny, monkeypatch, capsys):

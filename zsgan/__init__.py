@@ -5,6 +5,7 @@ Import from here what the README shows; the modules hold the rest. Names are loa
 """
 
 from importlib import import_module
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -43,6 +44,12 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return version("zsgan")
     if name not in _PUBLIC:
         raise AttributeError(f"module 'zsgan' has no attribute {name!r}; it has {', '.join(__all__)}")
     return getattr(import_module(f"zsgan.{_PUBLIC[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "__version__"})

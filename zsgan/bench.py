@@ -91,13 +91,13 @@ class Bench:
         """(n, D) the eyes' features of :meth:`source` at the profile's truncation."""
         return self._embedding(self.source(self.profile.samples, self.profile.truncation_psi))
 
-    def final(self, found: Run) -> Measured:
+    def final(self, found: Run, progress: bool = False) -> Measured:
         """Everything about an adapted generator, on ``profile.samples`` images."""
         n = self.profile.samples
 
         def measure() -> dict[str, Any]:
             images = self._samples(found, n)
-            seen = self.judges.inspect(images)
+            seen = self.judges.inspect(images, progress=progress)
             columns = self.judges.everything(images, self.source_features, seen)
             return {"columns": columns, "each": self.judges.each(seen)}
 

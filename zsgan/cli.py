@@ -1,18 +1,24 @@
-"""Command line: zsgan reproduce | fetch | convert | adapt | table | cost | sample | evaluate | runs."""
+"""Command line of zsgan: options of every command, and what it calls and prints."""
 
 import argparse
 import json
 import logging
 import os
+import platform
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from importlib.metadata import version
 from pathlib import Path
 from threading import current_thread, main_thread
 from typing import Any
 
+from zsgan import console
 from zsgan.arguments import folder, path, place, positive, psi, seed, steps
+
+KINDS = ("profiles", "scenarios", "rows", "texts", "settings", "generators", "clips", "runs")
+"""What ``zsgan list`` can show."""
 
 EXAMPLES = """examples:
   zsgan reproduce --profile demo                 every figure and table, and the book
@@ -21,30 +27,60 @@ EXAMPLES = """examples:
   zsgan table --profile demo                     Table 1: its runs made or found, and measured
   zsgan sample runs/<id> --n 32 --out cats/      pictures of an adapted generator
   zsgan evaluate cats/ --against drawn:cat       how varied, and how close to the true cats
+  zsgan list texts                               the words that a text may have; also rows, runs...
+  zsgan info <id>                                a run: its settings, its course, what comes next
+  zsgan cost --profile paper --set weights=random    seconds and memory of a step, and of a table
+  zsgan fetch vgg16 inception ViT-B-16/openai    what looks at photographs
+  zsgan convert dog.pkl dog.safetensors          a public checkpoint in a format of ours
+  zsgan completion bash                          source its output, and the tabulator key completes
 """
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command; returns the exit code: 0 done, 1 failed, 2 wrong arguments."""
-    options = _parser().parse_args(argv)
+    """Run one command; returns the exit code.
+
+    0: done; 1: failed; 2: wrong arguments; 130: stopped by Ctrl-C, 143: by SIGTERM; 141: the reader of the
+    output has gone.
+    """
+    name, debug = "zsgan", False
+    try:
+        console.prepare()
+        with console.printing():
+            options = _parser().parse_args(argv)
+        name, debug = f"zsgan {options.name}", options.debug
+        # A log, of a CI service for instance, has no use for a bar that is drawn over itself.
+        options.progress = not options.quiet and sys.stderr.isatty()
+        _run(options)
+    except console.ReaderGone:
+        return 141
+    except Exception as error:
+        from zsgan.failures import full, message
+
+        console.complain(f"{full(error) if debug else ''}{name}: {message(error)}")
+        return 1
+    except KeyboardInterrupt as stop:
+        console.complain(f"{name}: stopped; the same command resumes")
+        return 143 if isinstance(stop, _Terminated) else 130
+    return 0
+
+
+def _run(options: argparse.Namespace) -> None:
+    from tqdm.contrib.logging import logging_redirect_tqdm
+
     logging.basicConfig(level=logging.WARNING if options.quiet else logging.INFO, format="%(message)s")
     for name in ("matplotlib", "papermill", "jupyter_book"):
         logging.getLogger(name).setLevel(logging.WARNING)
     if options.debug:
         logging.getLogger("zsgan").setLevel(logging.DEBUG)
-    try:
-        with _terminable():
-            options.command(options)
-    except Exception as error:
-        from zsgan.failures import full, message
+    # A line of the log stands above a bar, not inside it.
+    with logging_redirect_tqdm() if options.progress else nullcontext(), _terminable():
+        options.command(options)
 
-        trace = full(error) if options.debug else ""
-        print(f"{trace}zsgan {options.name}: {message(error)}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt as stop:
-        print(f"zsgan {options.name}: stopped; the same command resumes", file=sys.stderr)
-        return 143 if isinstance(stop, _Terminated) else 130
-    return 0
+
+def _say(text: object) -> None:
+    """Print what a command has found, now."""
+    with console.printing():
+        print(text)
 
 
 class _Terminated(KeyboardInterrupt):
@@ -74,12 +110,13 @@ def _parser() -> argparse.ArgumentParser:
         prog="zsgan", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Zero-shot GAN adaptation with semantic variations (Jeon et al., ICCV 2023).",
     )  # fmt: skip
+    parser.add_argument("--version", action="version", version=_versions(), help="of zsgan, torch and Python")
     commands = parser.add_subparsers(dest="name", required=True, metavar="COMMAND")
 
     def add(name: str, function: Any, help_: str, among: Any = commands) -> argparse.ArgumentParser:
         sub = among.add_parser(
             name, help=help_, description=help_[0].upper() + help_[1:] + ".",
-            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter, epilog=f"example: {_example(name)}",
         )  # fmt: skip
         sub.set_defaults(command=function)
         sub.add_argument("--quiet", action="store_true", help="no progress bars, only results and errors")
@@ -165,12 +202,31 @@ def _parser() -> argparse.ArgumentParser:
         "samples=500, eyes=evaluator, truth.folder=images/cats, weights=random",
     )  # fmt: skip
     sub.add_argument("--out", type=folder, help="folder for CSV, Markdown and a sidecar of their origin")
+    sub.add_argument("--json", action="store_true", help="print JSON: every number, not rounded")
     sub.add_argument("--runs", type=folder, default=Path("runs"), help="folder of runs")
     add_device(sub)
+
+    sub = add("list", _list, "show what there is: profiles, scenarios, rows, words, settings, networks, runs")
+    sub.add_argument(
+        "what", nargs="?", choices=KINDS, help="one kind; profiles, networks and runs by default"
+    )
+    sub.add_argument("--profile", default="demo", help="whose scenarios, rows and settings")
+    sub.add_argument("--runs", type=folder, default=Path("runs"), help="folder of runs")
+    sub.add_argument("--json", action="store_true", help="print JSON")
+
+    sub = add("info", _info, "tell what a run is, how it went, why it ended, and what it is good for")
+    sub.add_argument("run", metavar="RUN", help="folder of a run, or its id, or the id's first characters")
+    sub.add_argument("--profile", help="whose nearest row it is compared with; demo or paper by default")
+    sub.add_argument("--runs", type=folder, default=Path("runs"), help="folder of runs")
+    sub.add_argument("--json", action="store_true", help="print JSON")
+
+    sub = add("completion", _completion, "print what completes commands and options by the tabulator key")
+    sub.add_argument("shell", choices=("bash", "zsh"), help='eval "$(zsgan completion bash)" in ~/.bashrc')
 
     sub = add("cost", _cost, "take a few steps of an adaptation, and print seconds by part and memory")
     add_adaptation(sub)
     sub.add_argument("--steps", type=positive, default=3, help="how many; the medians are printed")
+    sub.add_argument("--json", action="store_true", help="print JSON")
     add_device(sub)
 
     sub = add("sample", _sample, "write pictures of an adapted or a source generator")
@@ -224,6 +280,9 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--neighbours", type=positive, default=3, help="k of precision, recall, density and coverage"
     )
+    sub.add_argument(
+        "--out", type=path, metavar="FILE", help="write the JSON there, too, before it is printed"
+    )
     add_device(sub)
 
     of_runs = commands.add_parser("runs", help="what lies in a folder of runs").add_subparsers(
@@ -231,8 +290,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     sub = add("verify", _verify, "compare every file of finished runs with the hashes in them", of_runs)
     sub.add_argument("ids", nargs="*", metavar="ID", help="of some runs; all by default")
-    sub.add_argument("--runs", type=Path, default=Path("runs"), help="folder of runs")
+    sub.add_argument("--runs", type=folder, default=Path("runs"), help="folder of runs")
     return parser
+
+
+def _example(command: str) -> str:
+    return next(
+        line.strip().split("   ")[0] for line in EXAMPLES.splitlines() if f" zsgan {command} " in line
+    )
+
+
+def _versions() -> str:
+    """The versions that a report of a problem needs."""
+    return f"zsgan {version('zsgan')}, torch {version('torch')}, Python {platform.python_version()}"
 
 
 def _reproduce(options: argparse.Namespace) -> None:
@@ -240,16 +310,16 @@ def _reproduce(options: argparse.Namespace) -> None:
 
     page = reproduce(
         options.profile, figures=options.figures, build=options.build, only=options.only,
-        device=options.device, workers=options.workers, pdf=options.pdf, progress=not options.quiet,
+        device=options.device, workers=options.workers, pdf=options.pdf, progress=options.progress,
     )  # fmt: skip
-    print(page)
+    _say(page)
 
 
 def _fetch(options: argparse.Namespace) -> None:
-    from zsgan.download import fetch, names
+    from zsgan.download import fetch_all, names
 
-    for name in options.assets or names(options.profile):
-        print(fetch(name, progress=not options.quiet))
+    for file in fetch_all(options.assets or names(options.profile), options.progress):
+        _say(file)
 
 
 def _convert(options: argparse.Namespace) -> None:
@@ -266,15 +336,18 @@ def _convert(options: argparse.Namespace) -> None:
     else:
         converted = {"file": options.input.name, "sha256": sha256(options.input)}
         save(generator, options.output, {"converted from": converted})
-    print(options.output)
+    _say(options.output)
 
 
 def _adapt(options: argparse.Namespace) -> None:
     from zsgan.api import adapt
+    from zsgan.contact import contact_sheet
 
     asked = _asked(options)
     asked["settings"] = (options.iterations or {}) | asked["settings"]
-    print(adapt(**asked, folder=options.runs, device=options.device, progress=not options.quiet).folder)
+    found = adapt(**asked, folder=options.runs, device=options.device, progress=options.progress)
+    contact_sheet(found, options.device)
+    _say(found.folder)
 
 
 def _table(options: argparse.Namespace) -> None:
@@ -284,22 +357,49 @@ def _table(options: argparse.Namespace) -> None:
 
     found = measure(
         options.profile, options.scenario, options.row, settings=given(options.set), folder=options.runs,
-        device=options.device, progress=not options.quiet,
+        device=options.device, progress=options.progress,
     )  # fmt: skip
     if options.out is not None:
         found.save(options.out)
-    print(f"{markdown(found.main)}\n\n{found.basis}")
+    if options.json:
+        _say(json.dumps(found.content(), indent=1))
+    else:
+        _say(f"{markdown(found.main)}\n\n{found.basis}")
 
 
 def _cost(options: argparse.Namespace) -> None:
-    from dataclasses import asdict
-
     from zsgan.api import configuration
+    from zsgan.cost_report import in_lines, in_units
     from zsgan.costs import least_memory, measure
+    from zsgan.profiles import load_profile
 
-    config = configuration(**_asked(options))
-    least, found = least_memory(config), measure(config, options.steps, options.device)
-    print(json.dumps({**asdict(found), "least_memory": least}, indent=1))
+    config, profile = configuration(**_asked(options)), load_profile(options.profile)
+    found = measure(config, options.steps, options.device, options.progress)
+    costs = in_units(
+        found, config, rows=len(profile.rows), seeds=len(profile.seeds), least=least_memory(config)
+    )
+    _say(json.dumps(costs, indent=1) if options.json else in_lines(costs))
+
+
+def _list(options: argparse.Namespace) -> None:
+    from zsgan.listing import in_lines, listing
+
+    found = listing([options.what] if options.what else [], options.profile, options.runs)
+    _say(json.dumps(found, indent=1) if options.json else in_lines(found))
+
+
+def _info(options: argparse.Namespace) -> None:
+    from zsgan.info import about, in_lines
+    from zsgan.listing import find_run
+
+    found = about(find_run(options.run, options.runs), options.profile)
+    _say(json.dumps(found, indent=1) if options.json else in_lines(found))
+
+
+def _completion(options: argparse.Namespace) -> None:
+    from zsgan.completion import script
+
+    _say(script(_parser(), options.shell))
 
 
 def _asked(options: argparse.Namespace) -> dict[str, Any]:
@@ -317,21 +417,24 @@ def _sample(options: argparse.Namespace) -> None:
 
     generator = open_generator(options.generator, options.device)
     images = Samples(generator, options.n, options.seed, options.psi)
-    save_images(images, options.out, progress=not options.quiet)
-    print(options.out)
+    save_images(images, options.out, progress=options.progress)
+    _say(options.out)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
     from zsgan.evaluation import evaluate
+    from zsgan.files import write_json
 
     result = evaluate(
         options.images, against=options.against, before=options.before, centres=options.centres,
         text=options.text, source_text=options.source_text, presets=options.preset or ("paper", "literal"),
         n=options.n, seed=options.seed, truncation_psi=options.psi, clusters=options.clusters,
         neighbours=options.neighbours, clip=options.clip, eyes=options.eyes, device=options.device,
-        progress=not options.quiet, recursive=options.recursive,
+        progress=options.progress, recursive=options.recursive,
     )  # fmt: skip
-    print(json.dumps(result, indent=1))
+    if options.out is not None:
+        write_json(options.out, result)
+    _say(json.dumps(result, indent=1))
 
 
 def _verify(options: argparse.Namespace) -> None:
@@ -339,7 +442,7 @@ def _verify(options: argparse.Namespace) -> None:
 
     damaged = 0
     for state in verify(options.runs, options.ids):
-        print(f"{state.place.name}  {state.text}", flush=True)
+        _say(f"{state.place.name}  {state.text}")
         damaged += state.damaged
     if damaged:
         raise ValueError(f"{damaged} damaged; the command that made a run makes it again")

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.hooks import RemovableHandle
+from tqdm import tqdm
 
 from zsgan import device as devices
 from zsgan.adaptation import Adaptation
@@ -54,7 +55,9 @@ class Costs:
     machine: Mapping[str, Any]
 
 
-def measure(config: AdaptConfig, steps: int = 3, device: torch.device | str = "cpu") -> Costs:
+def measure(
+    config: AdaptConfig, steps: int = 3, device: torch.device | str = "cpu", progress: bool = False
+) -> Costs:
     """Take a few steps of an adaptation, and look at the clock between their parts.
 
     Nothing is kept. Stage "step" is measured with a Fisher information of zeros, since values cost nothing;
@@ -64,6 +67,7 @@ def measure(config: AdaptConfig, steps: int = 3, device: torch.device | str = "c
         config: what to adapt; ``generator="random-512"`` and ``clips=("ViT-B-32/random",)`` need no files.
         steps: of the median; the first one also makes room for the optimiser's state.
         device: torch device.
+        progress: show a progress bar of the stages, and below it those of their parts.
 
     Returns:
         the costs.
@@ -80,8 +84,11 @@ def measure(config: AdaptConfig, steps: int = 3, device: torch.device | str = "c
     once: dict[str, float] = {}
     memory: dict[str, int] = {}
 
+    bar = tqdm(total=4 if needs(config, NEEDS_FISHER) else 3, disable=not progress)
+
     @contextmanager
     def stage(name: str) -> Iterator[None]:
+        bar.set_description(name)
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         started = _now(device)
@@ -89,12 +96,13 @@ def measure(config: AdaptConfig, steps: int = 3, device: torch.device | str = "c
         once[name] = _now(device) - started
         if (held := _most_memory(device)) is not None:
             memory[name] = held
+        bar.update()
 
     g_src = load_generator(config.generator, device)
     check_size(config, g_src)
-    with devices.threads(threads_for(g_src)):
+    with bar, devices.threads(threads_for(g_src)):
         with stage("texts and stage 1"):
-            guides = guides_of(config, device)
+            guides = guides_of(config, device, progress)
         shorter = replace(config, optimiser=replace(config.optimiser, iterations=1))
         with stage("source images"):
             f_src = source_features(g_src, [guide.encoder for guide in guides], shorter)
@@ -112,7 +120,7 @@ def measure(config: AdaptConfig, steps: int = 3, device: torch.device | str = "c
         if needs(config, NEEDS_FISHER):
             batch = replace(config.ewc, samples=config.optimiser.batch_size)
             with stage("Fisher information"):
-                source_fisher(g_src, guides, replace(config, ewc=batch))
+                source_fisher(g_src, guides, replace(config, ewc=batch), progress)
         return Costs(parts, once, memory, processor, devices.numerics(device))
 
 

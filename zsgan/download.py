@@ -2,11 +2,13 @@
 
 import logging
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pooch
 from filelock import FileLock
 
+from zsgan.files import WriteError, naming
 from zsgan.manifest import Asset, AssetError, asset, assets, difference, lock, path
 
 log = logging.getLogger(__name__)
@@ -53,6 +55,7 @@ def fetch(name: str, progress: bool = False) -> Path:
     Raises:
         ValueError: there is no such asset.
         AssetError: no address delivered the file, which can be put in its place by hand.
+        WriteError: the file cannot be written.
     """
     entry = asset(name)
     if entry.file.is_file() or not entry.urls:
@@ -66,6 +69,8 @@ def fetch(name: str, progress: bool = False) -> Path:
             try:
                 _download(entry, url, progress)
                 return path(name)
+            except WriteError:  # no address can help
+                raise
             except (OSError, ValueError) as error:  # no answer, or another file
                 log.warning("%s: %s", url, error)
                 errors.append(f"{url}: {error}")
@@ -75,15 +80,49 @@ def fetch(name: str, progress: bool = False) -> Path:
     )
 
 
+def fetch_all(wanted: Sequence[str], progress: bool = False) -> Iterator[Path]:
+    """Fetch several assets; one that fails does not keep the others from arriving.
+
+    Args:
+        wanted: names of entries.
+        progress: show progress bars.
+
+    Yields:
+        the local path of each that is there, in order.
+
+    Raises:
+        ValueError: there is no asset of a name; nothing is fetched then.
+        AssetError: assets failed; raised at the end, and the message has the error of each.
+    """
+    for name in wanted:
+        asset(name)
+    failures: dict[str, AssetError] = {}
+    for name in wanted:
+        try:
+            yield fetch(name, progress)
+        except AssetError as error:
+            log.error("%s failed", name)
+            failures[name] = error
+    if failures:
+        listed = "\n".join(f"  {name}: {error}" for name, error in failures.items())
+        raise AssetError(
+            f"{len(failures)} of {len(wanted)} files failed; the others are in place, and the same command "
+            f"fetches only what is missing:\n{listed}"
+        )
+
+
 def _download(entry: Asset, url: str, progress: bool) -> None:
-    """Put the verified file in its place; begin anew when the connection breaks off."""
+    """Put the verified file in its place; start over when the connection breaks off."""
     partial = entry.file.with_name(f".{entry.file.name}.download")
     get = pooch.HTTPDownloader(progressbar=progress, timeout=TIMEOUT)
     try:
         for attempt in range(TRIES):
             try:
-                get(url, str(partial), None)
+                with naming(partial):
+                    get(url, str(partial), None)
                 break
+            except WriteError:
+                raise
             except OSError as error:  # of requests, too
                 status = getattr(getattr(error, "response", None), "status_code", 500)
                 if status < 500 or attempt == TRIES - 1:

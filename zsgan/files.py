@@ -5,7 +5,8 @@ import json
 import os
 import platform
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -43,6 +44,34 @@ def digest_of(path: Path, kind: str) -> str:
         return hashlib.file_digest(file, kind).hexdigest()
 
 
+class WriteError(OSError):
+    """A file cannot be written, perhaps because the disk is full; ``filename`` says which."""
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """A block that writes a file; an error of the system, which knows no path, names it.
+
+    Args:
+        path: the file.
+
+    Raises:
+        WriteError: it cannot be written.
+        OSError: as raised in the block, if it is not about a file: a connection that breaks off.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or isinstance(error, ConnectionError | TimeoutError):  # not of this file
+            raise
+        raise WriteError(
+            error.errno,
+            f"writing failed ({error.strerror}; disk full?); what was written before is intact, "
+            "so make room and repeat",
+            str(path),
+        ) from error
+
+
 def write_atomically(path: Path, data: bytes | memoryview) -> None:
     """Write ``data`` so that a reader sees the old file or the whole new one, never a part.
 
@@ -54,25 +83,19 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
         data: its whole content.
 
     Raises:
-        OSError: it cannot be written, perhaps because the disk is full; the old file is as it was.
+        WriteError: it cannot be written, perhaps because the disk is full; the old file is as it was.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path.parent)
     # Unique among the processes of all hosts that share the folder: process ids are not.
     partial = path.with_name(f".{path.name}.{uuid4().hex}.partial")
     try:
-        with partial.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-    except OSError as error:
-        raise OSError(
-            error.errno,
-            f"writing failed ({error.strerror}; disk full?); what was written before is intact, "
-            "so make room and repeat",
-            str(path),
-        ) from error
+        with naming(path):
+            with partial.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
 

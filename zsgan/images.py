@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
+from zsgan.files import naming
 from zsgan.pictures import ENDINGS, find, in_words, look_at, shown
 
 log = logging.getLogger(__name__)
@@ -73,7 +74,7 @@ def batches(
         ValueError: they are not (N, 3, H, W), or there is none.
     """
     size = size or batch_size(checked(images[:1])[0, 0].numel())
-    with tqdm(total=len(images), desc=label, disable=not progress) as bar:
+    with tqdm(total=len(images), desc=label, disable=not progress, leave=None) as bar:
         for start in range(0, len(images), size):
             part = checked(images[start : start + size])
             yield part
@@ -191,7 +192,8 @@ def save_images(images: Images, folder: Path, progress: bool = False) -> None:
     for part in batches(images, label=f"writing {folder}", progress=progress):
         folder.mkdir(parents=True, exist_ok=True)
         for image in part:
-            Image.fromarray(to_array(image)).save(folder / next(rest))
+            with naming(file := folder / next(rest)):
+                Image.fromarray(to_array(image)).save(file)
 
 
 def file_names(n: int) -> list[str]:

@@ -111,16 +111,17 @@ class Judges:
             return dict.fromkeys(CLOSENESS, math.nan)
         return closeness(embedding, self.true_features, self.neighbours)
 
-    def look(self, images: Images, **others: Network) -> dict[str, Tensor]:
+    def look(self, images: Images, *, progress: bool = False, **others: Network) -> dict[str, Tensor]:
         """Features "eyes" and "clip", and of other networks by their names: (N, D) each, in one pass."""
         networks = {"eyes": self.eyes.embed, "clip": self.clip.encode_images, **others}
-        return extract_all(networks, images, device=self.device)
+        return extract_all(networks, images, device=self.device, progress=progress)
 
-    def inspect(self, images: Images, **others: Network) -> dict[str, Tensor]:
+    def inspect(self, images: Images, *, progress: bool = False, **others: Network) -> dict[str, Tensor]:
         """What :meth:`look` gives, and "distances" (N, N), the LPIPS of all pairs: all that is measured."""
         images = held(images)
-        return self.look(images, **others) | {
-            "distances": Lpips.through(self.eyes).distances(images, device=self.device)
+        lpips = Lpips.through(self.eyes)
+        return self.look(images, progress=progress, **others) | {
+            "distances": lpips.distances(images, device=self.device, progress=progress)
         }
 
     def adaptation(self, images: Images, seen: Mapping[str, Tensor] | None = None) -> dict[str, float]:

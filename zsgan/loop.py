@@ -88,7 +88,13 @@ def loop(
         folder.mkdir(parents=True, exist_ok=True)  # what cannot be kept should fail before the first step
     started = last = time.perf_counter()
     steps = tqdm(
-        range(first, total), description, initial=first, total=total, disable=not progress, mininterval=1.0
+        range(first, total),
+        description,
+        initial=first,
+        total=total,
+        disable=not progress,
+        mininterval=1.0,
+        leave=None,
     )
     for i in steps:
         if finished(history):

@@ -44,7 +44,7 @@ class RunInProgress(RuntimeError):
     """Another process is computing this run."""
 
 
-def make(job: Job, place: Path, *, device: torch.device | str, progress: bool) -> None:
+def make(job: Job, place: Path, *, device: torch.device | str, progress: bool, label: str) -> None:
     """Adapt, and leave a finished run in ``place``; the caches lie beside it.
 
     Everything that can be refused is refused before the folder exists.
@@ -54,6 +54,7 @@ def make(job: Job, place: Path, *, device: torch.device | str, progress: bool) -
         place: the run's folder; an interrupted run in it is gone on with.
         device: torch device.
         progress: show progress bars.
+        label: of the bar of the steps.
 
     Raises:
         RunInProgress: another process holds it.
@@ -77,7 +78,7 @@ def make(job: Job, place: Path, *, device: torch.device | str, progress: bool) -
                 return  # another process made it meanwhile
             took: list[float] = []
             try:
-                _adapt(job, begin(), place, progress, took)
+                _adapt(job, begin(), place, progress, label, took)
             except Exception as error:
                 failures.keep(error, place / ERROR)
                 raise
@@ -195,7 +196,7 @@ def _few_shot(config: AdaptConfig, g_src: Generator, device: torch.device) -> Ca
     return lambda: trainer
 
 
-def _adapt(job: Job, trainer: Trainer, place: Path, progress: bool, took: list[float]) -> None:
+def _adapt(job: Job, trainer: Trainer, place: Path, progress: bool, label: str, took: list[float]) -> None:
     """Adapt; ``took`` gets the seconds of every step that this process takes."""
     iterations = job.config.optimiser.iterations
     every = snapshot_every(iterations)
@@ -207,7 +208,7 @@ def _adapt(job: Job, trainer: Trainer, place: Path, progress: bool, took: list[f
     write_json(place / "config.json", asdict(job.config))
     history = loop(
         trainer.state, _with_snapshots(trainer, place, iterations, took), iterations, place,
-        finished=levelled_off, save_every=every, log_every=1, description=place.name, progress=progress,
+        finished=levelled_off, save_every=every, log_every=1, description=label, progress=progress,
         arguments={"id": job.id},
     )  # fmt: skip
     write_json(place / "history.json", history)
@@ -220,6 +221,11 @@ def _adapt(job: Job, trainer: Trainer, place: Path, progress: bool, took: list[f
 def snapshot_every(iterations: int) -> int:
     """Steps between two snapshots of a run."""
     return max(1, iterations // SNAPSHOTS)
+
+
+def steps_kept(place: Path) -> int:
+    """Steps of a run in progress after which its last snapshot was kept."""
+    return max((int(file.stem) for file in (place / "snapshots").glob("*.safetensors")), default=0)
 
 
 def _with_snapshots(

@@ -1,7 +1,9 @@
 """Table 1 of a profile, from one call: the runs made or found, measured, and what the numbers rest on."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +37,31 @@ class Measured:
         others: of :func:`zsgan.tables.metrics_table`.
         basis: a line that has to stand beside them.
         provenance: what they rest on.
+        runs: of :func:`zsgan.results.results`.
+        references: of :func:`zsgan.results.bounds`.
     """
 
     main: pd.DataFrame
     others: pd.DataFrame
     basis: str
     provenance: Mapping[str, Any]
+    runs: pd.DataFrame
+    references: pd.DataFrame
+
+    def content(self) -> dict[str, Any]:
+        """All numbers as they were measured, not rounded, for JSON; None where there is nothing to measure.
+
+        "runs" has a line for each row and seed, "means" each row's over its seeds, "references" a line for
+        the source generator and for true images; "basis" and "provenance" say what they rest on.
+        """
+        means = self.runs.groupby("row", sort=False).mean(numeric_only=True).drop(columns="seed")
+        return {
+            "basis": self.basis,
+            "means": _plain(means.reset_index()),
+            "runs": _plain(self.runs),
+            "references": _plain(self.references),
+            "provenance": dict(self.provenance),
+        }
 
     def save(self, folder: Path) -> None:
         """Write both as CSV, Markdown and LaTeX with sidecars: table1 and table_metrics."""
@@ -86,10 +107,12 @@ def measure(
     picked = chosen(whole, scenario, rows, settings or {})
     if profile is None:
         check_of_demo(picked.scenarios[scenario].generator)
-    configs = [picked.config(scenario, row, seed) for row in picked.rows for seed in picked.seeds]
+    grid = list(product(picked.rows, picked.seeds))
+    configs = [picked.config(scenario, row, seed) for row, seed in grid]
     check(configs)
     load_judges(picked, scenario, device)
-    run_all(configs, folder=folder, device=device, progress=progress)
+    labels = [f"{row}, seed {seed}" for row, seed in grid]
+    run_all(configs, folder=folder, device=device, progress=progress, labels=labels)
     measured = results(picked, scenario, folder=folder, device=device, progress=progress)
     reference = bounds(picked, scenario, device=device)
     parts = [tables.basis(measured, picked.eyes, scenario)]
@@ -102,7 +125,16 @@ def measure(
         tables.metrics_table(measured, reference, scenario),
         " ".join(parts),
         provenance(picked, scenario, folder, device),
+        measured,
+        reference,
     )
+
+
+def _plain(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [
+        {name: None if isinstance(x, float) and not math.isfinite(x) else x for name, x in line.items()}
+        for line in table.to_dict("records")
+    ]
 
 
 def chosen(profile: Profile, scenario: str, rows: Sequence[str], settings: Mapping[str, Any]) -> Profile:

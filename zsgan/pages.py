@@ -18,6 +18,7 @@ import nbformat
 import yaml
 
 from zsgan import reference
+from zsgan.files import write_atomically
 from zsgan.notebooks import BOOK, BookError, chapters, load
 
 log = logging.getLogger(__name__)
@@ -49,10 +50,10 @@ def stage(
     shutil.copytree(book, staged, ignore=shutil.ignore_patterns(".*", *(f"{name}.*" for name in sources)))
     for name, page in sources.items():
         notebook = _finished(executed / f"{name}.ipynb", load(page))
-        (staged / f"{name}.ipynb").write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
+        write_atomically(staged / f"{name}.ipynb", f"{nbformat.writes(notebook)}\n".encode())
     (staged / "api").mkdir()
     for name, text in reference.pages().items():
-        (staged / name).write_text(text, encoding="utf-8")
+        write_atomically(staged / name, text.encode())
     shutil.copytree(figures, staged / "figures")
     mathjax = Path(str(distribution("sphinx-mathjax-offline").locate_file(_MATHJAX)))
     # Not below _static, where jupyter-book would load every script a second time.
@@ -61,7 +62,7 @@ def stage(
     if banner is not None:
         settings = yaml.safe_load((staged / "_config.yml").read_text(encoding="utf-8"))
         settings["html"]["announcement"] = banner
-        (staged / "_config.yml").write_text(yaml.safe_dump(settings, allow_unicode=True), encoding="utf-8")
+        write_atomically(staged / "_config.yml", yaml.safe_dump(settings, allow_unicode=True).encode())
 
 
 def _finished(executed: Path, source: nbformat.NotebookNode) -> nbformat.NotebookNode:

@@ -71,12 +71,13 @@ def reproduce(
         raise ValueError(f"only={only!r} makes one notebook and no book that pdf could print; leave one out")
     if settings.summarised and (only or pdf):
         raise ValueError(f"of profile={profile!r} no book is made, only a summary; leave out only and pdf")
-    grid = product(settings.scenarios, settings.rows, settings.seeds)
+    grid = list(product(settings.scenarios, settings.rows, settings.seeds))
     configs = [settings.config(*which) for which in grid]
+    labels = [f"{scenario}, {row}, seed {seed}" for scenario, row, seed in grid]
     if not settings.summarised:  # the longest one first, so that no worker waits for it in the end
-        configs = [pushed_on(settings), *configs]
+        configs, labels = [pushed_on(settings), *configs], ["chapter 1, pushed on", *labels]
     check(configs)
-    run_all(configs, folder=runs, device=device, workers=workers, progress=progress)
+    run_all(configs, folder=runs, device=device, workers=workers, progress=progress, labels=labels)
     if settings.summarised:
         place = summaries.summary_folder(profile)
         summaries.summarise(settings, place, folder=runs, device=device, workers=workers, progress=progress)

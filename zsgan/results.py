@@ -67,10 +67,11 @@ def results(
     lines = []
     for bench in _benches(profile, scenario, folder, device):
         for row, seed, found in _with_bar(bench, "measuring", progress):
+            columns = bench.final(found, progress).columns
             lines.append(
                 {
                     "scenario": bench.scenario, "row": row, "seed": seed, "iterations": found.iterations,
-                    "n": profile.samples, "psi": profile.truncation_psi, **bench.final(found).columns,
+                    "n": profile.samples, "psi": profile.truncation_psi, **columns,
                     **_cost(found), "levelled_off": _levelled_off(found),
                 }
             )  # fmt: skip
@@ -266,7 +267,10 @@ def _benches(profile: Profile, scenario: str | None, folder: Path, device: Devic
 
 
 def _with_bar(bench: Bench, what: str, progress: bool) -> Iterator[tuple[str, int, Run]]:
-    yield from tqdm(bench.runs, desc=f"{what} {bench.scenario}", disable=not progress)
+    with tqdm(bench.runs, disable=not progress) as bar:
+        for row, seed, found in bar:
+            bar.set_description(f"{what} {bench.scenario}, {row}, seed {seed}")
+            yield row, seed, found
 
 
 def _levelled_off(found: Run) -> float:

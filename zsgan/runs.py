@@ -21,9 +21,9 @@ on a CPU only with the same number of threads, which the provenance has.
 
 import logging
 from collections.abc import Sequence
-from concurrent.futures import as_completed
+from concurrent.futures import FIRST_COMPLETED, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -37,11 +37,12 @@ from zsgan.device import set_up, worker_pool
 from zsgan.failures import full, message
 from zsgan.files import read_json
 from zsgan.jobs import Job, resolve
-from zsgan.making import locked, make
+from zsgan.making import locked, make, steps_kept
 from zsgan.models import load_generator
 from zsgan.stylegan2 import Generator
 from zsgan.tensors import load_tensors
 from zsgan.verification import DamagedRun, checked
+from zsgan.wording import in_words
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,10 @@ class Run:
     folder: Path
     config: AdaptConfig
     provenance: dict[str, Any]
+
+    def __repr__(self) -> str:
+        """One line: where it lies, its texts, terms and seed, and the steps that it took."""
+        return f"<Run {self.folder}: {in_words(asdict(self.config))}, {self.iterations} steps>"
 
     @property
     def history(self) -> list[dict[str, float]]:
@@ -120,6 +125,7 @@ def run(
     folder: Path | str = RUNS,
     device: torch.device | str = "cpu",
     progress: bool = False,
+    label: str | None = None,
 ) -> Run:
     """The run of ``config``: found if it is finished, else made, from where an earlier attempt stopped.
 
@@ -128,6 +134,7 @@ def run(
         folder: of runs.
         device: torch device, for what is not finished.
         progress: show progress bars.
+        label: of the bar of its steps, such as its row and seed; texts, terms and seed by default.
 
     Returns:
         the finished run.
@@ -145,7 +152,7 @@ def run(
         _set_aside(job, place)
         found = None
     if found is None:
-        make(job, place, device=device, progress=progress)
+        make(job, place, device=device, progress=progress, label=label or in_words(asdict(job.config)))
         found = _found(job, place)
     assert found is not None
     return found
@@ -197,6 +204,7 @@ def run_all(
     device: torch.device | str = "cpu",
     workers: int = 1,
     progress: bool = False,
+    labels: Sequence[str] | None = None,
 ) -> list[Run]:
     """The runs of several configurations, ``workers`` at a time.
 
@@ -208,7 +216,8 @@ def run_all(
         folder: of runs.
         device: torch device.
         workers: processes, each with a run of its own.
-        progress: show progress bars.
+        progress: show progress bars; one of ``workers`` at a time counts steps, as far as they are on disk.
+        labels: what bars and errors call each configuration, such as its row and seed; see :func:`run`.
 
     Returns:
         the runs, in the order of ``configs``.
@@ -220,37 +229,51 @@ def run_all(
     if workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
     set_up(device)
-    jobs = {job.id: job for job in map(resolve, configs)}
+    found = [resolve(config) for config in configs]
+    jobs = {job.id: job for job in found}
     missing = {id_: job.config for id_, job in jobs.items() if not _is_made(job, Path(folder) / id_)}
+    called = dict(
+        zip(
+            (job.id for job in found), labels or [in_words(asdict(config)) for config in configs], strict=True
+        )
+    )
     failures: dict[str, str] = {}
 
     def failed(id_: str, text: str, trace: str) -> None:
         failures[id_] = text
-        log.error("%s failed: %s", id_, text)
+        log.error("%s (%s) failed: %s", called[id_], id_, text)
         log.debug("%s", trace)
 
-    with tqdm(total=len(missing), desc="adaptations", disable=not progress or len(missing) < 2) as bar:
+    steps = {id_: config.optimiser.iterations for id_, config in missing.items()}
+    with tqdm(
+        total=sum(steps.values()), desc="adaptations", unit=" steps", disable=not progress or len(missing) < 2
+    ) as bar:
         if workers == 1 or len(missing) < 2:
             for id_, config in missing.items():
-                if failure := _attempt(config, folder=folder, device=device, progress=progress):
+                options = {"folder": folder, "device": device, "progress": progress, "label": called[id_]}
+                if failure := _attempt(config, **options):
                     failed(id_, *failure)
-                bar.update()
+                bar.update(steps[id_])
         else:
             with worker_pool(workers) as pool:
                 tasks = {
                     pool.submit(_attempt, config, folder=folder, device=device): id_
                     for id_, config in missing.items()
                 }
-                for task in as_completed(tasks):
-                    try:
-                        failure = task.result()
-                    except BrokenProcessPool as error:
-                        failure = KILLED, full(error)
-                    if failure:
-                        failed(tasks[task], *failure)
-                    bar.update()
+                left = set(tasks)
+                while left:
+                    ended, left = wait(left, timeout=1, return_when=FIRST_COMPLETED)
+                    for task in ended:
+                        try:
+                            failure = task.result()
+                        except BrokenProcessPool as error:
+                            failure = KILLED, full(error)
+                        if failure:
+                            failed(tasks[task], *failure)
+                    taken = [steps_kept(Path(folder) / tasks[task]) - steps[tasks[task]] for task in left]
+                    bar.update(bar.total + sum(taken) - bar.n)
     if failures:
-        listed = "\n".join(f"  {id_}: {text}" for id_, text in failures.items())
+        listed = "\n".join(f"  {called[id_]} ({id_}): {text}" for id_, text in failures.items())
         raise RuntimeError(
             f"{len(failures)} of {len(jobs)} adaptations failed; the others are kept, and the same command "
             f"makes only what is missing:\n{listed}"

@@ -105,7 +105,7 @@ def semantic_variations(
     with torch.enable_grad():
         z = _random_start(t_trg, n_variations, generator).requires_grad_()
         optimiser = torch.optim.Adam([z], lr=lr, betas=betas)
-        for _ in tqdm(range(iterations), desc="semantic variations", disable=not progress):
+        for _ in tqdm(range(iterations), desc="semantic variations", disable=not progress, leave=None):
             l_cons, l_div = variation_losses(t_trg, z, epsilon)
             history.append((l_cons.detach(), l_div.detach()))
             optimiser.zero_grad()

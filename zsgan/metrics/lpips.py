@@ -118,7 +118,7 @@ class Lpips:
         one = self.features(first.to(device))
         block = max(1, int(memory / (one.numel() * one.element_size())) - size)
         result = torch.zeros(len(images), len(images if others is None else others), dtype=torch.float64)
-        bar = tqdm(desc="LPIPS", unit=" images", disable=not progress)
+        bar = tqdm(desc="LPIPS", unit=" images", disable=not progress, leave=None)
 
         def vectors(source: Images, start: int, stop: int) -> Tensor:
             bar.update(stop - start)
