@@ -179,6 +179,7 @@ def save_images(images: Images, folder: Path, progress: bool = False) -> None:
 
     Raises:
         FileExistsError: the folder holds other images, which would be taken for some of these.
+        OSError: a file cannot be written, perhaps because the disk is full.
         TypeError: the images are no tensor, or hold whole numbers; see :func:`checked`.
         ValueError: they are not (N, 3, H, W), or there is none.
     """
@@ -191,7 +192,12 @@ def save_images(images: Images, folder: Path, progress: bool = False) -> None:
     for part in batches(images, label=f"writing {folder}", progress=progress):
         folder.mkdir(parents=True, exist_ok=True)
         for image in part:
-            Image.fromarray(to_array(image)).save(folder / next(rest))
+            file = folder / next(rest)
+            try:
+                Image.fromarray(to_array(image)).save(file)
+            except OSError as error:  # Pillow's names no file
+                message = f"writing failed ({error.strerror}; disk full?); make room and repeat"
+                raise OSError(error.errno, message, str(file)) from error
 
 
 def file_names(n: int) -> list[str]:
