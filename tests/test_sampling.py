@@ -233,3 +233,11 @@ def test_two_sets_of_images_are_not_mixed(tmp_path):
     assert (Folder(tmp_path)[:] < 0.1).all()
     save_images(torch.ones(3, 3, 8, 8), tmp_path)  # the same names: the same command again
     assert (Folder(tmp_path)[:] == 1).all()
+
+
+def test_a_full_disk_is_said_with_the_file(tmp_path, full_disk):
+    noise = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with full_disk(), pytest.raises(OSError, match="writing failed .*disk full.*00000.png"):
+        save_images(noise, tmp_path)
+    save_images(noise, tmp_path)  # again, with room
+    assert len(Folder(tmp_path)) == 2

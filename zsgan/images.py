@@ -180,6 +180,7 @@ def save_images(images: Images, folder: Path, progress: bool = False) -> None:
 
     Raises:
         FileExistsError: the folder holds other images, which would be taken for some of these.
+        OSError: a file cannot be written, perhaps because the disk is full.
         TypeError: the images are no tensor, or hold whole numbers; see :func:`checked`.
         ValueError: they are not (N, 3, H, W), or there is none.
     """

@@ -89,8 +89,7 @@ def look_at(files: Sequence[Path], label: str, progress: bool = False) -> list[L
         a look at each file, in their order.
 
     Raises:
-        ValueError: files cannot be read, see :func:`shown`; the message has the error of the first, and the
-            names of others.
+        ValueError: files cannot be read, see :func:`shown`; the message names the first four and counts all.
     """
     with _no_warnings(), ThreadPoolExecutor() as pool:
         found = list(tqdm(pool.map(_look, files), label, len(files), disable=not progress))
