@@ -105,6 +105,15 @@ def test_every_command_explains_its_options(capsys, command):
         ["reproduce", "--workers", "0"],
         ["evaluate", "x", "--clusters", "a"],
         ["evaluate", "x", "--preset", "mine"],
+        ["sample", "dog", "--out", ""],
+        ["sample", "dog", "--out", __file__],
+        ["adapt", "--runs", __file__ + "/runs"],
+        ["sample", "dog", "--seed", "-1", "--out", "x"],
+        ["adapt", "--seed", "100000000000000000000"],
+        ["evaluate", "x", "--psi", "nan"],
+        ["evaluate", "x", "--psi", "-1"],
+        ["evaluate", "x", "--n", "２"],
+        ["evaluate", "~no-user/x"],
     ],
 )
 def test_wrong_arguments_end_with_code_2(capsys, arguments):
@@ -365,6 +374,8 @@ def test_fetch_verifies_the_shipped_files(capsys):
             "text='.*xylophone.*' has words .* never trained on: xylophone. It knows .*cat",
         ),
         (["--text", "dog"], "source_text='dog' and target_text='dog' are the same"),
+        (["--text", "Dog"], "source_text='dog' and target_text='Dog' are the same"),
+        (["--text", "cat", "--set", "terms.ewc=1", "--set", "terms.ewc=2"], "--set gives terms.ewc twice"),
         (
             ["--text", "cat", "--set", "lambda_ewc"],
             "--set takes NAME=VALUE, such as moment.lambda_cov=1; got 'lambda_ewc'",
@@ -505,6 +516,77 @@ def test_a_generator_opens_by_name_file_or_run(adapted, tmp_path):
     same = [api.open_generator(name).state_dict()["synthesis.const"] for name in names]
     assert torch.equal(same[0], same[1]) and torch.equal(same[0], same[2])
     assert not torch.equal(same[0], api.open_generator(place).state_dict()["synthesis.const"])
+
+
+@pytest.fixture
+def configuration():
+    """A function that gives what ``zsgan adapt`` or ``cost`` would run."""
+
+    def configuration(*arguments):
+        return api.configuration(**cli._asked(cli._parser().parse_args(["cost", *map(str, arguments)])))
+
+    return configuration
+
+
+def test_an_adapted_generator_is_adapted_further(adapted, configuration, monkeypatch):
+    place = adapted[1]
+    config = configuration("--source", place, "--text", "bear", "--row", "L_dir")
+    assert (config.generator, config.source_text, config.target_text) == (place, "cat", "bear")
+    of_file = configuration(
+        "--source",
+        f"{place}/generator.safetensors",
+        "--source-text",
+        "cat",
+        "--text",
+        "bear",
+        "--row",
+        "L_dir",
+    )
+    assert resolve(config).id == resolve(of_file).id
+    assert configuration("--set", f"generator={place}", "--text", "bear", "--row", "L_dir") == config
+    monkeypatch.setenv("HOME", str(adapted[0]))
+    at_home = "~/" + place.rpartition("/")[2]
+    assert (
+        resolve(configuration("--source", at_home, "--text", "bear", "--row", "L_dir")).id
+        == resolve(config).id
+    )
+    with pytest.raises(ValueError, match="source_text='cat' and target_text='CAT' are the same"):
+        configuration("--source", place, "--text", "CAT")
+
+
+def test_a_file_without_an_ending_asks_for_its_words(configuration, tmp_path):
+    (tmp_path / "g").write_bytes(b"any")
+    with pytest.raises(ValueError, match="source_text is needed: what does the generator in .*/g make"):
+        configuration("--source", tmp_path / "g", "--text", "cat")
+
+
+def test_the_words_of_a_published_generator_are_its_scenarios(configuration):
+    asked = ("--source", "generator-ffhq", "--text", "Sketch", "--profile", "paper", "--row", "L_dir")
+    assert configuration(*asked).source_text == "Photo"
+
+
+def test_the_default_profile_is_for_the_demos_generators(configuration, tmp_path, make_generator):
+    from zsgan.measured import measure
+    from zsgan.stylegan2.checkpoints import save
+
+    own, dog = tmp_path / "own.safetensors", tmp_path / "dog.safetensors"
+    save(make_generator(), own, {})
+    save(load_generator("dog"), dog, {"other": {"content": "of the file"}})
+    said = "is not of the demo world, .*--profile paper for photographs, --profile demo"
+    words = ("--source-text", "dog", "--text", "cat")
+    for asked in (
+        ("--source", own, *words),
+        ("--set", f"generator={own}", *words),
+        ("--source", "generator-ffhq", *words),
+    ):
+        with pytest.raises(ValueError, match=said):
+            configuration(*asked)
+    with pytest.raises(ValueError, match=said):
+        zsgan.adapt(own, "cat", source_text="dog", folder=tmp_path)
+    with pytest.raises(ValueError, match=said):
+        measure(settings={"generator": str(own)}, folder=tmp_path)
+    assert configuration("--source", own, *words, "--profile", "demo").generator == str(own)
+    assert configuration("--source", dog, *words).generator == str(dog)
 
 
 def test_convert_writes_every_format(capsys, tmp_path, make_generator):

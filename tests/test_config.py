@@ -111,6 +111,20 @@ def test_values_are_read_from_yaml_and_text(config, name, text, value):
         ({"optimiser.iterations": True}, "optimiser.iterations=True: a number expected"),
         ({"optimiser.iterations": 0}, "optimiser.iterations=0: .*greater than or equal to 1"),
         ({"optimiser.lr": 0}, "optimiser.lr=0: .*greater than 0"),
+        ({"optimiser.lr": "1e300"}, "optimiser.lr='1e300': .* the range of float32"),
+        ({"optimiser.lr": 1e-300}, "optimiser.lr=1e-300: .* the range of float32"),
+        ({"terms.ewc": "１e4"}, "terms.ewc='１e4': a number expected, in the digits 0 to 9"),
+        ({"seed": "１"}, "seed='１': a number expected, in the digits 0 to 9"),
+        ({"seed": "0x10"}, "seed='0x10': a number expected"),
+        ({"seed": -1}, "seed=-1: .*greater than or equal to 0"),
+        ({"seed": 2**63}, "seed=9223372036854775808: .*less than 9223372036854775808"),
+        ({"stage1.seed": "100000000000000000000"}, "stage1.seed=100000000000000000000: .*less than"),
+        ({"optimiser.batch_size": 10**6}, "optimiser.batch_size=1000000: .*less than or equal to 65536"),
+        (
+            {"optimiser.iterations": 10**9},
+            "optimiser.iterations=1000000000: .*less than or equal to 10000000",
+        ),
+        ({"features.crops": 5000}, "features.crops=5000: .*less than or equal to 1024"),
         ({"optimiser.betas": [0.5, 1.0]}, "optimiser.betas.1=1.0: .*less than 1"),
         ({"optimiser.betas": 0.9}, "optimiser.betas=0.9: .*tuple"),
         ({"optimiser.ema": 1}, "optimiser.ema=1: .*less than 1"),
@@ -128,7 +142,7 @@ def test_values_are_read_from_yaml_and_text(config, name, text, value):
         ({"trained": "all"}, "trained='all': .*'convolutions'"),
         ({"selection.iterations": 2}, "AdaptConfig needs selection.k; add it"),
         ({"selection.k": 3, "selection.layer_map": "x"}, "selection.layer_map='x': .*'corrected'"),
-        ({"target_text": 3}, "target_text=3: .*string"),
+        ({"target_text": 3}, "target_text=3: .*string; put a text of digits in quotes"),
         ({"target_text": " "}, "target_text=' ': .*at least 1 character"),
         ({"target_text": "dog"}, "source_text='dog' and target_text='dog' are the same"),
         ({"templates": ["a photo of a {}", "b"]}, "templates: 'b' has no {} where the text goes"),
@@ -181,6 +195,21 @@ def test_texts_that_differ_in_their_spelling_alone_are_the_same(source, target):
     with pytest.raises(ValueError, match="are the same: there is no direction to follow; name another"):
         Scenario(generator="dog", source_text=source, target_text=target)
     check_texts(source, f"sketch of a {source}")
+
+
+def test_large_seeds_are_exact_and_switches_take_yes_and_no(config):
+    assert override(config, {"seed": str(2**63 - 1)}).seed == 2**63 - 1
+    assert override(config, {"shared_noise": "yes", "moment.centre": "OFF"}).shared_noise is True
+    assert override(config, {"moment.centre": "on"}).moment.centre is True
+
+
+def test_an_unknown_setting_is_answered_with_few_names_nearest_first(config):
+    with pytest.raises(ValueError, match="'optimser.lrr' is unknown; the closest: optimiser.lr, ") as caught:
+        build(AdaptConfig, {**asdict(config), "optimser.lrr": 1})
+    said = str(caught.value).split("the closest: ")[1]
+    assert said.count(",") == 8 and said.endswith(
+        f"and {len(settings()) - 8} others, which zsgan.config explains"
+    )
 
 
 def test_a_batch_of_one_needs_no_relation(config):

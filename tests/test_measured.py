@@ -10,6 +10,7 @@ import torch
 import yaml
 
 from zsgan import cli, judges, making, measured, tables
+from zsgan.checking import given
 from zsgan.images import save_images
 from zsgan.measured import chosen, measure
 from zsgan.profiles import load_profile
@@ -43,6 +44,33 @@ def printed(tiny):
 def arguments(file, *more):
     place = ["--runs", file.parent / "runs", "--quiet", *more]
     return [str(a) for a in ("table", "--profile", file, *place)]
+
+
+def test_the_layers_of_every_row_are_counted_before_the_first_run(tmp_path, monkeypatch):
+    file = tmp_path / "own.yaml"
+    rows = "rows: {a: {terms: {directional: 1}}, b: {terms: {directional: 1}, selection: {k: 99}}}"
+    file.write_text(f"extends: smoke\n{rows}")
+    monkeypatch.setattr(measured, "run_all", None)
+    with pytest.raises(ValueError, match="'generator-dog': selection.k must be from 1 to 9, .* got 99"):
+        measured.measure(file, folder=tmp_path)
+
+
+def test_settings_of_a_table_are_paths_and_words_as_they_stand(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for name in ("cats", "cats #2", "cats [1]"):
+        (tmp_path / name).mkdir()
+    profile = load_profile("smoke")
+    for name, expected in (
+        ("~/cats", str(tmp_path / "cats")),
+        ("cats #2", "cats #2"),
+        ("cats [1]", "cats [1]"),
+    ):
+        settings = given([f"truth.folder={name}", "seeds=[0, 3]"])
+        found = measured.chosen(profile, "dog-to-cat", ["L_dir"], settings)
+        assert found.scenarios["dog-to-cat"].truth == {"folder": expected} and found.seeds == (0, 3)
+    with pytest.raises(ValueError, match="setting 'sample' is unknown; the closest: samples, "):
+        measured.chosen(profile, "dog-to-cat", [], {"sample": 3})
 
 
 def test_the_table_is_printed_with_what_it_rests_on(printed, tiny):

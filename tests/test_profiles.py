@@ -205,6 +205,39 @@ def test_a_row_has_its_own_number_of_steps_and_a_profiles_overrides_go_over_it(w
         load_profile("wrong")
 
 
+def test_a_profile_is_a_path_too_and_a_missing_one_has_near_names(write, tmp_path):
+    write(MINE)
+    assert replace(load_profile(tmp_path / "mine.yaml"), name="mine") == load_profile("mine")
+    (tmp_path / "mine.yml").write_bytes((tmp_path / "mine.yaml").read_bytes())
+    assert load_profile(str(tmp_path / "mine.yml")).seeds == (0,)
+    with pytest.raises(ValueError, match=r"there is no file .*mien\.yaml; the closest in its folder: mine"):
+        load_profile(tmp_path / "mien.yaml")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("seeds: [0]", "seeds: [1]\nseeds: [0]", r"mine\.yaml, line 7: .*'seeds' stands here a second time"),
+        ("seeds: [0]", "seeds: [１]", "seeds.0='１': a number expected, in the digits 0 to 9$"),
+        ("seeds: [0]", "seeds: [-1]", "seeds.0=-1: .*greater than or equal to 0$"),
+        ("target_text: cat", "target_text: Dog", "source_text='dog' and target_text='Dog' are the same"),
+        ("target_text: cat", "target_text: 1920", "target_text=1920: .*put a text of digits in quotes"),
+        ("samples: 10", "samples: 10\ntruncation_psi: -1", "truncation_psi=-1.*greater than or equal to 0"),
+    ],
+)
+def test_what_a_profile_says_is_checked(write, old, new, message):
+    write(MINE.replace(old, new, 1))
+    with pytest.raises(ValueError, match=message):
+        load_profile("mine")
+
+
+def test_a_word_that_yaml_takes_for_false_is_a_text(write):
+    write(MINE.replace("target_text: cat", "target_text: no") + "summarised: yes")
+    assert (
+        load_profile("mine").scenarios["dog-to-cat"].target_text == "no" and load_profile("mine").summarised
+    )
+
+
 def test_settings_that_are_no_names_and_values_are_refused(write):
     write(MINE)
     write("extends: mine\nsettings: [lr]", "other")

@@ -23,6 +23,22 @@ def generator(make_generator):
 # Samples
 
 
+@pytest.mark.parametrize(
+    ("n", "seed", "psi", "message"),
+    [
+        (2.5, 0, 1, "n=2.5: .*fractional part"), (10**9, 0, 1, "n=1000000000: .*less than or equal to"),
+        (2, -1, 1, "seed=-1: .*greater than or equal to 0"),
+        (2, 2**63, 1, "seed=.*less than"),
+        (2, 0, -1, "truncation_psi=-1: .*greater than or equal to 0"),
+        (2, 0, float("nan"), "truncation_psi=nan"),
+        (True, 0, 1, "n=True: a number expected"),
+    ],
+)  # fmt: skip
+def test_numbers_out_of_range_are_refused(make_generator, n, seed, psi, message):
+    with pytest.raises(ValueError, match=message):
+        sample_images(make_generator(), n, seed=seed, truncation_psi=psi)
+
+
 def test_latents_are_seeded_and_begin_alike_for_every_number():
     many = sample_latents(50, 128, seed=3)
     assert torch.equal(sample_latents(7, 128, seed=3), many[:7])

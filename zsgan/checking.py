@@ -125,7 +125,15 @@ def build(cls: type[Config], values: Mapping[str, Any]) -> Config:
     try:
         return cls(**{str(name): value for name, value in values.items()})
     except ValidationError as error:
-        raise ValueError("; ".join(_explained(cls, details) for details in error.errors())) from None
+        found = error.errors()
+        inner = [one for one in found if not any(_within(other, one) for other in found)]
+        raise ValueError("; ".join(_explained(cls, details) for details in inner)) from None
+
+
+def _within(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether one error is about a part of what another is about."""
+    n = len(other["loc"])
+    return len(one["loc"]) > n and one["loc"][:n] == other["loc"]
 
 
 def _explained(cls: type, details: Mapping[str, Any]) -> str:
