@@ -353,7 +353,7 @@ def test_state_dicts_of_nvidia(name, file, caplog):
     state, _ = tiny_ada()
     with caplog.at_level(logging.WARNING):
         assert same(load_generator(file(ada_layouts()[name])), convert(state))
-    assert "does not say to which value activations are clamped (256 in NVIDIA's own" in caplog.text
+    assert "weights does not say to which value activations are clamped (256 in NVIDIA's" in caplog.text
 
 
 def test_a_module_of_nvidia_in_a_file_of_torch_save(file):
@@ -416,7 +416,7 @@ def test_a_generator_that_was_not_averaged_loads_with_a_warning(key, file, caplo
     state, expected = tiny_rosinality()
     with caplog.at_level(logging.WARNING):
         assert same(load_generator(file(saved({key: state, "latent_avg": MEAN, "g_ema": None}))), expected)
-    assert f"the generator is '{key}', since there is no averaged one" in caplog.text
+    assert f"weights: the generator is '{key}', since there is no averaged one" in caplog.text
 
 
 def test_nvidias_g_without_g_ema(file, caplog):

@@ -210,15 +210,15 @@ def _load_file(network: type[Network], path: Path) -> Network:
             if ours:
                 module = _of_ours(network, config, tensors)
             elif head[8:9] == b"{":
-                module = _found(network, load_file(path), size)
+                module = _found(network, load_file(path), size, path)
             elif head.startswith(b"PK\x03\x04"):
-                module = _found(network, read_zip(file, size, MAKERS), size)
+                module = _found(network, read_zip(file, size, MAKERS), size, path)
             elif head.startswith(b"\x80"):
                 with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
                     content = cast(IO[bytes], mapped)  # which never takes memory for more than there is
                     legacy = LEGACY_HEAD in head[:16]
                     contents = read_legacy(content, size, MAKERS) if legacy else read(content, MAKERS)
-                    module = _found(network, contents, size)
+                    module = _found(network, contents, size, path)
             else:
                 raise ValueError(of_head(head))
             if not all(tensor.isfinite().all() for tensor in module.state_dict().values()):
@@ -246,16 +246,17 @@ def _of_ours(network: type[Network], config: Mapping[str, Any], tensors: Mapping
         raise ValueError(f"it is another network of zsgan's. {described(dict(tensors))}") from error
 
 
-def _found(network: type[Network], contents: Any, size: int) -> Network:
+def _found(network: type[Network], contents: Any, size: int, path: Path) -> Network:
     """The network in a file, of tensors that are no larger than the file."""
-    part = find(contents, network.__name__)
+    part = find(contents, network.__name__, path)
     if sum(tensor.nbytes for tensor in part.tensors.values()) > size:
         raise ValueError("the tensors declare more numbers than the file has")
     arguments = dict(part.arguments or {})
     if part.layout == "ada" and part.arguments is None:
         log.warning(
-            "the file does not say to which value activations are clamped (256 in NVIDIA's own networks), so "
-            "they are not: images with larger activations differ"
+            "%s does not say to which value activations are clamped (256 in NVIDIA's own networks), so they "
+            "are not: images with larger activations differ",
+            path,
         )
     if network is Generator and part.layout == "rosinality" and part.latent_avg is not None:
         arguments["latent_avg"] = loaded(part.latent_avg)

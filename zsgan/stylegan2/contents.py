@@ -81,12 +81,13 @@ class _Candidate:
     module: Object | None = None
 
 
-def find(contents: Any, kind: str) -> Part:
+def find(contents: Any, kind: str, name: object) -> Part:
     """The network in a file; of several generators the averaged one.
 
     Args:
         contents: what the file holds.
         kind: "Generator" or "Discriminator".
+        name: what to call the file in a warning.
 
     Returns:
         the network's part.
@@ -110,10 +111,10 @@ def find(contents: Any, kind: str) -> Part:
         places = ", ".join(repr(one.prefix[:60].rstrip(".") or "(outermost)") for one in best[:5])
         raise ValueError(f"there are {len(best)} {kind.lower()}s in it, {places}: save one of them alone")
     chosen = best[0]
-    if kind == "Generator" and any(part.lower() in _TRAINED[kind] for part in chosen.prefix.split(".")):
+    if least == 2:
         log.warning(
-            "the generator is %r, since there is no averaged one such as 'G_ema' or 'g_ema': its images are "
-            "those of the last training step", chosen.prefix.rstrip("."),
+            "%s: the generator is %r, since there is no averaged one such as 'G_ema' or 'g_ema': its images "
+            "are those of the last training step", name, chosen.prefix.rstrip("."),
         )  # fmt: skip
     if chosen.module is not None:
         return _of_module(chosen.module, kind)
