@@ -116,6 +116,29 @@ def test_the_least_memory_is_what_torch_keeps(config):
     assert twice["networks"] == found["networks"] > 3e6
 
 
+def test_layer_selection_counts_with_a_batch_of_its_own(config):
+    """The first step ranks layers by whole images, whose tensors torch keeps until it has the gradient."""
+    rows = {"terms": {"directional": 1.0}, "optimiser.iterations": 1, "optimiser.batch_size": 2}
+    selecting = override(config, rows | {"selection": {"k": 2, "batch_size": 6}})
+    adaptation = Adaptation(selecting, load_generator(config.generator), guides_of(selecting))
+    encoder = adaptation.guides[0].encoder
+    weights = {tensor.data_ptr() for m in (adaptation.g_trg, encoder) for tensor in m.state_dict().values()}
+    kept = {}
+
+    def keep(tensor):
+        kept[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        adaptation._select_layers(0)
+    activations = sum(storage.nbytes() for address, storage in kept.items() if address not in weights)
+    assert least_memory(selecting)["activations"] == pytest.approx(activations, rel=0.05)
+    half = least_memory(override(selecting, {"selection.batch_size": 3}))["activations"]
+    assert half == pytest.approx(activations / 2, rel=0.05)
+    few = least_memory(override(selecting, {"optimiser.batch_size": 64, "selection.batch_size": 1}))
+    assert few["activations"] > activations  # then the step itself is what needs most
+
+
 def test_counting_leaves_nothing_without_numbers_behind(config):
     """Images that are resized, before and after: the resize keeps its matrices."""
     larger = override(config, {"generator": "random-128"})

@@ -14,6 +14,7 @@ from filelock import FileLock
 
 from zsgan import device, runs
 from zsgan.config import override
+from zsgan.manifest import ROOT
 from zsgan.profiles import load_profile
 from zsgan.runs import run, run_all
 from zsgan.tensors import load_tensors
@@ -80,7 +81,7 @@ def wait(what, seconds):
 def begun(place, script, pattern):
     """The process of a script, once two files of that pattern are there."""
     (place / "script.py").write_text(script)
-    paths = [os.path.dirname(__file__), os.environ.get("PYTHONPATH", "")]
+    paths = [str(ROOT), str(ROOT / "tests")]
     with (place / "stderr").open("w") as stderr:
         process = subprocess.Popen(
             [sys.executable, "script.py"], cwd=place, start_new_session=True, stderr=stderr,
