@@ -1,7 +1,10 @@
 import base64
 import io
 import json
+import os
 import re
+import subprocess
+import sys
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -208,6 +211,39 @@ def test_dots_are_a_line_for_each_row_and_a_mark_for_each_column():
     assert [tick.get_text() for tick in axis.get_yticklabels()] == ["fur", "ears"]
     bottom, top = axis.get_ylim()
     assert bottom > top  # the first row is the upper one
+
+
+GRID = """
+import sys, torch, zsgan
+images = torch.linspace(-1, 1, 384).view(2, 3, 8, 8)
+zsgan.image_grid({"dog": images}, columns=["a", "b"]).savefig(sys.argv[1])
+"""
+
+SETTINGS = """
+savefig.dpi: 30
+figure.dpi: 30
+font.family: serif
+font.size: 30
+savefig.facecolor: red
+savefig.bbox: tight
+savefig.transparent: True
+axes.titleweight: bold
+image.interpolation: nearest
+text.hinting: none
+"""
+
+
+@pytest.mark.parametrize("backend", ["TkAgg", "svg"])
+def test_a_grid_is_the_same_bytes_whatever_matplotlibs_settings(tmp_path, backend):
+    images = torch.linspace(-1, 1, 384).view(2, 3, 8, 8)
+    image_grid({"dog": images}, columns=["a", "b"]).savefig(tmp_path / "plain.png")
+    (tmp_path / "matplotlibrc").write_text(SETTINGS)
+    screenless = {name: value for name, value in os.environ.items() if name != "DISPLAY"}
+    subprocess.run(
+        [sys.executable, "-c", GRID, "set.png"], cwd=tmp_path, check=True,
+        env={**screenless, "PYTHONPATH": str(ROOT), "MPLBACKEND": backend},
+    )  # fmt: skip
+    assert (tmp_path / "set.png").read_bytes() == (tmp_path / "plain.png").read_bytes()
 
 
 # Tables
