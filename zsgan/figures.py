@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from torch import Tensor
 
-from zsgan.files import versions, write_atomically, write_json
+from zsgan.files import libraries, write_atomically, write_json
 from zsgan.images import checked, to_array
 
 STYLE: dict[str, Any] = {
@@ -72,7 +72,7 @@ def save_figure(figure: Figure, stem: str, folder: Path, *, alt: str, provenance
             with _own_pixels(figure) if ending == "svg" else nullcontext():
                 Figure.savefig(figure, buffer, format=ending, metadata=metadata, bbox_inches="tight")
             write_atomically(folder / f"{stem}.{ending}", buffer.getvalue())
-    write_json(folder / f"{stem}.json", {"alt": alt, "versions": versions(), **provenance})
+    write_json(folder / f"{stem}.json", {"alt": alt, "versions": libraries(), **provenance})
 
 
 @contextmanager

@@ -17,7 +17,12 @@ DAY = 24 * 3600  # seconds
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the libraries that take part in the numerics."""
-    return {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
+    return {"python": platform.python_version()} | libraries()
+
+
+def libraries() -> dict[str, str]:
+    """Versions of the libraries that take part in the numerics, which requirements.lock pins."""
+    return {name: version(name) for name in LIBRARIES}
 
 
 def sha256(path: Path) -> str:
