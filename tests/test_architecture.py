@@ -39,7 +39,7 @@ LAYERS = [
     {"readings", "stops", "term_shares"},
     {"book", "notebooks", "reference"},
     {"pages"},
-    {"api", "evaluation", "measured", "reproduce"},
+    {"api", "evaluation", "measured", "preconditions", "reproduce"},
     {"cli"},
 ]
 
