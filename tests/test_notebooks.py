@@ -361,6 +361,38 @@ def test_kernels_end_with_the_process_that_started_them(tmp_path, how, code):
             os.killpg(process.pid, signal.SIGKILL)
 
 
+PRINTED = """
+from pathlib import Path
+from zsgan import pages
+
+pages._render = lambda *_: None
+pages.print_pdf(Path())
+"""
+
+
+def test_ctrl_c_ends_the_browser(tmp_path):
+    browser = tmp_path / "chromium"
+    browser.write_text("#!/bin/sh\necho $$ >id.part; mv id.part id\nexec sleep 600\n")
+    browser.chmod(0o755)
+    path = os.pathsep.join([str(tmp_path), os.environ["PATH"]])
+    process = subprocess.Popen(
+        [sys.executable, "-c", PRINTED], cwd=tmp_path, env={**os.environ, "PATH": path},
+        stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        until = time.monotonic() + 120
+        while not (tmp_path / "id").exists() and process.poll() is None:
+            assert time.monotonic() < until, "the browser has not begun"
+            time.sleep(0.1)
+        running = psutil.Process(int((tmp_path / "id").read_text()))
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+        assert b"KeyboardInterrupt" in errors
+        running.wait(10)
+    finally:
+        process.kill()
+
+
 def test_staging_never_replaces_the_sources(done):
     for folder in (done, done / "book"):
         with pytest.raises(ValueError, match="a folder of its own"):

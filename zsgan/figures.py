@@ -39,7 +39,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
 LOOK = ("default", STYLE)
-"""Matplotlib's own defaults and then :data:`STYLE`, so that no setting of the user's takes part."""
+"""Matplotlib's own defaults, then :data:`STYLE`: the user's settings of matplotlib have no effect."""
 
 
 def use_style() -> None:
@@ -97,6 +97,8 @@ def image_grid(
     title: str | None = None,
 ) -> Figure:
     """Rows of images, each under its label; a column is one latent, or one animal.
+
+    Neither the figure nor what its ``savefig`` writes depends on the user's settings of matplotlib.
 
     Args:
         rows: label -> images (n, 3, H, W) in [-1, 1], the same n for all.

@@ -59,14 +59,14 @@ class BookError(RuntimeError):
 
 
 class _OwnPython(AsyncKernelManager):
-    """Kernels of the interpreter that runs this module, whatever kernels are installed under any name."""
+    """Manager of kernels that run in this process's interpreter; installed kernel specs have no effect."""
 
     @property
     def kernel_spec(self) -> KernelSpec:
         return KernelSpec(
             argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
             language="python",
-            # Empty is unset: the user's settings of Python and matplotlib take no part.
+            # Empty counts as unset: the user's settings of Python and matplotlib have no effect.
             env={"PYTHONSTARTUP": "", "MPLBACKEND": "", "MATPLOTLIBRC": os.devnull},
             metadata={"kernel_provisioner": {"provisioner_name": "local-provisioner"}},
         )

@@ -21,9 +21,9 @@ OF_THE_BOOK = 100 * 2**20
 def check(
     configs: Sequence[AdaptConfig], runs: Path, folders: Iterable[Path], *, book: bool, pdf: bool
 ) -> None:
-    """Refuse a machine on which the runs could be made, but not what is made of them.
+    """Check that the machine has what the runs, the notebooks and the book need.
 
-    A user without a home, as containers have, gets the folder that ``ZSGAN_HOME`` names as one.
+    For a user without a home, as in some containers, the folder that ``ZSGAN_HOME`` names becomes the home.
 
     Args:
         configs: the runs that are asked for.
