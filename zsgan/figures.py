@@ -39,7 +39,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
 LOOK = ("default", STYLE)
-"""Matplotlib's own defaults, then :data:`STYLE`: the user's settings of matplotlib have no effect."""
+"""Matplotlib's own defaults, then ``STYLE``: the user's settings of matplotlib have no effect."""
 
 
 def use_style() -> None:
