@@ -56,7 +56,7 @@ LAYERS = [
     {"book", "notebooks", "reference"},
     {"pages"},
     {"api", "arguments", "completion", "console", "contact", "evaluation", "info", "listing", "measured"},
-    {"reproduce"},
+    {"preconditions", "reproduce"},
     {"cli"},
 ]
 

@@ -64,7 +64,7 @@ def test_parameters_are_those_that_reproduce_passes(monkeypatch, tmp_path):
         passed[name] = set(parameters)
 
     monkeypatch.setattr(reproduce.notebooks, "execute", record)
-    reproduce.reproduce("smoke", figures=tmp_path, build=tmp_path)
+    reproduce.reproduce("smoke", figures=tmp_path / "figures", build=tmp_path)
     accepted = {
         page.stem: set(notebooks.papermill.inspect_notebook(notebooks.load(page))) for page in CHAPTERS
     }

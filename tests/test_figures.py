@@ -1,7 +1,10 @@
 import base64
 import io
 import json
+import os
 import re
+import subprocess
+import sys
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -13,7 +16,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from zsgan.figures import PALETTE, curves, dots, heat_maps, image_grid, save_figure, stretch_rates, use_style
-from zsgan.files import versions
+from zsgan.files import libraries
 from zsgan.images import to_array
 from zsgan.manifest import ROOT, asset
 from zsgan.tables import PAPER_TABLE_1, latex, markdown, plus_minus, save_table
@@ -94,7 +97,7 @@ def test_the_sidecar_says_what_made_the_figure(tmp_path):
     sidecar = json.loads((tmp_path / "fig.json").read_text())
     assert sidecar["alt"] == "Dogs above, cats below"
     assert sidecar["runs"] == PROVENANCE["runs"] and sidecar["profile"] == "smoke"
-    assert sidecar["versions"] == versions()
+    assert sidecar["versions"] == libraries()
 
 
 def test_a_figure_can_be_shown_after_it_was_saved(tmp_path):
@@ -210,6 +213,39 @@ def test_dots_are_a_line_for_each_row_and_a_mark_for_each_column():
     assert bottom > top  # the first row is the upper one
 
 
+GRID = """
+import sys, torch, zsgan
+images = torch.linspace(-1, 1, 384).view(2, 3, 8, 8)
+zsgan.image_grid({"dog": images}, columns=["a", "b"]).savefig(sys.argv[1])
+"""
+
+SETTINGS = """
+savefig.dpi: 30
+figure.dpi: 30
+font.family: serif
+font.size: 30
+savefig.facecolor: red
+savefig.bbox: tight
+savefig.transparent: True
+axes.titleweight: bold
+image.interpolation: nearest
+text.hinting: none
+"""
+
+
+@pytest.mark.parametrize("backend", ["TkAgg", "svg"])
+def test_a_grid_is_the_same_bytes_whatever_matplotlibs_settings(tmp_path, backend):
+    images = torch.linspace(-1, 1, 384).view(2, 3, 8, 8)
+    image_grid({"dog": images}, columns=["a", "b"]).savefig(tmp_path / "plain.png")
+    (tmp_path / "matplotlibrc").write_text(SETTINGS)
+    screenless = {name: value for name, value in os.environ.items() if name != "DISPLAY"}
+    subprocess.run(
+        [sys.executable, "-c", GRID, "set.png"], cwd=tmp_path, check=True,
+        env={**screenless, "PYTHONPATH": str(ROOT), "MPLBACKEND": backend},
+    )  # fmt: skip
+    assert (tmp_path / "set.png").read_bytes() == (tmp_path / "plain.png").read_bytes()
+
+
 # Tables
 
 
@@ -259,7 +295,7 @@ def test_a_table_is_the_same_bytes_every_time(tmp_path, table):
     assert first["table1.csv"] == csv.encode()
     sidecar = json.loads(first["table1.json"])
     assert sidecar["caption"] == "what it shows" and sidecar["runs"] == PROVENANCE["runs"]
-    assert sidecar["versions"] == versions()
+    assert sidecar["versions"] == libraries()
 
 
 def test_plus_minus():
@@ -321,3 +357,13 @@ def test_a_sidecar_says_what_made_its_file(path):
     assert made["weights"] == {name: asset(name).sha256 for name in made["weights"]}
     assert any(name.startswith("clip") for name in made["weights"])
     assert sidecar.get("alt") or sidecar["caption"]
+
+
+def test_nothing_that_differs_from_machine_to_machine_is_committed():
+    """Else `zsgan reproduce` leaves changes behind; a shipped summary's own provenance stays as it is."""
+    for path in FIGURES.glob("*.csv"):
+        columns = set(pd.read_csv(path, nrows=0).columns)
+        assert not columns & {"seconds a step", "time a step", "memory"}, path.name
+    for path in SIDECARS:
+        sidecar = json.loads(path.read_text(encoding="utf-8"))
+        assert sidecar["versions"].keys() == libraries().keys(), path.name

@@ -190,13 +190,50 @@ def test_a_chapter_runs_in_the_books_folder_with_its_parameters(done):
     assert "display({_MIME" in code and "Args:" not in code and '"""' not in code
 
 
-def test_pictures_reach_the_notebook_whatever_backend_the_caller_has(tmp_path, monkeypatch):
-    monkeypatch.setenv("MPLBACKEND", "Agg")
-    plot = "import matplotlib.pyplot as plt; plt.plot([1, 2])"
-    book = make_book(tmp_path, CHAPTER.replace("show_source(glue)", plot))
-    executed = notebooks.execute("01_first", {"out": tmp_path}, tmp_path / "executed", book=book)
-    outputs = [o for cell in nbformat.read(executed, as_version=4).cells for o in cell.get("outputs", [])]
-    assert any("image/png" in output.get("data", {}) for output in outputs)
+LOOK = """import sys
+
+import matplotlib.pyplot as plt
+
+Path(out, "seen.txt").write_text(sys.executable)
+plt.plot([1, 2])"""
+
+
+def test_no_kernel_or_setting_of_the_users_takes_part(tmp_path, monkeypatch):
+    """Neither a kernel called python3 of another Python, nor startup files, nor another look or backend."""
+    book = make_book(tmp_path, CHAPTER.replace("show_source(glue)", LOOK))
+
+    def picture(folder):
+        executed = notebooks.execute("01_first", {"out": tmp_path}, tmp_path / folder, book=book)
+        outputs = [o for cell in nbformat.read(executed, as_version=4).cells for o in cell.get("outputs", [])]
+        (found,) = [o["data"]["image/png"] for o in outputs if "image/png" in o.get("data", {})]
+        assert Path((tmp_path / "seen.txt").read_text()) == Path(sys.executable)
+        return found
+
+    plain = picture("plain")
+    home = tmp_path / "home"
+    for place in (tmp_path / "hub", home / ".local" / "share" / "jupyter", tmp_path / "data"):
+        kernel = place / "kernels" / "python3" / "kernel.json"
+        kernel.parent.mkdir(parents=True)
+        argv = ["/opt/conda/envs/old/bin/python", "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+        kernel.write_text(json.dumps({"argv": argv, "display_name": "Python 3", "language": "python"}))
+    for place in (home / ".ipython", tmp_path / "ipython"):
+        startup = place / "profile_default" / "startup" / "00.py"
+        startup.parent.mkdir(parents=True)
+        startup.write_text("import os; os._exit(3)")
+        (place / "profile_default" / "ipython_kernel_config.py").write_text(
+            "c.InteractiveShellApp.exec_lines = ['import os; os._exit(4)']"
+        )
+    (tmp_path / "startup.py").write_text("import os; os._exit(5)")
+    (tmp_path / "matplotlibrc").write_text("savefig.dpi: 30\nfigure.dpi: 30\nfont.size: 30\nbackend: pdf\n")
+    settings = {
+        "HOME": home, "JUPYTER_PATH": tmp_path / "hub", "JUPYTER_DATA_DIR": tmp_path / "data",
+        "IPYTHONDIR": tmp_path / "ipython", "PYTHONSTARTUP": tmp_path / "startup.py",
+        "MATPLOTLIBRC": tmp_path / "matplotlibrc", "MPLBACKEND": "Agg",
+        "JUPYTER_DEFAULT_PROVISIONER_NAME": "none", "JUPYTER_RUNTIME_DIR": tmp_path / "startup.py",
+    }  # fmt: skip
+    for name, value in settings.items():
+        monkeypatch.setenv(name, str(value))
+    assert picture("set") == plain
     assert os.environ["MPLBACKEND"] == "Agg"
 
 
@@ -283,19 +320,24 @@ def test_after_a_chapter_that_failed_none_begins(monkeypatch, tmp_path):
 
 
 INTERRUPTED = """
+import signal
 import sys
 from functools import partial
 from pathlib import Path
 from zsgan import notebooks
 
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 here = Path()
 notebooks.execute = partial(notebooks.execute, book=here / "book")
 notebooks.execute_all(["01_first"], {"out": here}, here / "executed")
 """
 
 
-def test_ctrl_c_ends_the_kernels(tmp_path):
-    """They are in sessions of their own, where it does not reach them."""
+@pytest.mark.parametrize(
+    ("how", "code"), [("SIGINT", None), ("SIGTERM", 143), ("SIGKILL", -9)], ids=["ctrl-c", "term", "kill"]
+)
+def test_kernels_end_with_the_process_that_started_them(tmp_path, how, code):
+    """They are in sessions of their own, where no signal of the parent's reaches them."""
     chapter = CHAPTER.replace("show_source(glue)\n", "import time\ntime.sleep(600)\n")
     make_book(tmp_path, chapter)
     process = subprocess.Popen(
@@ -307,13 +349,48 @@ def test_ctrl_c_ends_the_kernels(tmp_path):
             assert time.monotonic() < until, "the chapter has not begun"
             time.sleep(0.1)
         (kernel,) = psutil.Process(process.pid).children()
-        os.killpg(process.pid, signal.SIGINT)
+        process.send_signal(getattr(signal, how))
         _, errors = process.communicate(timeout=60)
-        assert process.returncode != 0 and b"KeyboardInterrupt" in errors
+        if code is None:
+            assert process.returncode != 0 and b"KeyboardInterrupt" in errors
+        else:
+            assert process.returncode == code
         kernel.wait(10)
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
+
+
+PRINTED = """
+from pathlib import Path
+from zsgan import pages
+
+pages._render = lambda *_: None
+pages.print_pdf(Path())
+"""
+
+
+def test_ctrl_c_ends_the_browser(tmp_path):
+    browser = tmp_path / "chromium"
+    browser.write_text("#!/bin/sh\necho $$ >id.part; mv id.part id\nexec sleep 600\n")
+    browser.chmod(0o755)
+    path = os.pathsep.join([str(tmp_path), os.environ["PATH"]])
+    process = subprocess.Popen(
+        [sys.executable, "-c", PRINTED], cwd=tmp_path, env={**os.environ, "PATH": path},
+        stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        until = time.monotonic() + 120
+        while not (tmp_path / "id").exists() and process.poll() is None:
+            assert time.monotonic() < until, "the browser has not begun"
+            time.sleep(0.1)
+        running = psutil.Process(int((tmp_path / "id").read_text()))
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+        assert b"KeyboardInterrupt" in errors
+        running.wait(10)
+    finally:
+        process.kill()
 
 
 def test_staging_never_replaces_the_sources(done):

@@ -3,11 +3,11 @@
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from torch import Tensor
 
-from zsgan.files import versions, write_atomically, write_json
+from zsgan.files import libraries, write_atomically, write_json
 from zsgan.images import checked, to_array
 
 STYLE: dict[str, Any] = {
@@ -38,9 +38,21 @@ PALETTE = (
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
+LOOK = ("default", STYLE)
+"""Matplotlib's own defaults, then ``STYLE``: the user's settings of matplotlib have no effect."""
+
+
 def use_style() -> None:
     """Set the look that all figures share."""
-    plt.style.use(STYLE)
+    plt.style.use(LOOK)
+
+
+class _Figure(Figure):
+    """A figure that is saved in the look that all figures share, wherever its user saves it."""
+
+    def savefig(self, *arguments: Any, **options: Any) -> None:
+        with plt.style.context(LOOK):
+            super().savefig(*arguments, **options)
 
 
 def save_figure(figure: Figure, stem: str, folder: Path, *, alt: str, provenance: Mapping[str, Any]) -> None:
@@ -53,14 +65,14 @@ def save_figure(figure: Figure, stem: str, folder: Path, *, alt: str, provenance
         alt: text for those who cannot see the picture.
         provenance: what made it: profile, seeds, run ids...
     """
-    # Salt and missing date make the bytes depend on the picture alone.
-    with mpl.rc_context({"svg.hashsalt": stem}):
+    # Salt and missing date make the bytes depend on the picture alone; a grid's own savefig has no salt.
+    with plt.style.context([*LOOK, {"svg.hashsalt": stem}]):
         for ending, metadata in (("png", {"Software": "zsgan"}), ("svg", {"Date": None, "Creator": "zsgan"})):
             buffer = io.BytesIO()
             with _own_pixels(figure) if ending == "svg" else nullcontext():
-                figure.savefig(buffer, format=ending, metadata=metadata, bbox_inches="tight")
+                Figure.savefig(figure, buffer, format=ending, metadata=metadata, bbox_inches="tight")
             write_atomically(folder / f"{stem}.{ending}", buffer.getvalue())
-    write_json(folder / f"{stem}.json", {"alt": alt, "versions": versions(), **provenance})
+    write_json(folder / f"{stem}.json", {"alt": alt, "versions": libraries(), **provenance})
 
 
 @contextmanager
@@ -76,6 +88,7 @@ def _own_pixels(figure: Figure) -> Iterator[None]:
             image.set_interpolation(interpolation)
 
 
+@plt.style.context(LOOK)
 def image_grid(
     rows: Mapping[str, Tensor],
     *,
@@ -84,6 +97,8 @@ def image_grid(
     title: str | None = None,
 ) -> Figure:
     """Rows of images, each under its label; a column is one latent, or one animal.
+
+    Neither the figure nor what its ``savefig`` writes depends on the user's settings of matplotlib.
 
     Args:
         rows: label -> images (n, 3, H, W) in [-1, 1], the same n for all.
@@ -115,9 +130,7 @@ def image_grid(
     # One picture a row: an axis for each image would take seconds to draw.
     side, gap = next(iter(rows.values())).shape[-1], 2
     step = side + gap
-    figure, axes = plt.subplots(
-        len(rows), 1, figsize=(n * size, len(rows) * (size + 0.35)), squeeze=False, layout="constrained"
-    )
+    figure, axes = _rows_of_axes(len(rows), figsize=(n * size, len(rows) * (size + 0.35)))
     for axis, (label, images) in zip(axes[:, 0], rows.items(), strict=True):
         strip = np.full((side, n * step - gap, 3), 255, np.uint8)
         for j, image in enumerate(images):
@@ -134,6 +147,18 @@ def image_grid(
     if title:
         figure.suptitle(title)
     return figure
+
+
+def _rows_of_axes(n: int, figsize: tuple[float, float]) -> tuple[Figure, Any]:
+    """A figure with ``n`` axes above one another."""
+    make = partial(
+        plt.subplots, n, 1, figsize=figsize, squeeze=False, layout="constrained", FigureClass=_Figure
+    )
+    try:
+        return make()
+    except ImportError:  # the user's settings name a window system that is not here; a file needs none
+        plt.switch_backend("agg")
+        return make()
 
 
 def curves(data: pd.DataFrame, x: str, y: str, rows: list[str], *, xlabel: str, ylabel: str) -> Figure:

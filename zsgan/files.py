@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import platform
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -19,7 +20,12 @@ DAY = 24 * 3600  # seconds
 
 def versions() -> dict[str, str]:
     """Versions of Python and of the libraries that take part in the numerics."""
-    return {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
+    return {"python": platform.python_version()} | libraries()
+
+
+def libraries() -> dict[str, str]:
+    """Versions of the libraries that take part in the numerics, which requirements.lock pins."""
+    return {name: version(name) for name in LIBRARIES}
 
 
 def sha256(path: Path) -> str:
@@ -98,6 +104,31 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
             partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def check_writable(folder: Path) -> None:
+    """Check that files can be written to a folder, which need not exist yet.
+
+    Args:
+        folder: where to; nothing is left in it.
+
+    Raises:
+        OSError: it cannot be made or written to, or it is a file or lies below one.
+    """
+    there = lowest(folder)
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        raise OSError(
+            f"no file can be written to {folder} ({there}: {error.strerror}); name a folder, or change its "
+            "permissions"
+        ) from error
+
+
+def lowest(folder: Path) -> Path:
+    """The folder, or the lowest one above it that exists."""
+    return next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -14,6 +14,7 @@ import argparse
 import logging
 import os
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -31,8 +32,11 @@ try:
     import nbformat
     import papermill
     import psutil
+    from jupyter_client.kernelspec import KernelSpec
+    from jupyter_client.manager import AsyncKernelManager
     from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
+    from traitlets.config import Config
 except ImportError as error:
     raise ImportError(f"{error}. The book's tools are an extra: pip install 'zsgan[book]'") from error
 
@@ -52,6 +56,20 @@ if importlib.util.find_spec("zsgan") is None:  # on Colab, for instance; pip kee
 
 class BookError(RuntimeError):
     """A chapter failed, has not been executed, or the pages have faults."""
+
+
+class _OwnPython(AsyncKernelManager):
+    """Manager of kernels that run in this process's interpreter; installed kernel specs have no effect."""
+
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        return KernelSpec(
+            argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+            language="python",
+            # Empty counts as unset: the user's settings of Python and matplotlib have no effect.
+            env={"PYTHONSTARTUP": "", "MPLBACKEND": "", "MATPLOTLIBRC": os.devnull},
+            metadata={"kernel_provisioner": {"provisioner_name": "local-provisioner"}},
+        )
 
 
 def chapters(book: Path = BOOK) -> list[Path]:
@@ -144,20 +162,23 @@ def execute(
     executed.unlink(missing_ok=True)
     unfinished = executed.with_suffix(".unfinished.ipynb")
     try:
-        papermill.execute_notebook(
-            notebook,
-            unfinished,
-            values,
-            kernel_name="python3",
-            # Where the kernel works. Papermill's cwd would move this process, and other chapters with it.
-            resources={"metadata": {"path": str(book)}},
-            progress_bar=progress,
-            extra_arguments=[
-                "--log-level=ERROR",  # not a warning on local ports for every chapter
-                # Pictures go into the notebook, whatever MPLBACKEND the kernel inherits.
-                "--IPKernelApp.matplotlib=inline",
-            ],
-        )
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+            papermill.execute_notebook(
+                notebook,
+                unfinished,
+                values,
+                kernel_name="python3",
+                kernel_manager_class=_OwnPython,
+                config=Config(ConnectionFileMixin={"connection_file": f"{scratch}/connection.json"}),
+                # Where the kernel works. Papermill's cwd would move this process, and other chapters with it.
+                resources={"metadata": {"path": str(book)}},
+                progress_bar=progress,
+                extra_arguments=[
+                    "--log-level=ERROR",  # not a warning on local ports for every chapter
+                    "--IPKernelApp.matplotlib=inline",  # pictures go into the notebook
+                    f"--ipython-dir={scratch}",  # not the user's, with its settings and startup files
+                ],
+            )
     except PapermillExecutionError as error:
         where = f"chapter {name!r} failed in cell {error.cell_index} (see {unfinished})"
         raise BookError(f"{where}:\n\n{error.source}\n{error}") from None
@@ -190,6 +211,7 @@ def execute_all(
         ValueError: there is no such chapter, or it has no parameter of a given name.
         BookError: a cell failed. Chapters that were running have then ended, others have not begun.
         KeyboardInterrupt: chapters that were running have been stopped.
+        SystemExit: the same, where a signal ends the process.
     """
     over = Event()
 
@@ -209,7 +231,10 @@ def execute_all(
         try:
             for task in tasks:
                 task.result()
-        except KeyboardInterrupt:  # kernels are in sessions of their own, where Ctrl-C does not reach them
+        except (
+            KeyboardInterrupt,
+            SystemExit,
+        ):  # kernels are in sessions of their own, where Ctrl-C does not reach them
             over.set()
             for kernel in set(psutil.Process().children()) - others:
                 kernel.terminate()

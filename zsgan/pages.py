@@ -39,11 +39,10 @@ def stage(
         book: the folder of the sources.
 
     Raises:
-        ValueError: ``staged`` would replace the sources.
+        ValueError: ``staged`` would replace the sources or the figures.
         BookError: A chapter has not been executed to its end, or not in its present form.
     """
-    if book.resolve().is_relative_to(staged.resolve()):
-        raise ValueError(f"staged must be a folder of its own, not one with the sources in it, got {staged}")
+    check_places(figures, staged, book)
     shutil.rmtree(staged, ignore_errors=True)
     sources = {page.stem: page for page in chapters(book)}
     # A page must not be there twice, as .md and as .ipynb.
@@ -63,6 +62,28 @@ def stage(
         settings = yaml.safe_load((staged / "_config.yml").read_text(encoding="utf-8"))
         settings["html"]["announcement"] = banner
         write_atomically(staged / "_config.yml", yaml.safe_dump(settings, allow_unicode=True).encode())
+
+
+def check_places(figures: Path, staged: Path, book: Path = BOOK) -> None:
+    """Check that nothing is in the way of the folders that :func:`stage` and :func:`build` replace.
+
+    Args:
+        figures: folder of figures.
+        staged: the folder that is laid out; ``_build`` stands beside it.
+        book: the folder of the sources.
+
+    Raises:
+        ValueError: the sources or the figures lie in a folder that is replaced, or it in that of the figures.
+    """
+    staged, places = staged.resolve(), {"the sources": book.resolve(), "the figures": figures.resolve()}
+    for replaced in (staged, staged.with_name("_build")):
+        for what, place in places.items():
+            if place.is_relative_to(replaced):
+                raise ValueError(
+                    f"{replaced} must be a folder of its own, not one with {what} in it: they are in {place}"
+                )
+    if staged.is_relative_to(places["the figures"]):
+        raise ValueError(f"figures must not be a folder with {staged} in it, got {figures}; name another")
 
 
 def _finished(executed: Path, source: nbformat.NotebookNode) -> nbformat.NotebookNode:
@@ -117,12 +138,7 @@ def print_pdf(out: Path) -> Path:
     Raises:
         BookError: There is no Chromium, or it prints nothing; or the book as one page has faults.
     """
-    browser = shutil.which("chromium")
-    if browser is None:
-        raise BookError(
-            "the book is printed by Chromium, and there is no 'chromium' on PATH: install it, "
-            "or put the folder of the one that .ci/browser names on PATH"
-        )
+    browser = chromium()
     _render(out, "singlehtml")
     page, pdf = out / "_build" / "singlehtml" / "index.html", out / "book.pdf"
     pdf.unlink(missing_ok=True)
@@ -135,6 +151,24 @@ def print_pdf(out: Path) -> Path:
     if not pdf.is_file():
         raise BookError(f"Chromium did not print {page}:\n{result.stdout}")
     return pdf
+
+
+def chromium() -> str:
+    """The Chromium that prints the book.
+
+    Returns:
+        its path.
+
+    Raises:
+        BookError: There is none.
+    """
+    browser = shutil.which("chromium")
+    if browser is None:
+        raise BookError(
+            "the book is printed by Chromium, and there is no 'chromium' on PATH: install it, "
+            "or put the folder of the one that .ci/browser names on PATH"
+        )
+    return browser
 
 
 def _render(out: Path, builder: str) -> None:

@@ -4,7 +4,7 @@ import logging
 from itertools import product
 from pathlib import Path
 
-from zsgan import notebooks, pages, summaries
+from zsgan import notebooks, pages, preconditions, summaries
 from zsgan.book import pushed_on
 from zsgan.jobs import check
 from zsgan.profiles import load_profile
@@ -33,6 +33,7 @@ def reproduce(
     """Make or find the runs of all the profile's scenarios, execute the notebooks, render the book.
 
     Runs and measurements that are finished are not made again: a call after a failure goes on from there.
+    What the machine lacks is said before the first run (:mod:`zsgan.preconditions`).
 
     Of a profile that is summarised (demo-full, ablations, scenarios...), no book is made; its
     measurements are written beside its file, where the book's chapters find them (:mod:`zsgan.summaries`).
@@ -54,7 +55,9 @@ def reproduce(
 
     Raises:
         ValueError: The profile or the chapter is unknown, there is no book of the profile, or none that could
-            be printed.
+            be printed; or figures and the book would be in each other's way.
+        OSError: A folder cannot be written to, the disk has too little room, or there is no home.
+        ImportError: A tool of the book is missing.
         RuntimeError: Adaptations failed; the others are kept.
         BookError: A notebook failed (the message has the cell and the traceback), or the rendering did.
     """
@@ -76,15 +79,18 @@ def reproduce(
     labels = [f"{scenario}, {row}, seed {seed}" for scenario, row, seed in grid]
     if not settings.summarised:  # the longest one first, so that no worker waits for it in the end
         configs, labels = [pushed_on(settings), *configs], ["chapter 1, pushed on", *labels]
+    if figures is None:
+        figures = Path("figures") if profile == "demo" else build / profile / "figures"
+    executed, summary = build / "executed", summaries.summary_folder(profile)
+    if not settings.summarised:
+        pages.check_places(figures, build / "staged")
+    written = [summary] if settings.summarised else [build, executed, figures]
+    preconditions.check(configs, runs, written, book=not settings.summarised, pdf=pdf)
     check(configs)
     run_all(configs, folder=runs, device=device, workers=workers, progress=progress, labels=labels)
     if settings.summarised:
-        place = summaries.summary_folder(profile)
-        summaries.summarise(settings, place, folder=runs, device=device, workers=workers, progress=progress)
-        return place
-    if figures is None:
-        figures = Path("figures") if profile == "demo" else build / profile / "figures"
-    executed = build / "executed"
+        summaries.summarise(settings, summary, folder=runs, device=device, workers=workers, progress=progress)
+        return summary
     figures.mkdir(parents=True, exist_ok=True)
     chosen = [only] if only else names
     parameters = {"profile": profile, "figures": figures, "runs": runs, "device": device}

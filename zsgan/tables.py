@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import torch
 
-from zsgan.files import versions, write_atomically, write_json
+from zsgan.files import libraries, write_atomically, write_json
 from zsgan.metrics.statistics import over_seeds
 
 # Table 1 of the paper, Dog -> Cat: (LPIPS Avg., its deviation, LPIPS All, its deviation).
@@ -219,7 +219,7 @@ def save_table(
     write_atomically(folder / f"{stem}.csv", table.to_csv(lineterminator="\n").encode())
     write_atomically(folder / f"{stem}.md", (markdown(table) + "\n").encode())
     write_atomically(folder / f"{stem}.tex", latex(table, caption).encode())
-    write_json(folder / f"{stem}.json", {"caption": caption, "versions": versions(), **provenance})
+    write_json(folder / f"{stem}.json", {"caption": caption, "versions": libraries(), **provenance})
 
 
 def markdown(table: pd.DataFrame) -> str:
