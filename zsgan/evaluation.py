@@ -124,7 +124,7 @@ def evaluate(
     encoder, texts = _texts(subject, clip or JUDGES[eyes], text, source_text, device)
 
     made = held(made)  # LPIPS and the features look at them in turn
-    options: dict[str, Any] = {"device": device, "progress": progress}
+    options: dict[str, Any] = {"device": device}
     cache = Cache(folder / "cache")
     key = {"lpips": subject.key, "eyes": [weights_id(name) for name in seeing.networks]}
     distances = cache.tensors(

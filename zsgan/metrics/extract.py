@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from zsgan.images import Images, batches
+from zsgan.metrics.progress import Advance, silent
 
 Network = Callable[[Tensor], Tensor]
 """Images (n, 3, H, W) in [-1, 1] -> features (n, D): ``evaluator.embed``, ``clip.encode_images``..."""
@@ -17,7 +18,7 @@ def extract(
     *,
     batch_size: int | None = None,
     device: torch.device | str = "cpu",
-    progress: bool = False,
+    advance: Advance = silent,
 ) -> Tensor:
     """Apply a network in batches.
 
@@ -26,7 +27,7 @@ def extract(
         images: N images on any device.
         batch_size: images at a time; ``None`` for as many as :func:`zsgan.images.batch_size` says.
         device: where the network lives.
-        progress: show a progress bar.
+        advance: called with the share of the images that are done.
 
     Returns:
         features (N, D) on the CPU.
@@ -35,7 +36,7 @@ def extract(
         TypeError: the images are no tensor, or hold whole numbers; see :func:`zsgan.images.checked`.
         ValueError: they are not (N, 3, H, W), or there is none.
     """
-    found = extract_all({"": network}, images, batch_size=batch_size, device=device, progress=progress)
+    found = extract_all({"": network}, images, batch_size=batch_size, device=device, advance=advance)
     return found[""]
 
 
@@ -46,22 +47,30 @@ def extract_all(
     *,
     batch_size: int | None = None,
     device: torch.device | str = "cpu",
-    progress: bool = False,
+    advance: Advance = silent,
 ) -> dict[str, Tensor]:
     """Apply several networks to each batch, so that every image is made or read once; see :func:`extract`.
+
+    A network takes batches of one size, to which the last is filled up: with another size the last bits of a
+    feature may be others, and one image would have two features.
 
     Args:
         networks: what to apply, by name.
         images: N images on any device.
         batch_size: images at a time; ``None`` for as many as :func:`zsgan.images.batch_size` says.
         device: where the networks live.
-        progress: show a progress bar.
+        advance: called with the share of the images that are done.
 
     Returns:
         features (N, D) of each network, by its name, on the CPU.
     """
     found: dict[str, list[Tensor]] = {name: [] for name in networks}
-    for part in batches(images, batch_size, label="features", progress=progress):
+    done, size = 0, 0
+    for part in batches(images, batch_size):
+        n, size = len(part), max(size, len(part))
+        filled = torch.cat([part, part[-1:].expand(size - n, -1, -1, -1)]).to(device)
         for name, network in networks.items():
-            found[name].append(network(part.to(device)).cpu())
+            found[name].append(network(filled)[:n].cpu())
+        done += n
+        advance(done / len(images))
     return {name: torch.cat(parts) for name, parts in found.items()}

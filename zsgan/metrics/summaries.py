@@ -1,6 +1,6 @@
 """Measures that are always taken together, as columns of a table."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -10,29 +10,41 @@ from zsgan.metrics.diversity import DEFINITIONS, intra_cluster_lpips
 from zsgan.metrics.frechet import frechet_distance
 from zsgan.metrics.inception import inception_score
 from zsgan.metrics.kernel import kernel_distance
-from zsgan.metrics.manifold import density_coverage, precision_recall
+from zsgan.metrics.manifold import Manifolds, manifolds
+from zsgan.metrics.progress import Advance, silent
 
-CLOSENESS = ("fid", "kid", "precision", "recall", "density", "coverage")
+CLOSENESS = ("fid", "kid", *Manifolds._fields)
 """What :func:`closeness` measures."""
 
 
-def closeness(made: Tensor, true: Tensor, neighbours: int = 3) -> dict[str, float]:
+def closeness(
+    made: Tensor,
+    true: Tensor,
+    neighbours: int = 3,
+    *,
+    measures: Collection[str] = CLOSENESS,
+    advance: Advance = silent,
+) -> dict[str, float]:
     """How close images are to true ones.
 
     Args:
         made: (N, D) features of the images.
         true: (M, D) features of true images.
         neighbours: k of precision, recall, density and coverage.
+        measures: some of :data:`CLOSENESS`; no other is computed.
+        advance: called with the share of the distances between neighbours that are done.
 
     Returns:
-        the columns of :data:`CLOSENESS`.
+        the columns of ``measures``, in the order of :data:`CLOSENESS`.
     """
-    return {
-        "fid": frechet_distance(made, true),
-        "kid": kernel_distance(made, true),
-        **precision_recall(made, true, neighbours)._asdict(),
-        **density_coverage(made, true, neighbours)._asdict(),
-    }
+    found: dict[str, float] = {}
+    if "fid" in measures:
+        found["fid"] = frechet_distance(made, true)
+    if "kid" in measures:
+        found["kid"] = kernel_distance(made, true)
+    if set(Manifolds._fields) & set(measures):
+        found |= manifolds(made, true, neighbours, advance)._asdict()
+    return {name: found[name] for name in CLOSENESS if name in measures}
 
 
 def lpips_columns(
