@@ -1,11 +1,14 @@
+import re
 from dataclasses import asdict, replace
 from typing import get_args
 
 import pytest
 
+from zsgan.checking import check_texts
 from zsgan.config import AdaptConfig, Selection, Term, build, merge, override, settings
 from zsgan.losses import CovarianceReading
 from zsgan.objectives import TERMS
+from zsgan.profiles import Scenario
 
 PLACE = {"generator": "generator-dog", "source_text": "dog", "target_text": "cat"}
 
@@ -160,6 +163,24 @@ def test_what_cannot_work_is_refused(config, changes, message):
     with pytest.raises(ValueError, match=message) as caught:
         override(config, changes)
     assert "pydantic" not in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ("dog", "Dog"), ("grey cat", " grey\t CAT\n"), ("caf\u00e9", "cafe\u0301"),
+        ("dog", "\uff44\uff4f\uff47"),
+        ("dog", "do\u200bg\ufeff"), ("stra\u00dfe", "STRASSE"), ("grey cat", "grey\u00a0cat"),
+    ],
+)  # fmt: skip
+def test_texts_that_differ_in_their_spelling_alone_are_the_same(source, target):
+    with pytest.raises(ValueError, match=re.escape(f"source_text={source!r} and target_text={target!r} are")):
+        check_texts(source, target)
+    with pytest.raises(ValueError, match="are the same: there is no direction to follow; name another"):
+        AdaptConfig(generator="dog", source_text=source, target_text=target)
+    with pytest.raises(ValueError, match="are the same: there is no direction to follow; name another"):
+        Scenario(generator="dog", source_text=source, target_text=target)
+    check_texts(source, f"sketch of a {source}")
 
 
 def test_a_batch_of_one_needs_no_relation(config):

@@ -1,5 +1,6 @@
 """Plain values, from Python, YAML or a command line, become a checked configuration; the kinds of fields."""
 
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
@@ -136,3 +137,27 @@ def merge(
         groups = isinstance(value, Mapping) and isinstance(old, Mapping) and name not in replace
         merged[name] = merge(old, value) if groups else value  # type: ignore[arg-type]
     return merged
+
+
+def check_texts(source_text: str, target_text: str) -> None:
+    """Refuse two texts between which there is no direction.
+
+    Case, white space, invisible characters and Unicode normalisation make no difference.
+
+    Args:
+        source_text: t_src.
+        target_text: t_trg.
+
+    Raises:
+        ValueError: the texts are the same.
+    """
+    if _plain(source_text) == _plain(target_text):
+        raise ValueError(
+            f"source_text={source_text!r} and target_text={target_text!r} are the same: there is no "
+            "direction to follow; name another target"
+        )
+
+
+def _plain(text: str) -> str:
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return " ".join("".join(c for c in folded if unicodedata.category(c) != "Cf").split())

@@ -26,6 +26,7 @@ from zsgan.checking import (
     Texts,
     Whole,
     build,
+    check_texts,
     merge,
     names_of,
 )  # fmt: skip
@@ -221,11 +222,7 @@ class AdaptConfig:
                 "optimiser.stop_at_plateau=True needs the term 'directional' or 'moment', which say how far "
                 f"images follow the text, got {self.weights}; give a number of iterations instead"
             )
-        if self.source_text == self.target_text:
-            raise ValueError(
-                f"source_text={self.source_text!r} and target_text={self.target_text!r} are the same: "
-                "there is no direction to follow"
-            )
+        check_texts(self.source_text, self.target_text)
         if self.clip_weights is not None and len(self.clip_weights) != len(self.clips):
             raise ValueError(
                 f"clip_weights={list(self.clip_weights)} must have one weight for each of {list(self.clips)}"

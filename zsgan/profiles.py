@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from zsgan import names
-from zsgan.checking import CHECKED, Count, Pair, Positive, Switch, Text, Whole, build, merge
+from zsgan.checking import CHECKED, Count, Pair, Positive, Switch, Text, Whole, build, check_texts, merge
 from zsgan.config import AdaptConfig, override
 from zsgan.menagerie.factors import index_of
 
@@ -40,6 +40,7 @@ class Scenario:
 
     @model_validator(mode="after")
     def _known(self) -> "Scenario":
+        check_texts(self.source_text, self.target_text)
         source = names.generator(self.generator)
         if self.discriminator is not None:
             names.discriminator(self.discriminator, source)
