@@ -12,7 +12,18 @@ PACKAGE = Path(__file__).resolve().parents[1] / "zsgan"
 # becomes a run on disk, runs become metrics, metrics become figures and tables, and the book shows them.
 # A module imports from its own layer or from an earlier one.
 LAYERS = [
-    {"checking", "crops", "device", "files", "images", "pickles", "resize", "streams", "torchfiles"},
+    {
+        "checking",
+        "crops",
+        "device",
+        "files",
+        "images",
+        "pickles",
+        "pictures",
+        "resize",
+        "streams",
+        "torchfiles",
+    },
     {"download", "loop", "manifest", "tensors"},
     {"cache"},
     {"names"},

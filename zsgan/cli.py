@@ -147,7 +147,8 @@ def _parser() -> argparse.ArgumentParser:
     add_device(sub)
 
     sub = add("evaluate", _evaluate, "measure diversity, and likeness to a target domain")
-    sub.add_argument("images", help="folder of a run, or a folder of images")
+    sub.add_argument("images", help="folder of a run, or of images: turned by EXIF, in sRGB, alpha on white")
+    sub.add_argument("--recursive", action="store_true", help="read sub-folders of image folders too")
     sub.add_argument(
         "--against", help="true images of the target: a folder, or drawn:SPECIES[:STYLE] of the demo world"
     )
@@ -156,7 +157,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("--seed", type=int, default=0, help="of the latents and of the truth")
     sub.add_argument("--psi", type=float, default=0.7, help="truncation, when sampling a run")
-    sub.add_argument("--before", help="folder of the source's images of the same latents; a run has its own")
+    sub.add_argument("--before", help="the source's images, of the same names or numbers; a run has its own")
     sub.add_argument("--text", help="the target in words, for the CLIP score; that of a run by default")
     sub.add_argument("--source-text", help="the source in words, for the rate that CLIP takes for the target")
     sub.add_argument(
@@ -290,7 +291,7 @@ def _evaluate(options: argparse.Namespace) -> None:
         text=options.text, source_text=options.source_text, presets=options.preset or ("paper", "literal"),
         n=options.n, seed=options.seed, truncation_psi=options.psi, clusters=options.clusters,
         neighbours=options.neighbours, clip=options.clip, eyes=options.eyes, device=options.device,
-        progress=not options.quiet,
+        progress=not options.quiet, recursive=options.recursive,
     )  # fmt: skip
     print(json.dumps(result, indent=1))
 

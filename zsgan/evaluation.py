@@ -57,6 +57,7 @@ def evaluate(
     neighbours: int = 3,
     clip: str | None = None,
     eyes: str | None = None,
+    recursive: bool = False,
     folder: Path = RUNS,
     device: torch.device | str = "cpu",
     progress: bool = True,
@@ -70,7 +71,8 @@ def evaluate(
     Args:
         images: folder of a run (n images are sampled) or of images (all are read).
         against: true images of the target: a folder, or "drawn:SPECIES[:STYLE]" for n of the demo world.
-        before: folder with the source's image of each latent, in the same order; a run has its own.
+        before: folder with the source's image of each latent, under the same name or number (img7 is 00007);
+            a run has its own.
         centres: folder of images that others are assigned to, for the preset "ojha": the ten targets.
         text: the target in words; that of a run by default.
         source_text: the source in words; that of a run by default.
@@ -83,6 +85,7 @@ def evaluate(
         clip: a CLIP that did not guide the images; by default the one in :data:`JUDGES` that suits the eyes.
         eyes: "evaluator" of the demo world, or "photographs"; see :func:`zsgan.judges.load_eyes`. By default
             those that suit, see :class:`zsgan.subjects.Subject`.
+        recursive: of all folders of images, their sub-folders too.
         folder: of runs.
         device: torch device.
         progress: show progress bars.
@@ -100,7 +103,8 @@ def evaluate(
     _check_presets(presets, centres)
     device = set_up(device)
     earlier = None if before is None else Path(before)
-    subject = subject_of(Path(images), earlier, n, seed, truncation_psi, device)
+    reading = {"recursive": recursive, "progress": progress}
+    subject = subject_of(Path(images), earlier, n, seed, truncation_psi, device, **reading)
     made = subject.images
     if len(made) < 3:
         raise ValueError(f"images must be at least 3 to say anything of their diversity, got {len(made)}")
@@ -108,8 +112,10 @@ def evaluate(
         raise ValueError(
             f"clusters must be at least 1 and below the number of images, {len(made)}, got {clusters}"
         )
-    given = None if centres is None else Folder(Path(centres))
-    true, labels = (None, None) if against is None else true_images(against, n, seed, made)
+    given = None if centres is None else Folder(Path(centres), **reading)
+    true, labels = (None, None) if against is None else true_images(against, n, seed, made, **reading)
+    places = {"images": made, "before": subject.before, "against": true, "centres": given}
+    files = {name: place.counts() for name, place in places.items() if isinstance(place, Folder)}
     if true is not None and not 1 <= neighbours < min(len(made), len(true)):
         raise ValueError(
             f"images and against={against!r} must be more than {neighbours} images each (neighbours), "
@@ -134,6 +140,7 @@ def evaluate(
     seen = extract_all({"eyes": seeing.embed, "clip": encoder.encode_images}, made, **options)
     result: dict[str, Any] = {
         **subject.settings,
+        "files": files,
         "features": f"{eyes}, {seeing.size} px",
         "clip": encoder.name,
         "clusters": clusters,

@@ -1,10 +1,11 @@
 """Images as the library hands them on: a tensor, or a part at a time; uint8 outside, [-1, 1] inside."""
 
 import hashlib
+import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -12,10 +13,9 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from zsgan.files import sha256
+from zsgan.pictures import ENDINGS, find, in_words, look_at, shown
 
-ENDINGS = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
-_FORMATS = ("PNG", "JPEG", "WEBP", "BMP")  # whatever a file is called: some others start programs to be read
+log = logging.getLogger(__name__)
 
 _MEMORY = 2**28  # bytes that the activations of a batch, or images that are held, may take: 256 MiB
 _PIXEL = (
@@ -105,14 +105,20 @@ def checked(images: Tensor) -> Tensor:
 
 
 class Folder:
-    """The images of a folder in the order of names, read when asked for.
+    """The images of a folder in the natural order of names, as a viewer shows them; read when asked for.
+
+    All files are read once before, so that a damaged one is found at once. What is not read is logged.
 
     Args:
         path: the folder.
+        recursive: the images of its sub-folders too.
+        progress: show a progress bar while files are read for the first time.
 
     Attributes:
         path: as given.
         files: the N files.
+        looks: size and hash of each, see :class:`zsgan.pictures.Look`.
+        left_out: why files are not read ("hidden", "sub-folders", their ending...) -> how many.
 
     Raises:
         FileNotFoundError: the folder is missing or holds no image.
@@ -120,21 +126,25 @@ class Folder:
         ValueError: a file is no image, or the images differ in size.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, recursive: bool = False, progress: bool = False) -> None:
         self.path = path
         if path.is_file():
             raise NotADirectoryError(f"{path} is a file; give the folder that holds the images")
         if not path.exists():
             raise FileNotFoundError(f"folder {path} is missing")
-        self.files = _pictures(path)
+        self.files, others = find(path, recursive)
+        self.left_out = {reason: len(names) for reason, names in others.items()}
+        words = f", left out: {in_words(others)}" if others else ""
         if not self.files:
-            raise FileNotFoundError(f"{path} holds no image ({', '.join(sorted(ENDINGS))})")
-        sizes = [_size(file) for file in self.files]
-        for file, size in zip(self.files, sizes, strict=True):
-            if size != sizes[0]:
+            raise FileNotFoundError(f"{path} holds no image ({', '.join(sorted(ENDINGS))}){words}")
+        _say(f"{path}: {len(self.files)} images{words}", logging.WARNING if others else logging.INFO)
+        self.looks = look_at(self.files, f"reading {path}", progress)
+        first, *rest = [look.size for look in self.looks]
+        for file, size in zip(self.files[1:], rest, strict=True):
+            if size != first:
                 raise ValueError(
                     f"{file} is {size[0]} x {size[1]} px, {self.files[0].name} is "
-                    f"{sizes[0][0]} x {sizes[0][1]}; bring them to one size"
+                    f"{first[0]} x {first[1]}; bring them to one size"
                 )
 
     def __len__(self) -> int:
@@ -144,9 +154,18 @@ class Folder:
         """Images (b - a, 3, H, W) in [-1, 1], on the CPU."""
         return torch.stack([read_image(file) for file in self.files[part]])
 
+    @property
+    def names(self) -> list[str]:
+        """Paths of the files below the folder, without their endings."""
+        return [file.relative_to(self.path).with_suffix("").as_posix() for file in self.files]
+
+    def counts(self) -> dict[str, Any]:
+        """How many files were read and left out, as JSON: {"read": N, "left_out": {reason: how many}}."""
+        return {"read": len(self), "left_out": self.left_out}
+
     def content(self) -> str:
-        """SHA-256 of the files' bytes in their order, in hexadecimal; reads them all."""
-        return hashlib.sha256("".join(map(sha256, self.files)).encode()).hexdigest()
+        """SHA-256 of the pixels as they are shown, in the order of the files, in hexadecimal."""
+        return hashlib.sha256("".join(look.pixels for look in self.looks).encode()).hexdigest()
 
 
 def save_images(images: Images, folder: Path, progress: bool = False) -> None:
@@ -162,8 +181,9 @@ def save_images(images: Images, folder: Path, progress: bool = False) -> None:
         TypeError: the images are no tensor, or hold whole numbers; see :func:`checked`.
         ValueError: they are not (N, 3, H, W), or there is none.
     """
-    names = [f"{i:05d}.png" for i in range(len(images))]
-    others = [file.name for file in _pictures(folder) if file.name not in names]
+    names = [f"{name}.png" for name in file_names(len(images))]
+    present = find(folder)[0] if folder.exists() else []
+    others = sorted({file.name for file in present} - set(names))
     if others:
         raise FileExistsError(f"{folder} holds other images ({others[0]}...); choose another folder")
     rest = iter(names)
@@ -171,6 +191,12 @@ def save_images(images: Images, folder: Path, progress: bool = False) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         for image in part:
             Image.fromarray(to_array(image)).save(folder / next(rest))
+
+
+def file_names(n: int) -> list[str]:
+    """Names of the files of n images without endings: 00000, 00001...; more than 100,000 have more digits."""
+    width = max(5, len(str(n - 1)))
+    return [f"{i:0{width}d}" for i in range(n)]
 
 
 def to_array(image: Tensor) -> np.ndarray:
@@ -182,32 +208,11 @@ def to_array(image: Tensor) -> np.ndarray:
 
 
 def read_image(file: Path) -> Tensor:
-    """An image file as (3, H, W) in [-1, 1]; a ValueError names one that is no image."""
-    with _opened(file) as picture:
-        array = np.array(picture.convert("RGB"))
-    return torch.from_numpy(array).permute(2, 0, 1).float() / 127.5 - 1
+    """An image file as a viewer shows it, (3, H, W) in [-1, 1], see :func:`zsgan.pictures.shown`."""
+    return torch.from_numpy(np.array(shown(file))).permute(2, 0, 1).float() / 127.5 - 1
 
 
-def _pictures(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.glob("*") if file.suffix.lower() in ENDINGS)
-
-
-def _size(file: Path) -> tuple[int, int]:
-    """Width and height, from the header alone."""
-    with _opened(file) as picture:
-        return picture.size
-
-
-@contextmanager
-def _opened(file: Path) -> Iterator[Image.Image]:
-    try:
-        with Image.open(file, formats=_FORMATS) as picture:
-            if picture.mode[0] in "IF":
-                raise ValueError(
-                    f"{file} holds more than 8 bits a value (mode {picture.mode}), which would be cut off at "
-                    "255; save it with 8 bits"
-                )
-            yield picture
-    # Pillow raises SyntaxError for a broken PNG.
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{file} cannot be read as an image ({error}); repair or remove it") from None
+@cache
+def _say(message: str, level: int) -> None:
+    """Log what is known of a folder, once a process."""
+    log.log(level, message)

@@ -23,14 +23,20 @@ def targets_key(settings: FewShot) -> dict[str, Any]:
         settings: which images, and how many.
 
     Returns:
-        as JSON: their files' hashes, or what is drawn.
+        as JSON: their files' hashes, and those of the pixels if a viewer shows others than a file stores
+        (turned, on white, in sRGB); or what is drawn.
 
     Raises:
         ValueError: the folder holds too few images, or a factor is unknown.
     """
     if set(settings.target) == {"folder"}:
         folder = _folder(settings)
-        return {"files": [sha256(folder.files[place]) for place in _places(folder, settings)]}
+        places = _places(folder, settings)
+        key = {"files": [sha256(folder.files[place]) for place in places]}
+        looks = [folder.looks[place] for place in places]
+        # only then, so that runs of files whose pixels are as stored keep their id
+        stored = all(look.as_stored for look in looks)
+        return key if stored else key | {"pixels": [look.pixels for look in looks]}
     unknown = set(settings.target) - {"species", "style"}
     if unknown or not settings.target:
         raise ValueError(
