@@ -41,6 +41,7 @@ LAYERS = [
     {"costs", "runs"},
     {"metrics"},
     {"run_shares", "subjects"},
+    {"wanted"},
     {"photographs"},
     {"judges"},
     {"bench"},
@@ -56,6 +57,7 @@ LAYERS = [
 
 LONGEST = 300
 LONGER = {
+    "cli": "the options of all commands side by side",
     "stylegan2.generator": "the synthesis network in one file, as its readers know it",
     "losses": "the paper's losses side by side, in lines as short as the book shows them",
     "menagerie.draw": "the drawing of one animal from nose to tail",

@@ -155,8 +155,23 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--n", type=_positive, default=500, help="how many images to draw, of a run and of the truth"
     )
-    sub.add_argument("--seed", type=int, default=0, help="of the latents and of the truth")
-    sub.add_argument("--psi", type=float, default=0.7, help="truncation, when sampling a run")
+    sub.add_argument(
+        "--seed",
+        type=int,
+        help="of the latents, the truth and the choice for LPIPS; those of the tables by default",
+    )
+    sub.add_argument(
+        "--psi", type=float, help="truncation, when sampling a run; as in the tables by default: 1 for a run "
+        "of the demo world, 0.7 for others",
+    )  # fmt: skip
+    sub.add_argument(
+        "--measures", metavar="NAME,...", help="only these: diversity, adaptation, closeness, kept, or "
+        "single ones such as fid,lpips; all that can be known by default",
+    )  # fmt: skip
+    sub.add_argument(
+        "--lpips-images", type=_at_most, default=2000, metavar="N|all",
+        help="LPIPS, which compares all with all, takes a random N of more images",
+    )  # fmt: skip
     sub.add_argument("--before", help="the source's images, of the same names or numbers; a run has its own")
     sub.add_argument("--text", help="the target in words, for the CLIP score; that of a run by default")
     sub.add_argument("--source-text", help="the source in words, for the rate that CLIP takes for the target")
@@ -180,6 +195,9 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--neighbours", type=_positive, default=3, help="k of precision, recall, density and coverage"
     )
+    sub.add_argument(
+        "--runs", type=Path, default=Path("runs"), help="folder of runs, whose cache keeps LPIPS distances"
+    )
     add_device(sub)
     return parser
 
@@ -189,6 +207,11 @@ def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"a whole number of at least 1 expected, got {text!r}")
     return int(text)
+
+
+def _at_most(text: str) -> int | None:
+    """A number of images, or ``None`` for "all"."""
+    return None if text == "all" else _positive(text)
 
 
 def _steps(text: str) -> dict[str, Any]:
@@ -291,7 +314,8 @@ def _evaluate(options: argparse.Namespace) -> None:
         text=options.text, source_text=options.source_text, presets=options.preset or ("paper", "literal"),
         n=options.n, seed=options.seed, truncation_psi=options.psi, clusters=options.clusters,
         neighbours=options.neighbours, clip=options.clip, eyes=options.eyes, device=options.device,
-        progress=not options.quiet, recursive=options.recursive,
+        progress=not options.quiet, recursive=options.recursive, measures=options.measures,
+        lpips_images=options.lpips_images, folder=options.runs,
     )  # fmt: skip
     print(json.dumps(result, indent=1))
 

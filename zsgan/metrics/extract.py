@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from zsgan.images import Images, batches
-from zsgan.metrics.progress import Advance, silent
 
 Network = Callable[[Tensor], Tensor]
 """Images (n, 3, H, W) in [-1, 1] -> features (n, D): ``evaluator.embed``, ``clip.encode_images``..."""
@@ -18,7 +17,7 @@ def extract(
     *,
     batch_size: int | None = None,
     device: torch.device | str = "cpu",
-    advance: Advance = silent,
+    progress: bool = False,
 ) -> Tensor:
     """Apply a network in batches.
 
@@ -27,7 +26,7 @@ def extract(
         images: N images on any device.
         batch_size: images at a time; ``None`` for as many as :func:`zsgan.images.batch_size` says.
         device: where the network lives.
-        advance: called with the share of the images that are done.
+        progress: show a progress bar.
 
     Returns:
         features (N, D) on the CPU.
@@ -36,7 +35,7 @@ def extract(
         TypeError: the images are no tensor, or hold whole numbers; see :func:`zsgan.images.checked`.
         ValueError: they are not (N, 3, H, W), or there is none.
     """
-    found = extract_all({"": network}, images, batch_size=batch_size, device=device, advance=advance)
+    found = extract_all({"": network}, images, batch_size=batch_size, device=device, progress=progress)
     return found[""]
 
 
@@ -47,7 +46,7 @@ def extract_all(
     *,
     batch_size: int | None = None,
     device: torch.device | str = "cpu",
-    advance: Advance = silent,
+    progress: bool = False,
 ) -> dict[str, Tensor]:
     """Apply several networks to each batch, so that every image is made or read once; see :func:`extract`.
 
@@ -59,18 +58,16 @@ def extract_all(
         images: N images on any device.
         batch_size: images at a time; ``None`` for as many as :func:`zsgan.images.batch_size` says.
         device: where the networks live.
-        advance: called with the share of the images that are done.
+        progress: show a progress bar.
 
     Returns:
         features (N, D) of each network, by its name, on the CPU.
     """
     found: dict[str, list[Tensor]] = {name: [] for name in networks}
-    done, size = 0, 0
-    for part in batches(images, batch_size):
+    size = 0
+    for part in batches(images, batch_size, label="features", progress=progress):
         n, size = len(part), max(size, len(part))
         filled = torch.cat([part, part[-1:].expand(size - n, -1, -1, -1)]).to(device)
         for name, network in networks.items():
             found[name].append(network(filled)[:n].cpu())
-        done += n
-        advance(done / len(images))
     return {name: torch.cat(parts) for name, parts in found.items()}

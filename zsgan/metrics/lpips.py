@@ -15,7 +15,7 @@ from torch import Tensor
 from zsgan.images import Images, checked
 from zsgan.images import batch_size as default_batch_size
 from zsgan.metrics.eyes import Eyes
-from zsgan.metrics.progress import Advance, silent
+from zsgan.metrics.progress import Advance, silent, told
 from zsgan.metrics.rounding import rounding
 from zsgan.resize import resize
 
@@ -95,7 +95,7 @@ class Lpips:
         batch_size: int | None = None,
         memory: float = 4e9,
         device: torch.device | str = "cpu",
-        advance: Advance = silent,
+        progress: bool | Advance = False,
     ) -> Tensor:
         """LPIPS between all images, or from each image to each of ``others``.
 
@@ -107,7 +107,7 @@ class Lpips:
             memory: bytes that features may take. When those of all images need more (VGG at 256 px: 32 MB an
                 image), a block of them is kept and the others pass through the network once for every block.
             device: where the network lives, and where to compute.
-            advance: called with the share that is done.
+            progress: show a progress bar, or what is called with the share that is done.
 
         Returns:
             float64 (N, N), symmetric with a zero diagonal, or (N, M); on the CPU.
@@ -116,6 +116,13 @@ class Lpips:
             TypeError: the images are no tensor, or hold whole numbers; see :func:`zsgan.images.checked`.
             ValueError: they are not (N, 3, H, W), there is none, or weights and layers differ in number.
         """
+        with told(progress, "LPIPS") as advance:
+            return self._distances(images, others, batch_size, memory, device, advance)
+
+    def _distances(
+        self, images: Images, others: Images | None, batch_size: int | None, memory: float,
+        device: torch.device | str, advance: Advance,
+    ) -> Tensor:  # fmt: skip
         first = checked(images[:1])
         size = batch_size or default_batch_size(first[0, 0].numel())
         one = self.features(first.to(device))
