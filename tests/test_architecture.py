@@ -46,6 +46,7 @@ LAYERS = [
     {"cost_report"},
     {"metrics"},
     {"run_shares", "subjects"},
+    {"wanted"},
     {"photographs"},
     {"judges"},
     {"bench"},

@@ -296,15 +296,26 @@ def test_evaluate_says_what_its_numbers_rest_on(capsys, tmp_path, monkeypatch):
     assert (code, err) == (0, "") and alone["n"] == 10 and alone["clusters"] == 2
     assert alone["features"] == "evaluator, 64 px" and alone["lpips_avg"] > 0 and "fid" not in alone
     _, out, _ = zsgan_(
-        capsys, "evaluate", tmp_path / "cats", "--clusters", 2, "--n", 10, "--against", "drawn:cat", "--quiet"
+        capsys,
+        "evaluate",
+        tmp_path / "cats",
+        "--clusters",
+        2,
+        "--n",
+        10,
+        "--seed",
+        0,
+        "--against",
+        "drawn:cat",
+        "--quiet",
     )
     drawn = json.loads(out)
     shared = {"inception_species", "inception_style"}  # of which all cats have one
-    same = alone.keys() - shared - {"target_rate"}
+    same = alone.keys() - shared - {"evaluator_rate"}
     assert {key: drawn[key] for key in same} == {key: alone[key] for key in same}
     assert not shared & set(drawn) and shared < set(alone)
     assert drawn["against"] == "drawn:cat" and drawn["n_against"] == 10
-    assert drawn["target_rate"] > 0.8 and alone["target_rate"] is None
+    assert drawn["evaluator_rate"] > 0.8 and alone["evaluator_rate"] is None
     assert (
         drawn["fid"] < 0.05 and drawn["precision"] == drawn["recall"] == 1
     )  # but for rounding, the same images
@@ -313,7 +324,7 @@ def test_evaluate_says_what_its_numbers_rest_on(capsys, tmp_path, monkeypatch):
         capsys, "evaluate", tmp_path / "cats", "--clusters", 2, "--against", tmp_path / "bears", "--quiet"
     )
     bears = json.loads(out)
-    assert bears["n_against"] == 8 and bears["fid"] > 10 * drawn["fid"] and bears["target_rate"] is None
+    assert bears["n_against"] == 8 and bears["fid"] > 10 * drawn["fid"] and bears["evaluator_rate"] is None
 
 
 def test_evaluate_computes_distances_once_and_only_when_all_is_well(capsys, tmp_path, monkeypatch):

@@ -10,16 +10,21 @@ from scipy.spatial.distance import cdist
 from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, isc_features_to_metric
 from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, kid_features_to_metric
 
+from zsgan.menagerie.evaluator import load_evaluator
 from zsgan.metrics import (
     clip_score,
     density_coverage,
+    extract,
     identity_kept,
     inception_score,
     kernel_distance,
+    manifolds,
+    precision_recall,
     structure_kept,
     variance,
     vendi_score,
 )
+from zsgan.truth import Drawing
 
 
 def normal(*shape, seed=0):
@@ -92,6 +97,58 @@ def test_a_point_on_the_border_of_a_ball_is_outside():
     assert (found.density, found.coverage) == (1.0, 0.5)
 
 
+def duplicated(copies, order=0):
+    """Ten dogs, each there several times, in an order; and the dogs that they are."""
+    dogs = torch.arange(10).repeat_interleave(copies)
+    which = dogs[torch.randperm(len(dogs), generator=torch.Generator().manual_seed(order))]
+    return Drawing({"species": "dog", "style": "photo"}, 10, seed=1)[:][which], which
+
+
+@pytest.mark.parametrize(("copies", "density"), [(2, 2 / 3), (3, 1), (5, 5 / 3), (13, 13 / 3)])
+def test_copies_are_found_in_any_order(copies, density):
+    """130 images are two batches and a rest of two; with 3 neighbours and 5 copies every radius is 0."""
+    eyes = load_evaluator()
+    sets = [extract(eyes.embed, duplicated(copies, order)[0]) for order in range(4)]
+    for made, true in itertools.product(sets[:2], sets[2:]):
+        assert precision_recall(made, true) == (1, 1)
+        assert density_coverage(made, true, 3) == (pytest.approx(density), 1)
+
+
+def test_an_image_is_found_among_copies_and_no_other_is():
+    """The first five dogs of ten: at radius 0 they are the only ones that are real, and covered."""
+    eyes = load_evaluator()
+    images, which = duplicated(5)
+    true, half = extract(eyes.embed, images), extract(eyes.embed, images[which < 5])
+    assert manifolds(half, true) == (1, 0.5, pytest.approx(5 / 3), 0.5)
+    assert manifolds(true, half) == (0.5, 1, pytest.approx(5 / 6), 1)
+    brighter = images + 1 / 127.5 * torch.nn.functional.one_hot(torch.tensor(9), 64)  # one level of a column
+    other = extract(eyes.embed, brighter.clamp(-1, 1))
+    assert manifolds(other, true) == (0, 0, 0, 0)
+
+
+def test_rounding_of_features_makes_no_distance():
+    x = normal(200, 16).float().repeat(5, 1)
+    noise = 1 + 1e-6 * torch.rand(x.shape, generator=torch.Generator().manual_seed(2))
+    assert manifolds(x * noise, x.flip(0)) == (1, 1, pytest.approx(5 / 3), 1)
+    assert manifolds(x + 1e-4, x) == (0, 0, 0, 0)
+
+
+def test_the_order_changes_nothing():
+    """Of sets in which some are copies of others, of each other, and most are neither."""
+    real = normal(600, 8).float()
+    real[300:400] = real[:100]
+    made = (normal(700, 8, seed=1) * 0.9).float()
+    made[100:200], made[200:250] = real[:100], made[:50]
+    shares = []
+    found = manifolds(made, real, 3, shares.append)
+    assert shares == sorted(shares) and shares[-1] == 1
+    for i in range(5):
+        first, second = (
+            torch.randperm(n, generator=torch.Generator().manual_seed(i)) for n in (len(made), len(real))
+        )
+        assert manifolds(made[first], real[second], 3) == found
+
+
 def test_density_and_coverage_of_one_distribution_are_as_expected():
     """E[density] = 1, and E[coverage] = 1 - prod_i (M - i) / (N + M - i), i = 1..k (Naeem et al., lemma)."""
     n, m, k = 40, 60, 3
@@ -106,7 +163,7 @@ def test_density_and_coverage_of_one_distribution_are_as_expected():
 def test_coverage_sees_a_lost_mode_and_no_outlier():
     real = torch.cat([normal(30, 3), normal(30, 3, seed=1) + 50])
     density, coverage = density_coverage(real[:30], real)
-    assert coverage == 0.5 and density > 1
+    assert coverage == 0.5 and density == 1
     outlier = torch.full((1, 3), 1e4, dtype=torch.float64)
     assert density_coverage(torch.cat([real[:30], outlier]), real).coverage == 0.5
     assert density_coverage(real + 1e6, real) == (0, 0)

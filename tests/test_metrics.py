@@ -8,7 +8,7 @@ import torch
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 from torch_fidelity.metric_prc import prc_features_to_metric
 
-from zsgan.menagerie.evaluator import Prediction
+from zsgan.menagerie.evaluator import Prediction, load_evaluator
 from zsgan.menagerie.factors import CATEGORIES, CONTINUOUS, SPECIES
 from zsgan.metrics import (
     Lpips,
@@ -97,6 +97,29 @@ def test_lpips_keeps_near_duplicates_apart():
     b[0, 7] += 1e-3
     exact = (a.double() - b.double()).square().sum().item()
     assert lpips_matrix(torch.cat([a, b]))[0, 1].item() == pytest.approx(exact, rel=1e-3)
+
+
+def test_copies_have_no_lpips_distance_and_one_level_of_a_pixel_has():
+    images = pictures(9, 64).float().repeat(7, 1, 1, 1)
+    images = torch.cat([images, images[:1], images[:1]])  # 64 and a rest of one
+    images[64, 0, 5, 5] += 1 / 127.5
+    metric = Lpips.through(load_evaluator())
+    matrix = metric.distances(images)
+    places = torch.arange(64) % 9
+    places[63] = 0
+    assert torch.equal(matrix[:64, :64] == 0, places[:, None] == places)
+    assert (matrix[64, :64] > 0).all()
+    assert torch.equal(metric.distances(images, images[:9])[:64] == 0, places[:, None] == torch.arange(9))
+
+
+@pytest.mark.parametrize("memory", [1, 5e4, 1e5])
+def test_lpips_says_how_much_is_done(memory):
+    images, others, shares = pictures(9, 16), pictures(4, 16, seed=1), []
+    Lpips(pixels).distances(images, memory=memory, batch_size=2, progress=shares.append)
+    assert shares == sorted(shares) and shares[-1] == pytest.approx(1) and len(shares) > 4
+    shares.clear()
+    Lpips(pixels).distances(images, others, memory=memory, batch_size=2, progress=shares.append)
+    assert shares == sorted(shares) and shares[-1] == pytest.approx(1)
 
 
 @pytest.mark.parametrize("memory", [1, 5e4, 1e5])
@@ -256,6 +279,12 @@ def test_extract_does_not_depend_on_the_batch():
     images = pictures(7, 8)
     whole = extract(lambda x: x.flatten(1), images, batch_size=7)
     assert torch.equal(whole, extract(lambda x: x.flatten(1), images, batch_size=3))
+
+
+def test_one_image_has_one_feature_whatever_the_rest_of_a_batch():
+    image, eyes = pictures(1, 64).float(), load_evaluator()
+    features = extract(eyes.embed, image.expand(17, -1, -1, -1), batch_size=4)
+    assert torch.equal(features, features[:1].expand(17, -1))
 
 
 # Factors of the demo

@@ -95,7 +95,7 @@ def test_folders_are_evaluated_through_them(at_hand, tmp_path):
         made, true = (eyes.embed((pictures(5, 64, s) * 127.5 + 127.5).round() / 127.5 - 1) for s in (1, 2))
     assert result["fid"] == pytest.approx(frechet_distance(made, true), rel=1e-4)
     assert result["features"] == "photographs, 256 px" and result["lpips_all"] > 0
-    assert result["target_rate"] is None
+    assert result["evaluator_rate"] is None
     other = evaluate(str(tmp_path / "made"), folder=tmp_path, **settings)
     assert other["features"].startswith("evaluator") and other["lpips_all"] != result["lpips_all"]
 

@@ -119,7 +119,7 @@ def test_the_judges_are_those_of_the_profile(judges, smoke):
 
 
 def test_true_images_are_as_close_to_the_truth_as_can_be(judges):
-    measured = judges.adaptation(judges.truth.images(judges.n, 64))
+    measured = judges.adaptation(judges.look(judges.truth.images(judges.n, 64)))
     assert list(measured) == ADAPTATION
     assert measured["fid"] == pytest.approx(0, abs=1e-6)
     assert measured["precision"] == measured["recall"] == 1
@@ -127,7 +127,7 @@ def test_true_images_are_as_close_to_the_truth_as_can_be(judges):
 
 def test_diversity_is_that_of_the_paper(judges):
     images = Drawing(judges.truth.labels, 9, seed=4)[:]
-    measured = judges.diversity(images)
+    measured = judges.diversity(judges.inspect(images))
     assert list(measured) == DIVERSITY
     expected = intra_cluster_lpips(Lpips(load_evaluator().maps).distances(images), PAPER, 2)
     assert measured["lpips_avg"] == expected.avg and measured["lpips_all_std"] == expected.all_std
@@ -138,7 +138,7 @@ def test_diversity_is_that_of_the_paper(judges):
     clip = load_clip("clip-b").encode_images(images)
     pairs = torch.cdist(clip.double(), clip.double()).square()
     assert measured["clip_variance"] == pytest.approx(pairs.sum().item() / (2 * 9 * 8), rel=1e-4)
-    alike = judges.diversity(images[:1].expand(9, -1, -1, -1))
+    alike = judges.diversity(judges.inspect(images[:1].expand(9, -1, -1, -1)))
     assert alike["lpips_all"] == pytest.approx(0, abs=1e-6)
     assert alike["clip_variance"] == pytest.approx(0, abs=1e-6)
     assert [alike["vendi"], alike["inception_fur"]] == pytest.approx([1, 1], abs=1e-4)
@@ -169,7 +169,8 @@ def test_a_folder_of_true_images_has_no_target_rate(judges, tmp_path):
     save_images(judges.truth.images(16, 64), tmp_path)
     found = replace(judges, truth=truth_of({"folder": str(tmp_path)}))
     images = Drawing(judges.truth.labels, 9, seed=4)
-    measured, drawn = found.adaptation(images), judges.adaptation(images)
+    seen = judges.look(images)
+    measured, drawn = found.adaptation(seen), judges.adaptation(seen)
     assert math.isnan(measured["evaluator_rate"]) and drawn["evaluator_rate"] > 0.5
     assert measured["clip_rate"] == drawn["clip_rate"]
     true = extract(judges.eyes.embed, Folder(tmp_path)[::2])
@@ -204,17 +205,18 @@ def test_everything_makes_small_images_once(judges):
             parts.append(part)
             return drawing[part]
 
-    found = judges.everything(Spy())
+    found = judges.everything(judges.inspect(Spy()))
     assert parts == [slice(None, 1), slice(None)]  # the first image tells the size
     kept = {name: found.pop(name) for name in KEPT}
     assert all(math.isnan(value) for value in kept.values())  # no source to compare with
-    assert found == pytest.approx(judges.diversity(drawing) | judges.adaptation(drawing))
+    seen = judges.inspect(drawing)
+    assert found == pytest.approx(judges.diversity(seen) | judges.adaptation(seen))
 
 
 def test_what_is_kept_is_by_the_evaluator(judges):
     latents = sample_latents(9, 64, seed=1)
     dogs, cats = (load_evaluator().embed(ideal_answers(latents, name)[:]) for name in ("dog", "cat"))
-    found = judges.everything(ideal_answers(latents, "cat"), dogs)
+    found = judges.everything(judges.inspect(ideal_answers(latents, "cat")), dogs)
     assert found["identity_kept"] == pytest.approx(identity_kept(dogs, cats).mean().item(), rel=1e-4)
     assert found["structure_kept"] == pytest.approx(structure_kept(dogs, cats), rel=1e-4)
 
@@ -250,7 +252,7 @@ def test_the_table_has_a_line_for_every_run(table, smoke):
 def test_the_table_measures_the_adapted_generators(table, smoke, full_run, judges):
     images = sample_images(full_run.generator(), 12, seed=module.SAMPLES_SEED, truncation_psi=1.0)
     source = sample_images(load_generator("dog"), 12, seed=module.SAMPLES_SEED, truncation_psi=1.0)
-    expected = judges.everything(images, judges.eyes.embed(source))
+    expected = judges.everything(judges.inspect(images), judges.eyes.embed(source))
     assert table.iloc[1][list(expected)].to_dict() == pytest.approx(expected)
 
 
@@ -445,12 +447,12 @@ def test_a_point_of_the_frontier_has_diversity_beside_adaptation(smoke, runs_fol
         sample_images(full_run.generator(), 6, seed=module.SAMPLES_SEED, truncation_psi=psi)
         for psi in (1, 0.7)
     )
-    expected = judges.adaptation(whole) | judges.diversity(whole)
+    expected = judges.everything(judges.inspect(whole))
     assert last["step"] == full_run.snapshots[-1]
     for name in ("fid", "recall", "lpips_avg", "clip_variance"):
         assert last[name] == pytest.approx(expected[name], rel=1e-4)
     evaluator = judges.eyes
-    assert last["other_fid"] == pytest.approx(judges.adaptation(truncated)["fid"], rel=1e-4)
+    assert last["other_fid"] == pytest.approx(judges.adaptation(judges.look(truncated))["fid"], rel=1e-4)
     read, truth = evaluator(whole), evaluator(judges.truth.images(6, 64, fresh=True)[:])
     ideal = evaluator(ideal_answers(sample_latents(6, 64, module.SAMPLES_SEED), "cat")[:])
     ratio = read.continuous.std(0, correction=0) / truth.continuous.std(0, correction=0)
@@ -468,7 +470,7 @@ def test_bounds_are_those_of_no_adaptation_and_a_perfect_one(smoke, judges):
     assert frame["row"].tolist() == rows and (frame["n"] == 12).all()
     assert frame["psi"][:2].tolist() == [1.0, 0.7] and frame["psi"].isna()[2]
     source = sample_images(load_generator("dog"), 12, seed=module.SAMPLES_SEED, truncation_psi=1.0)
-    assert frame["fid"][0] == pytest.approx(judges.adaptation(source)["fid"])
+    assert frame["fid"][0] == pytest.approx(judges.adaptation(judges.look(source))["fid"])
     assert frame["identity_kept"][0] == pytest.approx(1) and frame["structure_kept"][0] == pytest.approx(1)
     assert frame["structure_kept"][1] < 1 and frame[KEPT].isna().iloc[2].all()
     assert 0.01 < frame["fid"][2] < frame["fid"][0]  # fresh true images: not zero

@@ -40,6 +40,11 @@ def place(text: str) -> str:
     return text if text and text[0] != "~" else str(local_path(text))
 
 
+def at_most(text: str) -> int | None:
+    """A number of images, or ``None`` for "all"."""
+    return None if text == "all" else positive(text)
+
+
 def steps(text: str) -> dict[str, Any]:
     """The setting that a number of steps stands for, or "auto"."""
     auto = text == "auto"

@@ -98,7 +98,7 @@ class Bench:
         def measure() -> dict[str, Any]:
             images = self._samples(found, n)
             seen = self.judges.inspect(images, progress=progress)
-            columns = self.judges.everything(images, self.source_features, seen)
+            columns = self.judges.everything(seen, self.source_features)
             return {"columns": columns, "each": self.judges.each(seen)}
 
         return Measured(**self._kept(found, {"n": n}, measure))
@@ -111,7 +111,7 @@ class Bench:
             images = self._samples(found, n, step)
             guide = self._guide(found.config.clips[0])
             seen = self.judges.look(images, guide=guide.encode_images)
-            columns = {"sse": float(sse(seen["guide"]))} | self.judges.adaptation(images, seen)
+            columns = {"sse": float(sse(seen["guide"]))} | self.judges.adaptation(seen)
             return {"columns": columns, "each": self.judges.each(seen)}
 
         return Measured(**self._kept(found, {"true_n": self.profile.samples, "n": n, "step": step}, measure))
@@ -131,8 +131,8 @@ class Bench:
         def measure() -> dict[str, Any]:
             images = self._samples(found, n, step)
             seen = self.judges.inspect(images, guide=self._guide(found.config.clips[0]).encode_images)
-            varied = self.judges.diversity(images, seen)
-            columns = {"sse": float(sse(seen["guide"]))} | self.judges.adaptation(images, seen)
+            varied = self.judges.diversity(seen)
+            columns = {"sse": float(sse(seen["guide"]))} | self.judges.adaptation(seen)
             columns |= {name: varied[name] for name in ("lpips_avg", "lpips_all", "clip_variance")}
             embedding = {self.profile.truncation_psi: seen["eyes"]}
             for psi in {other, 1.0} - embedding.keys():

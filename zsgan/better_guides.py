@@ -68,6 +68,6 @@ def against_truth(
         for label, found in generators.items():
             for generator in found:
                 images = Samples(generator, profile.samples, 1, 1.0)
-                lines.append(pd.Series(judges.adaptation(images), name=label))
+                lines.append(pd.Series(judges.adaptation(judges.look(images)), name=label))
     table = pd.DataFrame(lines)[["evaluator_rate", "fid", "precision", "recall"]]
     return table.rename(columns={"evaluator_rate": "target rate"})

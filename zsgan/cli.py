@@ -15,7 +15,7 @@ from threading import current_thread, main_thread
 from typing import Any
 
 from zsgan import console
-from zsgan.arguments import folder, path, place, positive, psi, seed, steps
+from zsgan.arguments import at_most, folder, path, place, positive, psi, seed, steps
 
 KINDS = ("profiles", "scenarios", "rows", "texts", "settings", "generators", "clips", "runs")
 """What ``zsgan list`` can show."""
@@ -251,11 +251,24 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--n", type=positive, default=500, help="how many images to draw, of a run and of the truth"
     )
-    sub.add_argument("--seed", type=seed, default=0, help="of the latents and of the truth")
-    sub.add_argument("--psi", type=psi, default=0.7, help="truncation, when sampling a run")
+    sub.add_argument(
+        "--seed", type=seed, help="of the latents, the truth and the choice for LPIPS; by default the tables'"
+    )
+    sub.add_argument(
+        "--psi", type=psi, help="truncation, when sampling a run; as in the tables by default: 1 for a run of "
+        "the demo world, 0.7 for others",
+    )  # fmt: skip
     sub.add_argument(
         "--before", type=place, help="the source's images, of the same names or numbers; a run has its own"
     )
+    sub.add_argument(
+        "--measures", metavar="NAME,...", help="only these: diversity, adaptation, closeness, kept, or "
+        "single ones such as fid,lpips; all that can be known by default",
+    )  # fmt: skip
+    sub.add_argument(
+        "--lpips-images", type=at_most, default=2000, metavar="N|all",
+        help="LPIPS, which compares all with all, takes a random N of more images",
+    )  # fmt: skip
     sub.add_argument("--text", help="the target in words, for the CLIP score; that of a run by default")
     sub.add_argument("--source-text", help="the source in words, for the rate that CLIP takes for the target")
     sub.add_argument(
@@ -282,6 +295,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     sub.add_argument(
         "--out", type=path, metavar="FILE", help="write the JSON there, too, before it is printed"
+    )
+    sub.add_argument(
+        "--runs", type=folder, default=Path("runs"), help="folder of runs, whose cache keeps LPIPS distances"
     )
     add_device(sub)
 
@@ -430,7 +446,8 @@ def _evaluate(options: argparse.Namespace) -> None:
         text=options.text, source_text=options.source_text, presets=options.preset or ("paper", "literal"),
         n=options.n, seed=options.seed, truncation_psi=options.psi, clusters=options.clusters,
         neighbours=options.neighbours, clip=options.clip, eyes=options.eyes, device=options.device,
-        progress=options.progress, recursive=options.recursive,
+        progress=options.progress, recursive=options.recursive, measures=options.measures,
+        lpips_images=options.lpips_images, folder=options.runs,
     )  # fmt: skip
     if options.out is not None:
         write_json(options.out, result)

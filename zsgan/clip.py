@@ -191,6 +191,37 @@ def open_clip_encoder(
     return ClipEncoder(model, tokenizer, architecture)
 
 
+def encode_pair(
+    encoder: ClipEncoder,
+    source_text: str,
+    target_text: str,
+    templates: Sequence[str] | None = None,
+    normalise: bool = True,
+) -> Tensor:
+    """Features of a source and a target text.
+
+    Args:
+        encoder: E_T.
+        source_text: t_src.
+        target_text: t_trg.
+        templates: of both.
+        normalise: to unit norm.
+
+    Returns:
+        (2, D).
+
+    Raises:
+        ValueError: the texts are the same to the encoder, or cannot be encoded.
+    """
+    features = encoder.encode_texts([source_text, target_text], templates, normalise=normalise)
+    if torch.equal(features[0], features[1]):
+        raise ValueError(
+            f"source_text={source_text!r} and target_text={target_text!r} are the same to {encoder.name}: "
+            "there is no direction to follow; name another target"
+        )
+    return features
+
+
 @contextmanager
 def _weights_of(file: Path | None, architecture: str) -> Iterator[None]:
     """Errors speak of the file; open_clip's steps and its warning of random weights are known here."""

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from zsgan.clip import ClipEncoder
+from zsgan.clip import ClipEncoder, encode_pair
 from zsgan.config import AdaptConfig
 from zsgan.crops import random_crops
 from zsgan.ewc import Params, fisher_information
@@ -43,13 +43,9 @@ def make_guide(
     Raises:
         ValueError: the texts are the same to the encoder, or cannot be encoded.
     """
-    texts = [config.source_text, config.target_text]
-    t_src, t_trg = encoder.encode_texts(texts, config.prompts, normalise=config.features.normalise)
-    if torch.equal(t_src, t_trg):
-        raise ValueError(
-            f"source_text={config.source_text!r} and target_text={config.target_text!r} are the same to "
-            f"{encoder.name}: there is no direction to follow"
-        )
+    t_src, t_trg = encode_pair(
+        encoder, config.source_text, config.target_text, config.prompts, config.features.normalise
+    )
     if not needs(config, NEEDS_VARIATIONS):
         return Guide(encoder, t_src, t_trg, None, (t_trg - t_src)[None])
     if config.stage1.start == "captions":

@@ -1,14 +1,14 @@
 """What measures an adaptation: eyes, a judging CLIP and the true target domain; no row is guided by them."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from zsgan.clip import ClipEncoder
+from zsgan.clip import ClipEncoder, encode_pair
 from zsgan.images import Images, held
 from zsgan.menagerie.evaluator import Prediction, load_evaluator
 from zsgan.menagerie.factors import index_of
@@ -19,19 +19,30 @@ from zsgan.metrics import (
     clip_score,
     extract,
     extract_all,
-    identity_kept,
     intra_cluster_lpips,
-    structure_kept,
     target_rate,
     variance,
     vendi_score,
 )
 from zsgan.metrics.extract import Network
-from zsgan.metrics.summaries import CLOSENESS, closeness, label_scores, lpips_columns
+from zsgan.metrics.progress import Advance
+from zsgan.metrics.summaries import (
+    ALL,
+    CLOSENESS,
+    OF_CLIP,
+    closeness,
+    kept_of_source,
+    label_scores,
+    lpips_columns,
+)
 from zsgan.models import load_clip, load_generator
 from zsgan.photographs import Photographs
 from zsgan.profiles import Profile
 from zsgan.truth import Truth, truth_of
+
+Seen = Mapping[str, Tensor]
+"""What networks saw of N images: "eyes" and "clip", features (N, D) each, and "distances", the LPIPS of all
+pairs, (N, N). Measures need some of these only."""
 
 EYES: Mapping[str, Callable[[torch.device | str], Eyes]] = {
     "evaluator": load_evaluator, "photographs": Photographs
@@ -67,18 +78,21 @@ class Judges:
 
     Attributes:
         eyes: their features serve all but the measures in CLIP space; they read factors where they can.
-        clip: the judging CLIP.
-        texts: (2, D) the judging CLIP's features of source and target text.
+        clip: the judging CLIP; ``None`` if no measure of :data:`zsgan.metrics.summaries.OF_CLIP` is wanted.
+        texts: (2, D) the judging CLIP's features of source and target text; (1, D) of the target's alone, or
+            (0, D), where measures that need the others are not wanted.
         truth: the true target domain.
         resolution: pixels a side of the true images, those of the generator.
         n: images of the truth.
         clusters: k of the k-medoids.
         neighbours: k of precision, recall, density and coverage.
         device: where eyes and CLIP live.
+        definitions: of intra-cluster LPIPS, see :data:`zsgan.metrics.diversity.DEFINITIONS`.
+        seed: of what a definition draws.
     """
 
     eyes: Eyes
-    clip: ClipEncoder
+    clip: ClipEncoder | None
     texts: Tensor
     truth: Truth
     resolution: int
@@ -86,6 +100,8 @@ class Judges:
     clusters: int
     neighbours: int
     device: torch.device | str = "cpu"
+    definitions: Sequence[str] = ("paper", "literal")
+    seed: int = 0
 
     @cached_property
     def true_features(self) -> Tensor:
@@ -98,95 +114,108 @@ class Judges:
         known = self.truth.labels is not None and self.eyes.labels is not None
         return "evaluator_rate" if known else "clip_rate"
 
-    def closeness(self, embedding: Tensor) -> dict[str, float]:
+    def closeness(
+        self, embedding: Tensor, measures: Collection[str] = ALL, progress: bool | Advance = False
+    ) -> dict[str, float]:
         """How close images are to the truth.
 
         Args:
             embedding: (N, D) the eyes' features of the images.
+            measures: the wanted ones.
+            progress: show a bar for the distances of neighbours, or what is told the share that is done.
 
         Returns:
             the columns of :data:`zsgan.metrics.summaries.CLOSENESS`; nan where there are no true images.
         """
-        if not self.truth.seen:
-            return dict.fromkeys(CLOSENESS, math.nan)
-        return closeness(embedding, self.true_features, self.neighbours)
+        wanted = [name for name in CLOSENESS if name in measures]
+        if not wanted or not self.truth.seen:
+            return dict.fromkeys(wanted, math.nan)
+        return closeness(embedding, self.true_features, self.neighbours, measures=wanted, progress=progress)
 
-    def look(self, images: Images, *, progress: bool = False, **others: Network) -> dict[str, Tensor]:
-        """Features "eyes" and "clip", and of other networks by their names: (N, D) each, in one pass."""
-        networks = {"eyes": self.eyes.embed, "clip": self.clip.encode_images, **others}
+    def look(
+        self, images: Images, *, measures: Collection[str] = ALL, progress: bool = False, **others: Network
+    ) -> dict[str, Tensor]:
+        """Features (N, D) that the measures need, and of other networks by their names, in one pass."""
+        networks: dict[str, Network] = dict(others)
+        if OF_CLIP & set(measures):
+            assert self.clip is not None
+            networks = {"clip": self.clip.encode_images} | networks
+        if set(measures) - OF_CLIP - {"lpips"}:
+            networks = {"eyes": self.eyes.embed} | networks
         return extract_all(networks, images, device=self.device, progress=progress)
 
     def inspect(self, images: Images, *, progress: bool = False, **others: Network) -> dict[str, Tensor]:
         """What :meth:`look` gives, and "distances" (N, N), the LPIPS of all pairs: all that is measured."""
         images = held(images)
         lpips = Lpips.through(self.eyes)
-        return self.look(images, progress=progress, **others) | {
+        return self.look(images, measures=ALL, progress=progress, **others) | {
             "distances": lpips.distances(images, device=self.device, progress=progress)
         }
 
-    def adaptation(self, images: Images, seen: Mapping[str, Tensor] | None = None) -> dict[str, float]:
+    def adaptation(
+        self, seen: Seen, measures: Collection[str] = ALL, progress: bool | Advance = False
+    ) -> dict[str, float]:
         """How far the adaptation went: share that each judge calls target, and closeness to the truth.
 
         Args:
-            images: what the adaptation made.
-            seen: what :meth:`look` gives of them, where that is known already.
+            seen: what :meth:`look` gives of the images that the adaptation made.
+            measures: the wanted ones.
+            progress: see :meth:`closeness`.
 
         Returns:
             evaluator_rate (nan where nothing can be read), clip_rate, clip_score, and those of
             :meth:`closeness`.
         """
-        seen = self.look(images) if seen is None else seen
-        return {
-            "evaluator_rate": rate(self.eyes, seen["eyes"], self.truth.labels, self.device),
-            "clip_rate": target_rate(seen["clip"], self.texts[1], self.texts[0]),
-            "clip_score": clip_score(seen["clip"], self.texts[1]),
-        } | self.closeness(seen["eyes"])
+        columns = {}
+        if "evaluator_rate" in measures:
+            columns["evaluator_rate"] = rate(self.eyes, seen["eyes"], self.truth.labels, self.device)
+        if "clip_rate" in measures:
+            columns["clip_rate"] = target_rate(seen["clip"], self.texts[1], self.texts[0])
+        if "clip_score" in measures:
+            columns["clip_score"] = clip_score(seen["clip"], self.texts[-1])
+        if not set(CLOSENESS) & set(measures):
+            return columns
+        return columns | self.closeness(seen["eyes"], measures, progress)
 
-    def diversity(self, images: Images, seen: Mapping[str, Tensor] | None = None) -> dict[str, float]:
+    def diversity(self, seen: Seen, measures: Collection[str] = ALL) -> dict[str, float]:
         """How different the images are from each other; needs no target.
 
         Args:
-            images: what the adaptation made.
-            seen: what :meth:`inspect` gives of them, where that is known already.
+            seen: what :meth:`inspect` gives of them.
+            measures: the wanted ones.
 
         Returns:
-            intra-cluster LPIPS in both readings (see :func:`zsgan.metrics.summaries.lpips_columns`),
+            intra-cluster LPIPS in the definitions (see :func:`zsgan.metrics.summaries.lpips_columns`),
             clip_variance (in the judging CLIP's space), vendi (in the eyes' space), and, where the eyes read,
             an Inception score of every factor that the target leaves open.
         """
-        seen = self.inspect(images) if seen is None else seen
-        columns = lpips_columns(seen["distances"], self.clusters) | {
-            "clip_variance": float(variance(seen["clip"])),
-            "vendi": vendi_score(seen["eyes"]),
-        }
-        if self.eyes.labels is None:
-            return columns
-        return columns | label_scores(self.eyes.read(seen["eyes"].to(self.device)), self.truth.labels)
+        columns: dict[str, float] = {}
+        if "lpips" in measures:
+            columns |= lpips_columns(
+                seen["distances"], self.clusters, self.definitions,
+                to_given=seen.get("to_given"), seed=self.seed,
+            )  # fmt: skip
+        if "clip_variance" in measures:
+            columns["clip_variance"] = float(variance(seen["clip"]))
+        if "vendi" in measures:
+            columns["vendi"] = vendi_score(seen["eyes"])
+        if "inception" in measures and self.eyes.labels is not None:
+            columns |= label_scores(self.eyes.read(seen["eyes"].to(self.device)), self.truth.labels)
+        return columns
 
-    def everything(
-        self, images: Images, source: Tensor | None = None, seen: Mapping[str, Tensor] | None = None
-    ) -> dict[str, float]:
-        """:meth:`diversity`, :meth:`adaptation`, and what is kept of the source's images.
+    def everything(self, seen: Seen, source: Tensor | None = None) -> dict[str, float]:
+        """:meth:`diversity`, :meth:`adaptation`, and :func:`zsgan.metrics.summaries.kept_of_source`.
 
         Args:
-            images: what the adaptation made, or images that no adaptation made.
+            seen: what :meth:`inspect` gives of images that an adaptation made, or of others.
             source: (N, D) the eyes' features of the source's images of the same latents.
-            seen: what :meth:`inspect` gives of ``images``, where that is known already.
 
         Returns:
-            the columns of both, identity_kept (a mean) and structure_kept; these two are nan without
-            ``source``.
+            the columns of all three.
         """
-        seen = self.inspect(images) if seen is None else seen
-        kept = {"identity_kept": math.nan, "structure_kept": math.nan}
-        if source is not None:
-            kept = {
-                "identity_kept": float(identity_kept(source, seen["eyes"]).mean()),
-                "structure_kept": structure_kept(source, seen["eyes"]),
-            }
-        return self.diversity(images, seen) | self.adaptation(images, seen) | kept
+        return self.diversity(seen) | self.adaptation(seen) | kept_of_source(source, seen["eyes"])
 
-    def each(self, seen: Mapping[str, Tensor]) -> dict[str, list[float]]:
+    def each(self, seen: Seen) -> dict[str, list[float]]:
         """What each image contributes to measures that are means over images, for intervals over latents.
 
         Args:
@@ -249,7 +278,7 @@ def load_judges(profile: Profile, scenario: str, device: torch.device | str = "c
     """
     config = profile.config(scenario, next(iter(profile.rows)))
     clip = load_clip(profile.judge, device=device)
-    texts = clip.encode_texts([config.source_text, config.target_text], config.prompts).cpu()
+    texts = encode_pair(clip, config.source_text, config.target_text, config.prompts).cpu()
     resolution = load_generator(profile.scenarios[scenario].generator).config["resolution"]
     truth = truth_of(profile.scenarios[scenario].truth)
     least = max(profile.clusters, profile.neighbours) + 1

@@ -104,7 +104,7 @@ def bounds(profile: Profile, scenario: str | None = None, *, device: Device = "c
             sets.append(("true target", math.nan, true, None))
         for row, psi_, images, known in sets:
             line = {"scenario": bench.scenario, "row": row, "psi": psi_, "n": len(images)}
-            lines.append(line | judges.everything(images, known))
+            lines.append(line | judges.everything(judges.inspect(images), known))
     return pd.DataFrame(lines)
 
 

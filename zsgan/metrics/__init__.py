@@ -20,7 +20,14 @@ from zsgan.metrics.frechet import frechet_distance
 from zsgan.metrics.inception import inception_score
 from zsgan.metrics.kernel import kernel_distance
 from zsgan.metrics.lpips import Lpips, lpips_matrix
-from zsgan.metrics.manifold import DensityCoverage, PrecisionRecall, density_coverage, precision_recall
+from zsgan.metrics.manifold import (
+    DensityCoverage,
+    Manifolds,
+    PrecisionRecall,
+    density_coverage,
+    manifolds,
+    precision_recall,
+)
 from zsgan.metrics.vendi import vendi_score
 
 __all__ = [
@@ -34,6 +41,7 @@ __all__ = [
     "Eyes",
     "IntraClusterLpips",
     "Lpips",
+    "Manifolds",
     "PrecisionRecall",
     "clip_score",
     "density_coverage",
@@ -47,6 +55,7 @@ __all__ = [
     "kept",
     "kernel_distance",
     "lpips_matrix",
+    "manifolds",
     "precision_recall",
     "spread",
     "sse",

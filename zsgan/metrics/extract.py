@@ -50,6 +50,9 @@ def extract_all(
 ) -> dict[str, Tensor]:
     """Apply several networks to each batch, so that every image is made or read once; see :func:`extract`.
 
+    A network takes batches of one size, to which the last is filled up: with another size the last bits of a
+    feature may be others, and one image would have two features.
+
     Args:
         networks: what to apply, by name.
         images: N images on any device.
@@ -61,7 +64,10 @@ def extract_all(
         features (N, D) of each network, by its name, on the CPU.
     """
     found: dict[str, list[Tensor]] = {name: [] for name in networks}
+    size = 0
     for part in batches(images, batch_size, label="features", progress=progress):
+        n, size = len(part), max(size, len(part))
+        filled = torch.cat([part, part[-1:].expand(size - n, -1, -1, -1)]).to(device)
         for name, network in networks.items():
-            found[name].append(network(part.to(device)).cpu())
+            found[name].append(network(filled)[:n].cpu())
     return {name: torch.cat(parts) for name, parts in found.items()}

@@ -11,16 +11,19 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from zsgan.images import Images, checked
 from zsgan.images import batch_size as default_batch_size
 from zsgan.metrics.eyes import Eyes
+from zsgan.metrics.progress import Advance, silent, told
+from zsgan.metrics.rounding import rounding
 from zsgan.resize import resize
 
 _EPSILON = 1e-10  # added to the norm over the channels, as the lpips package does
 # float64 numbers copied at a time in lpips_matrix: on a CPU few enough to stay in its cache
 _CHUNK_CPU, _CHUNK = 2**20, 2**26
+_SUMS = 1e-14  # relative error of the sums over F in float64
+_PAIR = 1 / 250  # what a distance takes beside an image's way through the network, on a CPU
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ class Lpips:
         batch_size: int | None = None,
         memory: float = 4e9,
         device: torch.device | str = "cpu",
-        progress: bool = False,
+        progress: bool | Advance = False,
     ) -> Tensor:
         """LPIPS between all images, or from each image to each of ``others``.
 
@@ -104,7 +107,7 @@ class Lpips:
             memory: bytes that features may take. When those of all images need more (VGG at 256 px: 32 MB an
                 image), a block of them is kept and the others pass through the network once for every block.
             device: where the network lives, and where to compute.
-            progress: show a progress bar.
+            progress: show a progress bar, or what is called with the share that is done.
 
         Returns:
             float64 (N, N), symmetric with a zero diagonal, or (N, M); on the CPU.
@@ -113,43 +116,66 @@ class Lpips:
             TypeError: the images are no tensor, or hold whole numbers; see :func:`zsgan.images.checked`.
             ValueError: they are not (N, 3, H, W), there is none, or weights and layers differ in number.
         """
+        with told(progress, "LPIPS") as advance:
+            return self._distances(images, others, batch_size, memory, device, advance)
+
+    def _distances(
+        self, images: Images, others: Images | None, batch_size: int | None, memory: float,
+        device: torch.device | str, advance: Advance,
+    ) -> Tensor:  # fmt: skip
         first = checked(images[:1])
         size = batch_size or default_batch_size(first[0, 0].numel())
         one = self.features(first.to(device))
         block = max(1, int(memory / (one.numel() * one.element_size())) - size)
         result = torch.zeros(len(images), len(images if others is None else others), dtype=torch.float64)
-        bar = tqdm(desc="LPIPS", unit=" images", disable=not progress, leave=None)
+        n, m = result.shape
+        tops = {top: min(top + block, n) for top in range(0, n, block)}
+        first_left = {top: bottom if others is None else 0 for top, bottom in tops.items()}
+        passes = n + sum(m - left for left in first_left.values())
+        pairs = n * m if others is not None else sum((b - t) * (n - t) for t, b in tops.items())
+        done, work = 0.0, passes + _PAIR * pairs
+
+        def part(amount: float) -> Advance:
+            nonlocal done
+            start, done = done, done + amount
+            return lambda share: advance((start + share * amount) / work)
 
         def vectors(source: Images, start: int, stop: int) -> Tensor:
-            bar.update(stop - start)
-            return self.features(checked(source[start:stop]).to(device))
+            tell = part(stop - start)
+            found = self.features(checked(source[start:stop]).to(device))
+            tell(1)
+            return found
 
-        for top in range(0, len(images), block):
-            bottom = min(top + block, len(images))
+        def matrix(mine: Tensor, theirs: Tensor | None = None) -> Tensor:
+            count = len(mine) * len(mine if theirs is None else theirs)
+            return lpips_matrix(mine, theirs, part(_PAIR * count)).cpu()
+
+        for top, bottom in tops.items():
             mine = one.new_empty(bottom - top, one.shape[1])
             for start in range(top, bottom, size):
                 stop = min(start + size, bottom)
                 mine[start - top : stop - top] = vectors(images, start, stop)
             if others is None:
-                result[top:bottom, top:bottom] = lpips_matrix(mine).cpu()
-            for left in range(bottom if others is None else 0, result.shape[1], size):
-                right = min(left + size, result.shape[1])
-                part = lpips_matrix(mine, vectors(images if others is None else others, left, right)).cpu()
-                result[top:bottom, left:right] = part
+                result[top:bottom, top:bottom] = matrix(mine)
+            for left in range(first_left[top], m, size):
+                right = min(left + size, m)
+                distances = matrix(mine, vectors(images if others is None else others, left, right))
+                result[top:bottom, left:right] = distances
                 if others is None:
-                    result[left:right, top:bottom] = part.T
-        bar.close()
+                    result[left:right, top:bottom] = distances.T
         return result
 
 
-def lpips_matrix(features: Tensor, others: Tensor | None = None) -> Tensor:
+def lpips_matrix(features: Tensor, others: Tensor | None = None, advance: Advance = silent) -> Tensor:
     """All squared distances ``|a|^2 + |b|^2 - 2 a.b`` of the vectors of :meth:`Lpips.features`.
 
-    Products are accumulated in float64: near-duplicates cancel, and float32 would lose them.
+    Products are accumulated in float64: near-duplicates cancel, and float32 would lose them. What is left of
+    one image beside itself is rounding, and exactly 0 here.
 
     Args:
         features: (N, F).
         others: (M, F); ``None`` compares ``features`` with themselves.
+        advance: called with the share that is done.
 
     Returns:
         float64 (N, N), symmetric with a zero diagonal, or (N, M).
@@ -166,7 +192,11 @@ def lpips_matrix(features: Tensor, others: Tensor | None = None) -> Tensor:
         product += a @ b.T
         squares_a += a.square().sum(1)[:, None]
         squares_b += b.square().sum(1)
-    distances = (squares_a + squares_b - 2 * product).clamp_min(0)
+        advance(min(1.0, (start + step) / features.shape[1]))
+    squares = squares_a + squares_b
+    distances = squares - 2 * product
+    smallest = max(rounding(features.dtype) ** 2, _SUMS) / 2  # of |a|^2 + |b|^2, twice the squared norm
+    distances = distances.masked_fill(distances <= smallest * squares, 0)
     if others is None:
         distances = distances.triu(1)
         distances = distances + distances.T

@@ -1,38 +1,86 @@
 """Measures that are always taken together, as columns of a table."""
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Collection, Iterable, Mapping
 
 import torch
 from torch import Tensor
 
 from zsgan.menagerie.evaluator import Prediction
+from zsgan.metrics.correspondence import identity_kept, structure_kept
 from zsgan.metrics.diversity import DEFINITIONS, intra_cluster_lpips
 from zsgan.metrics.frechet import frechet_distance
 from zsgan.metrics.inception import inception_score
 from zsgan.metrics.kernel import kernel_distance
-from zsgan.metrics.manifold import density_coverage, precision_recall
+from zsgan.metrics.manifold import Manifolds, manifolds
+from zsgan.metrics.progress import Advance, told
 
-CLOSENESS = ("fid", "kid", "precision", "recall", "density", "coverage")
+CLOSENESS = ("fid", "kid", *Manifolds._fields)
 """What :func:`closeness` measures."""
 
+MEASURES: Mapping[str, tuple[str, ...]] = {
+    "diversity": ("lpips", "clip_variance", "vendi", "inception"),
+    "adaptation": ("evaluator_rate", "clip_rate", "clip_score"),
+    "closeness": CLOSENESS,
+    "kept": ("identity_kept", "structure_kept"),
+}
+"""Group -> its measures, each the name of a column or what the names of its columns begin with."""
 
-def closeness(made: Tensor, true: Tensor, neighbours: int = 3) -> dict[str, float]:
+ALL = frozenset(name for names in MEASURES.values() for name in names)
+"""Every measure."""
+
+OF_CLIP = frozenset(name for name in ALL if name.startswith("clip_"))
+"""Measures in the space of the judging CLIP; all others are in that of the eyes."""
+
+
+def closeness(
+    made: Tensor,
+    true: Tensor,
+    neighbours: int = 3,
+    *,
+    measures: Collection[str] = CLOSENESS,
+    progress: bool | Advance = False,
+) -> dict[str, float]:
     """How close images are to true ones.
 
     Args:
         made: (N, D) features of the images.
         true: (M, D) features of true images.
         neighbours: k of precision, recall, density and coverage.
+        measures: some of :data:`CLOSENESS`; no other is computed.
+        progress: show a bar for the distances of neighbours, or what is called with the share that is done.
 
     Returns:
-        the columns of :data:`CLOSENESS`.
+        the columns of ``measures``, in the order of :data:`CLOSENESS`.
     """
-    return {
-        "fid": frechet_distance(made, true),
-        "kid": kernel_distance(made, true),
-        **precision_recall(made, true, neighbours)._asdict(),
-        **density_coverage(made, true, neighbours)._asdict(),
-    }
+    found: dict[str, float] = {}
+    if "fid" in measures:
+        found["fid"] = frechet_distance(made, true)
+    if "kid" in measures:
+        found["kid"] = kernel_distance(made, true)
+    if set(Manifolds._fields) & set(measures):
+        with told(progress, "neighbours") as advance:
+            found |= manifolds(made, true, neighbours, advance)._asdict()
+    return {name: found[name] for name in CLOSENESS if name in measures}
+
+
+def kept_of_source(before: Tensor | None, after: Tensor, measures: Collection[str] = ALL) -> dict[str, float]:
+    """What an adaptation kept of the source's images.
+
+    Args:
+        before: (N, D) features of the source's images; ``None`` if there are none.
+        after: (N, D) features of the images of the same latents.
+        measures: the wanted ones.
+
+    Returns:
+        identity_kept (a mean) and structure_kept, as far as wanted; nan without ``before``.
+    """
+    columns = {name: math.nan for name in MEASURES["kept"] if name in measures}
+    if before is not None and "identity_kept" in measures:
+        columns["identity_kept"] = float(identity_kept(before, after).mean())
+    if before is not None and "structure_kept" in measures:
+        columns["structure_kept"] = structure_kept(before, after)
+    return columns
 
 
 def lpips_columns(
