@@ -255,7 +255,7 @@ def _parser() -> argparse.ArgumentParser:
         "--seed", type=seed, help="of the latents, the truth and the choice for LPIPS; by default the tables'"
     )
     sub.add_argument(
-        "--psi", type=psi, help="truncation, when sampling a run; as in the tables by default: 1 for a run of "
+        "--psi", type=psi, help="truncation, when sampling a run; as in the tables by default: 1 for one of "
         "the demo world, 0.7 for others",
     )  # fmt: skip
     sub.add_argument(
