@@ -58,7 +58,7 @@ def make_encoder():
 @pytest.fixture
 def make_generator():
     """A function that makes small random generators of 16 px whose noise counts."""
-    from zsgan.stylegan2 import Generator
+    from zsgan.networks.stylegan2 import Generator
 
     def make(seed=0, resolution=16, noise=0.1, width=8):
         channels = {4 * 2**i: width for i in range(resolution.bit_length() - 2)}
@@ -109,7 +109,7 @@ class ByFileAndBook(LoadFileScheduling):
 @pytest.fixture(scope="session")
 def smoke():
     """The smoke profile with two rows and hardly any steps or images; its networks are the shipped ones."""
-    from zsgan.profiles import load_profile
+    from zsgan.runs.profiles import load_profile
 
     profile = load_profile("smoke")
     rows = {name: profile.rows[name] for name in ("L_dir", "L_dm + L_EWC + L_rel")}
@@ -125,7 +125,7 @@ def runs_folder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def full_run(smoke, runs_folder):
     """A finished run of the full method, Dog -> Cat."""
-    from zsgan.runs import run
+    from zsgan.runs.run import run
 
     return run(smoke.config("dog-to-cat", "L_dm + L_EWC + L_rel"), folder=runs_folder)
 
@@ -133,7 +133,7 @@ def full_run(smoke, runs_folder):
 @pytest.fixture(scope="session")
 def reproduce(tmp_path_factory):
     """A function that runs ``zsgan reproduce --profile smoke`` in a folder, in a process of its own."""
-    from zsgan.manifest import ROOT
+    from zsgan.assets.manifest import ROOT
 
     def call(place, *options):
         command = [sys.executable, "-m", "zsgan.cli", "reproduce", "--profile", "smoke", "--quiet", *options]

@@ -87,7 +87,8 @@ def imported(module: str) -> set[str]:
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{module}, line {node.lineno}: write zsgan. in full"
-            # `from zsgan import clip` imports the module clip, `from zsgan.clip import load_clip` too
+            # `from zsgan import clip` imports the module clip, `from zsgan.networks.clip import load_clip`
+            # too
             modules = {f"{node.module}.{alias.name}" for alias in node.names}
             found = {name for name in modules if name.removeprefix("zsgan.") in MODULES}
             names |= found or {str(node.module)}

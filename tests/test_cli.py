@@ -10,19 +10,23 @@ import pytest
 import torch
 
 import zsgan
-from zsgan import api, cli, contact, making, manifest, runs
-from zsgan.adaptation import Adaptation
+from zsgan import api, cli
+from zsgan.adaptation.by_text import Adaptation
+from zsgan.adaptation.config import override
+from zsgan.assets import manifest
+from zsgan.base.files import read_json
+from zsgan.base.images import Folder, read_image, save_images
 from zsgan.cli import main
-from zsgan.config import override
-from zsgan.files import read_json
-from zsgan.images import Folder, read_image, save_images
-from zsgan.jobs import resolve
+from zsgan.commands import contact_sheet as contact
+from zsgan.menagerie.portraits import Drawing
 from zsgan.metrics import Lpips
-from zsgan.models import load_generator
-from zsgan.profiles import load_profile
-from zsgan.runs import open_run
-from zsgan.sampling import sample_images
-from zsgan.truth import Drawing
+from zsgan.networks.load import load_generator
+from zsgan.networks.sampling import sample_images
+from zsgan.runs import make as making
+from zsgan.runs import run as runs
+from zsgan.runs.identity import resolve
+from zsgan.runs.profiles import load_profile
+from zsgan.runs.run import open_run
 
 SETTINGS = {"optimiser.iterations": 4, "ewc.samples": 2, "stage1.iterations": 5}
 COMMANDS = (
@@ -71,7 +75,7 @@ def test_help_does_not_wait_for_torch():
 
 
 def test_only_a_clip_waits_for_open_clip():
-    program = "import sys, zsgan.reproduce, zsgan.api; print(*sys.modules)"
+    program = "import sys, zsgan.book.reproduce, zsgan.api; print(*sys.modules)"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert not {"open_clip", "timm", "torchvision", "seaborn", "scipy"} & set(result.stdout.split())
 
@@ -577,8 +581,8 @@ def test_the_words_of_a_published_generator_are_its_scenarios(configuration):
 
 
 def test_the_default_profile_is_for_the_demos_generators(configuration, tmp_path, make_generator):
-    from zsgan.measured import measure
-    from zsgan.stylegan2.checkpoints import save
+    from zsgan.networks.stylegan2.checkpoints import save
+    from zsgan.report.table1 import measure
 
     own, dog = tmp_path / "own.safetensors", tmp_path / "dog.safetensors"
     save(make_generator(), own, {})
@@ -601,7 +605,7 @@ def test_the_default_profile_is_for_the_demos_generators(configuration, tmp_path
 
 
 def test_convert_writes_every_format(capsys, tmp_path, make_generator):
-    from zsgan.stylegan2.checkpoints import load_generator_file, save
+    from zsgan.networks.stylegan2.checkpoints import load_generator_file, save
 
     first = source = tmp_path / "dog.safetensors"
     save(make_generator(), first, {})

@@ -8,15 +8,15 @@ import pandas as pd
 import pytest
 
 from zsgan import api, load_profile
+from zsgan.assets.manifest import ROOT
+from zsgan.base.files import read_json
 from zsgan.cli import _parser
-from zsgan.comparisons import Change, changes
-from zsgan.files import read_json
-from zsgan.manifest import ROOT
-from zsgan.menagerie import train
-from zsgan.profiles import PROFILES
-from zsgan.results import generator_quality
-from zsgan.summaries import load_summary
-from zsgan.tables import PAPER_TABLE_1
+from zsgan.evaluation.comparisons import Change, changes
+from zsgan.evaluation.results import generator_quality
+from zsgan.menagerie.training import __main__ as train
+from zsgan.report.shipped import load_summary
+from zsgan.report.tables import PAPER_TABLE_1
+from zsgan.runs.profiles import PROFILES
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 

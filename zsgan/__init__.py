@@ -9,25 +9,25 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from zsgan.adaptation.config import AdaptConfig
     from zsgan.api import adapt
-    from zsgan.config import AdaptConfig
-    from zsgan.evaluation import evaluate
-    from zsgan.figures import image_grid
-    from zsgan.models import load_clip, load_generator
-    from zsgan.profiles import load_profile
-    from zsgan.runs import run
-    from zsgan.sampling import sample_images
+    from zsgan.evaluation.evaluate import evaluate
+    from zsgan.networks.load import load_clip, load_generator
+    from zsgan.networks.sampling import sample_images
+    from zsgan.report.figures import image_grid
+    from zsgan.runs.profiles import load_profile
+    from zsgan.runs.run import run
 
 _PUBLIC = {
-    "AdaptConfig": "config",
+    "AdaptConfig": "adaptation.config",
     "adapt": "api",
-    "evaluate": "evaluation",
-    "image_grid": "figures",
-    "load_clip": "models",
-    "load_generator": "models",
-    "load_profile": "profiles",
-    "run": "runs",
-    "sample_images": "sampling",
+    "evaluate": "evaluation.evaluate",
+    "image_grid": "report.figures",
+    "load_clip": "networks.load",
+    "load_generator": "networks.load",
+    "load_profile": "runs.profiles",
+    "run": "runs.run",
+    "sample_images": "networks.sampling",
 }
 
 __all__ = [

@@ -6,15 +6,15 @@ from typing import Any
 
 import torch
 
-from zsgan import names
-from zsgan.checking import build
-from zsgan.config import AdaptConfig, override
-from zsgan.device import set_up
-from zsgan.models import load_generator
-from zsgan.places import folder_path, local_path
-from zsgan.profiles import Profile, check_of_demo, load_profile
-from zsgan.runs import RUNS, Run, open_run, run
-from zsgan.stylegan2 import Generator
+from zsgan.adaptation.config import AdaptConfig, override
+from zsgan.assets import names
+from zsgan.base.device import set_up
+from zsgan.base.places import folder_path, local_path
+from zsgan.base.settings import build
+from zsgan.networks.load import load_generator
+from zsgan.networks.stylegan2 import Generator
+from zsgan.runs.profiles import Profile, check_of_demo, load_profile
+from zsgan.runs.run import RUNS, Run, open_run, run
 
 
 def adapt(
@@ -46,9 +46,9 @@ def adapt(
         folder: of runs.
         device: torch device.
         progress: show progress bars.
-        settings: dotted names of :class:`zsgan.config.AdaptConfig`, such as "moment.lambda_cov" -> values
-            that take the place of the profile's; "weights" -> "random" for random networks of the profile's
-            shapes.
+        settings: dotted names of :class:`zsgan.adaptation.config.AdaptConfig`, such as "moment.lambda_cov" ->
+            values that take the place of the profile's; "weights" -> "random" for random networks of the
+            profile's shapes.
 
     Returns:
         the finished run, which gives the adapted generator and the history of its losses.

@@ -14,8 +14,8 @@ from pathlib import Path
 from threading import current_thread, main_thread
 from typing import Any
 
-from zsgan import console
-from zsgan.arguments import at_most, folder, path, place, positive, psi, seed, steps
+from zsgan.commands import console
+from zsgan.commands.arguments import at_most, folder, path, place, positive, psi, seed, steps
 
 KINDS = ("profiles", "scenarios", "rows", "texts", "settings", "generators", "clips", "runs")
 """What ``zsgan list`` can show."""
@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
     except console.ReaderGone:
         return 141
     except Exception as error:
-        from zsgan.failures import full, message
+        from zsgan.base.failures import full, message
 
         console.complain(f"{full(error) if debug else ''}{name}: {message(error)}")
         return 1
@@ -322,7 +322,7 @@ def _versions() -> str:
 
 
 def _reproduce(options: argparse.Namespace) -> None:
-    from zsgan.reproduce import reproduce
+    from zsgan.book.reproduce import reproduce
 
     page = reproduce(
         options.profile, figures=options.figures, build=options.build, only=options.only,
@@ -332,15 +332,15 @@ def _reproduce(options: argparse.Namespace) -> None:
 
 
 def _fetch(options: argparse.Namespace) -> None:
-    from zsgan.download import fetch_all, names
+    from zsgan.assets.download import fetch_all, names
 
     for file in fetch_all(options.assets or names(options.profile), options.progress):
         _say(file)
 
 
 def _convert(options: argparse.Namespace) -> None:
-    from zsgan.files import sha256
-    from zsgan.stylegan2.checkpoints import load_generator_file, save, save_rosinality
+    from zsgan.base.files import sha256
+    from zsgan.networks.stylegan2.checkpoints import load_generator_file, save, save_rosinality
 
     if options.output.suffix not in (".safetensors", ".pt"):
         raise ValueError(f"OUT must end in .safetensors or .pt, got {options.output}")
@@ -357,7 +357,7 @@ def _convert(options: argparse.Namespace) -> None:
 
 def _adapt(options: argparse.Namespace) -> None:
     from zsgan.api import adapt
-    from zsgan.contact import contact_sheet
+    from zsgan.commands.contact_sheet import contact_sheet
 
     asked = _asked(options)
     asked["settings"] = (options.iterations or {}) | asked["settings"]
@@ -367,9 +367,9 @@ def _adapt(options: argparse.Namespace) -> None:
 
 
 def _table(options: argparse.Namespace) -> None:
-    from zsgan.checking import given
-    from zsgan.measured import measure
-    from zsgan.tables import markdown
+    from zsgan.base.settings import given
+    from zsgan.report.table1 import measure
+    from zsgan.report.tables import markdown
 
     found = measure(
         options.profile, options.scenario, options.row, settings=given(options.set), folder=options.runs,
@@ -385,9 +385,9 @@ def _table(options: argparse.Namespace) -> None:
 
 def _cost(options: argparse.Namespace) -> None:
     from zsgan.api import configuration
-    from zsgan.cost_report import in_lines, in_units
-    from zsgan.costs import least_memory, measure
-    from zsgan.profiles import load_profile
+    from zsgan.runs.cost_report import in_lines, in_units
+    from zsgan.runs.costs import least_memory, measure
+    from zsgan.runs.profiles import load_profile
 
     config, profile = configuration(**_asked(options)), load_profile(options.profile)
     found = measure(config, options.steps, options.device, options.progress)
@@ -398,29 +398,29 @@ def _cost(options: argparse.Namespace) -> None:
 
 
 def _list(options: argparse.Namespace) -> None:
-    from zsgan.listing import in_lines, listing
+    from zsgan.commands.listing import in_lines, listing
 
     found = listing([options.what] if options.what else [], options.profile, options.runs)
     _say(json.dumps(found, indent=1) if options.json else in_lines(found))
 
 
 def _info(options: argparse.Namespace) -> None:
-    from zsgan.info import about, in_lines
-    from zsgan.listing import find_run
+    from zsgan.commands.info import about, in_lines
+    from zsgan.commands.listing import find_run
 
     found = about(find_run(options.run, options.runs), options.profile)
     _say(json.dumps(found, indent=1) if options.json else in_lines(found))
 
 
 def _completion(options: argparse.Namespace) -> None:
-    from zsgan.completion import script
+    from zsgan.commands.completion import script
 
     _say(script(_parser(), options.shell))
 
 
 def _asked(options: argparse.Namespace) -> dict[str, Any]:
     """The arguments of :func:`zsgan.api.configuration`."""
-    from zsgan.checking import given
+    from zsgan.base.settings import given
 
     names = ("source", "text", "source_text", "profile", "scenario", "row", "seed")
     return {name: getattr(options, name) for name in names} | {"settings": given(options.set)}
@@ -428,8 +428,8 @@ def _asked(options: argparse.Namespace) -> dict[str, Any]:
 
 def _sample(options: argparse.Namespace) -> None:
     from zsgan.api import open_generator
-    from zsgan.images import save_images
-    from zsgan.sampling import Samples
+    from zsgan.base.images import save_images
+    from zsgan.networks.sampling import Samples
 
     generator = open_generator(options.generator, options.device)
     images = Samples(generator, options.n, options.seed, options.psi)
@@ -438,8 +438,8 @@ def _sample(options: argparse.Namespace) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> None:
-    from zsgan.evaluation import evaluate
-    from zsgan.files import write_json
+    from zsgan.base.files import write_json
+    from zsgan.evaluation.evaluate import evaluate
 
     result = evaluate(
         options.images, against=options.against, before=options.before, centres=options.centres,
@@ -455,7 +455,7 @@ def _evaluate(options: argparse.Namespace) -> None:
 
 
 def _verify(options: argparse.Namespace) -> None:
-    from zsgan.verification import verify
+    from zsgan.runs.verification import verify
 
     damaged = 0
     for state in verify(options.runs, options.ids):

@@ -5,39 +5,19 @@ picture shows. Nothing is ever optimised against it.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from zsgan import manifest
+from zsgan.assets import manifest
+from zsgan.base.resize import resize
+from zsgan.base.tensors import load_tensors
 from zsgan.menagerie.factors import CATEGORIES, CONTINUOUS
-from zsgan.resize import resize
-from zsgan.tensors import load_tensors
+from zsgan.metrics.eyes import Prediction
 
 RESOLUTION = 64
 """Side of the pictures that the evaluator sees, in pixels."""
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """What the evaluator reads in N images.
-
-    Attributes:
-        logits: categorical factor -> (N, number of values), values in the order of ``CATEGORIES``.
-        continuous: (N, len(CONTINUOUS)), standardised over the training world (mean 0, deviation 1).
-    """
-
-    logits: Mapping[str, Tensor]
-    continuous: Tensor
-
-    def __len__(self) -> int:
-        return len(self.continuous)
-
-    def label(self, kind: str) -> Tensor:
-        """The likeliest value of a categorical factor as an index, (N,)."""
-        return self.logits[kind].argmax(1)
 
 
 class Evaluator(nn.Module):

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from zsgan.menagerie.factors import SPECIES, index_of
-from zsgan.stylegan2 import Generator
+from zsgan.networks.stylegan2 import Generator
 
 CHANNELS = {4: 128, 8: 128, 16: 96, 32: 48, 64: 24}
 Z_DIM, W_DIM, MAPPING_LAYERS = 64, 128, 2

@@ -1,5 +1,6 @@
 """Measures of an adaptation's diversity, fidelity and success."""
 
+from zsgan.menagerie.factor_report import kept, spread
 from zsgan.metrics.clip_space import clip_score, sse, target_rate, variance
 from zsgan.metrics.clustering import k_medoids
 from zsgan.metrics.correspondence import identity_kept, structure_kept
@@ -15,7 +16,6 @@ from zsgan.metrics.diversity import (
 )
 from zsgan.metrics.extract import extract, extract_all
 from zsgan.metrics.eyes import Eyes
-from zsgan.metrics.factors import kept, spread
 from zsgan.metrics.frechet import frechet_distance
 from zsgan.metrics.inception import inception_score
 from zsgan.metrics.kernel import kernel_distance

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from zsgan.images import Images, batches
+from zsgan.base.images import Images, batches
 
 Network = Callable[[Tensor], Tensor]
 """Images (n, 3, H, W) in [-1, 1] -> features (n, D): ``evaluator.embed``, ``clip.encode_images``..."""
@@ -24,7 +24,7 @@ def extract(
     Args:
         network: what to apply.
         images: N images on any device.
-        batch_size: images at a time; ``None`` for as many as :func:`zsgan.images.batch_size` says.
+        batch_size: images at a time; ``None`` for as many as :func:`zsgan.base.images.batch_size` says.
         device: where the network lives.
         progress: show a progress bar.
 
@@ -32,7 +32,7 @@ def extract(
         features (N, D) on the CPU.
 
     Raises:
-        TypeError: the images are no tensor, or hold whole numbers; see :func:`zsgan.images.checked`.
+        TypeError: the images are no tensor, or hold whole numbers; see :func:`zsgan.base.images.checked`.
         ValueError: they are not (N, 3, H, W), or there is none.
     """
     found = extract_all({"": network}, images, batch_size=batch_size, device=device, progress=progress)
@@ -56,7 +56,7 @@ def extract_all(
     Args:
         networks: what to apply, by name.
         images: N images on any device.
-        batch_size: images at a time; ``None`` for as many as :func:`zsgan.images.batch_size` says.
+        batch_size: images at a time; ``None`` for as many as :func:`zsgan.base.images.batch_size` says.
         device: where the networks live.
         progress: show a progress bar.
 

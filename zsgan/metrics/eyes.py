@@ -1,11 +1,30 @@
 """What the metrics look through: one interface for the evaluator, VGG, Inception and their like."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from torch import Tensor
 
-from zsgan.menagerie.evaluator import Prediction
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the evaluator reads in N images.
+
+    Attributes:
+        logits: categorical factor -> (N, number of values), values in the order of ``CATEGORIES``.
+        continuous: (N, len(CONTINUOUS)), standardised over the training world (mean 0, deviation 1).
+    """
+
+    logits: Mapping[str, Tensor]
+    continuous: Tensor
+
+    def __len__(self) -> int:
+        return len(self.continuous)
+
+    def label(self, kind: str) -> Tensor:
+        """The likeliest value of a categorical factor as an index, (N,)."""
+        return self.logits[kind].argmax(1)
 
 
 class Eyes(Protocol):

@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zsgan.images import Images, checked
-from zsgan.images import batch_size as default_batch_size
+from zsgan.base.images import Images, checked
+from zsgan.base.images import batch_size as default_batch_size
+from zsgan.base.resize import resize
 from zsgan.metrics.eyes import Eyes
 from zsgan.metrics.progress import Advance, silent, told
 from zsgan.metrics.rounding import rounding
-from zsgan.resize import resize
 
 _EPSILON = 1e-10  # added to the norm over the channels, as the lpips package does
 # float64 numbers copied at a time in lpips_matrix: on a CPU few enough to stay in its cache
@@ -103,7 +103,7 @@ class Lpips:
             images: N images on any device.
             others: M images, for instance given centres of clusters.
             batch_size: images that pass through the network at a time; ``None`` for as many as
-                :func:`zsgan.images.batch_size` says.
+                :func:`zsgan.base.images.batch_size` says.
             memory: bytes that features may take. When those of all images need more (VGG at 256 px: 32 MB an
                 image), a block of them is kept and the others pass through the network once for every block.
             device: where the network lives, and where to compute.
@@ -113,7 +113,7 @@ class Lpips:
             float64 (N, N), symmetric with a zero diagonal, or (N, M); on the CPU.
 
         Raises:
-            TypeError: the images are no tensor, or hold whole numbers; see :func:`zsgan.images.checked`.
+            TypeError: the images are no tensor, or hold whole numbers; see :func:`zsgan.base.images.checked`.
             ValueError: they are not (N, 3, H, W), there is none, or weights and layers differ in number.
         """
         with told(progress, "LPIPS") as advance:

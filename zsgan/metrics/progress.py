@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from zsgan.images import Images
+from zsgan.base.images import Images
 
 Advance = Callable[[float], object]
 """What a computation calls with the share of it that is done, from 0 to 1, ascending."""

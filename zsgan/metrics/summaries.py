@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterable, Mapping
 import torch
 from torch import Tensor
 
-from zsgan.menagerie.evaluator import Prediction
 from zsgan.metrics.correspondence import identity_kept, structure_kept
 from zsgan.metrics.diversity import DEFINITIONS, intra_cluster_lpips
+from zsgan.metrics.eyes import Prediction
 from zsgan.metrics.frechet import frechet_distance
 from zsgan.metrics.inception import inception_score
 from zsgan.metrics.kernel import kernel_distance

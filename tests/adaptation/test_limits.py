@@ -1,0 +1,78 @@
+"""What can never fit is refused by an estimate, and what cannot be told is not."""
+
+import argparse
+
+import pytest
+import torch
+
+from zsgan.adaptation import limits
+from zsgan.adaptation.config import override
+from zsgan.base import device
+from zsgan.networks.load import load_generator
+from zsgan.networks.sampling import Samples
+from zsgan.runs import costs
+from zsgan.runs.profiles import load_profile
+from zsgan.runs.run import run
+
+LARGE = {
+    "optimiser.batch_size": {"terms": {"directional": 1}},
+    "ewc.samples": {},
+    "features.crops": {},
+    "selection.batch_size": {"terms": {"directional": 1}, "selection": {"k": 1}},
+    "spectral.probes": {"terms": {"spectral": 1}},
+    "stage1.n_variations": {},
+    "optimiser.iterations": {"terms": {"directional": 1}},
+}
+
+
+@pytest.fixture(scope="module")
+def config():
+    return load_profile("smoke").config("dog-to-cat", "L_dm + L_EWC + L_rel")
+
+
+@pytest.mark.parametrize("name", LARGE)
+@pytest.mark.parametrize("value", [10**9, 10**12])
+def test_a_setting_that_cannot_fit_is_refused_before_any_work(config, tmp_path, name, value):
+    large = override(override(config, LARGE[name]), {name: value})
+    with pytest.raises(
+        ValueError, match=rf"^{name}={value} needs at least [\d,.]+ GiB of memory, and cpu has"
+    ):
+        run(large, folder=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["few_shot.images", "few_shot.distance_batch"])
+def test_so_are_those_of_images(config, name):
+    shots = override(config, {"terms": {}, "few_shot": {"target": {"species": "cat"}}})
+    with pytest.raises(ValueError, match=f"^{name}=1000000000 needs at least"):
+        limits.check_size(override(shots, {name: 10**9}), load_generator("dog"))
+
+
+def test_so_are_images_and_costs(config):
+    with pytest.raises(ValueError, match=r"^n=1000000000000 needs at least [\d,.]+ GiB of memory"):
+        Samples(load_generator("dog"), 10**12, 0)
+    with pytest.raises(ValueError, match="^optimiser.batch_size=1000000000 needs"):
+        costs.measure(override(config, {"optimiser.batch_size": 10**9}), 1)
+
+
+def test_the_estimate_is_below_what_is_needed(config, monkeypatch):
+    """A step keeps more than its maps; where the memory is unknown, nothing is refused."""
+    large = override(config, {"terms": {"directional": 1}, "optimiser.batch_size": 8, "clips": "clip-a"})
+    generator = load_generator(large.generator)
+    least = limits._least(large, generator)["optimiser.batch_size=8"]
+    needed = costs.least_memory(large)["activations"]
+    assert needed / 20 < least < needed
+    monkeypatch.setattr(device, "memory", lambda device: least - 1)
+    with pytest.raises(ValueError, match="optimiser.batch_size=8 needs"):
+        limits.check_size(large, generator)
+    for there in (least, None):
+        monkeypatch.setattr(device, "memory", lambda device, there=there: there)
+        limits.check_size(large, generator)
+
+
+def test_memory_is_that_of_the_device(monkeypatch):
+    assert 2**28 < device.memory("cpu") < 2**50
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (1, {0: 10, 1: 20}[device.index]))
+    assert device.memory("cuda:1") == 20
+    monkeypatch.setattr(device, "os", argparse.Namespace())
+    assert device.memory("cpu") is None

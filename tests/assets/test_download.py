@@ -1,0 +1,221 @@
+"""Downloads from a real server on this machine: good, broken off, altered, absent, slow, restarted."""
+
+import hashlib
+import http.server
+import logging
+import re
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from test_manifest import entry, forget, project, write_manifest  # noqa: F401 (fixtures)
+
+from zsgan.assets import download, manifest
+from zsgan.base.files import WriteError
+from zsgan.cli import main
+
+CONTENT = bytes(range(256)) * 400  # 100 kB
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Each path is a way to deliver the file."""
+
+    def do_GET(self) -> None:
+        self.server.requests.append(self.path)
+        count = self.server.requests.count(self.path)
+        status, content, length = 200, CONTENT, len(CONTENT)
+        if self.path == "/absent":
+            status, content, length = 404, b"no such file", 12
+        elif self.path == "/altered":
+            content = CONTENT[::-1]
+        elif self.path == "/page":
+            content = b"<!DOCTYPE html><title>Sign in</title>"
+            length = len(content)
+        elif self.path == "/short" or (self.path == "/restarted" and count == 1):
+            content = CONTENT[:1000]  # of the length that is announced; then the connection closes
+        elif self.path == "/busy" and count < 3:
+            status, content, length = 503, b"", 0
+        elif self.path == "/missing-a-part":
+            content = CONTENT[:1000]
+            length = len(content)
+        self.send_response(status)
+        self.send_header("Content-Length", str(length))
+        self.end_headers()
+        if self.path == "/stalled":
+            self.wfile.write(content[:1000])
+            self.server.closing.wait(20)
+        elif self.path == "/slow":
+            for start in range(0, len(content), 10_000):
+                self.wfile.write(content[start : start + 10_000])
+                time.sleep(0.05)
+        else:
+            self.wfile.write(content)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setattr(download, "PAUSE", 0.01)
+    monkeypatch.setattr(download, "TIMEOUT", 1.0)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
+        httpd.requests, httpd.closing, httpd.daemon_threads = [], threading.Event(), True
+        threading.Thread(target=httpd.serve_forever, daemon=True).start()
+        yield httpd
+        httpd.closing.set()
+        httpd.shutdown()
+
+
+@pytest.fixture
+def big(project, server):  # noqa: F811
+    """Enters the file with addresses of the server; returns where it belongs."""
+
+    def enter(*paths: str, **changes) -> Path:
+        urls = [f"http://127.0.0.1:{server.server_port}/{path}" for path in paths]
+        known = {"sha256": SHA256, "bytes": len(CONTENT), "path": "models/big.bin", "urls": urls}
+        write_manifest(project, [entry("big", **known | changes)])
+        return project / "cache" / "models" / "big.bin"
+
+    return enter
+
+
+def left(file: Path) -> set[str]:
+    """Names of the files beside it, but for locks."""
+    return {other.name for other in file.parent.iterdir() if other.suffix != ".lock"}
+
+
+@pytest.mark.parametrize("path", ["good", "slow"])
+def test_a_file_arrives_once(path, big, server):
+    file = big(path)
+    assert download.fetch("big") == file == download.fetch("big") == manifest.path("big")
+    assert file.read_bytes() == CONTENT and left(file) == {"big.bin"}
+    assert server.requests == [f"/{path}"]
+
+
+@pytest.mark.parametrize(("path", "requests"), [("restarted", 2), ("busy", 3)])
+def test_a_server_that_recovers_is_asked_again(path, requests, big, server):
+    file = big(path)
+    assert download.fetch("big").read_bytes() == CONTENT
+    assert server.requests == [f"/{path}"] * requests and left(file) == {"big.bin"}
+
+
+@pytest.mark.parametrize(
+    ("path", "message", "requests", "kept"),
+    [
+        ("short", "(?i:incomplete|broken)", 3, None),
+        ("stalled", "(?i:timed out)", 3, None),
+        ("absent", "404", 1, None),
+        ("altered", f"SHA-256 .*, but data_manifest.yaml says .*{SHA256}", 1, CONTENT[::-1]),
+        ("missing-a-part", "has 1000 bytes", 1, CONTENT[:1000]),
+    ],
+)
+def test_what_is_not_the_file_is_not_in_its_place(path, message, requests, kept, big, server):
+    file = big(path)
+    with pytest.raises(manifest.AssetError, match=f"Put it by hand at {file}, from http.*/{path}.*{message}"):
+        download.fetch("big")
+    assert server.requests == [f"/{path}"] * requests
+    assert left(file) == ({"big.bin.refused"} if kept else set())
+    assert kept is None or file.with_name("big.bin.refused").read_bytes() == kept
+
+
+def test_mirrors_are_tried_in_turn(big, server):
+    file = big("absent", "altered", "good", "busy")
+    assert download.fetch("big") == file
+    assert server.requests == ["/absent", "/altered", "/good"]
+
+
+def test_no_server_at_all(big, project):  # noqa: F811
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}/big.bin"
+        file = big(urls=[url])
+        with pytest.raises(manifest.AssetError, match=f"{file}, from {url}.*(?i:refused)"):
+            download.fetch("big")
+
+
+def test_the_first_file_of_an_entry_without_hash_is_kept(big, caplog):
+    file = big("good", sha256=None, bytes=None)
+    with caplog.at_level(logging.WARNING):
+        download.fetch("big")
+    assert f"The first file to arrive has {SHA256}" in caplog.text
+    file.unlink()
+    manifest.path.cache_clear()
+    big("altered", sha256=None, bytes=None)
+    with pytest.raises(manifest.AssetError, match="the first file to arrive, says"):
+        download.fetch("big")
+    assert left(file) == {"big.bin.refused"}
+
+
+def test_a_web_page_is_no_first_file(big):
+    big("page", sha256=None, bytes=None)
+    with pytest.raises(manifest.AssetError, match="is a web page; it is kept as"):
+        download.fetch("big")
+
+
+def test_two_processes_fetch_once(big, server):
+    big("slow")
+    threads = [threading.Thread(target=download.fetch, args=("big",)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert server.requests == ["/slow"]
+
+
+def test_the_command_fetches_a_file_or_a_profile(big, capsys, project, monkeypatch):  # noqa: F811
+    file = big("good", profiles=["paper"])
+    assert main(["fetch", "--quiet"]) == 1  # the profile demo has no file in this manifest
+    assert "profile='demo' has no files in the manifest; choose one of paper" in capsys.readouterr().err
+    assert main(["fetch", "--profile", "paper", "--quiet"]) == 0
+    assert capsys.readouterr().out == f"{file}\n"
+    file.unlink()
+    manifest.path.cache_clear()
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert main(["fetch", "big"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out == f"{file}\n" and "100%" in shown.err  # a progress bar
+
+
+def test_one_file_that_fails_does_not_keep_the_others_back(server, project, capsys):  # noqa: F811
+    def of(name, *ways):
+        urls = [f"http://127.0.0.1:{server.server_port}/{way}" for way in ways]
+        return entry(name, sha256=SHA256, bytes=len(CONTENT), path=f"models/{name}.bin", urls=urls)
+
+    write_manifest(
+        project, [of("a", "absent"), of("b", "good"), of("c", "altered", "absent"), of("d", "good")]
+    )
+    folder = project / "cache" / "models"
+    assert main(["fetch", "--quiet", "a", "b", "c", "d"]) == 1
+    out, err = capsys.readouterr()
+    assert out == f"{folder / 'b.bin'}\n{folder / 'd.bin'}\n"
+    assert "zsgan fetch: 2 of 4 files failed; the others are in place" in err
+    for name, error in (("a", "404"), ("c", "SHA-256")):
+        assert re.search(rf"(?m)^  {name}: no address delivered {name}.bin.*{error}", err)
+    server.requests.clear()
+    assert main(["fetch", "--quiet", "b", "d"]) == 0 and not server.requests
+    assert main(["fetch", "--quiet", "a", "nothing"]) == 1  # a wrong name is found before any download
+    assert "no asset in data_manifest.yaml is called 'nothing'" in capsys.readouterr().err
+    assert not server.requests
+
+
+def test_a_full_disk_is_no_fault_of_an_address(big, server, full_disk):
+    file = big("good", "slow")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with full_disk(), pytest.raises(WriteError, match="writing failed .*make room") as raised:
+        download.fetch("big")
+    assert raised.value.filename.endswith(".big.bin.download")
+    assert server.requests == ["/good"] and left(file) == set()
+
+
+def test_fetching_a_shipped_file_verifies_it(project):  # noqa: F811
+    (project / "dog.bin").write_bytes(b"dog")
+    manifest.record(project / "dog.bin", name="dog", description="a dog", command="make dog", seed=0)
+    assert download.fetch("dog") == project / "dog.bin"
+    (project / "dog.bin").unlink()
+    manifest.path.cache_clear()
+    with pytest.raises(manifest.AssetError, match="is missing"):
+        download.fetch("dog")

@@ -1,0 +1,110 @@
+"""What is read out of a summary: each number from its place, no verdict that the interval does not give."""
+
+from types import SimpleNamespace
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+
+from zsgan.book.chapters.switches import (
+    STEPS,
+    decided,
+    effect_dots,
+    effect_table,
+    effects,
+    frontiers,
+    matched_table,
+    steps_table,
+)
+from zsgan.report.tables import ABSENT, PAPER_TABLE_1
+
+NAN = float("nan")
+
+
+@pytest.fixture
+def summary():
+    differences = pd.DataFrame(
+        [
+            ("b", "a", "evaluator_rate", NAN, 0.1, 0.05, 0.2),
+            ("c", "a", "evaluator_rate", NAN, -0.5, -0.6, 0.1),
+            ("b", "a", "lpips_all", NAN, 9.0, 9.0, 9.0),  # at the end
+            ("c", "a", "lpips_all", NAN, 9.0, 9.0, 9.0),
+            ("b", "a", "lpips_all", 0.5, 0.02, 0.01, 0.03),
+            ("c", "a", "lpips_all", 0.5, -0.02, -0.03, -0.01),
+            ("b", "a", "lpips_all", 0.75, 0.04, 0.03, 0.05),
+            ("c", "a", "lpips_all", 0.75, NAN, NAN, NAN),
+        ],
+        columns=["row", "baseline", "measure", "target", "difference", "low", "high"],
+    )
+    finals = pd.DataFrame({"row": [*"aabbcc"], "seed": [0, 1] * 3, "fid": [9.0, 8, 7, 6, 9, 9]})
+    return SimpleNamespace(differences=differences, finals=finals)
+
+
+def test_effects_are_read_from_their_places(summary):
+    found = effects(summary, 0.75).set_index(["row", "measure"])
+    assert found.loc[("b", "evaluator_rate")].tolist() == [0.1, 0.05, 0.2]
+    assert found.loc[("b", "lpips_all")].tolist() == [0.04, 0.03, 0.05]
+    assert found.loc[("b", "fid")].tolist() == pytest.approx([-2, -2, -2])  # 7 - 9 and 6 - 8
+    assert found.loc[("c", "fid"), "difference"] == 0.5 and found.loc[("c", "lpips_all")].isna().all()
+    table = effect_table(found.reset_index())
+    assert table.index.tolist() == ["b", "c"]
+    assert table.loc["b"].tolist() == [
+        "+0.100 (+0.050 to +0.200)", "-2.0 (-2.0 to -2.0)", "+0.040 (+0.030 to +0.050)"
+    ]  # fmt: skip
+    assert table.loc["c", "diversity at the same target rate"] == ABSENT
+
+
+def test_a_verdict_is_the_intervals(summary):
+    found = effects(summary, 0.75)
+    assert decided(found, "evaluator_rate") == {
+        "higher": ["b"], "lower": [], "undecided": ["c"], "not compared": []
+    }  # fmt: skip
+    assert decided(found, "lpips_all")["not compared"] == ["c"]
+    assert decided(effects(summary, 0.5), "lpips_all")["lower"] == ["c"]
+
+
+def test_the_matched_table_has_a_column_for_the_end_and_each_rate(summary):
+    table = matched_table(summary.differences)
+    assert table.columns.tolist() == ["at the end", "at rate 0.5", "at rate 0.75"]
+    assert table.index.tolist() == ["b", "c"]
+    assert table.loc["c"].tolist() == ["+9.000 (+9.000 to +9.000)", "-0.020 (-0.030 to -0.010)", ABSENT]
+
+
+def test_each_step_of_the_papers_table_stands_beside_the_papers_number():
+    rows = [row for row in PAPER_TABLE_1 if not row.startswith("Ojha")]
+    runs = [(row, seed, i / 10 + seed * i / 100) for i, row in enumerate(rows) for seed in (0, 1)]
+    finals = pd.DataFrame(runs, columns=["row", "seed", "lpips_avg"])
+    table = steps_table({"a": SimpleNamespace(finals=finals)})
+    assert table.index.tolist() == [f"{after} against {before}" for before, after in STEPS]
+    line = table.loc["L_dm against L_dir"]
+    # 0.1 and 0.11: half their distance, 0.005, times 12.706, Student's quantile of one degree of freedom
+    assert line.tolist() == ["+0.062", "+0.105 (+0.041 to +0.169)"]
+    assert table.loc["L_dm + L_EWC + L_rel against L_dir", "paper"] == "+0.105"
+
+
+def test_dots_stand_at_the_differences(summary):
+    figure = effect_dots(effects(summary, 0.5))
+    rate, fid, varied = figure.axes
+    dots = [axis.containers[0].lines[0].get_xdata().tolist() for axis in (rate, fid, varied)]
+    assert dots == [[0.1, -0.5], [-2, 0.5], [0.02, -0.02]]
+    assert [axis.get_xscale() for axis in figure.axes] == ["symlog", "symlog", "linear"]
+    assert fid.get_xlim() == pytest.approx((-28, 280))
+    assert [mark.get_text() for mark in fid.get_xticklabels()] == ["-20", "0", "200"]
+    (bars,) = rate.containers[0].lines[2]
+    assert np.allclose([segment[:, 0] for segment in bars.get_segments()], [[0.05, 0.2], [-0.6, 0.1]])
+    plt.close(figure)
+
+
+def test_frontiers_have_a_line_for_each_run_and_row():
+    course = pd.DataFrame({
+        "row": "a", "seed": [0, 0, 1, 1], "step": [10, 0, 0, 10], "evaluator_rate": [1.0, 0, 0, 0.5],
+        "fid": [1.0, 9, 9, 3], "recall": 0.0,
+    })  # fmt: skip
+    figure = frontiers(course, ["a"], {"fid": "FID", "recall": "recall"})
+    first, second, mean = figure.axes[0].lines
+    assert first.get_xdata().tolist() == [0, 1] and first.get_ydata().tolist() == [9, 1]
+    assert second.get_ydata().tolist() == [9, 3]
+    assert mean.get_xdata().tolist() == [0, 0.75] and mean.get_ydata().tolist() == [9, 2]
+    assert figure.axes[1].get_ylabel() == "recall"
+    plt.close(figure)

@@ -1,0 +1,106 @@
+"""The table names a row's newest term where it hardly pulls; a run's shares are those of its loop."""
+
+import shutil
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from zsgan.adaptation.by_text import Adaptation
+from zsgan.adaptation.terms import PARTS, TERMS, objective
+from zsgan.assets.manifest import ROOT
+from zsgan.base.files import write_json
+from zsgan.book.chapters.shares import shares_table, term_shares
+from zsgan.networks.load import load_generator
+from zsgan.runs.gradient_shares import gradient_shares
+from zsgan.runs.make import fisher_of, guides_of, source_features_of
+from zsgan.runs.profiles import load_profile
+from zsgan.runs.run_shares import run_shares
+
+
+def line(row, seed, part, start, end, newest):
+    place = {"row": row, "seed": seed, "term": PARTS[part], "part": part}
+    return place | {"start": start, "end": end, "newest": newest}
+
+
+def test_what_stays_weak_is_named():
+    table = shares_table(
+        pd.DataFrame(
+            [
+                line("L_dm", 0, "first_moment", 1.0, 1.0, True),
+                line("L_dm", 0, "covariance", 0.02, 0.04, True),
+                line("L_dm", 1, "first_moment", 1.0, 1.0, True),
+                line("L_dm", 1, "covariance", 0.04, 0.08, True),
+                line("+ L_EWC", 0, "covariance", 0.01, 0.01, False),
+                line("+ L_EWC", 0, "ewc", 0.0, 0.1, True),
+            ]
+        )
+    )
+    assert table.loc["L_dm"].to_dict() == {
+        "first_moment": "1.00 → 1.00", "covariance": "0.03 → 0.06", "ewc": "–", "weak": "covariance",
+    }  # fmt: skip
+    assert table.loc["+ L_EWC", "weak"] == "–", "a tenth is enough, and the covariance is not what is new"
+    assert list(table.columns)[-1] == "weak" and table.index.name == "row"
+
+
+def test_no_row_of_the_demo_is_called_after_a_term_that_hardly_pulls():
+    table = pd.read_csv(ROOT / "figures" / "shares_table.csv", index_col=0)
+    assert set(table.index) == set(load_profile("demo").rows) and (table["weak"] == "–").all()
+
+
+def test_every_part_belongs_to_a_term(smoke, runs_folder):
+    """By asking each term for its parts."""
+    config = smoke.config("dog-to-cat", "L_dm + L_EWC + L_rel")
+    config = replace(config, terms=dict.fromkeys(TERMS, 1.0))
+    g_src, guides = load_generator(config.generator), guides_of(config)
+    adaptation = Adaptation(config, g_src, guides, fisher_of(config, g_src, guides, runs_folder))
+    batch = adaptation.batch(0)
+    assert {part: term for term in TERMS for part in TERMS[term](batch, config)} == dict(PARTS)
+    assert objective(batch, config)[1].keys() == PARTS.keys()
+
+
+def test_shares_of_a_run_are_those_of_its_first_and_last_batch(smoke, full_run, runs_folder):
+    found = run_shares(full_run, folder=runs_folder)
+    config = full_run.config
+    guides = guides_of(config)
+    g_src = load_generator(config.generator)
+    fisher = fisher_of(config, g_src, guides, runs_folder)
+    # Those of the run: where in memory they lie decides how sums are rounded.
+    kept = source_features_of(config, g_src, guides, runs_folder)
+    adaptation = Adaptation(config, g_src, guides, fisher, kept)
+    assert found["start"] == pytest.approx(gradient_shares(adaptation, 0), rel=1e-5)
+    assert found["start"]["ewc"] == 0
+    for i in range(config.optimiser.iterations):
+        adaptation.step(i)
+    assert found["end"] == pytest.approx(gradient_shares(adaptation, 3), rel=1e-4)
+    assert found["end"]["ewc"] > 0
+
+
+def test_the_last_batch_is_that_of_the_last_step_taken(full_run, runs_folder, tmp_path):
+    """A run that stopped after three of its four steps."""
+    place = shutil.copytree(full_run.folder, tmp_path / "early")
+    write_json(place / "history.json", full_run.history[:3])
+    found = run_shares(replace(full_run, folder=place), folder=runs_folder)
+    config = full_run.config
+    guides, g_src = guides_of(config), load_generator(config.generator)
+    fisher = fisher_of(config, g_src, guides, runs_folder)
+    kept = source_features_of(config, g_src, guides, runs_folder)
+    adaptation = Adaptation(config, g_src, guides, fisher, kept)
+    adaptation.g_trg.load_state_dict(full_run.generator().state_dict())
+    assert found["end"] == pytest.approx(gradient_shares(adaptation, 2), rel=1e-4)
+
+
+def test_the_newest_term_is_the_rows_last_and_images_have_no_terms(smoke, runs_folder, monkeypatch):
+    found = term_shares(smoke, "dog-to-cat", folder=runs_folder)
+    full = found[found["row"] == "L_dm + L_EWC + L_rel"].set_index("part")
+    assert list(full.index) == ["first_moment", "covariance", "relation", "ewc"]
+    assert list(full["newest"]) == [False, False, True, False]
+    assert list(found[found["row"] == "L_dir"]["start"]) == [1.0]
+    monkeypatch.setattr("zsgan.evaluation.bench.run_shares", None)  # what has been measured is kept
+    pd.testing.assert_frame_equal(term_shares(smoke, "dog-to-cat", folder=runs_folder), found)
+
+
+def test_images_have_no_terms(full_run):
+    shots = replace(full_run.config, terms={}, few_shot={"target": {"species": "cat"}})
+    with pytest.raises(ValueError, match="was guided by images, not by a text"):
+        run_shares(replace(full_run, config=shots))

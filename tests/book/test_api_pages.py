@@ -1,0 +1,40 @@
+import re
+from importlib import import_module
+from pathlib import Path
+
+import zsgan
+import zsgan.adaptation.config
+from zsgan.book import api_pages
+
+PAGES = api_pages.pages()
+PACKAGE = Path(zsgan.__file__).parent
+
+
+def test_every_module_has_a_page_and_a_line_in_the_index():
+    modules = {
+        ".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__")
+        for file in PACKAGE.rglob("*.py")
+    }
+    lines = re.findall(r"^- \[`(\S+)`\]\((\S+)\): (.+)$", PAGES["api.md"], flags=re.MULTILINE)
+    assert {name for name, _, _ in lines} == modules
+    assert {page for _, page, _ in lines} | {"api.md"} == PAGES.keys()
+    for name, page, summary in lines:
+        assert f".. automodule:: {name}\n" in PAGES[page]
+        assert summary == import_module(name).__doc__.split("\n")[0].replace("``", "`").replace(":mod:", "")
+
+
+def test_lengths_and_absolute_values_are_no_substitutions():
+    lines = ["cos of |t| and ``a | b``, 1 / |t|", "``|z|``"]
+    api_pages._escape(None, "function", "f", None, None, lines)
+    assert lines == [r"cos of \|t\| and ``a | b``, 1 / \|t\|", "``|z|``"]
+
+
+def test_settings_stand_with_their_comments_in_place_of_a_signature():
+    lines = []
+    api_pages._add_settings(
+        None, "class", "zsgan.adaptation.config.Optimiser", zsgan.adaptation.config.Optimiser, None, lines
+    )
+    assert "    lr: Positive = 0.002  # sec. 4.1" in lines
+    shorten = (None, "class", "name", zsgan.adaptation.config.Optimiser, None, "(lr: Annotated[...])", None)
+    assert api_pages._shorten(*shorten) == ("", None)
+    assert api_pages._shorten(*shorten[:3], dict, *shorten[4:]) is None

@@ -1,0 +1,520 @@
+import json
+import math
+import shutil
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+import torch
+
+from zsgan.assets import manifest
+from zsgan.base.images import Folder, save_images
+from zsgan.evaluation import bench as module
+from zsgan.evaluation import judges as judges_module
+from zsgan.evaluation import results as tables
+from zsgan.evaluation.judges import load_judges, rate, truth_rate
+from zsgan.evaluation.results import bounds, course, frontier, generator_quality, provenance, results
+from zsgan.evaluation.truth import truth_of
+from zsgan.menagerie.evaluator import load_evaluator
+from zsgan.menagerie.factor_report import report
+from zsgan.menagerie.factors import CONTINUOUS, SPECIES, STYLES
+from zsgan.menagerie.portraits import Drawing, ideal_answers
+from zsgan.metrics import (
+    LITERAL,
+    PAPER,
+    Lpips,
+    density_coverage,
+    extract,
+    frechet_distance,
+    identity_kept,
+    intra_cluster_lpips,
+    kernel_distance,
+    precision_recall,
+    structure_kept,
+    vendi_score,
+)
+from zsgan.metrics.eyes import Prediction
+from zsgan.metrics.summaries import closeness
+from zsgan.networks.load import load_clip, load_generator
+from zsgan.networks.sampling import sample_images, sample_latents
+from zsgan.report.tables import metrics_table, table_1
+from zsgan.runs import run as runs
+
+SCENARIO = "dog-to-cat"
+CLOSENESS = ["fid", "kid", "precision", "recall", "density", "coverage"]
+ADAPTATION = ["evaluator_rate", "clip_rate", "clip_score", *CLOSENESS]
+PARTS = ("avg", "avg_std", "all", "all_std")
+LPIPS = [f"{name}_{part}" for name in ("lpips", "lpips_literal") for part in PARTS]
+LABELS = [f"inception_{kind}" for kind in ("ears", "eyes", "fur", "pattern")]
+DIVERSITY = [*LPIPS, "clip_variance", "vendi", *LABELS]
+KEPT = ["identity_kept", "structure_kept"]
+
+
+@pytest.fixture(scope="module")
+def judges(smoke):
+    return load_judges(smoke, SCENARIO)
+
+
+@pytest.fixture(scope="module")
+def table(smoke, runs_folder):
+    return results(smoke, SCENARIO, folder=runs_folder)
+
+
+@pytest.fixture(scope="module")
+def curves(smoke, runs_folder):
+    return course(smoke, SCENARIO, folder=runs_folder)
+
+
+@pytest.fixture
+def blind(monkeypatch):
+    """Nothing can be measured anew."""
+
+    def fail(*args, **kwargs):
+        raise AssertionError("this should have been kept")
+
+    monkeypatch.setattr(module, "Samples", fail)
+
+
+@pytest.fixture
+def quick(monkeypatch, judges):
+    """No network is loaded again."""
+
+    def load(profile, scenario, device):
+        return replace(judges, truth=truth_of(profile.scenarios[scenario].truth), n=profile.samples)
+
+    monkeypatch.setattr(module, "load_judges", load)
+
+
+# Rates
+
+
+def one_hot(indices, n):
+    return torch.eye(n)[torch.tensor(indices)]
+
+
+def test_truth_rate_by_hand():
+    cat, dog = SPECIES.index("cat"), SPECIES.index("dog")
+    photo, sketch = STYLES.index("photo"), STYLES.index("sketch")
+    logits = {
+        "species": one_hot([cat, cat, dog, cat, dog], len(SPECIES)),
+        "style": one_hot([photo, sketch, photo, photo, sketch], len(STYLES)),
+    }
+    prediction = Prediction(logits, torch.zeros(5, len(CONTINUOUS)))
+    assert truth_rate(prediction, {"species": "cat", "style": "photo"}) == 0.4
+    assert truth_rate(prediction, {"species": "cat"}) == 0.6
+    assert truth_rate(prediction, {"style": "sketch"}) == 0.4
+    assert truth_rate(prediction, {"species": "bear"}) == 0.0
+    assert truth_rate(prediction, {}) == 1.0
+    with pytest.raises(ValueError, match="species='horse' is unknown"):
+        truth_rate(prediction, {"species": "horse"})
+
+
+# Judges
+
+
+def test_the_judges_are_those_of_the_profile(judges, smoke):
+    assert judges.clip.name == smoke.judge == "clip-b"
+    assert judges.truth.labels == {"species": "cat", "style": "photo"} and judges.resolution == 64
+    expected = judges.clip.encode_texts(["dog", "cat"], smoke.settings["templates"])
+    assert torch.equal(judges.texts, expected)
+    with pytest.raises(ValueError, match="scenario='dog' is unknown; choose one of dog-to-cat"):
+        load_judges(smoke, "dog")
+
+
+def test_true_images_are_as_close_to_the_truth_as_can_be(judges):
+    measured = judges.adaptation(judges.look(judges.truth.images(judges.n, 64)))
+    assert list(measured) == ADAPTATION
+    assert measured["fid"] == pytest.approx(0, abs=1e-6)
+    assert measured["precision"] == measured["recall"] == 1
+
+
+def test_diversity_is_that_of_the_paper(judges):
+    images = Drawing(judges.truth.labels, 9, seed=4)[:]
+    measured = judges.diversity(judges.inspect(images))
+    assert list(measured) == DIVERSITY
+    expected = intra_cluster_lpips(Lpips(load_evaluator().maps).distances(images), PAPER, 2)
+    assert measured["lpips_avg"] == expected.avg and measured["lpips_all_std"] == expected.all_std
+    literal = intra_cluster_lpips(Lpips(load_evaluator().maps).distances(images), LITERAL, 2)
+    assert measured["lpips_literal_avg"] == literal.avg
+    assert measured["lpips_literal_all_std"] == literal.all_std
+    assert measured["vendi"] == pytest.approx(vendi_score(load_evaluator().embed(images)), rel=1e-4)
+    clip = load_clip("clip-b").encode_images(images)
+    pairs = torch.cdist(clip.double(), clip.double()).square()
+    assert measured["clip_variance"] == pytest.approx(pairs.sum().item() / (2 * 9 * 8), rel=1e-4)
+    alike = judges.diversity(judges.inspect(images[:1].expand(9, -1, -1, -1)))
+    assert alike["lpips_all"] == pytest.approx(0, abs=1e-6)
+    assert alike["clip_variance"] == pytest.approx(0, abs=1e-6)
+    assert [alike["vendi"], alike["inception_fur"]] == pytest.approx([1, 1], abs=1e-4)
+
+
+def test_the_quality_of_a_generator_is_that_of_its_images():
+    dogs = {"species": "dog", "style": "photo"}
+    quality = generator_quality("dog", dogs, 100, truncations=(1.0, 0.5), neighbours=2)
+    assert quality.index.tolist() == ["drawn", "generated, ψ = 1", "generated, ψ = 0.5"]
+    assert quality.columns.tolist() == ["evaluator_rate", *CLOSENESS]
+    evaluator = load_evaluator()
+    true = evaluator.embed(Drawing(dogs, 100)[:])
+    images = sample_images(load_generator("dog"), 100, seed=module.SAMPLES_SEED, truncation_psi=0.5)
+    made = evaluator.embed(images)
+    precision, recall = precision_recall(made, true, 2)
+    density, coverage = density_coverage(made, true, 2)
+    assert quality.iloc[2].to_dict() == pytest.approx({
+        "evaluator_rate": truth_rate(evaluator(images), dogs), "fid": frechet_distance(made, true),
+        "kid": kernel_distance(made, true), "precision": precision, "recall": recall, "density": density,
+        "coverage": coverage,
+    })  # fmt: skip
+    drawn = quality.loc["drawn"]
+    assert 0 < drawn["fid"] < quality["fid"].iloc[1:].min() and drawn["evaluator_rate"] > 0.9
+    assert not quality.iloc[1].equals(quality.iloc[2])
+
+
+def test_a_folder_of_true_images_has_no_target_rate(judges, tmp_path):
+    save_images(judges.truth.images(16, 64), tmp_path)
+    found = replace(judges, truth=truth_of({"folder": str(tmp_path)}))
+    images = Drawing(judges.truth.labels, 9, seed=4)
+    seen = judges.look(images)
+    measured, drawn = found.adaptation(seen), judges.adaptation(seen)
+    assert math.isnan(measured["evaluator_rate"]) and drawn["evaluator_rate"] > 0.5
+    assert measured["clip_rate"] == drawn["clip_rate"]
+    true = extract(judges.eyes.embed, Folder(tmp_path)[::2])
+    expected = frechet_distance(judges.eyes.embed(images[:]), true)
+    assert measured["fid"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_closeness_has_its_columns_whether_or_not_there_are_true_images(judges):
+    seen = judges.eyes.embed(Drawing(judges.truth.labels, 9, seed=4)[:])
+    measured = judges.closeness(seen)
+    assert list(measured) == CLOSENESS and measured == closeness(seen, judges.true_features, 3)
+    unknown = replace(judges, truth=truth_of({})).closeness(seen)
+    assert list(unknown) == CLOSENESS and all(math.isnan(value) for value in unknown.values())
+
+
+def test_eyes_without_labels_read_nothing(judges):
+    class Blind:
+        labels = None
+
+    assert math.isnan(rate(Blind(), torch.zeros(3, 2), {"species": "cat"}, "cpu"))
+
+
+def test_everything_makes_small_images_once(judges):
+    """Though LPIPS looks a second time, for maps."""
+    drawing, parts = Drawing(judges.truth.labels, 9, seed=4), []
+
+    class Spy:
+        def __len__(self):
+            return 9
+
+        def __getitem__(self, part):
+            parts.append(part)
+            return drawing[part]
+
+    found = judges.everything(judges.inspect(Spy()))
+    assert parts == [slice(None, 1), slice(None)]  # the first image tells the size
+    kept = {name: found.pop(name) for name in KEPT}
+    assert all(math.isnan(value) for value in kept.values())  # no source to compare with
+    seen = judges.inspect(drawing)
+    assert found == pytest.approx(judges.diversity(seen) | judges.adaptation(seen))
+
+
+def test_what_is_kept_is_by_the_evaluator(judges):
+    latents = sample_latents(9, 64, seed=1)
+    dogs, cats = (load_evaluator().embed(ideal_answers(latents, name)[:]) for name in ("dog", "cat"))
+    found = judges.everything(judges.inspect(ideal_answers(latents, "cat")), dogs)
+    assert found["identity_kept"] == pytest.approx(identity_kept(dogs, cats).mean().item(), rel=1e-4)
+    assert found["structure_kept"] == pytest.approx(structure_kept(dogs, cats), rel=1e-4)
+
+
+# Tables
+
+
+def test_the_table_has_a_line_for_every_run(table, smoke):
+    assert set(table.columns) == {
+        "scenario",
+        "row",
+        "seed",
+        "iterations",
+        "n",
+        "psi",
+        *DIVERSITY,
+        *ADAPTATION,
+        *KEPT,
+        "step_seconds",
+        "peak_memory",
+        "levelled_off",
+    }
+    assert table["row"].tolist() == list(smoke.rows) and table["seed"].tolist() == [0, 0]
+    assert table["iterations"].tolist() == [4, 4] and table["n"].tolist() == [12, 12]
+    assert table.drop(columns="peak_memory").notna().all(axis=None)  # that is known of GPUs
+    assert (table["step_seconds"] > 0).all()
+    shares = table[["evaluator_rate", "clip_rate", "precision", "recall"]]
+    assert ((shares >= 0) & (shares <= 1)).all(axis=None)
+    assert (table[["fid", "lpips_avg", "lpips_all", "clip_variance"]] > 0).all(axis=None)
+    assert table["fid"][0] != table["fid"][1]
+
+
+def test_the_table_measures_the_adapted_generators(table, smoke, full_run, judges):
+    images = sample_images(full_run.generator(), 12, seed=module.SAMPLES_SEED, truncation_psi=1.0)
+    source = sample_images(load_generator("dog"), 12, seed=module.SAMPLES_SEED, truncation_psi=1.0)
+    expected = judges.everything(judges.inspect(images), judges.eyes.embed(source))
+    assert table.iloc[1][list(expected)].to_dict() == pytest.approx(expected)
+
+
+def test_measurements_are_kept(table, curves, smoke, runs_folder, blind):
+    pd.testing.assert_frame_equal(results(smoke, SCENARIO, folder=runs_folder), table)
+    pd.testing.assert_frame_equal(course(smoke, SCENARIO, folder=runs_folder), curves)
+
+
+@pytest.mark.parametrize(
+    "settings", [{"samples": 13}, {"clusters": 3}, {"neighbours": 2}, {"truncation_psi": 0.5}]
+)
+def test_other_measurements_are_made_anew(table, curves, smoke, runs_folder, blind, quick, settings):
+    other = replace(smoke, **settings)
+    for measure in (results, course):
+        with pytest.raises(AssertionError, match="should have been kept"):
+            measure(other, SCENARIO, folder=runs_folder)
+
+
+def test_another_truth_is_measured_anew(table, curves, smoke, runs_folder, blind, quick):
+    truth = replace(smoke.scenarios[SCENARIO], truth={"species": "cat"})
+    other = replace(smoke, scenarios={SCENARIO: truth})
+    for measure in (results, course):
+        with pytest.raises(AssertionError, match="should have been kept"):
+            measure(other, SCENARIO, folder=runs_folder)
+
+
+def test_other_questions_to_the_judging_clip_are_asked_anew(
+    table, smoke, runs_folder, blind, quick, monkeypatch
+):
+    """Also of a run that does not depend on the texts, since images guided it."""
+    known = module.Bench(smoke, SCENARIO, runs_folder).runs
+    monkeypatch.setattr(module.Bench, "runs", known)
+    scenario = smoke.scenarios[SCENARIO]
+    for other in (
+        replace(smoke, scenarios={SCENARIO: replace(scenario, target_text="fox")}),
+        replace(smoke, scenarios={SCENARIO: replace(scenario, source_text="wolf")}),
+        replace(smoke, settings={**smoke.settings, "templates": "a drawing of a {}"}),
+    ):
+        with pytest.raises(AssertionError, match="should have been kept"):
+            results(other, SCENARIO, folder=runs_folder)
+    results(smoke, SCENARIO, folder=runs_folder)
+
+
+def test_measuring_is_in_full_precision(two, runs_folder):
+    """TensorFloat32 is torch's default in convolutions on a GPU."""
+    cudnn = torch.backends.cudnn
+    for measure in (
+        lambda: results(two, SCENARIO, folder=runs_folder),
+        lambda: bounds(two, SCENARIO),
+        lambda: generator_quality("dog", two.scenarios[SCENARIO].truth, 8),
+    ):
+        cudnn.allow_tf32, cudnn.benchmark = True, True
+        measure()
+        assert (cudnn.allow_tf32, cudnn.benchmark) == (False, False)
+
+
+def test_other_judges_measure_anew(table, smoke, runs_folder, blind, quick, monkeypatch):
+    known = module.weights_id
+    monkeypatch.setattr(module, "weights_id", lambda name: "other" if name == "evaluator" else known(name))
+    with pytest.raises(AssertionError, match="should have been kept"):
+        results(smoke, SCENARIO, folder=runs_folder)
+
+
+@pytest.fixture
+def two(smoke):
+    """The smoke profile with one row and a second scenario."""
+    first = smoke.scenarios[SCENARIO]
+    other = replace(first, target_text="fox", truth={"species": "fox", "style": "photo"})
+    rows = {"L_dir": smoke.rows["L_dir"]}
+    return replace(smoke, rows=rows, scenarios={SCENARIO: first, "dog-to-fox": other})
+
+
+@pytest.mark.parametrize("measure", [results, course])
+def test_all_scenarios_are_measured_one_after_the_other(two, runs_folder, measure):
+    table = measure(two, folder=runs_folder)
+    assert table["scenario"].unique().tolist() == [SCENARIO, "dog-to-fox"]
+    for name, part in table.groupby("scenario"):
+        alone = measure(two, name, folder=runs_folder)
+        pd.testing.assert_frame_equal(part.reset_index(drop=True), alone)
+    assert table.groupby("scenario")["fid"].last().nunique() == 2
+
+
+def test_all_scenarios_have_bounds(two):
+    frame = bounds(two)
+    assert frame["scenario"].tolist() == [SCENARIO] * 3 + ["dog-to-fox"] * 3
+    assert frame["lpips_all"][0] == frame["lpips_all"][3]  # one source
+    assert frame["fid"][0] != frame["fid"][3]
+    with pytest.raises(ValueError, match="scenario='dog-to-bear' is unknown"):
+        bounds(two, "dog-to-bear")
+
+
+def test_the_device_is_kept(two, tmp_path, monkeypatch):
+    """Through judges, curves and the runs that are missing."""
+    asked = []
+
+    def spy(module, name):
+        known = getattr(module, name)
+
+        def call(*arguments, **options):
+            asked.append((name, options.get("device", arguments[-1])))
+            return known(*arguments, **options)
+
+        monkeypatch.setattr(module, name, call)
+
+    device = torch.device("cpu", 0)
+    for where, names in (
+        (module, ("run", "load_clip", "load_generator")),
+        (tables, ("load_evaluator", "load_generator")),
+        (judges_module, ("load_clip", "load_evaluator")),
+        (runs, ("make",)),
+    ):
+        for name in names:
+            spy(where, name)
+    one = replace(two, scenarios={SCENARIO: two.scenarios[SCENARIO]}, samples=8, curve_samples=4)
+    course(one, folder=tmp_path, device=device)
+    results(one, folder=tmp_path, device=device)
+    bounds(one, device=device)
+    generator_quality("dog", one.scenarios[SCENARIO].truth, 8, device=device)
+    made = [place for name, place in asked if name == "make"]
+    assert len(made) == 1  # it was missing
+    others = {place for name, place in asked if name != "make"}
+    assert others == {device} and len(asked) > 10
+
+
+def test_the_course_has_every_snapshot(curves, smoke, full_run):
+    assert set(curves.columns) == {"scenario", "row", "seed", "step", "n", "sse", *ADAPTATION}
+    assert curves["row"].tolist() == [row for row in smoke.rows for _ in range(5)]
+    assert curves["step"].tolist() == [0, 1, 2, 3, 4] * 2 and (curves["n"] == 6).all()
+    start = curves[curves["step"] == 0].drop(columns="row")
+    assert (start.iloc[0] == start.iloc[1]).all()  # the source generator is the same for all
+    assert curves["sse"].nunique() == 9
+
+
+def test_the_sum_of_squared_errors_is_that_of_fig_3a(curves, full_run):
+    clip = load_clip("clip-a")
+    line = curves[(curves["row"] == "L_dm + L_EWC + L_rel")].set_index("step")["sse"]
+    for step in (0, 2, 4):
+        images = sample_images(full_run.generator(step), 6, seed=module.SAMPLES_SEED, truncation_psi=1.0)
+        features = clip.encode_images(images).double()
+        expected = ((features - features.mean(0)) ** 2).sum().item()
+        assert line[step] == pytest.approx(expected, rel=1e-4)
+
+
+def test_factors_are_held_against_the_ideal_answers(smoke, runs_folder, full_run, judges):
+    frame = tables.factor_table(smoke, SCENARIO, folder=runs_folder)
+    assert frame.columns.tolist() == ["scenario", "row", "seed", "n", "factor", "kept", "error", "chance"]
+    assert frame["row"].unique().tolist() == ["source, not adapted", *smoke.rows]
+    assert frame.groupby("row")["factor"].apply(set).map(len).unique().tolist() == [6 + len(CONTINUOUS)]
+    latents = sample_latents(12, 64, module.SAMPLES_SEED)
+    evaluator = judges.eyes
+    ideal = evaluator(ideal_answers(latents, "cat")[:])
+    images = sample_images(full_run.generator(), 12, seed=module.SAMPLES_SEED, truncation_psi=1)
+    expected = report(evaluator(images), ideal, evaluator(judges.truth.images(12, 64, fresh=True)[:]))
+    found = frame[frame["row"] == "L_dm + L_EWC + L_rel"].set_index("factor")[expected.columns]
+    pd.testing.assert_frame_equal(found, expected.loc[found.index], rtol=1e-3, atol=1e-4)
+    source = frame[frame["row"] == "source, not adapted"].set_index("factor")
+    assert (
+        source.loc["species", "error"] == 1 and source.loc["yaw", "error"] < source.loc["yaw", "chance"] / 2
+    )
+
+
+def test_no_ideal_answer_without_a_species(smoke, tmp_path):
+    cats = replace(smoke.scenarios[SCENARIO], truth={"style": "sketch"}, generator="generator-dog")
+    bench = module.Bench(replace(smoke, scenarios={SCENARIO: cats}), SCENARIO, tmp_path)
+    found = bench.factor_report(bench.source(4, 1.0))  # dogs, by the generator's name
+    assert found["species"]["error"] == 0 and found["style"]["error"] == 1
+    own = tmp_path / "own.safetensors"
+    shutil.copy(manifest.path("generator-dog"), own)
+    other = replace(smoke, scenarios={SCENARIO: replace(cats, generator=str(own))})
+    bench = module.Bench(other, SCENARIO, tmp_path)
+    with pytest.raises(ValueError, match="no ideal answer is known without a species"):
+        bench.factor_report(bench.source(4, 1.0))
+
+
+def test_each_image_adds_up_to_the_columns(smoke, runs_folder, full_run):
+    bench = module.Bench(smoke, SCENARIO, runs_folder)
+    final, start = bench.final(full_run), bench.snapshot(full_run, 0)
+    assert {"evaluator_rate", "clip_rate", "clip_score", "clip_variance", "lpips_all"} == set(final.each)
+    for name, values in final.each.items():
+        assert len(values) == 12 and sum(values) / 12 == pytest.approx(final.columns[name], rel=1e-5), name
+    assert "lpips_all" not in start.each and len(start.each["clip_score"]) == 6
+    assert sum(start.each["clip_score"]) / 6 == pytest.approx(start.columns["clip_score"])
+
+
+def test_a_point_of_the_frontier_has_diversity_beside_adaptation(smoke, runs_folder, full_run, judges):
+    frame = frontier(smoke, SCENARIO, folder=runs_folder)
+    more = ["lpips_avg", "lpips_all", "clip_variance", "other_fid", "other_recall"]
+    more += ["factors_kept", "ideal_distance"]
+    assert {*frame.columns} == {"scenario", "row", "seed", "step", "n", "sse", *ADAPTATION, *more}
+    last = frame[frame["row"] == "L_dm + L_EWC + L_rel"].iloc[-1]
+    whole, truncated = (
+        sample_images(full_run.generator(), 6, seed=module.SAMPLES_SEED, truncation_psi=psi)
+        for psi in (1, 0.7)
+    )
+    expected = judges.everything(judges.inspect(whole))
+    assert last["step"] == full_run.snapshots[-1]
+    for name in ("fid", "recall", "lpips_avg", "clip_variance"):
+        assert last[name] == pytest.approx(expected[name], rel=1e-4)
+    evaluator = judges.eyes
+    assert last["other_fid"] == pytest.approx(judges.adaptation(judges.look(truncated))["fid"], rel=1e-4)
+    read, truth = evaluator(whole), evaluator(judges.truth.images(6, 64, fresh=True)[:])
+    ideal = evaluator(ideal_answers(sample_latents(6, 64, module.SAMPLES_SEED), "cat")[:])
+    ratio = read.continuous.std(0, correction=0) / truth.continuous.std(0, correction=0)
+    assert last["factors_kept"] == pytest.approx(ratio.mean().item(), rel=1e-3)
+    away = (read.continuous - ideal.continuous).square().mean(0).sqrt()
+    pairs = read.continuous[:, None] - ideal.continuous[None]
+    by_chance = pairs.square().mean((0, 1)).sqrt()
+    assert last["ideal_distance"] == pytest.approx((away / by_chance).mean().item(), rel=1e-3)
+
+
+def test_bounds_are_those_of_no_adaptation_and_a_perfect_one(smoke, judges):
+    frame = bounds(smoke, SCENARIO)
+    assert set(frame.columns) == {"scenario", "row", "psi", "n", *DIVERSITY, *ADAPTATION, *KEPT}
+    rows = ["source, not adapted", "source, ψ = 0.7", "true target"]
+    assert frame["row"].tolist() == rows and (frame["n"] == 12).all()
+    assert frame["psi"][:2].tolist() == [1.0, 0.7] and frame["psi"].isna()[2]
+    source = sample_images(load_generator("dog"), 12, seed=module.SAMPLES_SEED, truncation_psi=1.0)
+    assert frame["fid"][0] == pytest.approx(judges.adaptation(judges.look(source))["fid"])
+    assert frame["identity_kept"][0] == pytest.approx(1) and frame["structure_kept"][0] == pytest.approx(1)
+    assert frame["structure_kept"][1] < 1 and frame[KEPT].isna().iloc[2].all()
+    assert 0.01 < frame["fid"][2] < frame["fid"][0]  # fresh true images: not zero
+
+
+@pytest.fixture
+def unseen(smoke):
+    """The smoke profile without any true image, with one row that hardly does anything."""
+    scenario = replace(smoke.scenarios[SCENARIO], truth={})
+    return replace(smoke, rows={"L_dir": smoke.rows["L_dir"]}, scenarios={SCENARIO: scenario})
+
+
+def test_without_true_images_all_that_needs_none_is_measured(unseen, table, curves, runs_folder):
+    unknown, cats = ["evaluator_rate", *CLOSENESS], {f"inception_{kind}" for kind in ("species", "style")}
+    found = results(unseen, SCENARIO, folder=runs_folder)
+    assert set(found.columns) == {*table.columns, *cats}  # what the target fixes, if anybody knew
+    rest = [column for column in table.columns if column not in unknown]
+    pd.testing.assert_frame_equal(found[rest], table[:1][rest])
+    path = course(unseen, SCENARIO, folder=runs_folder)
+    rest = [column for column in curves.columns if column not in unknown]
+    pd.testing.assert_frame_equal(path[rest], curves[:5][rest])
+    points = frontier(unseen, SCENARIO, folder=runs_folder)
+    lost = ["other_fid", "other_recall", "factors_kept", "ideal_distance"]
+    assert points[[*unknown, *lost]].isna().all(axis=None) and points["lpips_avg"].notna().all()
+    sources = bounds(unseen, SCENARIO)
+    assert sources["row"].tolist() == ["source, not adapted", "source, ψ = 0.7"]
+    for frame in (found, path, sources):
+        assert frame[unknown].isna().all(axis=None)
+    main = table_1(found, sources, "here")
+    assert (main.loc["L_dir", ["FID", "KID", "coverage", "target rate, evaluator"]] == "–").all()
+    assert "true target" not in main.index and main.loc["L_dir", "here Avg."][0].isdigit()
+    assert metrics_table(found, sources).loc["L_dir", ["precision", "recall"]].eq("–").all()
+    with pytest.raises(ValueError, match="no ideal answer is known without a species in its truth"):
+        tables.factor_table(unseen, SCENARIO, folder=runs_folder)
+
+
+def test_provenance_names_everything(smoke, runs_folder, full_run, table):
+    record = provenance(smoke, SCENARIO, runs_folder)
+    assert json.loads(json.dumps(record)) == record
+    assert record["profile"] == "smoke" and record["scenario"] == SCENARIO and record["seeds"] == [0]
+    assert list(record["runs"]) == ["L_dir, seed 0", "L_dm + L_EWC + L_rel, seed 0"]
+    assert record["runs"]["L_dm + L_EWC + L_rel, seed 0"] == full_run.folder.name
+    assert set(record["weights"]) == {"generator-dog", "clip-a", "clip-c", "clip-b", "evaluator"}
+    assert record["settings"]["samples"] == 12

@@ -1,0 +1,208 @@
+"""Stage 2: one loop for every row of Table 1. Which losses take part is data, not code."""
+
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from zsgan.adaptation.config import AdaptConfig
+from zsgan.adaptation.guide import (
+    device_of,
+    encode,
+    source_features,
+    source_noise,
+    step_latents,
+    step_probes,
+    trained_parameters,
+)
+from zsgan.adaptation.terms import NEEDS_FISHER, NEEDS_PROBES, Batch, Guide, Seen, needs, objective
+from zsgan.base.streams import stream
+from zsgan.networks.stylegan2 import Generator
+from zsgan.rivals.consistency import squared_stretch
+from zsgan.rivals.layer_selection import choose
+
+NUMERICS = 3
+"""Version of what a configuration computes; raised whenever the same configuration gives other numbers."""
+
+
+class Trainer(Protocol):
+    """What a run needs of a method, whatever its losses: this is all that :mod:`zsgan.runs.run` knows of it."""
+
+    @property
+    def state(self) -> Mapping[str, Any]:
+        """Everything that a step changes, for :func:`zsgan.base.loop.loop`."""
+
+    @property
+    def result(self) -> Generator:
+        """The generator as it is now."""
+
+    @property
+    def trained(self) -> Sequence[str]:
+        """Names of the tensors of ``result`` that may differ from the source's."""
+
+    def step(self, i: int) -> dict[str, float]:
+        """Step ``i``; returns what to log."""
+
+
+class Adaptation:
+    """Stage 2, eq. (6): a copy of the source generator follows the guides, one step at a time.
+
+    Every step draws from streams of its own (:mod:`zsgan.base.streams`), so step i is the same whatever was
+    drawn before it.
+
+    Args:
+        config: what to do.
+        g_src: source generator; neither it nor its ``requires_grad`` is changed.
+        guides: at least one.
+        fisher: of :func:`zsgan.adaptation.guide.source_fisher`; needed by the term "ewc".
+        f_src: of :func:`zsgan.adaptation.guide.source_features`; computed if it is not given.
+
+    Attributes:
+        g_trg: the generator being adapted.
+        params: its trained parameters by name.
+        source_params: the same of the source.
+
+    Raises:
+        ValueError: the term "ewc" without Fisher information.
+    """
+
+    def __init__(
+        self,
+        config: AdaptConfig,
+        g_src: Generator,
+        guides: Sequence[Guide],
+        fisher: Mapping[str, Tensor] | None = None,
+        f_src: Sequence[Tensor] | None = None,
+    ):
+        if needs(config, NEEDS_FISHER) and fisher is None:
+            raise ValueError(
+                "fisher is needed for the term 'ewc'; compute it with zsgan.adaptation.guide.source_fisher()"
+            )
+        self.config, self.guides, self.fisher = config, guides, fisher or {}
+        self.g_src = deepcopy(g_src).eval().requires_grad_(False)
+        self.g_trg = deepcopy(self.g_src)
+        self.g_ema = None if config.optimiser.ema is None else deepcopy(self.g_src)
+        self.params = trained_parameters(self.g_trg, config.trainable)
+        for parameter in self.params.values():
+            parameter.requires_grad_(True)
+        self.source_params = {name: p.detach().clone() for name, p in self.params.items()}
+        settings = config.optimiser
+        self.optimiser = torch.optim.Adam(self.params.values(), lr=settings.lr, betas=settings.betas)
+        # Layers are ranked by the target text itself, without templates, as published.
+        self.t_raw = [guide.encoder.encode_texts([config.target_text])[0] for guide in guides]
+        encoders = [guide.encoder for guide in guides]
+        self.f_src = source_features(self.g_src, encoders, config) if f_src is None else f_src
+
+    @property
+    def state(self) -> Mapping[str, Any]:
+        """The generator, its optimiser, and the moving average if there is one."""
+        state: dict[str, Any] = {"g_trg": self.g_trg, "optimiser": self.optimiser}
+        return state if self.g_ema is None else state | {"g_ema": self.g_ema}
+
+    @property
+    def result(self) -> Generator:
+        """The adapted generator: the moving average of its weights, if there is one."""
+        return self.g_trg if self.g_ema is None else self.g_ema
+
+    @property
+    def trained(self) -> Sequence[str]:
+        """Names of the trained parameters."""
+        return list(self.params)
+
+    def step(self, i: int) -> dict[str, float]:
+        """One step of Adam on eq. (6).
+
+        Args:
+            i: number of the step, from 0.
+
+        Returns:
+            "loss" (eq. 6), "gradient_norm", and each part of the loss, unweighted.
+
+        Raises:
+            FloatingPointError: the gradient is not finite; the generator is left as it was.
+        """
+        self._select_layers(i)
+        loss, values = objective(self.batch(i), self.config)
+        self.optimiser.zero_grad()
+        loss.backward()
+        norm = torch.stack([p.grad.norm() for p in self.params.values() if p.grad is not None]).norm()
+        # All of them in one transfer from the device.
+        logged = {"loss": loss.detach(), "gradient_norm": norm, **values}
+        row = dict(zip(logged, torch.stack(list(logged.values())).tolist(), strict=True))
+        if not norm.isfinite():
+            raise FloatingPointError(
+                f"the gradient is not finite (loss {row['loss']:.3g}); lower "
+                f"optimiser.lr={self.config.optimiser.lr} or the weights of the terms "
+                f"({dict(self.config.weights)}, moment.lambda_cov={self.config.moment.lambda_cov})"
+            )
+        self.optimiser.step()
+        if self.g_ema is not None:
+            assert self.config.optimiser.ema is not None
+            averages = trained_parameters(self.g_ema, self.config.trainable)
+            for name, parameter in self.params.items():
+                averages[name].lerp_(parameter.detach(), 1 - self.config.optimiser.ema)
+        return row
+
+    def batch(self, i: int) -> Batch:
+        """What the terms look at in step ``i``, by the weights as they are now."""
+        config, device = self.config, device_of(self.g_trg)
+        ws = step_latents(self.g_src, config, i)
+        images = self.g_trg.synthesis(ws, noise="random", generator=self._target_noise(i))
+        seen = [
+            Seen(guide, f_src[i].to(device), encode(guide.encoder, images, config, i), *stretches)
+            for guide, f_src, stretches in zip(self.guides, self.f_src, self._stretches(i, ws), strict=True)
+        ]
+        return Batch(seen, self.params, self.source_params, self.fisher)
+
+    def _target_noise(self, i: int) -> torch.Generator:
+        """Random stream of the noise maps of a step's target images."""
+        device = device_of(self.g_trg)
+        if self.config.shared_noise:
+            return source_noise(self.config, i, device)
+        return stream(self.config.seed, "target noise", i, device)
+
+    def _stretches(self, i: int, ws: Tensor) -> Sequence[tuple[Tensor, ...]]:
+        """For each guide how much the features of both generators move with the latents, if a term asks."""
+        config = self.config
+        if not needs(config, NEEDS_PROBES):
+            return [()] * len(self.guides)
+        probes, device = step_probes(self.g_src, config, i), device_of(self.g_src)
+
+        def stretch(guide: Guide, generator: Generator, noise: Callable[[], torch.Generator]) -> Tensor:
+            def features(ws: Tensor) -> Tensor:
+                images = generator.synthesis(ws, noise="random", generator=noise())
+                return encode(guide.encoder, images, config, i)
+
+            return squared_stretch(features, ws, probes)
+
+        stretches = []
+        for guide in self.guides:
+            with torch.no_grad():
+                of_source = stretch(guide, self.g_src, lambda: source_noise(config, i, device))
+            stretches.append((of_source, stretch(guide, self.g_trg, lambda: self._target_noise(i))))
+        return stretches
+
+    def _select_layers(self, i: int) -> None:
+        """Leave gradients to the layers that layer selection chooses, if it is asked for."""
+        settings = self.config.selection
+        if settings is None:
+            return
+        device = device_of(self.g_trg)
+        random = stream(self.config.seed, "selection latents", i)
+        z = torch.randn(settings.batch_size, self.g_src.mapping.z_dim, generator=random).to(device)
+        with torch.no_grad():
+            ws = self.g_src.mapping(z)
+        chosen = choose(
+            self.g_trg, ws, self._distance_to_text, settings.k, settings.iterations, settings.layer_map,
+            generator=stream(self.config.seed, "selection noise", i, device),
+        )  # fmt: skip
+        for name, parameter in self.params.items():
+            parameter.requires_grad_(name in chosen)
+
+    def _distance_to_text(self, images: Tensor) -> Tensor:
+        """1 - cos(E_I(image), E_T(target text)), a mean over images and guides."""
+        guides = zip(self.guides, self.t_raw, self.config.shares, strict=True)
+        cosines = [share * (g.encoder.encode_images(images) @ t_raw).mean() for g, t_raw, share in guides]
+        return 1 - torch.stack(cosines).sum()

@@ -1,0 +1,301 @@
+"""What determines an adaptation: nested, typed and checked; the defaults are the paper's full method.
+
+"open" marks what the paper leaves open: there the default is this project's reading. Settings have dotted
+names, such as ``moment.lambda_cov``, on the command line and in :func:`override`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+from pydantic.dataclasses import dataclass
+
+from zsgan.base.settings import (
+    CHECKED,
+    REPLACED,
+    Batch,
+    Count,
+    Decay,
+    Domain,
+    Few,
+    NonNegative,
+    Pair,
+    Positive,
+    Probability,
+    Seed,
+    Switch,
+    Text,
+    Texts,
+    Whole,
+    build,
+    check_texts,
+    merge,
+    names_of,
+)
+from zsgan.method.ewc import Estimator, Granularity
+from zsgan.method.losses import CovarianceReading, Distance, Reduction, Scale
+from zsgan.networks.clip import imagenet_templates
+from zsgan.rivals.layer_selection import LayerMap
+
+Trained = Literal["convolutions", "convolutions_and_torgb", "convolutions_without_affine", "affine"]
+Term = Literal["directional", "moment", "relation", "in_domain_angle", "ewc", "spectral"]
+
+
+@dataclass(frozen=True, config=CHECKED)
+class Stage1:
+    """Semantic variations of the target text, eq. (2)."""
+
+    n_variations: Pair = 6  # K, sec. 4.1
+    epsilon: Positive | None = None  # None: |E_T(t_trg)|, sec. 4.1
+    lambda_div: NonNegative = 1.0  # sec. 4.1
+    iterations: Count = 2000  # sec. 4.1
+    lr: Positive = 0.002  # sec. 4.1
+    start: Literal["random", "closed_form", "captions"] = (
+        "random"  # N(0, I) and Adam, the optimum itself, or attributes of the target in words; open
+    )
+    attributes: tuple[Text, ...] = ()  # of captions: K texts with {}, such as "white {}"; not in the paper
+    seed: Seed | None = None  # of the random start; None: the run's
+    renormalise: Switch = False  # |v_i| brought back to |E_T(t_trg)|; printed: no
+
+    @model_validator(mode="after")
+    def _fit(self) -> "Stage1":
+        if (self.start == "captions") != bool(self.attributes):
+            raise ValueError(
+                f"stage1: start={self.start!r} and attributes={list(self.attributes)} do not fit; attributes "
+                "belong to start: captions, which needs them"
+            )
+        if self.attributes and len(self.attributes) != self.n_variations:
+            raise ValueError(
+                f"stage1: n_variations={self.n_variations} must be the number of attributes, "
+                f"{len(self.attributes)}"
+            )
+        for attribute in self.attributes:
+            if "{}" not in attribute:
+                raise ValueError(
+                    f"stage1.attributes: {attribute!r} has no {{}} where the target goes; add it"
+                )
+        return self
+
+
+@dataclass(frozen=True, config=CHECKED)
+class Features:
+    """What the losses see of an image and of a text."""
+
+    normalise: Switch = True  # unit-norm features; open
+    antialias: Switch = True  # of the resize to CLIP's size; open
+    crops: Annotated[Whole, Field(le=1024)] = (
+        0  # views of each image whose mean feature is taken, see zsgan.rivals.crops; 0: the whole image
+    )
+    direction_floor: Positive = 1e-8  # norms in the cosines count at least this, see directional_loss; open
+
+
+@dataclass(frozen=True, config=CHECKED)
+class Moment:
+    """Directional moment loss, eq. (3)."""
+
+    lambda_cov: NonNegative = 1e3  # sec. 4.1
+    centre: Switch = False  # printed: not centred
+    scale: Scale = "n"  # printed: "sum"; open, see CovarianceReading
+    distance: Distance = "row"  # open
+    normalise_directions: Switch = False  # printed: no
+
+    @property
+    def covariance(self) -> CovarianceReading:
+        """The reading of the second moment."""
+        return CovarianceReading(self.centre, self.scale, self.distance)
+
+
+@dataclass(frozen=True, config=CHECKED)
+class Ewc:
+    """Fisher information of elastic weight consolidation, eq. (4)."""
+
+    estimator: Estimator = "empirical"  # open
+    granularity: Granularity = "element"  # open
+    samples: Count = 1024  # open
+
+
+@dataclass(frozen=True, config=CHECKED)
+class Relation:
+    """Relation consistency, eq. (5)."""
+
+    temperature: Positive = 1.0  # open
+    diagonal: Switch = True  # open
+    reduction: Reduction = "batchmean"  # open
+
+
+@dataclass(frozen=True, config=CHECKED)
+class Spectral:
+    """Spectral consistency of SCR (Liu et al. 2023), a rival of eqs. (4) and (5); numbers are its code's."""
+
+    probes: Count = 3  # random directions of a latent
+    delta: Positive = 1.0  # of the Huber loss
+
+
+@dataclass(frozen=True, config=CHECKED)
+class Optimiser:
+    """Adam on the target generator."""
+
+    iterations: Count = 2000  # span of Fig. 3a
+    stop_at_plateau: Switch = (
+        False  # end before, where the run has levelled off, see zsgan.adaptation.stopping
+    )
+    batch_size: Batch = 4  # N, sec. 4.1
+    lr: Positive = 0.002  # sec. 4.1
+    betas: tuple[Decay, Decay] = (0.0, 0.99)  # sec. 4.1
+    ema: Decay | None = (
+        None  # decay of a moving average of the weights, which then is the result; printed: no
+    )
+
+
+@dataclass(frozen=True, config=CHECKED)
+class Selection:
+    """Adaptive layer selection of StyleGAN-NADA, anew before every step (Gal et al. 2022, sec. 4.3)."""
+
+    k: Count  # layers trained in a step
+    iterations: Count = 1  # steps on the latents by which layers are ranked
+    layer_map: LayerMap = "corrected"  # see zsgan.rivals.layer_selection
+    batch_size: Batch = 8  # latents that rank the layers
+
+
+@dataclass(frozen=True, config=CHECKED)
+class FewShot:
+    """Adaptation to a few images instead of a text (Ojha et al. 2021); numbers are those of its code."""
+
+    target: Domain  # factors that drawn images share, {species: ..., style: ...}, or {folder: ...}
+    images: Count = 10  # target images, and as many anchors in the latent space
+    discriminator: Text | None = (
+        None  # of the source, see zsgan.assets.names; None: the one of the source generator
+    )
+    lambda_distance: NonNegative = 1e3  # of cross-domain distance consistency
+    distance_batch: Few = 4  # images that it compares
+    anchor_every: Count = 4  # steps; whole images near the anchors are judged in one of them, else patches
+    anchor_deviation: NonNegative = 0.1  # of latents from an anchor; 0.05 in the text
+    patch_level: Whole = 3  # patches are judged in the discriminator's map of R / 2^level px; 32 px of 256
+    lambda_r1: NonNegative = 10.0
+    r1_every: Count = 16
+    lambda_path: NonNegative = 2.0
+    path_every: Count = 4
+    mixing: Probability = 0.9  # of two latents in the styles of one image
+
+
+def _full_method() -> Mapping[Term, float]:
+    return {"moment": 1.0, "ewc": 1e7, "relation": 1e2}
+
+
+@dataclass(frozen=True, config=CHECKED)
+class AdaptConfig:
+    """Everything that determines one adaptation."""
+
+    generator: Text  # source generator G_src, see zsgan.assets.names
+    source_text: Text  # t_src
+    target_text: Text  # t_trg
+    clips: Texts = (
+        "ViT-B-32/openai",
+    )  # guiding CLIPs, sec. 4.1, see zsgan.assets.names; several are averaged
+    clip_weights: Annotated[tuple[Positive, ...], Field(min_length=1)] | None = (
+        None  # of the guiding CLIPs in their mean; None: all the same
+    )
+    templates: Texts = ("imagenet",)  # "imagenet" (79 of StyleGAN-NADA), or texts with {}; open
+    terms: Mapping[Term, NonNegative] = (
+        Field(  # eq. (6), sec. 4.1: each loss of zsgan.adaptation.terms -> its weight
+            default_factory=_full_method
+        )
+    )
+    stage1: Stage1 = Field(default_factory=Stage1)
+    features: Features = Field(default_factory=Features)
+    moment: Moment = Field(default_factory=Moment)
+    ewc: Ewc = Field(default_factory=Ewc)
+    relation: Relation = Field(default_factory=Relation)
+    spectral: Spectral = Field(default_factory=Spectral)
+    optimiser: Optimiser = Field(default_factory=Optimiser)
+    selection: Selection | None = None  # None: all trained parameters, always
+    few_shot: FewShot | None = None  # not None: no text guides, few images do; then terms must be {}
+    trained: Trained = "convolutions"  # see trained_parameters; open
+    shared_noise: Switch = False  # the same noise maps for the source's and the target's images; open
+    seed: Seed = 0  # of stage 1, latents and noise
+
+    @model_validator(mode="after")
+    def _fit(self) -> "AdaptConfig":
+        """Refuse what cannot work together, before anything is computed."""
+        if self.few_shot is not None:
+            if self.weights or self.selection is not None:
+                raise ValueError(
+                    f"few_shot adapts to images, but terms={self.weights} and selection={self.selection} "
+                    "belong to a text; give terms: {} and no selection"
+                )
+        elif not self.weights:
+            raise ValueError(f"terms={dict(self.terms)!r} has no loss of positive weight; add one")
+        if self.optimiser.stop_at_plateau and not {"directional", "moment"} & set(self.weights):
+            raise ValueError(
+                "optimiser.stop_at_plateau=True needs the term 'directional' or 'moment', which say how far "
+                f"images follow the text, got {self.weights}; give a number of iterations instead"
+            )
+        check_texts(self.source_text, self.target_text)
+        if self.clip_weights is not None and len(self.clip_weights) != len(self.clips):
+            raise ValueError(
+                f"clip_weights={list(self.clip_weights)} must have one weight for each of {list(self.clips)}"
+            )
+        for template in self.templates:
+            if self.templates != ("imagenet",) and "{}" not in template:
+                raise ValueError(f"templates: {template!r} has no {{}} where the text goes; add it")
+        smallest = {
+            "moment": 2 if self.moment.scale == "n-1" else 1,
+            "relation": 2 if self.relation.diagonal else 3,
+            "in_domain_angle": 2,
+        }
+        for term, n in smallest.items():
+            if self.weights.get(term) and self.optimiser.batch_size < n:
+                raise ValueError(
+                    f"optimiser.batch_size={self.optimiser.batch_size} is too small for the term {term!r}, "
+                    f"which needs {n} images"
+                )
+        return self
+
+    @property
+    def prompts(self) -> tuple[str, ...]:
+        """Templates to hand to a CLIP."""
+        return imagenet_templates() if self.templates == ("imagenet",) else self.templates
+
+    @property
+    def shares(self) -> tuple[float, ...]:
+        """Share of each guiding CLIP in their mean; they sum to 1."""
+        weights = self.clip_weights or (1.0,) * len(self.clips)
+        return tuple(weight / sum(weights) for weight in weights)
+
+    @property
+    def trainable(self) -> Trained:
+        """Which parameters may change: ``trained``, or all that layer selection chooses from."""
+        return self.trained if self.selection is None else "convolutions_and_torgb"
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The terms that count: those whose weight is not zero."""
+        return {term: weight for term, weight in self.terms.items() if weight}
+
+
+def settings(cls: type = AdaptConfig) -> list[str]:
+    """The dotted name of every setting of a configuration class."""
+    return names_of(cls)
+
+
+def override(config: AdaptConfig, changes: Mapping[str, Any]) -> AdaptConfig:
+    """``config`` with some settings replaced.
+
+    Args:
+        config: the configuration to start from; it is not changed.
+        changes: dotted name (``moment.lambda_cov``, ``terms.ewc``) or group (``moment``) -> new value; of a
+            group, only the settings that are given are replaced.
+
+    Returns:
+        a checked configuration.
+
+    Raises:
+        ValueError: a setting is unknown, or its value cannot be read or cannot work.
+    """
+    values: Mapping[str, Any] = asdict(config)
+    for name, value in changes.items():
+        for part in reversed(name.split(".")):
+            value = {part: value}
+        values = merge(values, value, replace=() if name.startswith("terms.") else REPLACED)
+    return build(AdaptConfig, values)

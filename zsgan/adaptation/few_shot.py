@@ -1,0 +1,253 @@
+"""The 10-shot rival of Table 1 (Ojha et al. 2021): a GAN adapts to a few images of the target, not to a text.
+
+In the source's discriminator ten images would be learnt by heart. So whole images are judged only near a few
+anchors in the latent space (one for each target image), everywhere else patches are; and images shall be as
+alike among each other as the source's are. Every step is: the discriminator, now and then R1; the generator,
+now and then path length. The losses are StyleGAN2's.
+"""
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from zsgan.adaptation.config import AdaptConfig, FewShot
+from zsgan.adaptation.guide import device_of
+from zsgan.base.streams import stream
+from zsgan.networks.stylegan2 import Discriminator, Generator
+from zsgan.networks.stylegan2.adversarial import PathLength, discriminator_loss, generator_loss, r1_penalty
+from zsgan.networks.stylegan2.discriminator import EqualizedConv
+from zsgan.rivals.few_shot_losses import distance_consistency_loss
+
+CENTRE_SAMPLES = 4096
+"""Latents whose mean w is the centre of the truncation."""
+
+
+class FewShotAdaptation:
+    """Adversarial adaptation to a few images; one of :class:`zsgan.adaptation.by_text.Trainer`.
+
+    Everything of the generator is trained, the mapping network too, as in the published code. Every step
+    draws from streams of its own (:mod:`zsgan.base.streams`).
+
+    Args:
+        config: what to do; ``config.few_shot`` has the settings.
+        g_src: source generator; not changed.
+        discriminator: of the source; not changed.
+        images: (n, 3, R, R) in [-1, 1], the target images.
+
+    Raises:
+        ValueError: the configuration, the networks and the images do not fit together.
+    """
+
+    def __init__(self, config: AdaptConfig, g_src: Generator, discriminator: Discriminator, images: Tensor):
+        self.config, self.settings = config, _checked(config, g_src, discriminator, images)
+        self.device = device_of(g_src)
+        self.images = images.to(g_src.synthesis.const)
+        self.g_src = deepcopy(g_src).eval().requires_grad_(False)
+        self.g_trg = deepcopy(self.g_src).requires_grad_()
+        self.g_ema = None if config.optimiser.ema is None else deepcopy(self.g_src)
+        self.discriminator = deepcopy(discriminator).requires_grad_().to(self.device)
+        width = list(discriminator.config["channels"].values())[::-1][self.settings.patch_level]
+        with torch.random.fork_rng(devices=[]):  # the layer draws initial weights from the global generator
+            torch.default_generator.manual_seed(stream(config.seed, "patch layer").initial_seed())
+            self.patch_layer = EqualizedConv(width, 1, 3).to(g_src.synthesis.const)
+        self.path_length = PathLength().to(g_src.synthesis.const)
+        n, z_dim = len(images), g_src.mapping.z_dim
+        self.anchors = torch.randn(n, z_dim, generator=stream(config.seed, "anchors"))
+        self.optimisers = [
+            self._adam([self.g_trg], self.settings.lambda_path, self.settings.path_every),
+            self._adam(
+                [self.discriminator, self.patch_layer], self.settings.lambda_r1, self.settings.r1_every
+            ),
+        ]
+
+    def _adam(self, modules: Sequence[nn.Module], weight: float, every: int) -> torch.optim.Adam:
+        """Adam; a regulariser every few steps is a step more, for which StyleGAN2 slows all of them down."""
+        ratio, settings = every / (every + 1) if weight else 1.0, self.config.optimiser
+        parameters = [parameter for module in modules for parameter in module.parameters()]
+        betas = (settings.betas[0] ** ratio, settings.betas[1] ** ratio)
+        return torch.optim.Adam(parameters, lr=settings.lr * ratio, betas=betas)
+
+    @property
+    def state(self) -> Mapping[str, Any]:
+        """All networks, their optimisers, and the running mean of path lengths."""
+        state: dict[str, Any] = {
+            "g_trg": self.g_trg, "discriminator": self.discriminator, "patch_layer": self.patch_layer,
+            "path_length": self.path_length,
+            "generator's optimiser": self.optimisers[0], "discriminator's optimiser": self.optimisers[1],
+        }  # fmt: skip
+        return state if self.g_ema is None else state | {"g_ema": self.g_ema}
+
+    @property
+    def result(self) -> Generator:
+        """The adapted generator: the moving average, if there is one; w_avg follows the mapping network."""
+        generator = self.g_trg if self.g_ema is None else self.g_ema
+        mapping = generator.mapping
+        z = torch.randn(CENTRE_SAMPLES, mapping.z_dim, generator=stream(0, "mean w"))
+        with torch.no_grad():
+            mapping.w_avg.copy_(mapping(z.to(mapping.w_avg))[:, 0].mean(0))
+        return generator
+
+    @property
+    def trained(self) -> Sequence[str]:
+        """Names of all parameters, and of the mean w."""
+        return [*(name for name, _ in self.g_trg.named_parameters()), "mapping.w_avg"]
+
+    def step(self, i: int) -> dict[str, float]:
+        """One step of both networks.
+
+        Args:
+            i: number of the step, from 0.
+
+        Returns:
+            "loss" of the generator, "gradient_norm", its parts "adversarial" and "distance_consistency"
+            (unweighted), "discriminator", and in steps that have them "r1" and "path_length".
+
+        Raises:
+            FloatingPointError: the generator's gradient is not finite.
+        """
+        settings = self.settings
+        # Both in turn: what is judged near the anchors is the whole image, elsewhere it is patches.
+        whole = i % settings.anchor_every == 0
+        self.g_trg.requires_grad_(False)
+        self._trainable(True)
+        row = self._step_discriminator(i, whole)
+        self.g_trg.requires_grad_(True)
+        self._trainable(False)
+        row |= self._step_generator(i, whole)
+        if settings.lambda_path and i % settings.path_every == 0:
+            row["path_length"] = self._step_path_length(i)
+        if self.g_ema is not None:
+            assert self.config.optimiser.ema is not None
+            with torch.no_grad():
+                for average, parameter in zip(self.g_ema.parameters(), self.g_trg.parameters(), strict=True):
+                    average.lerp_(parameter, 1 - self.config.optimiser.ema)
+        return row
+
+    def _trainable(self, flag: bool) -> None:
+        for module in (self.discriminator, self.patch_layer):
+            module.requires_grad_(flag)
+
+    def _step_discriminator(self, i: int, whole: bool) -> dict[str, float]:
+        real = self._real(i)
+        fake = self._fake(self._ws(i, "discriminator", whole), i, "discriminator")
+        loss = discriminator_loss(self._judged(real, whole), self._judged(fake, whole))
+        _descend(self.optimisers[1], loss)
+        if not self.settings.lambda_r1 or i % self.settings.r1_every:
+            return {"discriminator": loss.item()}
+        real.requires_grad_()
+        penalty = r1_penalty(self._judged(real, whole).flatten(1).mean(1), real)
+        _descend(self.optimisers[1], self.settings.lambda_r1 * self.settings.r1_every * penalty)
+        return {"discriminator": loss.item(), "r1": penalty.item()}
+
+    def _step_generator(self, i: int, whole: bool) -> dict[str, float]:
+        fake = self._fake(self._ws(i, "generator", whole), i, "generator")
+        adversarial = generator_loss(self._judged(fake, whole))
+        distance = self._distance_consistency(i)
+        loss = adversarial + self.settings.lambda_distance * distance
+        norm = _descend(self.optimisers[0], loss)
+        values = torch.stack([loss, norm, adversarial, distance]).tolist()
+        return dict(
+            zip(("loss", "gradient_norm", "adversarial", "distance_consistency"), values, strict=True)
+        )
+
+    def _distance_consistency(self, i: int) -> Tensor:
+        random, n = stream(self.config.seed, "distance latents", i), self.settings.distance_batch
+        z = torch.randn(n, self.g_src.mapping.z_dim, generator=random).to(self.device)
+        # Every convolution but the first, at 4 px.
+        layers = torch.randint(1, self.g_src.synthesis.n_ws - 1, (n,), generator=random).tolist()
+        seen = []
+        for generator, whose in ((self.g_src, "source"), (self.g_trg, "target")):
+            whose = "source" if self.config.shared_noise else whose
+            noise = stream(self.config.seed, f"distance {whose} noise", i, self.device)
+            _, maps = generator.synthesis(
+                generator.mapping(z), noise="random", generator=noise, return_maps=True
+            )
+            seen.append(maps)
+        return distance_consistency_loss(seen[1], seen[0], layers)
+
+    def _step_path_length(self, i: int) -> float:
+        """Of half a batch, as in the published code."""
+        n = max(1, self.config.optimiser.batch_size // 2)
+        ws = self._ws(i, "path", False)[:n]
+        images = self._fake(ws, i, "path")
+        y = torch.randn(images.shape, generator=stream(self.config.seed, "path directions", i)).to(images)
+        penalty: Tensor = self.path_length(images, ws, y)
+        _descend(self.optimisers[0], self.settings.lambda_path * self.settings.path_every * penalty)
+        return penalty.item()
+
+    def _real(self, i: int) -> Tensor:
+        """A batch of target images, each as often as the others and mirrored half of the time."""
+        random, n = stream(self.config.seed, "target images", i), self.config.optimiser.batch_size
+        rounds = [torch.randperm(len(self.images), generator=random) for _ in range(0, n, len(self.images))]
+        real = self.images[torch.cat(rounds)[:n].to(self.device)]
+        mirrored = (torch.rand(n, generator=random) < 0.5).to(self.device)
+        return torch.where(mirrored[:, None, None, None], real.flip(3), real)
+
+    def _ws(self, i: int, purpose: str, whole: bool) -> Tensor:
+        """Styles (N, L, D_w): near the anchors, or anywhere and then often mixed of two latents."""
+        random, n = stream(self.config.seed, f"{purpose} latents", i), self.config.optimiser.batch_size
+        mapping, z_dim = self.g_trg.mapping, self.g_trg.mapping.z_dim
+        if whole:
+            index = torch.randint(len(self.anchors), (n,), generator=random)
+            shift = torch.randn(n, z_dim, generator=random)
+            near = self.anchors[index] + self.settings.anchor_deviation * shift
+            return mapping(near.to(self.device))
+        first, second = torch.randn(2, n, z_dim, generator=random).to(self.device)
+        if torch.rand((), generator=random) >= self.settings.mixing:
+            return mapping(first)
+        place = int(torch.randint(1, self.g_trg.synthesis.n_ws, (), generator=random))
+        return torch.cat([mapping(first)[:, :place], mapping(second)[:, place:]], dim=1)
+
+    def _fake(self, ws: Tensor, i: int, purpose: str) -> Tensor:
+        noise = stream(self.config.seed, f"{purpose} noise", i, self.device)
+        images: Tensor = self.g_trg.synthesis(ws, noise="random", generator=noise)
+        return images
+
+    def _judged(self, images: Tensor, whole: bool) -> Tensor:
+        """Logits of whole images (N, 1), or of patches (N, 1, r, r)."""
+        if whole:
+            return self.discriminator(images)
+        _, maps = self.discriminator(images, return_maps=True)
+        return self.patch_layer(maps[self.settings.patch_level])
+
+
+def _descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> Tensor:
+    """One step; the norm of the gradient."""
+    optimiser.zero_grad()
+    loss.backward()
+    parameters = [p for group in optimiser.param_groups for p in group["params"] if p.grad is not None]
+    norm = torch.stack([parameter.grad.norm() for parameter in parameters]).norm()
+    if not norm.isfinite():
+        raise FloatingPointError(
+            f"the gradient is not finite (loss {loss.item():.3g}); lower optimiser.lr or few_shot's weights"
+        )
+    optimiser.step()
+    return norm
+
+
+def _checked(config: AdaptConfig, g_src: Generator, discriminator: Discriminator, images: Tensor) -> FewShot:
+    """The settings, once it is clear that they fit."""
+    settings, resolution = config.few_shot, g_src.config["resolution"]
+    if settings is None:
+        raise ValueError("config.few_shot is None: name a target, or adapt by texts with Adaptation")
+    judged = discriminator.config["resolution"]
+    if judged != resolution or images.shape[1:] != (3, resolution, resolution):
+        raise ValueError(
+            f"generator, discriminator and images must have one resolution, got {resolution}, {judged} "
+            f"and {tuple(images.shape)}"
+        )
+    levels = len(discriminator.config["channels"])
+    if settings.patch_level >= levels:
+        raise ValueError(
+            f"few_shot.patch_level={settings.patch_level} must be below {levels}, the discriminator's maps"
+        )
+    batch = config.optimiser.batch_size
+    group = discriminator.mbstd_group or batch
+    if batch > group and batch % group:
+        raise ValueError(
+            f"optimiser.batch_size={batch} must be a multiple of the discriminator's group, {group}, or less"
+        )
+    return settings

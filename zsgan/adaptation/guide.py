@@ -1,0 +1,263 @@
+"""What guides an adaptation before its first step: text features, variations, Fisher information."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+from functools import partial
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from zsgan.adaptation.config import AdaptConfig
+from zsgan.adaptation.terms import NEEDS_VARIATIONS, Guide, needs
+from zsgan.base.loop import MINUTE, loop
+from zsgan.base.streams import stream
+from zsgan.method.ewc import Params, fisher_information
+from zsgan.method.losses import text_set
+from zsgan.method.variations import (
+    Variations,
+    caption_variations,
+    closed_form_variations,
+    semantic_variations,
+)
+from zsgan.networks.clip import ClipEncoder, encode_pair
+from zsgan.networks.stylegan2 import Generator
+from zsgan.rivals.consistency import probe_directions
+from zsgan.rivals.crops import random_crops
+
+GAP_SAMPLES = 64
+"""Source images that say where images lie, for variations from captions."""
+
+
+def make_guide(
+    encoder: ClipEncoder, config: AdaptConfig, progress: bool = False, g_src: Generator | None = None
+) -> Guide:
+    """Encode the texts and, where a term needs it, run stage 1 (eq. 2).
+
+    Args:
+        encoder: E_I and E_T.
+        config: texts, templates and stage 1.
+        progress: show a progress bar.
+        g_src: source generator; only variations from captions need it.
+
+    Returns:
+        the guide.
+
+    Raises:
+        ValueError: the texts are the same to the encoder, or cannot be encoded.
+    """
+    t_src, t_trg = encode_pair(
+        encoder, config.source_text, config.target_text, config.prompts, config.features.normalise
+    )
+    if not needs(config, NEEDS_VARIATIONS):
+        return Guide(encoder, t_src, t_trg, None, (t_trg - t_src)[None])
+    if config.stage1.start == "captions":
+        variations = _from_captions(encoder, t_src, t_trg, config, g_src)
+    else:
+        variations = _stage_1(t_trg, config, progress)
+    directions = text_set(t_src, t_trg, variations.v, config.stage1.renormalise)
+    return Guide(encoder, t_src, t_trg, variations, directions)
+
+
+def _stage_1(t_trg: Tensor, config: AdaptConfig, progress: bool) -> Variations:
+    settings = config.stage1
+    random = stream(config.seed if settings.seed is None else settings.seed, "variations")
+    if settings.start == "closed_form":
+        return closed_form_variations(t_trg, settings.n_variations, settings.epsilon, generator=random)
+    return semantic_variations(
+        t_trg, settings.n_variations, settings.epsilon, settings.lambda_div, settings.iterations, settings.lr,
+        generator=random, progress=progress,
+    )  # fmt: skip
+
+
+def _from_captions(
+    encoder: ClipEncoder, t_src: Tensor, t_trg: Tensor, config: AdaptConfig, g_src: Generator | None
+) -> Variations:
+    """Variations from attributes in words, without the prompt and the gap between texts and images."""
+    if g_src is None:
+        raise ValueError("g_src is needed for stage1.start='captions': its images show the modality gap")
+    texts = [attribute.replace("{}", config.target_text) for attribute in config.stage1.attributes]
+    captions = encoder.encode_texts(texts, config.prompts, normalise=config.features.normalise)
+    z = torch.randn(GAP_SAMPLES, g_src.mapping.z_dim, generator=stream(0, "gap latents"))
+    with torch.no_grad():
+        images = g_src.synthesis(g_src.mapping(z.to(device_of(g_src))), noise="const")
+        gap = encode(encoder, images, config).mean(0) - t_src  # of the source domain, in which both are known
+    return caption_variations(t_trg, captions, config.stage1.epsilon, without=gap[None])
+
+
+def trained_parameters(generator: Generator, trained: str = "convolutions") -> dict[str, nn.Parameter]:
+    """Parameters of ``generator`` that adaptation changes, by name.
+
+    Args:
+        generator: whose parameters.
+        trained: "convolutions": the synthesis constant and the convolutions with their affine layers, noise
+            strengths and biases; "convolutions_and_torgb": these and every ToRGB;
+            "convolutions_without_affine": these without the affine layers; "affine": the convolutions'
+            affine layers alone. The mapping network stays frozen in all of them.
+
+    Returns:
+        the parameters themselves.
+    """
+
+    def changes(name: str) -> bool:
+        if not name.startswith("synthesis.") or (".torgb." in name and trained != "convolutions_and_torgb"):
+            return False
+        affine = ".affine." in name
+        return affine if trained == "affine" else not affine or trained != "convolutions_without_affine"
+
+    return {name: parameter for name, parameter in generator.named_parameters() if changes(name)}
+
+
+def step_latents(g_src: Generator, config: AdaptConfig, step: int) -> Tensor:
+    """Latents of a step in W, (N, L, D_w), on the generator's device."""
+    with torch.no_grad():
+        ws: Tensor = g_src.mapping(_step_z(g_src, config, step))
+    return ws
+
+
+def step_probes(g_src: Generator, config: AdaptConfig, step: int) -> Tensor:
+    """Random directions of a step's latents in W+, (P, N, L, D_w); :mod:`zsgan.rivals.consistency` says which."""
+    z = _step_z(g_src, config, step)
+    size, random = (config.spectral.probes, *z.shape), stream(config.seed, "probes", step)
+    signs = 2 * torch.randint(2, size, generator=random) - 1
+    return probe_directions(g_src.mapping, z, signs.to(z))
+
+
+def _step_z(g_src: Generator, config: AdaptConfig, step: int) -> Tensor:
+    """(N, D_z) latents of a step, on the generator's device."""
+    random = stream(config.seed, "latents", step)
+    z = torch.randn(config.optimiser.batch_size, g_src.mapping.z_dim, generator=random)
+    return z.to(g_src.synthesis.const)
+
+
+def source_features(
+    g_src: Generator,
+    encoders: Sequence[ClipEncoder],
+    config: AdaptConfig,
+    progress: bool = False,
+    folder: Path | None = None,
+) -> list[Tensor]:
+    """What every encoder sees of the source images of every step; the rows of a table share it.
+
+    Args:
+        g_src: source generator.
+        encoders: one for each guide.
+        config: seed, batch, iterations, and how images are encoded.
+        progress: show a progress bar.
+        folder: where to keep what there is so far, every minute, so that a call after a stop resumes.
+
+    Returns:
+        for each encoder (iterations, N, D), on the generator's device.
+    """
+    device, features = device_of(g_src), [_Features() for _ in encoders]
+
+    def see(step: int) -> dict[str, float]:
+        ws = step_latents(g_src, config, step)
+        with torch.no_grad():
+            images = g_src.synthesis(ws, noise="random", generator=source_noise(config, step, device))
+            for encoder, seen in zip(encoders, features, strict=True):
+                seen.steps.append(encode(encoder, images, config, step))
+        return {}
+
+    loop(
+        {str(i): seen for i, seen in enumerate(features)}, see, config.optimiser.iterations, folder,
+        save_seconds=MINUTE, description="source images", progress=progress,
+    )  # fmt: skip
+    return [torch.stack([step.to(device) for step in seen.steps]) for seen in features]
+
+
+class _Features:
+    """Features of the steps so far, (N, D) each, as a state of :func:`zsgan.base.loop.loop`."""
+
+    def __init__(self) -> None:
+        self.steps: list[Tensor] = []
+
+    def state_dict(self) -> dict[str, Tensor]:
+        return {"steps": torch.stack([step.cpu() for step in self.steps])}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        self.steps = list(state["steps"])
+
+
+def encode(encoder: ClipEncoder, images: Tensor, config: AdaptConfig, step: int | None = None) -> Tensor:
+    """Features of images, as the configuration wants them.
+
+    Args:
+        encoder: E_I.
+        images: (N, 3, H, H) in [-1, 1].
+        config: how images are encoded.
+        step: of the adaptation, whose crops are taken if the configuration has any: all images of a step, the
+            source's and the target's, get the same. ``None``: no crops, the whole images.
+
+    Returns:
+        (N, D).
+    """
+    features = config.features
+    see = partial(encoder.encode_images, normalise=features.normalise, antialias=features.antialias)
+    if step is None or not features.crops:
+        return see(images)
+    views = random_crops(images, features.crops, stream(config.seed, "crops", step))
+    mean = see(views.flatten(0, 1)).unflatten(0, views.shape[:2]).mean(0)
+    return F.normalize(mean, dim=1) if features.normalise else mean
+
+
+def source_noise(config: AdaptConfig, step: int, device: torch.device) -> torch.Generator:
+    """Random stream of the noise maps of a step's source images."""
+    return stream(config.seed, "source noise", step, device)
+
+
+def source_fisher(
+    g_src: Generator,
+    guides: Sequence[Guide],
+    config: AdaptConfig,
+    progress: bool = False,
+    folder: Path | None = None,
+) -> dict[str, Tensor]:
+    """Fisher information of the source generator, eq. (4), averaged over the guides.
+
+    Independent of the row, the target text and the seed: one result serves many runs.
+
+    Args:
+        g_src: source generator; not changed.
+        guides: whose features are asked.
+        config: estimator, granularity and sample.
+        progress: show a progress bar.
+        folder: where to keep what there is so far, every minute, so that a call after a stop resumes.
+
+    Returns:
+        F by name of the parameter, on the generator's device.
+    """
+    g_src = deepcopy(g_src).requires_grad_(False)
+    params = trained_parameters(g_src, config.trainable)
+    device = device_of(g_src)
+    # The same sample for every seed of a run: Fisher information belongs to the source, not to the run.
+    z = torch.randn(config.ewc.samples, g_src.mapping.z_dim, generator=stream(0, "fisher latents"))
+    with torch.no_grad():
+        ws = g_src.mapping(z.to(device))
+    total = {name: torch.zeros_like(p) for name, p in params.items()}
+    for number, (guide, share) in enumerate(zip(guides, config.shares, strict=True)):
+        noise = stream(0, "fisher noise", device=device)
+
+        def features(
+            params: Params, ws: Tensor, encoder: ClipEncoder = guide.encoder, noise: torch.Generator = noise
+        ) -> Tensor:
+            own = {name.removeprefix("synthesis."): parameter for name, parameter in params.items()}
+            images = functional_call(g_src.synthesis, own, (ws,), {"noise": "random", "generator": noise})
+            return encode(encoder, images, config)
+
+        fisher = fisher_information(
+            features, params, ws, guide.t_src,
+            estimator=config.ewc.estimator, granularity=config.ewc.granularity,
+            batch_size=config.optimiser.batch_size, generator=stream(0, "fisher probes", device=device),
+            streams=[noise], progress=progress, folder=None if folder is None else folder / str(number),
+        )  # fmt: skip
+        for name, value in fisher.items():
+            total[name] += value * share
+    return total
+
+
+def device_of(generator: Generator) -> torch.device:
+    """Where a generator lives."""
+    return generator.synthesis.const.device

@@ -1,0 +1,143 @@
+"""Downloads of the manifest's files: several addresses and tries, and nothing unverified in its place."""
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pooch
+from filelock import FileLock
+
+from zsgan.assets.manifest import Asset, AssetError, asset, assets, difference, lock, path
+from zsgan.base.files import WriteError, naming
+
+log = logging.getLogger(__name__)
+
+TRIES = 3  # at an address that breaks off or does not answer
+PAUSE = 2.0  # seconds before the second try, twice as long before each later one
+TIMEOUT = 30.0  # seconds without a single byte
+
+
+def names(profile: str) -> list[str]:
+    """Names of the files that a profile needs, in order.
+
+    Args:
+        profile: one that the manifest knows.
+
+    Returns:
+        names of entries.
+
+    Raises:
+        ValueError: no file is for such a profile.
+    """
+    found = sorted(name for name, entry in assets().items() if profile in entry.profiles)
+    if not found:
+        known = sorted({kind for entry in assets().values() for kind in entry.profiles})
+        raise ValueError(
+            f"profile={profile!r} has no files in the manifest; choose one of {', '.join(known)}"
+        )
+    return found
+
+
+def fetch(name: str, progress: bool = False) -> Path:
+    """Download the asset called ``name`` unless it is there, and return its verified file.
+
+    Every address is tried in turn. A file that is not the one of the manifest is kept aside as
+    ``<file>.refused``, for a look at what it is.
+
+    Args:
+        name: an entry of the manifest; a shipped one is only verified.
+        progress: show a progress bar.
+
+    Returns:
+        the local path, see :func:`zsgan.assets.manifest.path`.
+
+    Raises:
+        ValueError: there is no such asset.
+        AssetError: no address delivered the file, which can be put in its place by hand.
+        WriteError: the file cannot be written.
+    """
+    entry = asset(name)
+    if entry.file.is_file() or not entry.urls:
+        return path(name)
+    entry.file.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{entry.file}.lock"):
+        if entry.file.is_file():  # another process was faster
+            return path(name)
+        errors = []
+        for url in entry.urls:
+            try:
+                _download(entry, url, progress)
+                return path(name)
+            except WriteError:  # no address can help
+                raise
+            except (OSError, ValueError) as error:  # no answer, or another file
+                log.warning("%s: %s", url, error)
+                errors.append(f"{url}: {error}")
+    raise AssetError(
+        f"no address delivered {entry.file.name} ({name}: {entry.description}). Put it by hand at "
+        f"{entry.file}, from {' or '.join(entry.urls)}. What went wrong: {'; '.join(errors)}"
+    )
+
+
+def fetch_all(wanted: Sequence[str], progress: bool = False) -> Iterator[Path]:
+    """Fetch several assets; one that fails does not keep the others from arriving.
+
+    Args:
+        wanted: names of entries.
+        progress: show progress bars.
+
+    Yields:
+        the local path of each that is there, in order.
+
+    Raises:
+        ValueError: there is no asset of a name; nothing is fetched then.
+        AssetError: assets failed; raised at the end, and the message has the error of each.
+    """
+    for name in wanted:
+        asset(name)
+    failures: dict[str, AssetError] = {}
+    for name in wanted:
+        try:
+            yield fetch(name, progress)
+        except AssetError as error:
+            log.error("%s failed", name)
+            failures[name] = error
+    if failures:
+        listed = "\n".join(f"  {name}: {error}" for name, error in failures.items())
+        raise AssetError(
+            f"{len(failures)} of {len(wanted)} files failed; the others are in place, and the same command "
+            f"fetches only what is missing:\n{listed}"
+        )
+
+
+def _download(entry: Asset, url: str, progress: bool) -> None:
+    """Put the verified file in its place; start over when the connection breaks off."""
+    partial = entry.file.with_name(f".{entry.file.name}.download")
+    get = pooch.HTTPDownloader(progressbar=progress, timeout=TIMEOUT)
+    try:
+        for attempt in range(TRIES):
+            try:
+                with naming(partial):
+                    get(url, str(partial), None)
+                break
+            except WriteError:
+                raise
+            except OSError as error:  # of requests, too
+                status = getattr(getattr(error, "response", None), "status_code", 500)
+                if status < 500 or attempt == TRIES - 1:
+                    raise
+                log.warning("%s: %s; trying again", url, error)
+                time.sleep(PAUSE * 2**attempt)
+        wrong = difference(entry, partial)
+        with partial.open("rb") as file:
+            if file.read(99).lstrip().lower().startswith((b"<!doctype", b"<html")):
+                wrong = "is a web page"  # which a file whose hash nobody knows must not be
+        if wrong:
+            refused = entry.file.with_name(f"{entry.file.name}.refused")
+            partial.replace(refused)
+            raise ValueError(f"what arrived {wrong}; it is kept as {refused}")
+        lock(entry, partial)
+        partial.replace(entry.file)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,263 @@
+"""The files that zsgan needs beside its code: what they are, where they lie, and whether they are intact.
+
+``data_manifest.yaml`` has one entry a file. One without URLs is shipped with the package; one with URLs is
+downloaded into a cache folder (:mod:`zsgan.assets.download`). A file is compared with its SHA-256 before it
+is used. Where nobody published one, that of the first file to arrive is kept in ``manifest.lock.json`` beside
+the downloads, and every later file is compared with it.
+"""
+
+import logging
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pooch
+import yaml
+from filelock import FileLock
+
+from zsgan.base.files import digest_of, read_json, sha256, write_atomically, write_json
+from zsgan.base.places import local_path
+from zsgan.base.yaml_values import read_yaml
+
+log = logging.getLogger(__name__)
+
+ROOT = Path(__file__).resolve().parents[2]  # shipped paths start here
+# In a checkout the manifest stands at the top; a wheel carries it inside the package.
+MANIFEST = next(filter(Path.is_file, (ROOT / "data_manifest.yaml", ROOT / "zsgan" / "data_manifest.yaml")))
+
+
+class AssetError(FileNotFoundError):
+    """A file of the manifest is missing, or is not the file that the manifest describes."""
+
+
+@dataclass(frozen=True)
+class Asset:
+    """One entry of ``data_manifest.yaml``, whose first lines explain the fields."""
+
+    name: str
+    path: str
+    sha256: str | None
+    bytes: int | None
+    licence: str
+    description: str
+    profiles: Sequence[str] = ()
+    command: str = ""
+    seed: int | None = None
+    urls: Sequence[str] = ()
+    md5: str | None = None
+
+    def __post_init__(self) -> None:
+        for kind, digits in (("sha256", 64), ("md5", 32)):
+            value = getattr(self, kind)
+            if value is not None and not re.fullmatch(f"[0-9a-f]{{{digits}}}", str(value)):
+                raise ValueError(
+                    f"{kind} of {self.name!r} must be {digits} hexadecimal digits, got {value!r}"
+                )
+        if not self.urls and (self.sha256 is None or self.bytes is None):
+            raise ValueError(f"{self.name!r} is shipped, so its sha256 and bytes must be known")
+
+    @property
+    def file(self) -> Path:
+        """Where the file lies, or will lie once it is downloaded."""
+        return (cache_folder() if self.urls else ROOT) / self.path
+
+    @property
+    def remedy(self) -> str:
+        """What to do when the file is missing or altered."""
+        if self.urls:
+            return f"Run: zsgan fetch {self.name}"
+        return f"Restore it (git checkout -- {self.path}) or make it anew: {self.command}"
+
+
+def cache_folder() -> Path:
+    """Where downloads lie: the environment variable ``ZSGAN_HOME``, else the platform's folder for caches."""
+    return local_path(os.environ.get("ZSGAN_HOME") or pooch.os_cache("zsgan"))
+
+
+@cache
+def assets() -> dict[str, Asset]:
+    """Every entry of the manifest, by name.
+
+    Returns:
+        name -> entry, in the order of the file.
+
+    Raises:
+        ValueError: the file is no valid YAML; an entry lacks a field, has an unknown one, or repeats a name.
+    """
+    result: dict[str, Asset] = {}
+    for entry in read_yaml(MANIFEST)["assets"]:
+        try:
+            new = Asset(**entry)
+        except TypeError as error:
+            known = ", ".join(field.name for field in fields(Asset))
+            raise ValueError(f"{MANIFEST}: {entry!r} does not fit the fields {known}: {error}") from None
+        if new.name in result:
+            raise ValueError(f"{MANIFEST}: two assets are called {new.name!r}; names must differ")
+        result[new.name] = new
+    return result
+
+
+def asset(name: str) -> Asset:
+    """The entry called ``name``.
+
+    Args:
+        name: of an entry.
+
+    Returns:
+        the entry; its file need not be there.
+
+    Raises:
+        ValueError: there is none; the message lists the closest ones.
+    """
+    known = assets()
+    if name not in known:
+        close = get_close_matches(name, known, cutoff=0.4) or sorted(known)
+        raise ValueError(f"no asset in {MANIFEST.name} is called {name!r}; the closest: {', '.join(close)}")
+    return known[name]
+
+
+@cache
+def path(name: str) -> Path:
+    """The local file of the asset called ``name``, verified once a process.
+
+    Args:
+        name: of an entry.
+
+    Returns:
+        the path of a file with the size and the hash that the manifest or the lock file says.
+
+    Raises:
+        ValueError: there is no such asset.
+        AssetError: the file is missing or altered; the message says what to do.
+    """
+    entry = asset(name)
+    if not entry.file.is_file():
+        raise AssetError(f"{entry.file} is missing ({name}: {entry.description}). {entry.remedy}")
+    if wrong := difference(entry, entry.file):
+        raise AssetError(f"{entry.file} {wrong}. Delete it. {entry.remedy}")
+    lock(entry, entry.file)
+    return entry.file
+
+
+def identity(name: str) -> str:
+    """SHA-256 of the asset called ``name``, without reading its file.
+
+    Args:
+        name: of an entry.
+
+    Returns:
+        64 hexadecimal digits, from the manifest or the lock file.
+
+    Raises:
+        ValueError: there is no such asset.
+        AssetError: nobody published its hash, and it was not downloaded yet.
+    """
+    entry = asset(name)
+    known = entry.sha256 or _locked().get(name, {}).get("sha256")
+    if known is None:
+        path(name)  # says what to do, if it is missing
+        known = _locked()[name]["sha256"]
+    return str(known)
+
+
+def difference(entry: Asset, file: Path) -> str:
+    """In what a file differs from what is known of an asset.
+
+    Args:
+        entry: of the manifest.
+        file: to compare with it.
+
+    Returns:
+        the end of a sentence about the file; empty if it does not differ.
+    """
+    kept = {} if entry.sha256 else _locked().get(entry.name, {})
+    where = "manifest.lock.json, the first file to arrive," if kept else MANIFEST.name
+    expected = {"bytes": entry.bytes, "SHA-256": entry.sha256, "MD5": entry.md5} | (
+        {"bytes": kept["bytes"], "SHA-256": kept["sha256"]} if kept else {}
+    )
+    found: dict[str, Any] = {"bytes": file.stat().st_size, "SHA-256": sha256(file)}
+    if entry.md5:
+        found["MD5"] = digest_of(file, "md5")
+    if all(expected[key] in (None, value) for key, value in found.items()):
+        return ""
+    has, says = (
+        ", ".join(
+            f"{d[key]} bytes" if key == "bytes" else f"{key} {d[key]}" for key in found if expected[key]
+        )
+        for d in (found, expected)
+    )
+    return f"has {has}, but {where} says {says}"
+
+
+def lock(entry: Asset, file: Path) -> None:
+    """Keep the hash of the first file of an asset that has none, with a warning; later files must have it.
+
+    Args:
+        entry: of the manifest.
+        file: its file.
+
+    Raises:
+        AssetError: another process kept that of another file meanwhile.
+    """
+    if entry.sha256 is not None or entry.name in _locked():
+        return
+    place = _lock_file()
+    with FileLock(f"{place}.lock"):
+        if entry.name in _locked():  # another process was faster
+            if wrong := difference(entry, file):
+                raise AssetError(f"{file} {wrong}. Delete it. {entry.remedy}")
+            return
+        new = {"sha256": sha256(file), "bytes": file.stat().st_size}
+        write_json(place, {**_locked(), entry.name: new})
+    log.warning(
+        "%s: nobody published a SHA-256 of %s. The first file to arrive has %s (in %s); it is compared with "
+        "that from now on", entry.name, file.name, new["sha256"], place,
+    )  # fmt: skip
+
+
+def _locked() -> dict[str, Any]:
+    place = _lock_file()
+    return dict(read_json(place)) if place.exists() else {}
+
+
+def _lock_file() -> Path:
+    return cache_folder() / "manifest.lock.json"
+
+
+def record(file: Path, *, name: str, description: str, command: str, seed: int) -> Asset:
+    """Enter a file that a command of this project has made, in place of the older entry of that name.
+
+    The manifest's text depends on its entries alone: they are sorted, and the comment above them is kept.
+
+    Args:
+        file: the file; it lies inside the project.
+        name: what :func:`path` finds it by.
+        description: one line for a reader.
+        command: the command line that makes the file.
+        seed: the seed that the command was given.
+
+    Returns:
+        the new entry.
+
+    Raises:
+        ValueError: the file lies outside the project.
+    """
+    file = file.resolve()
+    if not file.is_relative_to(ROOT):
+        raise ValueError(f"file must lie inside {ROOT} so that it can be shipped, got {file}")
+    place, size = file.relative_to(ROOT).as_posix(), file.stat().st_size
+    new = Asset(name, place, sha256(file), size, "MIT", description, ["smoke", "demo"], command, seed)
+    assets.cache_clear()  # another training may have recorded its file meanwhile
+    known = sorted({**assets(), name: new}.items())
+    entries = [{k: v for k, v in asdict(entry).items() if k != "md5" or v} for _, entry in known]
+    comment = re.split("^assets:", MANIFEST.read_text(encoding="utf-8"), flags=re.MULTILINE)[0]
+    body = yaml.safe_dump({"assets": entries}, sort_keys=False, allow_unicode=True, width=110)
+    write_atomically(MANIFEST, (comment + body).encode())
+    assets.cache_clear()
+    path.cache_clear()
+    return asset(name)

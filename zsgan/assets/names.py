@@ -1,0 +1,220 @@
+"""From a name to weights: one place that knows what a generator or a CLIP may be called.
+
+=====================  =============================================  =======================
+name                   what it is                                     known by
+=====================  =============================================  =======================
+generator-dog, dog     an entry of data_manifest.yaml                 the manifest's SHA-256
+discriminator-dog      the same, of the generator's training          the manifest's SHA-256
+(none)                 the discriminator in the generator's own file  the file's SHA-256
+                       (a .pkl or .pt has those of a training)
+path/to/a/file         a file of the reader's own                     the file's SHA-256
+path/to/a/run          the adapted generator of a run                 the file's SHA-256
+random-512             a generator of random weights, at the widths   its name
+                       of the published ones of that size
+clip-a                 a CLIP of the demo, an entry of the manifest   the manifest's SHA-256
+ViT-B-32/openai        architecture/weights of open_clip              the manifest's SHA-256 if
+                                                                      it has an entry of that
+                                                                      name, else the name
+ViT-B-32/path/to/file  weights in a file, for an architecture of      the file's SHA-256
+                       open_clip
+ViT-B-32/random        an architecture with random weights            its name
+=====================  =============================================  =======================
+
+A path may begin with a tilde, which is the home.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from zsgan.assets import manifest
+from zsgan.base.files import known_sha256
+from zsgan.base.places import local_path
+
+ADAPTED = "generator.safetensors"
+"""In the folder of a run, its adapted generator."""
+
+NAME_A_DISCRIMINATOR = (
+    "name one, or give its file: discriminator: FILE in the scenario, or --set few_shot.discriminator=FILE"
+)
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Weights that a name stands for.
+
+    Attributes:
+        name: in full, such as "generator-dog" for "dog".
+        asset: the manifest's entry, if it is one.
+        file: the reader's own file, if it is one.
+        architecture: of open_clip; empty for a generator and for the demo's CLIPs.
+        pretrained: open_clip's name of the weights; empty for others.
+        resolution: of a random generator; 0 for others.
+    """
+
+    name: str
+    asset: str | None = None
+    file: Path | None = None
+    architecture: str = ""
+    pretrained: str = ""
+    resolution: int = 0
+
+    @property
+    def identity(self) -> str:
+        """SHA-256 of the file; for random weights and those that only open_clip knows, their name.
+
+        Raises:
+            AssetError: nobody published the hash of the manifest's file, and it was not downloaded yet.
+        """
+        if self.asset:
+            return manifest.identity(self.asset)
+        if self.file:
+            return known_sha256(self.file)
+        return f"open_clip:{self.name}" if self.architecture else self.name
+
+    @property
+    def network(self) -> str:
+        """The identity with the architecture that the weights fill, where that is not theirs to tell."""
+        return f"{self.architecture}:{self.identity}"
+
+    @property
+    def path(self) -> Path | None:
+        """The verified local file; ``None`` for random weights, and if open_clip is to find them.
+
+        Raises:
+            AssetError: the manifest's file is missing or altered.
+        """
+        return manifest.path(self.asset) if self.asset else self.file
+
+    def same_as(self, other: "Weights") -> bool:
+        """Whether these are the same weights, by whichever names; one without a hash is what it is called."""
+        if self.asset and self.asset == other.asset:
+            return True
+        hashes = [manifest.asset(one.asset).sha256 if one.asset else one.identity for one in (self, other)]
+        return hashes[0] is not None and hashes[0] == hashes[1]
+
+
+def generator(name: str | Path) -> Weights:
+    """The weights of a generator.
+
+    Args:
+        name: an entry of the manifest with or without "generator-", a file, or the folder of a run.
+
+    Returns:
+        what the name stands for; the file is not read.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    if match := re.fullmatch(r"random-(8|16|32|64|128|256|512|1024)", str(name)):
+        return Weights(str(name), resolution=int(match[1]))
+    return _network("generator", name)
+
+
+def discriminator(name: str | Path | None, source: Weights) -> Weights:
+    """The weights of a source's discriminator.
+
+    Args:
+        name: an entry of the manifest with or without "discriminator-", or a file; ``None`` for the one that
+            was trained with the source generator: the manifest's, or the one in the generator's own file,
+            unless that is a .safetensors; for a generator of random weights, one of random weights.
+        source: the generator.
+
+    Returns:
+        what the name stands for; the file is not read.
+
+    Raises:
+        ValueError: it is neither, or the source generator has none.
+    """
+    if name is not None:
+        return _network("discriminator", name)
+    asset = f"discriminator-{(source.asset or '').removeprefix('generator-')}"
+    if asset in manifest.assets():
+        return _network("discriminator", asset)
+    file = manifest.asset(source.asset).path if source.asset else str(source.file)
+    if source.resolution or Path(file).suffix != ".safetensors":  # such as .pkl, .pt, .pth
+        return source
+    raise ValueError(f"generator={source.name!r} comes without a discriminator; {NAME_A_DISCRIMINATOR}")
+
+
+def _network(kind: str, name: str | Path) -> Weights:
+    full = f"{kind}-{name}"
+    asset = full if full in manifest.assets() else str(name)
+    if asset.startswith(f"{kind}-") and asset in manifest.assets():
+        return Weights(asset, asset=asset)
+    place = local_path(name)
+    if kind == "generator" and place.is_dir():
+        place /= ADAPTED
+        if not place.is_file():
+            raise ValueError(f"{kind}={str(name)!r} is a folder without {ADAPTED}: it is no finished run")
+    if place.is_file():
+        return Weights(str(name), file=place)
+    known = (
+        ", ".join(key for key in manifest.assets() if key.startswith(f"{kind}-")) or "the manifest, with none"
+    )
+    if Path(name).name != str(name) or Path(name).suffix:
+        raise ValueError(f"{kind}={str(name)!r}: there is no such file or run, and it is none of {known}")
+    raise ValueError(f"{kind}={str(name)!r} is neither a file nor one of {known}")
+
+
+def is_generator(name: str) -> bool:
+    """Whether the manifest has a generator of that name."""
+    return f"generator-{name}" in manifest.assets() or (
+        name.startswith("generator-") and name in manifest.assets()
+    )
+
+
+def of_demo(name: str, identity: str) -> bool:
+    """Whether a network is of the demo world: one that ships, by its name or by its content."""
+    shipped = {asset.name: asset.sha256 for asset in manifest.assets().values() if not asset.urls}
+    return name in shipped or identity in shipped.values()
+
+
+def clip(name: str) -> Weights:
+    """The weights of a CLIP.
+
+    Args:
+        name: see the table above.
+
+    Returns:
+        what the name stands for.
+
+    Raises:
+        ValueError: it is none of these, or tells no weights, so that the CLIP would be random.
+    """
+    if name in demo_clips():
+        return Weights(name, asset=name)
+    architecture, _, weights = name.partition("/")
+    if not weights or not architecture.strip(".") or architecture[0] == "~" or ":" in architecture:
+        raise ValueError(
+            f"clip {name!r} names no weights of open_clip; write architecture/weights, such as "
+            "ViT-B-32/openai, architecture/FILE for weights in a file, or one of the demo's: "
+            f"{', '.join(demo_clips())}"
+        )
+    if name in manifest.assets():
+        return Weights(name, asset=name, architecture=architecture, pretrained=weights)
+    if (file := local_path(weights)).is_file():
+        return Weights(name, file=file, architecture=architecture)
+    return Weights(name, architecture=architecture, pretrained="" if weights == "random" else weights)
+
+
+def weights_id(name: str) -> str:
+    """What a network is known by: the SHA-256 of an entry of the manifest, a generator or a CLIP.
+
+    Args:
+        name: see the table above, or any other entry of the manifest, such as "evaluator".
+
+    Returns:
+        the identity, for a CLIP of open_clip with its architecture.
+
+    Raises:
+        ValueError: there is no network of that name.
+    """
+    if name in manifest.assets():
+        return manifest.identity(name)
+    return clip(name).network if "/" in name and not local_path(name).exists() else generator(name).identity
+
+
+def demo_clips() -> list[str]:
+    """Names of the demo's CLIPs."""
+    return [name for name in manifest.assets() if name.startswith("clip-")]

@@ -1,0 +1,222 @@
+"""Images as the library hands them on: a tensor, or a part at a time; uint8 outside, [-1, 1] inside."""
+
+import hashlib
+import logging
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from tqdm import tqdm
+
+from zsgan.base.files import naming
+from zsgan.base.pictures import ENDINGS, find, in_words, look_at, shown
+
+log = logging.getLogger(__name__)
+
+_MEMORY = 2**28  # bytes that the activations of a batch, or images that are held, may take: 256 MiB
+_PIXEL = (
+    2**10
+)  # bytes for each pixel: four float32 maps of 64 channels, as StyleGAN2 or VGG hold at full size
+
+
+class Images(Protocol):
+    """N images of one size: ``len(images)``, and ``images[a:b]`` as (b - a, 3, H, W) in [-1, 1].
+
+    A tensor is one. The others make a part when it is asked for, so that no more than a batch is in memory.
+    """
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, part: slice, /) -> Tensor: ...
+
+
+def batch_size(pixels: int) -> int:
+    """Images of that many pixels (height times width) that a network takes at a time: 64 of 64 px a side.
+
+    As many as keep the activations within 256 MiB, at a kibibyte a pixel; at least one.
+    """
+    return max(1, _MEMORY // (_PIXEL * pixels))
+
+
+def held(images: Images) -> Images:
+    """The images in one tensor if they take no more than 256 MiB, to look at them twice and make them once.
+
+    Args:
+        images: N >= 1 images.
+
+    Returns:
+        (N, 3, H, W) in [-1, 1]; of larger images ``images`` itself.
+    """
+    return images[:] if len(images) * images[:1].nbytes <= _MEMORY else images
+
+
+def batches(
+    images: Images, size: int | None = None, *, label: str = "images", progress: bool = False
+) -> Iterator[Tensor]:
+    """The images in order, a part at a time.
+
+    Args:
+        images: N >= 1 images.
+        size: images of a part; ``None`` for :func:`batch_size` of them.
+        label: of the progress bar.
+        progress: show a progress bar.
+
+    Yields:
+        (size or fewer, 3, H, W) in [-1, 1].
+
+    Raises:
+        TypeError: the images are no tensor, or hold whole numbers; see :func:`checked`.
+        ValueError: they are not (N, 3, H, W), or there is none.
+    """
+    size = size or batch_size(checked(images[:1])[0, 0].numel())
+    with tqdm(total=len(images), desc=label, disable=not progress, leave=None) as bar:
+        for start in range(0, len(images), size):
+            part = checked(images[start : start + size])
+            yield part
+            bar.update(len(part))
+
+
+def checked(images: Tensor) -> Tensor:
+    """The same images, once it is clear that they can be ones in [-1, 1].
+
+    Args:
+        images: (N, 3, H, W), floating point, N >= 1; the values are not looked at.
+
+    Returns:
+        ``images`` itself.
+
+    Raises:
+        TypeError: no tensor, or one of whole numbers, which would be taken for values in [-1, 1].
+        ValueError: not (N, 3, H, W), or N is 0.
+    """
+    if not isinstance(images, Tensor):
+        raise TypeError(f"images must be a tensor (N, 3, H, W) in [-1, 1], got {type(images).__name__}")
+    if images.ndim != 4 or images.shape[1] != 3:
+        raise ValueError(f"images must be (N, 3, H, W), got N of shape {tuple(images.shape[1:])}")
+    if not len(images):
+        raise ValueError("images must be at least one, got none")
+    if not images.is_floating_point():
+        raise TypeError(f"images must be in [-1, 1], got {images.dtype}; bring uint8 there by x / 127.5 - 1")
+    return images
+
+
+class Folder:
+    """The images of a folder in the natural order of names, as a viewer shows them; read when asked for.
+
+    All files are read once before, so that a damaged one is found at once. What is not read is logged.
+
+    Args:
+        path: the folder.
+        recursive: the images of its sub-folders too.
+        progress: show a progress bar while files are read for the first time.
+
+    Attributes:
+        path: as given.
+        files: the N files.
+        looks: size and hash of each, see :class:`zsgan.base.pictures.Look`.
+        left_out: why files are not read ("hidden", "sub-folders", their ending...) -> how many.
+
+    Raises:
+        FileNotFoundError: the folder is missing or holds no image.
+        NotADirectoryError: it is a file.
+        ValueError: a file is no image, or the images differ in size.
+    """
+
+    def __init__(self, path: Path, recursive: bool = False, progress: bool = False) -> None:
+        self.path = path
+        if path.is_file():
+            raise NotADirectoryError(f"{path} is a file; give the folder that holds the images")
+        if not path.exists():
+            raise FileNotFoundError(f"folder {path} is missing")
+        self.files, others = find(path, recursive)
+        self.left_out = {reason: len(names) for reason, names in others.items()}
+        words = f", left out: {in_words(others)}" if others else ""
+        if not self.files:
+            raise FileNotFoundError(f"{path} holds no image ({', '.join(sorted(ENDINGS))}){words}")
+        level = logging.WARNING if set(others) - {"hidden"} else logging.INFO
+        _say(f"{path}: {len(self.files)} images{words}", level)
+        self.looks = look_at(self.files, f"reading {path}", progress)
+        first, *rest = [look.size for look in self.looks]
+        for file, size in zip(self.files[1:], rest, strict=True):
+            if size != first:
+                raise ValueError(
+                    f"{file} is {size[0]} x {size[1]} px, {self.files[0].name} is "
+                    f"{first[0]} x {first[1]}; bring them to one size"
+                )
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, part: slice) -> Tensor:
+        """Images (b - a, 3, H, W) in [-1, 1], on the CPU."""
+        return torch.stack([read_image(file) for file in self.files[part]])
+
+    @property
+    def names(self) -> list[str]:
+        """Paths of the files below the folder, without their endings."""
+        return [file.relative_to(self.path).with_suffix("").as_posix() for file in self.files]
+
+    def counts(self) -> dict[str, Any]:
+        """How many files were read and left out, as JSON: {"read": N, "left_out": {reason: how many}}."""
+        return {"read": len(self), "left_out": self.left_out}
+
+    def content(self) -> str:
+        """SHA-256 of the pixels as they are shown, in the order of the files, in hexadecimal."""
+        return hashlib.sha256("".join(look.pixels for look in self.looks).encode()).hexdigest()
+
+
+def save_images(images: Images, folder: Path, progress: bool = False) -> None:
+    """Write images as ``00000.png``, ``00001.png``...
+
+    Args:
+        images: in [-1, 1]; what lies outside is clamped.
+        folder: where to write; made if it is missing.
+        progress: show a progress bar.
+
+    Raises:
+        FileExistsError: the folder holds other images, which would be taken for some of these.
+        OSError: a file cannot be written, perhaps because the disk is full.
+        TypeError: the images are no tensor, or hold whole numbers; see :func:`checked`.
+        ValueError: they are not (N, 3, H, W), or there is none.
+    """
+    names = [f"{name}.png" for name in file_names(len(images))]
+    present = find(folder)[0] if folder.exists() else []
+    others = sorted({file.name for file in present} - set(names))
+    if others:
+        raise FileExistsError(f"{folder} holds other images ({others[0]}...); choose another folder")
+    rest = iter(names)
+    for part in batches(images, label=f"writing {folder}", progress=progress):
+        folder.mkdir(parents=True, exist_ok=True)
+        for image in part:
+            with naming(file := folder / next(rest)):
+                Image.fromarray(to_array(image)).save(file)
+
+
+def file_names(n: int) -> list[str]:
+    """Names of the files of n images without endings: 00000, 00001...; more than 100,000 have more digits."""
+    width = max(5, len(str(n - 1)))
+    return [f"{i:0{width}d}" for i in range(n)]
+
+
+def to_array(image: Tensor) -> np.ndarray:
+    """One image (3, H, W) in [-1, 1] as uint8 (H, W, 3)."""
+    array: np.ndarray = (
+        ((image.detach().cpu().clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
+    )
+    return array
+
+
+def read_image(file: Path) -> Tensor:
+    """An image file as a viewer shows it, (3, H, W) in [-1, 1], see :func:`zsgan.base.pictures.shown`."""
+    return torch.from_numpy(np.array(shown(file))).permute(2, 0, 1).float() / 127.5 - 1
+
+
+@cache
+def _say(message: str, level: int) -> None:
+    """Log what is known of a folder, once a process."""
+    log.log(level, message)

@@ -1,0 +1,131 @@
+"""A resumable loop: the same bits with and without a stop."""
+
+import json
+import logging
+import time
+from collections.abc import Callable, Mapping
+from io import BytesIO
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from zsgan.base.files import write_atomically
+
+log = logging.getLogger(__name__)
+
+MINUTE = 60.0  # seconds
+
+
+def loop(
+    state: Mapping[str, Any],
+    step: Callable[[int], Mapping[str, float]],
+    total: int,
+    folder: Path | None,
+    *,
+    finished: Callable[[list[dict[str, float]]], bool] = lambda history: False,
+    save_every: int = 500,
+    save_seconds: float | None = None,
+    log_every: int | None = None,
+    description: str | None = None,
+    progress: bool = True,
+    arguments: Mapping[str, Any] | None = None,
+) -> list[dict[str, float]]:
+    """Run ``step(0) ... step(total - 1)``, going on where an earlier call with the same folder was stopped.
+
+    Args:
+        state: everything that the steps change: modules and optimisers (by their state_dict), tensors, and
+            torch.Generators. Resuming restores it, so the steps after a stop are the same, to the bit, as
+            without the stop.
+        step: one training step; returns what to log.
+        total: number of steps, at most.
+        folder: where ``state.pt`` is kept; written whole or not at all. ``None``: nothing is kept.
+        finished: whether no further step is needed; asked before every step, with the values logged so far.
+        save_every: steps between two savings.
+        save_seconds: seconds between two savings, instead of ``save_every``, for steps of unknown length.
+        log_every: steps between two entries of the history, a divisor of ``save_every`` (which is the
+            default).
+        description: label of the progress bar.
+        progress: show a progress bar.
+        arguments: what else determines the result; must be JSON. Kept beside the state, and a state made
+            under others is not resumed.
+
+    Returns:
+        the logged values, one entry for every ``log_every`` steps and one for the last of ``total``.
+
+    Raises:
+        ValueError: ``log_every`` does not divide ``save_every``, so that resuming would lose entries' places;
+            or the folder holds the state of a training under other arguments, or a damaged one.
+        OSError: the state cannot be written; the one before is intact, and repeating the call goes on there.
+    """
+    log_every = save_every if log_every is None else log_every
+    if save_every % log_every:
+        raise ValueError(f"log_every must divide save_every={save_every}, got {log_every}")
+    path = None if folder is None else folder / "state.pt"
+    asked = json.dumps({"total": total, **(arguments or {})}, sort_keys=True)
+    first, seconds = 0, 0.0
+    history: list[dict[str, float]] = []
+    if path is not None and path.exists():
+        saved = _load(path)
+        if saved["arguments"] != asked:
+            raise ValueError(
+                f"{path} belongs to a training with other arguments: {saved['arguments']}, now {asked}. "
+                "Repeat those to go on, or delete the folder to begin anew"
+            )
+        for name, part in state.items():
+            if isinstance(part, torch.Generator):
+                part.set_state(saved["state"][name])
+            elif isinstance(part, Tensor):
+                part.copy_(saved["state"][name])
+            else:
+                part.load_state_dict(saved["state"][name])
+        first, history, seconds = saved["step"], saved["history"], saved["seconds"]
+        log.info("resuming %s at step %d of %d", folder, first, total)
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)  # what cannot be kept should fail before the first step
+    started = last = time.perf_counter()
+    steps = tqdm(
+        range(first, total),
+        description,
+        initial=first,
+        total=total,
+        disable=not progress,
+        mininterval=1.0,
+        leave=None,
+    )
+    for i in steps:
+        if finished(history):
+            break
+        row = step(i)
+        done = i + 1
+        if done % log_every == 0 or done == total:
+            history.append({"step": done} | {name: float(value) for name, value in row.items()})
+        now = time.perf_counter()
+        due = done % save_every == 0 if save_seconds is None else now - last >= save_seconds
+        if path is None or not (due or done == total):
+            continue
+        elapsed, last = seconds + now - started, now
+        if row:
+            log.info("%.0f s  %s", elapsed, "  ".join(f"{k} {v:.4g}" for k, v in history[-1].items()))
+        parts = {name: _saved(part) for name, part in state.items()}
+        kept = {"state": parts, "step": done, "history": history, "seconds": elapsed, "arguments": asked}
+        buffer = BytesIO()  # torch.save to a full disk would fail with a text about positions
+        torch.save(kept, buffer)
+        write_atomically(path, buffer.getbuffer())
+    return history
+
+
+def _saved(part: Any) -> Any:
+    if isinstance(part, torch.Generator):
+        return part.get_state()
+    return part if isinstance(part, Tensor) else part.state_dict()
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, OSError, EOFError, UnpicklingError) as error:
+        raise ValueError(f"{path} is damaged; delete it to begin anew") from error

@@ -1,0 +1,275 @@
+"""Plain values, from Python, YAML or a command line, become a checked configuration; the kinds of fields."""
+
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import fields, is_dataclass
+from difflib import SequenceMatcher
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
+
+from zsgan.base.places import local_path
+from zsgan.base.yaml_values import value_of
+
+Config = TypeVar("Config")
+
+CHECKED = ConfigDict(extra="forbid", validate_default=True)
+
+
+MOST = 10_000_000
+"""No setting counts further: not images, steps, layers or crops."""
+_FLOAT32 = (1.17549435e-38, 3.4028235e38)  # smallest and largest normal number
+
+
+def number(value: Any) -> Any:
+    """Text of digits becomes a number; pydantic would take True for 1, and other scripts' digits."""
+    if isinstance(value, bool) or value is None:
+        raise ValueError("a number expected")
+    if not isinstance(value, str):
+        return value
+    for kind in (int, float):
+        with suppress(ValueError):
+            if value.isascii():
+                return kind(value)
+    raise ValueError("a number expected, in the digits 0 to 9")
+
+
+def _in_range(value: float) -> float:
+    """Numbers are computed with in float32."""
+    if value and not _FLOAT32[0] <= abs(value) <= _FLOAT32[1]:
+        raise ValueError(
+            f"a number of size {_FLOAT32[0]:.2g} to {_FLOAT32[1]:.2g} expected, the range of float32"
+        )
+    return value
+
+
+def _switch(value: Any) -> Any:
+    """YAML 1.1 and people write yes and no."""
+    known = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+    return known.get(value.lower(), value) if isinstance(value, str) else value
+
+
+def _several(value: Any) -> Any:
+    """One text stands for a list of one."""
+    return (value,) if isinstance(value, str) else value
+
+
+def _at_home(value: Mapping[str, str]) -> Mapping[str, str]:
+    """A tilde in {"folder": path} is the home."""
+    return {k: str(local_path(v)) if k == "folder" and v.startswith("~") else v for k, v in value.items()}
+
+
+Finite = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(number), AfterValidator(_in_range)]
+Positive = Annotated[Finite, Field(gt=0)]
+NonNegative = Annotated[Finite, Field(ge=0)]
+Psi = Annotated[Finite, Field(ge=0, le=10)]
+Whole = Annotated[int, Field(ge=0, le=MOST), BeforeValidator(number)]
+Count = Annotated[int, Field(ge=1, le=MOST), BeforeValidator(number)]
+Pair = Annotated[int, Field(ge=2, le=MOST), BeforeValidator(number)]
+Few = Annotated[int, Field(ge=3, le=MOST), BeforeValidator(number)]
+Batch = Annotated[int, Field(ge=1, le=65_536), BeforeValidator(number)]
+Seed = Annotated[int, Field(ge=0, lt=2**63), BeforeValidator(number)]
+Decay = Annotated[Finite, Field(ge=0, lt=1)]
+Probability = Annotated[Finite, Field(ge=0, le=1)]
+Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+Texts = Annotated[tuple[Text, ...], Field(min_length=1), BeforeValidator(_several)]
+Domain = Annotated[Mapping[str, Text], AfterValidator(_at_home)]
+Switch = Annotated[bool, Field(strict=True), BeforeValidator(_switch)]
+
+_Kind = TypeVar("_Kind")
+
+
+def checked(name: str, value: Any, kind: type[_Kind]) -> _Kind:
+    """One value of a kind above.
+
+    Args:
+        name: of the argument, for the message.
+        value: what was given, perhaps as text.
+        kind: such as :data:`Count` or :data:`Seed`.
+
+    Returns:
+        the value, as a number where ``kind`` is one.
+
+    Raises:
+        ValueError: the value is none of that kind.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        raise ValueError(f"{name}={value!r}: {_said(error.errors()[0])}") from None
+
+
+def build(cls: type[Config], values: Mapping[str, Any]) -> Config:
+    """Make a configuration from plain values, as YAML or a command line gives them.
+
+    Args:
+        cls: a configuration class.
+        values: name -> value; a group is a mapping of its own.
+
+    Returns:
+        the configuration.
+
+    Raises:
+        ValueError: a setting is unknown, missing, or its value cannot be read or cannot work.
+    """
+    try:
+        return cls(**{str(name): value for name, value in values.items()})
+    except ValidationError as error:
+        found = error.errors()
+        inner = [one for one in found if not any(_within(other, one) for other in found)]
+        raise ValueError("; ".join(_explained(cls, details) for details in inner)) from None
+
+
+def _within(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether one error is about a part of what another is about."""
+    n = len(other["loc"])
+    return len(one["loc"]) > n and one["loc"][:n] == other["loc"]
+
+
+def _explained(cls: type, details: Mapping[str, Any]) -> str:
+    name = ".".join(str(part) for part in details["loc"] if part != "[key]")
+    if details["type"] == "unexpected_keyword_argument":
+        return f"setting {name!r} is unknown; {closest(name, names_of(cls))}"
+    if "[key]" in details["loc"]:
+        return f"{name} is no such name: {_said(details)}"
+    if details["type"] == "missing":
+        return f"{cls.__name__} needs {name}; add it"
+    return f"{name}={details['input']!r}: {_said(details)}" if name else _said(details)
+
+
+def _said(details: Mapping[str, Any]) -> str:
+    """Pydantic's message, with a remedy where YAML took a text for something else."""
+    message = str(details["msg"]).removeprefix("Value error, ")
+    number = details["type"] == "string_type" and isinstance(details["input"], int | float)
+    return f"{message}; put a text of digits in quotes" if number else message
+
+
+def closest(name: str, known: Sequence[str], most: int = 8) -> str:
+    """The names most like an unknown one, nearest first, as the end of a message.
+
+    Args:
+        name: the unknown name, perhaps dotted.
+        known: names that there are.
+        most: how many of them to say.
+
+    Returns:
+        the end of a sentence.
+    """
+    last = name.rpartition(".")[2]
+    same = [other for other in known if other.rpartition(".")[2] == last]
+    if same:
+        return f"the closest: {', '.join(same)}"
+    near = sorted(known, key=lambda o: -max(_likeness(name, o), _likeness(last, o.rpartition(".")[2])))
+    more = (
+        f" and {len(known) - most} others, which zsgan.adaptation.config explains"
+        if len(known) > most
+        else ""
+    )
+    return f"the closest: {', '.join(near[:most])}{more}"
+
+
+def _likeness(one: str, other: str) -> float:
+    return SequenceMatcher(None, one, other).ratio()
+
+
+def names_of(cls: type) -> list[str]:
+    """The dotted name of every setting of a configuration class."""
+    return list(_names(cls))
+
+
+def _names(cls: type) -> Iterator[str]:
+    hints = get_type_hints(cls)
+    for item in fields(cls):
+        kind = hints[item.name]
+        kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+        inner = next((k for k in kinds if isinstance(k, type) and is_dataclass(k)), None)
+        if inner is None:
+            yield item.name
+        else:
+            yield from (f"{item.name}.{name}" for name in _names(inner))
+
+
+def given(items: Iterable[str]) -> dict[str, Any]:
+    """Settings as a command line has them.
+
+    Args:
+        items: NAME=VALUE each; see :func:`zsgan.base.yaml_values.value_of` for the values.
+
+    Returns:
+        dotted name -> value.
+
+    Raises:
+        ValueError: an item has no name or no value or its name is given twice, or a list or mapping cannot
+            be read.
+    """
+    settings: dict[str, Any] = {}
+    for item in items:
+        name, equals, value = (part.strip() for part in item.partition("="))
+        if not equals or not name:
+            raise ValueError(f"--set takes NAME=VALUE, such as moment.lambda_cov=1; got {item!r}")
+        if name in settings:
+            raise ValueError(f"--set gives {name} twice; keep one of {name}={settings[name]} and {item}")
+        try:
+            settings[name] = value_of(value)
+        except ValueError as error:
+            raise ValueError(f"--set {item!r}: {error}") from None
+    return settings
+
+
+REPLACED = ("terms", "target")
+"""Settings that are mappings but no groups: a new value takes the place of the old one."""
+
+
+def merge(
+    base: Mapping[str, Any], new: Mapping[str, Any], replace: tuple[str, ...] = REPLACED
+) -> dict[str, Any]:
+    """Settings of ``base`` with those of ``new`` over them, group by group.
+
+    Args:
+        base: settings, groups being mappings.
+        new: others; a group need not be complete.
+        replace: names that are no groups.
+
+    Returns:
+        a new mapping.
+    """
+    merged = dict(base)
+    for name, value in new.items():
+        old = merged.get(name)
+        groups = isinstance(value, Mapping) and isinstance(old, Mapping) and name not in replace
+        merged[name] = merge(old, value) if groups else value  # type: ignore[arg-type]
+    return merged
+
+
+def check_texts(source_text: str, target_text: str) -> None:
+    """Refuse two texts between which there is no direction.
+
+    Case, white space, invisible characters and Unicode normalisation make no difference.
+
+    Args:
+        source_text: t_src.
+        target_text: t_trg.
+
+    Raises:
+        ValueError: the texts are the same.
+    """
+    if _plain(source_text) == _plain(target_text):
+        raise ValueError(
+            f"source_text={source_text!r} and target_text={target_text!r} are the same: there is no "
+            "direction to follow; name another target"
+        )
+
+
+def _plain(text: str) -> str:
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return " ".join("".join(c for c in folded if unicodedata.category(c) != "Cf").split())

@@ -1,0 +1,106 @@
+"""The reference in the book: a page for each module of the package, made of its docstrings.
+
+The pages are written when the book is staged; Sphinx's autodoc, of which this module is an extension, fills
+them.
+"""
+
+import ast
+import inspect
+import re
+import textwrap
+from pathlib import Path
+from typing import Any
+
+from pydantic.dataclasses import is_pydantic_dataclass
+
+PACKAGE = Path(__file__).resolve().parents[1]
+
+_INDEX = """\
+# API reference
+
+What every module offers, from its docstrings. `import zsgan` has the names that one needs first.
+
+"""
+
+_PAGE = """\
+# {module}
+
+```{{eval-rst}}
+.. automodule:: {module}
+   :members:
+   :ignore-module-all:
+```
+"""
+
+
+def pages(package: Path = PACKAGE) -> dict[str, str]:
+    """The pages of the reference.
+
+    Args:
+        package: folder of the package.
+
+    Returns:
+        file -> text in MyST Markdown: "api.md", which links to all, and "api/MODULE.md" for each module (its
+        name without the package).
+    """
+    first_lines = {_name(file, package): _first_line(file) for file in sorted(package.rglob("*.py"))}
+    index = "".join(
+        f"- [`{name}`](api/{_file(name, package)}): {line}\n" for name, line in first_lines.items()
+    )
+    return {"api.md": _INDEX + index} | {
+        f"api/{_file(name, package)}": _PAGE.format(module=name) for name in first_lines
+    }
+
+
+def _name(file: Path, package: Path) -> str:
+    return ".".join(file.relative_to(package.parent).with_suffix("").parts).removesuffix(".__init__")
+
+
+def _file(name: str, package: Path) -> str:
+    return f"{name.removeprefix(f'{package.name}.')}.md"
+
+
+def _first_line(file: Path) -> str:
+    """The summary of a module, as plain Markdown."""
+    summary = (ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").split("\n")[0]
+    return summary.replace("``", "`").replace(":mod:", "")
+
+
+def setup(app: Any) -> dict[str, bool]:
+    """Make docstrings fit for reStructuredText, and settings readable; Sphinx calls it.
+
+    Args:
+        app: of Sphinx.
+
+    Returns:
+        that pages can be read side by side.
+    """
+    app.connect("autodoc-process-docstring", _escape)
+    app.connect("autodoc-process-docstring", _add_settings)
+    app.connect("autodoc-process-signature", _shorten)
+    return {"parallel_read_safe": True}
+
+
+def _escape(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
+    """Let |t| be a length, which reStructuredText would take for a substitution; ``code`` stays as it is."""
+    for i, line in enumerate(lines):
+        parts = re.split(r"(``.*?``)", line)
+        lines[i] = "".join(p if p.startswith("``") else p.replace("|", r"\|") for p in parts)
+
+
+def _shorten(
+    app: Any, what: str, name: str, thing: Any, options: Any, signature: str | None, returned: str | None
+) -> tuple[str, None] | None:
+    """No signature for a class of settings: it would be pages of pydantic's checks."""
+    return ("", None) if what == "class" and is_pydantic_dataclass(thing) else None
+
+
+def _add_settings(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
+    """In its place its settings, as they stand in the source, with their comments."""
+    if what == "class" and is_pydantic_dataclass(thing):
+        source = textwrap.dedent(inspect.getsource(thing))
+        (body,) = ast.parse(source).body
+        assert isinstance(body, ast.ClassDef)
+        found = [node for node in body.body if isinstance(node, ast.AnnAssign)]
+        shown = source.splitlines()[found[0].lineno - 1 : found[-1].end_lineno]
+        lines += ["", ".. code-block:: python", "", *(f"    {line.strip()}" for line in shown), ""]

@@ -1,0 +1,73 @@
+"""What stands in the way of an adaptation: the same training, led by guides that know more than a text."""
+
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from zsgan.adaptation.config import AdaptConfig
+from zsgan.adaptation.guide import trained_parameters
+from zsgan.base.device import threads
+from zsgan.evaluation.judges import load_judges
+from zsgan.networks.sampling import Samples
+from zsgan.networks.stylegan2 import Generator
+from zsgan.runs.profiles import Profile
+
+Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Of latents (N, D_z), the source generator's images of them, and the trained generator's."""
+
+
+def trained(g_src: Generator, loss: Loss, config: AdaptConfig, *, steps: int, seed: int) -> Generator:
+    """A copy of the source generator after some steps of Adam on any loss.
+
+    It runs on one thread: networks of the demo's size are no faster on more, and the result is always the
+    same.
+
+    Args:
+        g_src: source generator; not changed.
+        loss: of one batch.
+        config: which parameters are trained, Adam's settings, and the size of a batch.
+        steps: of Adam.
+        seed: of the latents.
+
+    Returns:
+        the trained generator.
+    """
+    how, random = config.optimiser, torch.Generator().manual_seed(seed)
+    g_trg = deepcopy(g_src)
+    free = [p.requires_grad_() for p in trained_parameters(g_trg, config.trainable).values()]
+    adam = torch.optim.Adam(free, how.lr, how.betas)
+    with threads(1):
+        for _ in range(steps):
+            z = torch.randn(how.batch_size, g_src.mapping.z_dim, generator=random)
+            with torch.no_grad():
+                before = g_src.synthesis(g_src.mapping(z))
+            adam.zero_grad()
+            loss(z, before, g_trg.synthesis(g_trg.mapping(z))).backward()
+            adam.step()
+    return g_trg.requires_grad_(False)
+
+
+def against_truth(
+    generators: Mapping[str, Sequence[Generator]], profile: Profile, scenario: str
+) -> pd.DataFrame:
+    """How near generators come to the true target, by the evaluator; without truncation.
+
+    Args:
+        generators: label -> generators, such as one for each seed.
+        profile: how many images are compared.
+        scenario: whose truth.
+
+    Returns:
+        index label, a line for each generator: target rate, fid, precision and recall.
+    """
+    judges, lines = load_judges(profile, scenario), []
+    with threads(1):
+        for label, found in generators.items():
+            for generator in found:
+                images = Samples(generator, profile.samples, 1, 1.0)
+                lines.append(pd.Series(judges.adaptation(judges.look(images)), name=label))
+    table = pd.DataFrame(lines)[["evaluator_rate", "fid", "precision", "recall"]]
+    return table.rename(columns={"evaluator_rate": "target rate"})

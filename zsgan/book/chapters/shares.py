@@ -1,0 +1,65 @@
+"""The table of the terms' shares: a row is not called after a term that hardly pulls."""
+
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from zsgan.adaptation.terms import PARTS
+from zsgan.evaluation.bench import Bench
+from zsgan.report.tables import ABSENT
+from zsgan.runs.profiles import Profile
+from zsgan.runs.run import RUNS
+
+WEAK = 0.1
+"""A part that never reaches this share of the leading one is weak."""
+
+
+def term_shares(
+    profile: Profile, scenario: str, *, folder: Path = RUNS, device: torch.device | str = "cpu"
+) -> pd.DataFrame:
+    """How strongly each part of each row's loss pulls, see :func:`zsgan.runs.run_shares.run_shares`.
+
+    Args:
+        profile: whose runs; missing ones are made. Rows that adapt to images have no terms, and no lines.
+        scenario: one of the profile's.
+        folder: of runs.
+        device: where to compute.
+
+    Returns:
+        a line for each run and part of its loss: columns row, seed, term (which the part belongs to), part,
+        newest (whether it is of the row's last term), start and end (shares in [0, 1]).
+    """
+    bench, lines = Bench(profile, scenario, folder, device), []
+    for row, seed, found in bench.runs:
+        if found.config.few_shot is not None:
+            continue
+        newest = list(profile.config(scenario, row).weights)[-1]
+        shares = bench.shares(found)
+        for part, term in PARTS.items():
+            if part in shares["start"]:
+                line = {"row": row, "seed": seed, "term": term, "part": part, "newest": term == newest}
+                lines.append(line | {end: shares[end][part] for end in ("start", "end")})
+    return pd.DataFrame(lines)
+
+
+def shares_table(shares: pd.DataFrame) -> pd.DataFrame:
+    """A line for each row: "start → end" of every part, means over the seeds, and what is weak.
+
+    Args:
+        shares: of :func:`term_shares`.
+
+    Returns:
+        finished cells. The last column, "weak", names the parts of the row's newest term that stay under
+        :data:`WEAK` at both ends: the row does not test what it is called after.
+    """
+    means = shares.groupby(["row", "part"], sort=False)[["start", "end"]].mean()
+    of_newest = shares[shares["newest"]].groupby("row", sort=False)["part"].unique()
+    lines = {}
+    for row in shares["row"].unique():
+        parts = means.loc[row]
+        cells = {part: f"{start:.2f} → {end:.2f}" for part, (start, end) in parts.iterrows()}
+        weak = [part for part in of_newest[row] if parts.loc[part].max() < WEAK]
+        lines[row] = cells | {"weak": ", ".join(weak) or ABSENT}
+    columns = [*shares["part"].unique(), "weak"]
+    return pd.DataFrame.from_dict(lines, orient="index")[columns].fillna(ABSENT).rename_axis("row")

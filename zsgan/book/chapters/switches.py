@@ -1,0 +1,198 @@
+"""What shipped summaries say: frontiers of the rows, and the effect of every switch with its interval."""
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import cycle
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from zsgan.evaluation.comparisons import Change, changes
+from zsgan.report.figures import MARKERS, PALETTE, stretch_rates
+from zsgan.report.shipped import Summary
+from zsgan.report.tables import ABSENT, PAPER_TABLE_1
+
+MEASURES = {
+    "evaluator_rate": "target rate at the end",
+    "fid": "FID at the end",
+    "lpips_all": "diversity at the same target rate",
+}
+"""What a switch is judged by -> what it is called."""
+STEPS = (
+    ("L_dir", "StyleGAN-NADA"),
+    ("L_dir", "StyleGAN-NADA + L_EWC"),
+    ("L_dir", "L_dm"),
+    ("L_dm", "L_dm + L_EWC"),
+    ("L_dm + L_EWC", "L_dm + L_EWC + L_rel"),
+    ("L_dir", "L_dm + L_EWC + L_rel"),
+)
+"""Rows of the paper's Table 1 that differ in one thing, and the whole method. (The row StyleGAN-NADA + L_EWC
+has no layer selection, so it differs from L_dir by L_EWC alone.)"""
+_SMALL = {"evaluator_rate": (0.1, (-1, -0.1, 0, 0.1)), "fid": (20, (-20, 0, 200))}
+"""Where effects differ by orders of magnitude: up to where the axis is linear, and its marks."""
+
+
+def frontiers(course: pd.DataFrame, rows: Sequence[str], measures: Mapping[str, str]) -> Figure:
+    """Measures against the target rate along the runs: a thin line a run, a thick one a row.
+
+    The axis of the rate is stretched near 1.
+
+    Args:
+        course: of one scenario, see :class:`zsgan.report.shipped.Summary`.
+        rows: which to draw, in the order of the legend.
+        measures: column -> label of its panel.
+
+    Returns:
+        the figure, with a panel for each measure.
+    """
+    columns = min(2, len(measures))
+    lines = math.ceil(len(measures) / columns)
+    figure, axes = plt.subplots(
+        lines, columns, figsize=(3.5 * columns, 0.9 + 2.7 * lines), squeeze=False, layout="constrained"
+    )
+    for axis, (column, label) in zip(axes.flat, measures.items(), strict=False):
+        for row, colour, marker in zip(rows, cycle(PALETTE), cycle(MARKERS), strict=False):
+            runs = course[course["row"] == row]
+            for _, run in runs.sort_values("step").groupby("seed"):
+                axis.plot(run["evaluator_rate"], run[column], color=colour, linewidth=0.5, alpha=0.5)
+            mean = runs.groupby("step")[["evaluator_rate", column]].mean()
+            look = {"color": colour, "marker": marker, "markersize": 3, "linewidth": 1.5}
+            axis.plot(mean["evaluator_rate"], mean[column], label=row, **look)
+        stretch_rates(axis)
+        axis.set_ylabel(label)
+    for axis in axes.flat[len(measures) :]:
+        axis.remove()
+    figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    return figure
+
+
+def matched_table(differences: pd.DataFrame, measure: str = "lpips_all") -> pd.DataFrame:
+    """Diversity relative to the baseline at the end of the runs, and where both rows have come equally far.
+
+    Args:
+        differences: of one scenario, see :class:`zsgan.report.shipped.Summary`.
+        measure: of diversity.
+
+    Returns:
+        finished cells, a line for each row, a column for the end and one for each target rate: the difference
+        and its interval; a dash where not every run of both rows comes so far.
+    """
+    found = differences[differences["measure"] == measure]
+    places = found["target"].map(lambda rate: "at the end" if math.isnan(rate) else f"at rate {rate:g}")
+    cells = found.assign(cell=found.apply(_interval, axis=1), place=places)
+    table = cells.pivot(index="row", columns="place", values="cell")[list(dict.fromkeys(places))]
+    return table.loc[list(dict.fromkeys(found["row"]))].rename_axis("row")
+
+
+def steps_table(parts: Mapping[str, Summary]) -> pd.DataFrame:
+    """What each step of the paper's Table 1 adds to the diversity "Avg.": printed there, and measured here.
+
+    Args:
+        parts: scenario -> its summary, whose rows are those of STEPS.
+
+    Returns:
+        finished cells, a line for each of STEPS: the paper's difference, and that of each scenario at the end
+        of the runs with Student's interval over the seeds.
+
+    Raises:
+        ValueError: a scenario lacks a row.
+    """
+    lines = {}
+    for before, after in STEPS:
+        line = {"paper": format(PAPER_TABLE_1[after][0] - PAPER_TABLE_1[before][0], "+.3f")}
+        for scenario, part in parts.items():
+            change = changes(part.finals, before, after, ["lpips_avg"])["lpips_avg"]
+            line[scenario] = f"{change:+.3f}"
+        lines[f"{after} against {before}"] = line
+    return pd.DataFrame.from_dict(lines, orient="index").rename_axis("step")
+
+
+def effects(summary: Summary, rate: float) -> pd.DataFrame:
+    """What every row changes against the baseline, by the MEASURES.
+
+    Args:
+        summary: of one scenario.
+        rate: target rate at which diversity is compared.
+
+    Returns:
+        columns row, measure, difference, low and high; a paired bootstrap's interval for the target rate and
+        the diversity, Student's over the seeds for the FID; nan where there is no comparison.
+    """
+    table, lines = summary.differences, []
+    places = {"evaluator_rate": table["target"].isna(), "lpips_all": table["target"] == rate}
+    for row in dict.fromkeys(table["row"]):
+        for measure in MEASURES:
+            if measure in places:
+                chosen = (table["row"] == row) & (table["measure"] == measure) & places[measure]
+                difference, low, high = table.loc[chosen, ["difference", "low", "high"]].iloc[0]
+            else:
+                change = changes(summary.finals, table["baseline"].iloc[0], row, [measure])[measure]
+                difference, low, high = change.mean, change.low, change.high
+            line = {"row": row, "measure": measure, "difference": difference, "low": low, "high": high}
+            lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def effect_table(found: pd.DataFrame) -> pd.DataFrame:
+    """:func:`effects` as finished cells, a line for each row and a column for each measure."""
+    cells = found.assign(cell=found.apply(_interval, axis=1))
+    table = cells.pivot(index="row", columns="measure", values="cell")
+    return table.loc[list(dict.fromkeys(found["row"])), list(MEASURES)].rename(columns=MEASURES)
+
+
+def effect_dots(found: pd.DataFrame) -> Figure:
+    """:func:`effects` as dots with their intervals, a line for each row and a panel for each measure.
+
+    The axis of the target rate is logarithmic beyond ±0.1, that of the FID beyond ±20.
+    """
+    rows = list(dict.fromkeys(found["row"]))
+    figure, axes = plt.subplots(
+        1, len(MEASURES), figsize=(8, 1 + 0.27 * len(rows)), sharey=True, layout="constrained"
+    )
+    for axis, colour, (measure, label) in zip(axes, PALETTE, MEASURES.items(), strict=False):
+        lines = found[found["measure"] == measure].set_index("row").loc[rows]
+        reach = lines[["low", "high"]].sub(lines["difference"], axis=0).abs().T.to_numpy()
+        look = {"fmt": "o", "color": colour, "markersize": 4, "linewidth": 1}
+        axis.errorbar(lines["difference"], range(len(rows)), xerr=reach, **look)
+        axis.axvline(0, color="black", linewidth=0.8)
+        axis.set_title(label.replace(" at ", "\nat ").replace("same ", "same\n"), fontsize="medium")
+        axis.set_xlabel("difference")
+        if measure in _SMALL:
+            linear, marks = _SMALL[measure]
+            axis.set_xscale("symlog", linthresh=linear)
+            axis.set_xticks(marks, [f"{mark:g}" for mark in marks], fontsize="small")
+            axis.minorticks_off()
+            low, high = axis.get_xlim()
+            axis.set_xlim(1.4 * low, 1.4 * high)  # so that no dot lies on the edge
+        else:
+            axis.locator_params(axis="x", nbins=3, steps=[1, 2, 4, 10])
+    axes[0].set_yticks(range(len(rows)), rows)
+    axes[0].set_ylim(len(rows) - 0.4, -0.6)
+    return figure
+
+
+def decided(found: pd.DataFrame, measure: str) -> dict[str, list[str]]:
+    """The rows by what they do to a measure.
+
+    Args:
+        found: of :func:`effects`.
+        measure: one of MEASURES.
+
+    Returns:
+        "higher" and "lower" -> rows whose whole interval lies on that side, "undecided" -> others, and
+        "not compared" -> those without a difference.
+    """
+    groups: dict[str, list[str]] = {"higher": [], "lower": [], "undecided": [], "not compared": []}
+    for line in found[found["measure"] == measure].itertuples():
+        known = not math.isnan(line.difference)
+        verdict = Change(line.difference, line.low, line.high, 0).verdict if known else "not compared"
+        groups[verdict].append(line.row)
+    return groups
+
+
+def _interval(line: pd.Series) -> str:
+    if math.isnan(line["difference"]):
+        return ABSENT
+    change = Change(line["difference"], line["low"], line["high"], 0)
+    return format(change, "+.1f" if line["measure"] == "fid" else "+.3f")

@@ -1,0 +1,89 @@
+"""What was tried, shown: settings in the plane of target rate and FID, and other scenarios."""
+
+from itertools import cycle
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from zsgan.report.figures import MARKERS, PALETTE, stretch_rates
+
+COLUMNS = {
+    "evaluator_rate": ("target rate", ".2f"),
+    "fid": ("FID", ".1f"),
+    "precision": ("precision", ".2f"),
+    "recall": ("recall", ".2f"),
+    "lpips_avg": ("LPIPS", ".3f"),
+}
+"""Column of the results -> its heading, and how it is written."""
+
+
+def tried_table(finals: pd.DataFrame) -> pd.DataFrame:
+    """Every setting in the order of the profile, as finished cells.
+
+    Args:
+        finals: a line for each run, see :class:`zsgan.report.shipped.Summary`, one seed of one scenario.
+
+    Returns:
+        index setting, a column for each of COLUMNS.
+    """
+    return _written(finals.set_index("row")).rename_axis("setting")
+
+
+def tried_dots(finals: pd.DataFrame, baseline: str) -> Figure:
+    """FID against target rate, a dot for each setting, coloured by what stands before the colon in its name.
+
+    Args:
+        finals: as in :func:`tried_table`.
+        baseline: the setting that is ringed.
+
+    Returns:
+        the figure; the lowest and the highest FID and the lowest rate carry their names, and the axis of the
+        rate is stretched near 1, where most settings are.
+    """
+    figure, axis = plt.subplots(figsize=(7, 4.5), layout="constrained")
+    points = finals.set_index("row")[["evaluator_rate", "fid"]]
+    groups = points.index.str.split(":").str[0]
+    looks = zip(dict.fromkeys(groups), cycle(PALETTE), cycle(MARKERS), strict=False)
+    for group, colour, marker in looks:
+        axis.plot(*points[groups == group].T.to_numpy(), marker, color=colour, alpha=0.8, label=group)
+    axis.plot(*points.loc[baseline], "o", markersize=13, fillstyle="none", color="black", label=baseline)
+    middle = points["evaluator_rate"].agg(["min", "max"]).mean()
+    extremes = (points["fid"].idxmin(), points["fid"].idxmax(), points["evaluator_rate"].idxmin())
+    for row in dict.fromkeys(extremes):  # in this order: two books of the same runs are the same to the byte
+        side = "right" if points.loc[row, "evaluator_rate"] > middle else "left"
+        # The lowest has its name below, where nothing is.
+        place = (0, -18) if row == extremes[0] else (-11 if side == "right" else 11, -4)
+        axis.annotate(row, points.loc[row], place, textcoords="offset points", ha=side, fontsize="small")
+    axis.margins(y=0.12)
+    stretch_rates(axis)
+    axis.set_ylabel("FID (evaluator)")
+    figure.legend(loc="outside upper center", ncols=3, fontsize="small")
+    return figure
+
+
+def scenario_table(means: pd.DataFrame) -> pd.DataFrame:
+    """Several scenarios as finished cells: the source once, then every row at the end of its runs.
+
+    Args:
+        means: COLUMNS along the runs, index (scenario, row, step), step 0 being the source.
+
+    Returns:
+        index scenario, columns row, those of COLUMNS, and "highest rate" along the run.
+    """
+    lines: list[tuple[str, str, pd.Series, float]] = []
+    for (scenario, row), run in means.groupby(level=["scenario", "row"], sort=False):
+        run = run.droplevel(["scenario", "row"]).sort_index()
+        if scenario not in {line[0] for line in lines}:
+            lines.append((scenario, "source", run.iloc[0], run.iloc[0]["evaluator_rate"]))
+        lines.append((scenario, row, run.iloc[-1], run["evaluator_rate"].max()))
+    index = pd.Index([line[0] for line in lines], name="scenario")
+    written = _written(pd.DataFrame([line[2] for line in lines]).set_axis(index))
+    written.insert(0, "row", [line[1] for line in lines])
+    return written.assign(**{"highest rate": [f"{line[3]:.2f}" for line in lines]})
+
+
+def _written(measured: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame(
+        {heading: measured[name].map(f"{{:{form}}}".format) for name, (heading, form) in COLUMNS.items()}
+    )

@@ -1,0 +1,110 @@
+"""What a notebook of the book needs beside the method itself."""
+
+import ast
+import inspect
+import textwrap
+from collections.abc import Callable
+from typing import Any
+
+from IPython.display import Markdown, display
+
+from zsgan.adaptation.config import AdaptConfig, override
+from zsgan.runs.profiles import Profile
+
+_MIME = "application/papermill.record/text/plain"  # recorded in the notebook without being shown in the cell
+
+
+def glue(name: str, value: Any, text: str | None = None) -> None:
+    """Record a number or a word of this notebook so that the book's prose can print it.
+
+    The role ``{glue:text}`` prints it, on the same page as ``name`` or ``name:.2f``, on another one as
+    ``01_chapter.ipynb::name:.2f``, where the format must be given (``:s`` for words).
+
+    Args:
+        name: unique in the notebook.
+        value: a number, string, or scalar array or tensor.
+        text: what the prose prints; ``None`` for the value itself.
+    """
+    shown = text if text is not None else value.item() if hasattr(value, "item") else value
+    record = {"name": name, "mime_prefix": _MIME.removesuffix("text/plain")}
+    display({_MIME: repr(shown)}, raw=True, metadata={"scrapbook": record})
+
+
+def row_with(profile: Profile, *terms: str) -> str:
+    """The row of a profile whose loss has just these terms; of several, the one with the fewest settings.
+
+    Args:
+        profile: whose rows.
+        *terms: names such as "moment" and "ewc".
+
+    Returns:
+        Its label.
+
+    Raises:
+        ValueError: no row has just these terms.
+    """
+    scenario = next(iter(profile.scenarios))
+    found = [row for row in profile.rows if set(profile.config(scenario, row).weights) == set(terms)]
+    if not found:
+        raise ValueError(
+            f"profile {profile.name!r} has no row with just the terms {', '.join(terms)}; add one"
+        )
+    return min(found, key=lambda row: len(profile.rows[row]))
+
+
+def pushed_on(profile: Profile) -> AdaptConfig:
+    """The run in which collapse is looked at: the directional loss, pushed far beyond where the table stops.
+
+    Adam's way is about its step size times the number of steps: here six times that of the table's row.
+
+    Args:
+        profile: whose first scenario and seed.
+
+    Returns:
+        The configuration.
+
+    Raises:
+        ValueError: no row has the directional loss alone.
+    """
+    row, scenario = row_with(profile, "directional"), next(iter(profile.scenarios))
+    config = profile.config(scenario, row, profile.seeds[0])
+    settings = config.optimiser
+    further = {"optimiser.iterations": 3 * settings.iterations // 2, "optimiser.lr": 4 * settings.lr}
+    return override(config, further)
+
+
+def show_source(*functions: Callable[..., Any]) -> Markdown:
+    """The code of functions of the library, as it runs, without docstrings and checks of the arguments.
+
+    The docstrings are in the API reference. A check is an ``if`` that does nothing but raise, or a call of a
+    function whose name begins with ``_check``.
+
+    Args:
+        *functions: of the library.
+
+    Returns:
+        What a notebook shows when it is the last value of a cell.
+    """
+    return Markdown("\n\n".join(f"```python\n{_code(function)}\n```" for function in functions))
+
+
+def _code(function: Callable[..., Any]) -> str:
+    lines = textwrap.dedent(inspect.getsource(function)).splitlines()
+    body = ast.parse("\n".join(lines)).body[0]
+    assert isinstance(body, ast.FunctionDef)
+    docstring = body.body[:1] if ast.get_docstring(body) is not None else []
+    for statement in reversed([*docstring, *filter(_checks, body.body)]):
+        del lines[statement.lineno - 1 : statement.end_lineno]
+        if not lines[statement.lineno - 1]:  # that parted it from what follows
+            del lines[statement.lineno - 1]
+    return "\n".join(lines)
+
+
+def _checks(statement: ast.stmt) -> bool:
+    """Whether a statement does no more than refuse arguments."""
+    match statement:
+        case ast.If(body=[ast.Raise()], orelse=[]):
+            return True
+        case ast.Expr(value=ast.Call(func=ast.Name(id=name))):
+            return name.startswith("_check")
+    return False

@@ -1,0 +1,276 @@
+"""The chapters of the book as notebooks: derived and executed; :mod:`zsgan.book.pages` makes pages of them.
+
+A chapter is a MyST Markdown notebook, ``book/NAME.md``. What is made of it is made in one direction only::
+
+    book/NAME.md -> book/NAME.ipynb        derived, without outputs, for Colab
+    book/NAME.md -> executed/NAME.ipynb    run by papermill
+
+Both begin with a cell that installs zsgan where it is missing.
+
+``python -m zsgan.book.notebooks`` writes the derived notebooks; with ``--check`` it names those out of date.
+"""
+
+import argparse
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import yaml
+
+from zsgan.assets.manifest import ROOT
+from zsgan.base.files import write_atomically
+
+try:
+    import jupytext
+    import nbformat
+    import papermill
+    import psutil
+    from jupyter_client.kernelspec import KernelSpec
+    from jupyter_client.manager import AsyncKernelManager
+    from nbclient.exceptions import DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+    from traitlets.config import Config
+except ImportError as error:
+    raise ImportError(f"{error}. The book's tools are an extra: pip install 'zsgan[book]'") from error
+
+log = logging.getLogger(__name__)
+
+BOOK = ROOT / "book"
+_INSTALL = """\
+import importlib.util
+import subprocess
+import sys
+
+if importlib.util.find_spec("zsgan") is None:  # on Colab, for instance; pip keeps the torch that is there
+    package = "zsgan @ git+{url}@{branch}"
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", package], check=True)
+    importlib.invalidate_caches()"""
+
+
+class BookError(RuntimeError):
+    """A chapter failed, has not been executed, or the pages have faults."""
+
+
+class _OwnPython(AsyncKernelManager):
+    """Manager of kernels that run in this process's interpreter; installed kernel specs have no effect."""
+
+    @property
+    def kernel_spec(self) -> KernelSpec:
+        return KernelSpec(
+            argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"],
+            language="python",
+            # Empty counts as unset: the user's settings of Python and matplotlib have no effect.
+            env={"PYTHONSTARTUP": "", "MPLBACKEND": "", "MATPLOTLIBRC": os.devnull},
+            metadata={"kernel_provisioner": {"provisioner_name": "local-provisioner"}},
+        )
+
+
+def chapters(book: Path = BOOK) -> list[Path]:
+    """The sources of the book's notebooks in reading order, which is that of their numbered names.
+
+    Args:
+        book: the folder of sources.
+
+    Returns:
+        files in Markdown, those that are notebooks.
+
+    Raises:
+        FileNotFoundError: there is no book, as in an installation from a wheel.
+    """
+    if not book.is_dir():
+        raise FileNotFoundError(f"there is no folder {book}: the book comes with a clone of the repository")
+    return [page for page in sorted(book.glob("*.md")) if _is_notebook(page)]
+
+
+def _is_notebook(page: Path) -> bool:
+    """Whether a page has jupytext's header; the others are plain prose."""
+    return "\njupytext:" in page.read_text(encoding="utf-8").split("\n---", 1)[0]
+
+
+def load(page: Path) -> nbformat.NotebookNode:
+    """The notebook of a chapter, with cell names that depend on nothing but their order.
+
+    Before its first cell of code stands one that installs zsgan from the repository in ``_config.yml``.
+
+    Args:
+        page: ``NAME.md`` in the book's folder.
+
+    Returns:
+        The notebook, without outputs.
+    """
+    notebook = jupytext.read(page)
+    repository = yaml.safe_load((page.parent / "_config.yml").read_text(encoding="utf-8"))["repository"]
+    install = nbformat.v4.new_code_cell(_INSTALL.format_map(repository), metadata={"tags": ["remove-cell"]})
+    first = next((k for k, cell in enumerate(notebook.cells) if cell.cell_type == "code"), 0)
+    notebook.cells.insert(first, install)
+    notebook.metadata.get("jupytext", {}).get("text_representation", {}).pop("jupytext_version", None)
+    for k, cell in enumerate(notebook.cells):
+        cell.id = f"cell-{k:03d}"
+    return notebook
+
+
+def derive(page: Path) -> str:
+    """The text of the notebook that belongs beside ``page``: without outputs, the same bytes every time."""
+    return nbformat.writes(load(page)) + "\n"
+
+
+def stale(book: Path = BOOK) -> list[str]:
+    """Names of derived notebooks that are missing, differ from their chapter, or have lost it."""
+    wanted = {page.with_suffix(".ipynb"): derive(page) for page in chapters(book)}
+    found = {file: file.read_text(encoding="utf-8") for file in book.glob("*.ipynb")}
+    return sorted(file.name for file in wanted | found if wanted.get(file) != found.get(file))
+
+
+def execute(
+    name: str, parameters: Mapping[str, Any], folder: Path, *, book: Path = BOOK, progress: bool = False
+) -> Path:
+    """Run a chapter from top to bottom in a fresh kernel.
+
+    Args:
+        name: the chapter, without suffix.
+        parameters: values for names that the chapter's ``parameters`` cell sets. Paths become absolute,
+            since the kernel works in the book's folder.
+        folder: where the executed notebook is written: as ``NAME.ipynb``, once it is complete.
+        book: the folder of the sources.
+        progress: show a progress bar over the cells.
+
+    Returns:
+        the executed notebook.
+
+    Raises:
+        ValueError: there is no such chapter, or it has no parameter of a given name.
+        BookError: a cell failed; the message has the cell and the traceback.
+    """
+    known = {page.stem: page for page in chapters(book)}
+    if name not in known:
+        raise ValueError(f"there is no chapter {name!r}; the chapters are {', '.join(known)}")
+    notebook = load(known[name])
+    accepted = papermill.inspect_notebook(notebook)
+    for parameter in parameters:
+        if parameter not in accepted:
+            raise ValueError(f"chapter {name!r} has no parameter {parameter!r}; it has {', '.join(accepted)}")
+    values = {key: str(v.resolve()) if isinstance(v, Path) else v for key, v in parameters.items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    executed = folder.resolve() / f"{name}.ipynb"
+    executed.unlink(missing_ok=True)
+    unfinished = executed.with_suffix(".unfinished.ipynb")
+    try:
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as scratch:
+            papermill.execute_notebook(
+                notebook,
+                unfinished,
+                values,
+                kernel_name="python3",
+                kernel_manager_class=_OwnPython,
+                config=Config(ConnectionFileMixin={"connection_file": f"{scratch}/connection.json"}),
+                # Where the kernel works. Papermill's cwd would move this process, and other chapters with it.
+                resources={"metadata": {"path": str(book)}},
+                progress_bar=progress,
+                extra_arguments=[
+                    "--log-level=ERROR",  # not a warning on local ports for every chapter
+                    "--IPKernelApp.matplotlib=inline",  # pictures go into the notebook
+                    f"--ipython-dir={scratch}",  # not the user's, with its settings and startup files
+                ],
+            )
+    except PapermillExecutionError as error:
+        where = f"chapter {name!r} failed in cell {error.cell_index} (see {unfinished})"
+        raise BookError(f"{where}:\n\n{error.source}\n{error}") from None
+    except DeadKernelError as error:
+        raise BookError(f"the kernel of chapter {name!r} died, perhaps for want of memory") from error
+    return unfinished.replace(executed)
+
+
+def execute_all(
+    names: Sequence[str],
+    parameters: Mapping[str, Any],
+    folder: Path,
+    *,
+    workers: int = 1,
+    progress: bool = False,
+) -> None:
+    """Run chapters, ``workers`` at a time; the last ones, which take longest, begin first.
+
+    What a chapter computes does not depend on ``workers``: a kernel has one thread of torch's, unless
+    ``OMP_NUM_THREADS`` or ``MKL_NUM_THREADS`` says otherwise.
+
+    Args:
+        names: of chapters, see :func:`execute`, which also has the other arguments.
+        parameters: for all of them.
+        folder: where the executed notebooks are written.
+        workers: kernels at a time.
+        progress: show a progress bar for each.
+
+    Raises:
+        ValueError: there is no such chapter, or it has no parameter of a given name.
+        BookError: a cell failed. Chapters that were running have then ended, others have not begun.
+        KeyboardInterrupt: chapters that were running have been stopped.
+        SystemExit: the same, where a signal ends the process.
+    """
+    over = Event()
+
+    def one(name: str) -> None:
+        if over.is_set():
+            return
+        log.info("notebook %s", name)
+        try:
+            execute(name, parameters, folder, progress=progress)
+        except BaseException:
+            over.set()
+            raise
+
+    others = set(psutil.Process().children())
+    with _one_thread_each(), ThreadPoolExecutor(workers) as pool:
+        tasks = [pool.submit(one, name) for name in reversed(names)]
+        try:
+            for task in tasks:
+                task.result()
+        except (
+            KeyboardInterrupt,
+            SystemExit,
+        ):  # kernels are in sessions of their own, where Ctrl-C does not reach them
+            over.set()
+            for kernel in set(psutil.Process().children()) - others:
+                kernel.terminate()
+            raise
+        finally:
+            over.set()
+
+
+@contextmanager
+def _one_thread_each() -> Iterator[None]:
+    """For the processes that are started inside the block."""
+    name = "OMP_NUM_THREADS"
+    before = os.environ.get(name)
+    os.environ.setdefault(name, "1")
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Write the derived notebooks, or check them."""
+    parser = argparse.ArgumentParser(prog="python -m zsgan.book.notebooks", description=main.__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing, exit with 1 if one is stale")
+    check = parser.parse_args(arguments).check
+    names = stale()
+    if check and names:
+        sys.exit(f"out of date: {' '.join(names)}. Run: python -m zsgan.book.notebooks")
+    for name in names:
+        page = (BOOK / name).with_suffix(".md")
+        if page.is_file():
+            write_atomically(BOOK / name, derive(page).encode())
+        else:
+            (BOOK / name).unlink()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,185 @@
+"""The book as pages: executed notebooks are laid out, rendered by jupyter-book, and printed by a browser.
+
+::
+
+    book/ + executed/ + figures/ + docstrings -> staged/ -> _build/html/
+                                                 staged/ -> _build/singlehtml/ -> book.pdf
+"""
+
+import logging
+import shutil
+import subprocess
+import sys
+import tempfile
+from importlib.metadata import distribution
+from pathlib import Path
+
+import nbformat
+import yaml
+
+from zsgan.base.files import write_atomically
+from zsgan.book import api_pages
+from zsgan.book.notebooks import BOOK, BookError, chapters, load
+
+log = logging.getLogger(__name__)
+
+_MATHJAX = "sphinx-mathjax-offline/static/mathjax/tex-svg-full.js"  # one file, with every TeX extension in it
+
+
+def stage(
+    executed: Path, figures: Path, staged: Path, *, banner: str | None = None, book: Path = BOOK
+) -> None:
+    """Lay out what jupyter-book reads: pages, executed notebooks in place of chapters, figures, MathJax.
+
+    Args:
+        executed: folder of the notebooks from :func:`zsgan.book.notebooks.execute`.
+        figures: folder that pages refer to as ``figures/``.
+        staged: the folder to make; an older one is replaced.
+        banner: stands at the top of every page.
+        book: the folder of the sources.
+
+    Raises:
+        ValueError: ``staged`` would replace the sources or the figures.
+        BookError: A chapter has not been executed to its end, or not in its present form.
+    """
+    check_places(figures, staged, book)
+    shutil.rmtree(staged, ignore_errors=True)
+    sources = {page.stem: page for page in chapters(book)}
+    # A page must not be there twice, as .md and as .ipynb.
+    shutil.copytree(book, staged, ignore=shutil.ignore_patterns(".*", *(f"{name}.*" for name in sources)))
+    for name, page in sources.items():
+        notebook = _finished(executed / f"{name}.ipynb", load(page))
+        write_atomically(staged / f"{name}.ipynb", f"{nbformat.writes(notebook)}\n".encode())
+    (staged / "api").mkdir()
+    for name, text in api_pages.pages().items():
+        write_atomically(staged / name, text.encode())
+    shutil.copytree(figures, staged / "figures")
+    mathjax = Path(str(distribution("sphinx-mathjax-offline").locate_file(_MATHJAX)))
+    # Not below _static, where jupyter-book would load every script a second time.
+    (staged / "_extra" / "mathjax").mkdir(parents=True)
+    shutil.copy(mathjax, staged / "_extra" / "mathjax")
+    if banner is not None:
+        settings = yaml.safe_load((staged / "_config.yml").read_text(encoding="utf-8"))
+        settings["html"]["announcement"] = banner
+        write_atomically(staged / "_config.yml", yaml.safe_dump(settings, allow_unicode=True).encode())
+
+
+def check_places(figures: Path, staged: Path, book: Path = BOOK) -> None:
+    """Check that nothing is in the way of the folders that :func:`stage` and :func:`build` replace.
+
+    Args:
+        figures: folder of figures.
+        staged: the folder that is laid out; ``_build`` stands beside it.
+        book: the folder of the sources.
+
+    Raises:
+        ValueError: the sources or the figures lie in a folder that is replaced, or it in that of the figures.
+    """
+    staged, places = staged.resolve(), {"the sources": book.resolve(), "the figures": figures.resolve()}
+    for replaced in (staged, staged.with_name("_build")):
+        for what, place in places.items():
+            if place.is_relative_to(replaced):
+                raise ValueError(
+                    f"{replaced} must be a folder of its own, not one with {what} in it: they are in {place}"
+                )
+    if staged.is_relative_to(places["the figures"]):
+        raise ValueError(f"figures must not be a folder with {staged} in it, got {figures}; name another")
+
+
+def _finished(executed: Path, source: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """An executed notebook without what differs between runs: papermill's cell, clock times, the log."""
+    remedy = f"Execute it with: zsgan reproduce --only {executed.stem}"
+    if not executed.is_file():
+        raise BookError(f"chapter {executed.stem!r} has not been executed: {executed} is missing. {remedy}")
+    notebook = nbformat.read(executed, as_version=4)
+    notebook.metadata.pop("papermill", None)
+    notebook.cells = [c for c in notebook.cells if "injected-parameters" not in c.metadata.get("tags", [])]
+    if [cell.source for cell in notebook.cells] != [cell.source for cell in source.cells]:
+        raise BookError(f"chapter {executed.stem!r} has been edited since {executed} was executed. {remedy}")
+    for cell in notebook.cells:
+        for key in ("papermill", "execution"):
+            cell.metadata.pop(key, None)
+        if cell.cell_type == "code":  # progress bars, warnings and the log name temporary files
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+    return notebook
+
+
+def build(executed: Path, figures: Path, out: Path, *, banner: str | None = None, book: Path = BOOK) -> Path:
+    """Render the book from executed notebooks; any warning of jupyter-book is an error.
+
+    Args:
+        executed: folder of the notebooks from :func:`zsgan.book.notebooks.execute`.
+        figures: folder that pages refer to as ``figures/``.
+        out: folder for ``staged/`` and ``_build/html/``; both are replaced.
+        banner: stands at the top of every page.
+        book: the folder of the sources.
+
+    Returns:
+        The first page.
+
+    Raises:
+        BookError: A chapter is not executed, or the pages have faults, which the message lists.
+    """
+    stage(executed, figures, out / "staged", banner=banner, book=book)
+    shutil.rmtree(out / "_build", ignore_errors=True)
+    _render(out, "html")
+    return out / "_build" / "html" / "index.html"
+
+
+def print_pdf(out: Path) -> Path:
+    """Print the whole book, which :func:`build` has laid out, to one file.
+
+    Args:
+        out: folder of the book.
+
+    Returns:
+        ``book.pdf`` in it.
+
+    Raises:
+        BookError: There is no Chromium, or it prints nothing; or the book as one page has faults.
+    """
+    browser = chromium()
+    _render(out, "singlehtml")
+    page, pdf = out / "_build" / "singlehtml" / "index.html", out / "book.pdf"
+    pdf.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory() as profile:
+        options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}"]
+        # Math is drawn by a script, for which the clock of the page runs ahead.
+        options += ["--no-pdf-header-footer", "--virtual-time-budget=60000", f"--print-to-pdf={pdf}"]
+        command = [browser, *options, page.resolve().as_uri()]
+        result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if not pdf.is_file():
+        raise BookError(f"Chromium did not print {page}:\n{result.stdout}")
+    return pdf
+
+
+def chromium() -> str:
+    """The Chromium that prints the book.
+
+    Returns:
+        its path.
+
+    Raises:
+        BookError: There is none.
+    """
+    browser = shutil.which("chromium")
+    if browser is None:
+        raise BookError(
+            "the book is printed by Chromium, and there is no 'chromium' on PATH: install it, "
+            "or put the folder of the one that .ci/browser names on PATH"
+        )
+    return browser
+
+
+def _render(out: Path, builder: str) -> None:
+    """Call jupyter-book on what is staged."""
+    program = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
+    options = ["build", out / "staged", "--path-output", out, "--builder", builder]
+    result = subprocess.run(
+        [*program, *map(str, options), "-W", "-n", "--keep-going"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    log.debug(result.stdout)
+    if result.returncode != 0:
+        faults = [line for line in result.stdout.splitlines() if "WARNING" in line or "ERROR" in line]
+        raise BookError("jupyter-book found faults in the book:\n" + "\n".join(faults or [result.stdout]))

@@ -1,0 +1,105 @@
+"""Everything again from nothing: adaptations, notebooks, figures, tables and the book."""
+
+import logging
+from itertools import product
+from pathlib import Path
+
+from zsgan.book import notebooks, pages, preconditions
+from zsgan.book.helpers import pushed_on
+from zsgan.report import shipped
+from zsgan.runs.identity import check
+from zsgan.runs.profiles import load_profile
+from zsgan.runs.run import RUNS, run_all
+
+log = logging.getLogger(__name__)
+
+BANNER = "A test build, made of a few steps and images: its pictures and numbers mean nothing."
+"""Stands on every page of a book of the smoke profile."""
+WITH_BOOK = ("smoke", "demo")
+"""Profiles whose scenarios and rows the chapters speak of."""
+
+
+def reproduce(
+    profile: str = "demo",
+    *,
+    figures: Path | None = None,
+    build: Path = Path("build"),
+    runs: Path = RUNS,
+    only: str | None = None,
+    device: str = "cpu",
+    workers: int = 1,
+    pdf: bool = False,
+    progress: bool = False,
+) -> Path:
+    """Make or find the runs of all the profile's scenarios, execute the notebooks, render the book.
+
+    Runs and measurements that are finished are not made again: a call after a failure goes on from there.
+    What the machine lacks is said before the first run (:mod:`zsgan.book.preconditions`).
+
+    Of a profile that is summarised (demo-full, ablations, scenarios...), no book is made; its
+    measurements are written beside its file, where the book's chapters find them
+    (:mod:`zsgan.report.shipped`).
+
+    Args:
+        profile: "smoke", "demo", or one that is summarised.
+        figures: where the notebooks write figures and tables; by default ``figures``, which is committed, for
+            the demo alone, and ``build/<profile>/figures`` for every other profile.
+        build: where executed notebooks and the book go.
+        runs: folder of runs.
+        only: execute this chapter alone, and do not render the book.
+        device: torch device of adaptations and measurements.
+        workers: adaptations, measurements and chapters at a time.
+        pdf: also print the book to ``build/book.pdf``; needs Chromium.
+        progress: show progress bars.
+
+    Returns:
+        The first page of the book, the executed notebook with ``only``, or the folder of the summary.
+
+    Raises:
+        ValueError: The profile or the chapter is unknown, there is no book of the profile, or none that could
+            be printed; or figures and the book would be in each other's way.
+        OSError: A folder cannot be written to, the disk has too little room, or there is no home.
+        ImportError: A tool of the book is missing.
+        RuntimeError: Adaptations failed; the others are kept.
+        BookError: A notebook failed (the message has the cell and the traceback), or the rendering did.
+    """
+    settings = load_profile(profile)
+    if not settings.summarised and profile not in WITH_BOOK:
+        raise ValueError(
+            f"profile={profile!r}: the book is made of {' and '.join(WITH_BOOK)} alone. For its "
+            "measurements, add summarised: true; for Table 1, zsgan table"
+        )
+    names = [page.stem for page in notebooks.chapters()]
+    if only is not None and only not in names:
+        raise ValueError(f"chapter {only!r} is unknown; the chapters are {', '.join(names)}")
+    if only and pdf:
+        raise ValueError(f"only={only!r} makes one notebook and no book that pdf could print; leave one out")
+    if settings.summarised and (only or pdf):
+        raise ValueError(f"of profile={profile!r} no book is made, only a summary; leave out only and pdf")
+    grid = list(product(settings.scenarios, settings.rows, settings.seeds))
+    configs = [settings.config(*which) for which in grid]
+    labels = [f"{scenario}, {row}, seed {seed}" for scenario, row, seed in grid]
+    if not settings.summarised:  # the longest one first, so that no worker waits for it in the end
+        configs, labels = [pushed_on(settings), *configs], ["chapter 1, pushed on", *labels]
+    if figures is None:
+        figures = Path("figures") if profile == "demo" else build / profile / "figures"
+    executed, summary = build / "executed", shipped.summary_folder(profile)
+    if not settings.summarised:
+        pages.check_places(figures, build / "staged")
+    written = [summary] if settings.summarised else [build, executed, figures]
+    preconditions.check(configs, runs, written, book=not settings.summarised, pdf=pdf)
+    check(configs)
+    run_all(configs, folder=runs, device=device, workers=workers, progress=progress, labels=labels)
+    if settings.summarised:
+        shipped.summarise(settings, summary, folder=runs, device=device, workers=workers, progress=progress)
+        return summary
+    figures.mkdir(parents=True, exist_ok=True)
+    chosen = [only] if only else names
+    parameters = {"profile": profile, "figures": figures, "runs": runs, "device": device}
+    notebooks.execute_all(chosen, parameters, executed, workers=workers, progress=progress)
+    if only:
+        return executed / f"{only}.ipynb"
+    page = pages.build(executed, figures, build, banner=BANNER if profile == "smoke" else None)
+    if pdf:
+        pages.print_pdf(build)
+    return page

@@ -1,0 +1,51 @@
+"""Types of arguments on a command line; what is wrong with one is said before anything begins."""
+
+import argparse
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from zsgan.base.places import folder_path, local_path
+from zsgan.base.settings import Count, Psi, Seed, checked
+
+Value = TypeVar("Value")
+
+
+def _argument(read: Callable[[str], Value]) -> Callable[[str], Value]:
+    """``read`` as a type of argparse, which shows the message of no other error."""
+
+    def argument(text: str) -> Value:
+        try:
+            return read(text)
+        except (ValueError, OSError) as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return argument
+
+
+positive = _argument(lambda text: checked("value", text, Count))
+"""A whole number of at least 1."""
+seed = _argument(lambda text: checked("value", text, Seed))
+"""A whole number from 0 to 2^63 - 1."""
+psi = _argument(lambda text: checked("value", text, Psi))
+"""A truncation."""
+path = _argument(local_path)
+"""A path, in which a tilde is the home."""
+folder = _argument(folder_path)
+"""A folder to write into, where no file stands."""
+
+
+@_argument
+def place(text: str) -> str:
+    """A path, or a name such as drawn:cat; no name begins with a tilde."""
+    return text if text and text[0] != "~" else str(local_path(text))
+
+
+def at_most(text: str) -> int | None:
+    """A number of images, or ``None`` for "all"."""
+    return None if text == "all" else positive(text)
+
+
+def steps(text: str) -> dict[str, Any]:
+    """The setting that a number of steps stands for, or "auto"."""
+    auto = text == "auto"
+    return {"optimiser.stop_at_plateau": True} if auto else {"optimiser.iterations": positive(text)}

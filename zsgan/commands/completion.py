@@ -1,0 +1,78 @@
+"""Completion in a shell, written from the command line's own parser."""
+
+import argparse
+import shlex
+from collections.abc import Mapping
+from importlib.resources import files
+
+from zsgan.assets.manifest import assets
+
+_BASH = """_zsgan() {{
+    local current="${{COMP_WORDS[COMP_CWORD]}}" previous="${{COMP_WORDS[COMP_CWORD-1]}}" words=""
+    if (( COMP_CWORD == 1 )); then
+        words={commands}
+    else
+        case "${{COMP_WORDS[1]}} $previous" in
+{values}
+            *)
+                case "${{COMP_WORDS[1]}}" in
+{options}
+                esac;;
+        esac
+    fi
+    COMPREPLY=($(compgen -W "$words" -- "$current"))
+}}
+complete -o default -o bashdefault -F _zsgan zsgan
+"""
+_ZSH = "autoload -U +X compinit && compinit\nautoload -U +X bashcompinit && bashcompinit\n"
+
+
+def script(parser: argparse.ArgumentParser, shell: str) -> str:
+    """What the shell has to run so that the tabulator key completes ``zsgan``.
+
+    Args:
+        parser: of the command line, with its commands as subparsers.
+        shell: "bash" or "zsh".
+
+    Returns:
+        commands, options, and the values of options that have names; where there are none, files complete.
+    """
+    (commands,) = (a.choices for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    values, options = [], []
+    for name, sub in commands.items():
+        words = []
+        for action in sub._actions:
+            known = _values(action)
+            if not action.option_strings:
+                words += known
+                continue
+            words += action.option_strings
+            if action.nargs != 0:  # it takes a value: one of these, or a file
+                cases = "|".join(f'"{name} {option}"' for option in action.option_strings)
+                values.append(f"            {cases}) words={shlex.quote(' '.join(known))};;")
+        options.append(f"                    {name}) words={shlex.quote(' '.join(words))};;")
+    first = [*commands, *(option for a in parser._actions for option in a.option_strings)]
+    text = _BASH.format(
+        commands=shlex.quote(" ".join(first)), values="\n".join(values), options="\n".join(options)
+    )
+    return (_ZSH if shell == "zsh" else "") + text
+
+
+def _values(action: argparse.Action) -> list[str]:
+    named: Mapping[str, list[str]] = {
+        "profile": sorted(
+            file.name.removesuffix(".yaml")
+            for file in (files("zsgan") / "profiles").iterdir()  # zsgan.runs.profiles would wait for torch
+            if file.name.endswith(".yaml")
+        ),
+        "source": _assets("generator-"),
+        "generator": _assets("generator-"),
+        "assets": sorted(assets()),
+        "clip": [name for name in assets() if name.startswith(("clip-", "ViT-"))],
+        "device": ["cpu", "cuda", "mps"],
+    }
+    return [str(choice) for choice in action.choices or named.get(action.dest, [])]
+
+
+def _assets(prefix: str) -> list[str]:
+    return [name.removeprefix(prefix) for name in assets() if name.startswith(prefix)]

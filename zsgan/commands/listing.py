@@ -1,0 +1,171 @@
+"""What there is to choose from: the answers of ``zsgan list``."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from zsgan.assets.manifest import assets
+from zsgan.base.files import read_json
+from zsgan.runs.wording import flat, flow, in_columns, row_in_words
+
+# Modules that wait for torch are imported where they are needed: a list of runs is there at once.
+
+Lines = list[dict[str, Any]]
+
+
+def listing(kinds: Sequence[str], profile: str, runs: Path) -> dict[str, Lines]:
+    """What there is, by kind.
+
+    Args:
+        kinds: "profiles", "scenarios", "rows", "texts" (words that a CLIP knows), "settings", "generators",
+            "clips" or "runs"; none for an overview.
+        profile: whose scenarios, rows and settings, and whose CLIPs' words.
+        runs: folder of runs.
+
+    Returns:
+        kind -> a line for each item: what it is called, and what it is.
+
+    Raises:
+        ValueError: there is no such profile.
+    """
+    found = {
+        "profiles": _profiles,
+        "scenarios": lambda: _scenarios(profile),
+        "rows": lambda: _rows(profile),
+        "texts": lambda: _texts(profile),
+        "settings": lambda: _settings(profile),
+        "generators": lambda: _networks("generator-"),
+        "clips": lambda: _networks("clip-", "ViT-"),
+        "runs": lambda: _runs(runs),
+    }
+    return {kind: found[kind]() for kind in kinds or ("profiles", "generators", "clips", "runs")}
+
+
+def in_lines(found: Mapping[str, Lines]) -> str:
+    """What :func:`listing` gives, as tables to read."""
+    return "\n\n".join(f"{kind}\n{in_columns(lines)}" for kind, lines in found.items())
+
+
+def _profiles() -> Lines:
+    from zsgan.runs.profiles import PROFILES
+
+    lines = []
+    for file in sorted(PROFILES.glob("*.yaml")):
+        comment = " ".join(
+            line.removeprefix("#").strip()
+            for line in file.read_text(encoding="utf-8").splitlines()
+            if line.startswith("#")
+        )
+        lines.append({"name": file.stem, "what it is": re.split(r"(?<=\.) (?=[A-Z])", comment)[0]})
+    return lines
+
+
+def _scenarios(profile: str) -> Lines:
+    from zsgan.runs.profiles import load_profile
+
+    return [
+        {
+            "name": name, "generator": it.generator, "source text": it.source_text,
+            "target text": it.target_text, "true images": flow(it.truth) if it.truth else None,
+        }
+        for name, it in load_profile(profile).scenarios.items()
+    ]  # fmt: skip
+
+
+def _rows(profile: str) -> Lines:
+    from zsgan.runs.profiles import load_profile
+
+    whole = load_profile(profile)
+    first = next(iter(whole.scenarios))
+    return [
+        {"name": row, "steps": whole.config(first, row).optimiser.iterations, "settings": flow(settings)}
+        for row, settings in whole.rows.items()
+    ]
+
+
+def _texts(profile: str) -> Lines:
+    from zsgan.assets.names import demo_clips
+    from zsgan.menagerie.clip_model import CompactTokenizer
+    from zsgan.networks.load import load_clip
+    from zsgan.runs.profiles import load_profile
+
+    whole = load_profile(profile)
+    rows = [whole.config(next(iter(whole.scenarios)), row) for row in whole.rows]
+    lines = []
+    for name in dict.fromkeys(clip for config in rows for clip in config.clips):
+        words = "any, as long as the text has at most 75 tokens"
+        if name in demo_clips() and isinstance(known := load_clip(name).tokenizer, CompactTokenizer):
+            words = ", ".join(known.known_words())
+        lines.append({"CLIP": name, "words": words})
+    return lines
+
+
+def _settings(profile: str) -> Lines:
+    from zsgan.runs.profiles import load_profile
+
+    whole = load_profile(profile)
+    config = whole.config(next(iter(whole.scenarios)), list(whole.rows)[-1])
+    return [{"name": name, "value": flow(value)} for name, value in flat(asdict(config)).items()]
+
+
+def _networks(*prefixes: str) -> Lines:
+    return [
+        {
+            "name": name,
+            "here": "yes" if entry.file.is_file() else f"zsgan fetch {name}",
+            "what it is": entry.description,
+        }
+        for name, entry in assets().items()
+        if name.startswith(prefixes)
+    ]
+
+
+def _runs(folder: Path) -> Lines:
+    lines = []
+    for place in sorted(folder.iterdir() if folder.is_dir() else ()):
+        if (place / "config.json").is_file():
+            lines.append(_run(place))
+    return lines
+
+
+def _run(place: Path) -> dict[str, Any]:
+    line = {"id": place.name, "texts": "", "row": "", "seed": None, "steps": None}
+    try:
+        config = read_json(place / "config.json")
+        texts = f"{config['source_text']} to {config['target_text']}"
+        row, steps = row_in_words(config), config["optimiser"]["iterations"]
+        line |= {"texts": texts, "row": row, "seed": config["seed"], "steps": steps}
+    except (ValueError, KeyError, TypeError):
+        return line | {"state": "damaged, or of another program"}
+    return line | {"state": "finished" if (place / "provenance.json").exists() else "not finished"}
+
+
+def find_run(name: str, runs: Path) -> Path:
+    """The folder of a run.
+
+    Args:
+        name: the folder, the run's id, or the first characters of the id.
+        runs: folder of runs.
+
+    Returns:
+        the folder.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: several ids begin so.
+    """
+    if name and Path(name).is_dir():
+        return Path(name)
+    ids = [line["id"] for line in _runs(runs)]
+    found = [id_ for id_ in ids if id_ == name] or [id_ for id_ in ids if name and id_.startswith(name)]
+    if len(found) > 1:
+        raise ValueError(
+            f"RUN={name!r} begins {len(found)} ids in {runs}: {', '.join(found)}; give more of one"
+        )
+    if not found:
+        close = ", ".join(get_close_matches(name, ids)) or "zsgan list runs shows them"
+        raise FileNotFoundError(f"RUN={name!r} is no folder, and no run in {runs} has such an id ({close})")
+    return runs / found[0]

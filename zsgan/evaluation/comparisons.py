@@ -1,0 +1,284 @@
+"""One row against another, with intervals: at the end of the runs, and at the same adaptation.
+
+Two kinds of interval. What is known image by image (a Bench's ``each``) has a paired bootstrap's over seeds
+and latents; what is known of a run as a whole (a column of :mod:`zsgan.evaluation.results`) has Student's
+over the seeds, which is wide with few of them.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from zsgan.evaluation.bench import Bench, Measured
+from zsgan.metrics.matched import Course, at_matched, highest_common, matched_difference
+from zsgan.metrics.statistics import over_seeds, paired_difference
+
+PRICE = {"lpips_avg": ("diversity", ".3f"), "evaluator_rate": ("target rate", ".2f"), "fid": ("FID", ".1f")}
+"""Columns of the results that a step is judged by -> what they are called, and how they are written."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """How one number differs between two rows.
+
+    Attributes:
+        mean: over the seeds that both rows have; nan if the number is known of none.
+        low: of Student's 95 % interval; nan for less than two seeds.
+        high: of the same.
+        seeds: how many.
+    """
+
+    mean: float
+    low: float
+    high: float
+    seeds: int
+
+    def __format__(self, form: str) -> str:
+        """Such as "+0.014 (+0.002 to +0.025)", each number by ``form``, or the mean alone."""
+        mean, low, high = (format(value, form) for value in (self.mean, self.low, self.high))
+        return mean if math.isnan(self.low) else f"{mean} ({low} to {high})"
+
+    @property
+    def verdict(self) -> str:
+        """Whether the whole interval is "higher" or "lower"; else "undecided"."""
+        if self.low > 0:
+            return "higher"
+        return "lower" if self.high < 0 else "undecided"
+
+
+def changes(
+    measured: pd.DataFrame, before: str, after: str, columns: Iterable[str] = tuple(PRICE)
+) -> dict[str, Change]:
+    """What a row changes against another one, seed by seed.
+
+    Args:
+        measured: a line for each run, of one scenario, with columns row, seed and ``columns``.
+        before: a row.
+        after: another row.
+        columns: which to compare.
+
+    Returns:
+        column -> change.
+
+    Raises:
+        ValueError: the rows have no seed in common.
+    """
+    columns = list(columns)
+    one, two = (measured[measured["row"] == row].set_index("seed")[columns] for row in (before, after))
+    difference = (two - one).dropna(how="all")
+    if difference.empty:
+        raise ValueError(f"rows {before!r} and {after!r} have no seed in common: nothing to compare")
+    return {str(column): change_of(values.dropna()) for column, values in difference.items()}
+
+
+def change_of(values: pd.Series) -> Change:
+    """The change that some differences amount to, one for each seed."""
+    if len(values) < 2:
+        return Change(values.mean(), math.nan, math.nan, len(values))
+    return Change(*over_seeds(torch.tensor(values.to_numpy(float))), len(values))
+
+
+def sentences(measured: pd.DataFrame, rows: Sequence[str]) -> Iterator[str]:
+    """A sentence for each row of a ladder: what it changes against the row below it, and how surely.
+
+    Args:
+        measured: see :func:`changes`.
+        rows: from the least to the most terms.
+
+    Yields:
+        Markdown, without the numbers that nobody knows.
+    """
+    for before, after in pairwise(rows):
+        found = changes(measured, before, after)
+        parts = [
+            f"{name} {found[key].verdict} ({found[key].mean:+{form}}; {_span(found[key], form)})"
+            for key, (name, form) in PRICE.items() if found[key].seeds
+        ]  # fmt: skip
+        yield f"**{after}** against {before}: {', '.join(parts)}."
+
+
+def _span(change: Change, form: str) -> str:
+    if change.seeds == 1:
+        return "one seed, which cannot decide"
+    return f"{change.low:+{form}} to {change.high:+{form}}, {change.seeds} seeds"
+
+
+def at_rate(
+    course: pd.DataFrame, rate: float, values: Sequence[str], adaptation: str = "evaluator_rate"
+) -> pd.DataFrame:
+    """What every run had when it first came as far as ``rate``, by straight lines between its snapshots.
+
+    Args:
+        course: of one scenario: a line for each snapshot, with columns row, seed, step, ``values`` and
+            ``adaptation``.
+        rate: how far.
+        values: the columns to read off.
+        adaptation: the column that says how far.
+
+    Returns:
+        columns row, seed and ``values``, a line for each run; nan for one that never came so far.
+
+    Raises:
+        ValueError: the adaptation is not known everywhere.
+    """
+    _known(course, adaptation)
+    lines = []
+    for (row, seed), path in course.sort_values("step").groupby(["row", "seed"], sort=False):
+        x, y = (torch.tensor(path[columns].to_numpy(float).T) for columns in ([adaptation], list(values)))
+        found = at_matched(x.expand_as(y), y, rate).tolist()
+        lines.append({"row": row, "seed": seed} | dict(zip(values, found, strict=True)))
+    return pd.DataFrame(lines)
+
+
+def at_common_rate(
+    course: pd.DataFrame, rows: Sequence[str], value: str = "sse", adaptation: str = "evaluator_rate"
+) -> tuple[float, pd.DataFrame]:
+    """A value of every row at the highest rate that all of their runs reach.
+
+    Args:
+        course: see :func:`at_rate`, as for what it may raise.
+        rows: which to compare.
+        value: the column to compare.
+        adaptation: the column that says how far.
+
+    Returns:
+        the rate, and columns mean, low and high over the seeds, a line for each row.
+    """
+    chosen = course[course["row"].isin(rows)]
+    _known(chosen, adaptation)
+    rate = float(chosen.groupby(["row", "seed"])[adaptation].max().min())
+    found = at_rate(chosen, rate, [value], adaptation).groupby("row")[value].agg(["mean", "min", "max"])
+    return rate, found.set_axis(["mean", "low", "high"], axis=1).loc[list(rows)]
+
+
+def _known(course: pd.DataFrame, adaptation: str) -> None:
+    unknown = course.loc[course[adaptation].isna(), "row"].unique()
+    if len(unknown):
+        raise ValueError(
+            f"adaptation={adaptation!r} is nan for {', '.join(unknown)}: nobody labelled that target domain, "
+            "and no evaluator can read it; compare at another rate, such as adaptation='clip_rate'"
+        )
+
+
+def differences(
+    bench: Bench,
+    measures: Sequence[str] = ("evaluator_rate", "clip_score", "lpips_all", "clip_variance"),
+    baseline: str | None = None,
+    *,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """Differences of the rows to one of them, with a paired bootstrap's interval over seeds and latents.
+
+    Args:
+        bench: of the scenario.
+        measures: names of :meth:`Judges.each <zsgan.evaluation.judges.Judges.each>`.
+        baseline: a row; the profile's by default.
+        level: of confidence, in (0, 1).
+
+    Returns:
+        a line for each other row and measure, with columns row, baseline, measure, seeds, n, difference,
+        low and high.
+
+    Raises:
+        ValueError: the baseline or a measure is unknown.
+    """
+    baseline = _baseline(bench, baseline)
+    values: dict[str, dict[str, list[Tensor]]] = {}
+    for row, _, found in bench.runs:
+        measured = bench.final(found)
+        for name in measures:
+            values.setdefault(name, {}).setdefault(row, []).append(_of(measured, name))
+    lines = []
+    for name, of_row in values.items():
+        tensors = {row: torch.stack(runs) for row, runs in of_row.items()}
+        for row in bench.profile.rows:
+            if row == baseline:
+                continue
+            found_ = paired_difference(tensors[row], tensors[baseline], level=level)
+            lines.append(_line(row, baseline, name, tensors[row], found_))
+    return pd.DataFrame(lines)
+
+
+def matched_differences(
+    bench: Bench,
+    target: float,
+    diversity: str = "lpips_all",
+    adaptation: str = "evaluator_rate",
+    baseline: str | None = None,
+    *,
+    level: float = 0.95,
+) -> pd.DataFrame:
+    """Differences of the rows' diversity to one of them, where their runs have adapted equally far.
+
+    Args:
+        bench: of the scenario.
+        target: how far.
+        diversity: name of one of :meth:`Judges.each <zsgan.evaluation.judges.Judges.each>` that says how
+            varied.
+        adaptation: name of one that says how far.
+        baseline: a row; the profile's by default.
+        level: of confidence, in (0, 1).
+
+    Returns:
+        as :func:`differences`, with columns target and arrived, how many runs of the row come so far. Where
+        not every run of both rows does, there is no comparison: difference, low and high are nan.
+
+    Raises:
+        ValueError: the baseline or a measure is unknown.
+    """
+    baseline = _baseline(bench, baseline)
+    courses = _courses(bench, adaptation, diversity)
+    lines = []
+    for row, course in courses.items():
+        if row == baseline:
+            continue
+        arrived = int((course.adaptation.mean(2).amax(1) >= target).sum())
+        found = (math.nan,) * 3
+        if highest_common([course, courses[baseline]]) >= target:
+            found = matched_difference(course, courses[baseline], target, level=level)
+        line = _line(row, baseline, diversity, course.diversity[:, 0], found)
+        lines.append(line | {"target": target, "arrived": arrived})
+    return pd.DataFrame(lines)
+
+
+def _courses(bench: Bench, adaptation: str, diversity: str) -> dict[str, Course]:
+    """Row -> its runs' snapshots."""
+    runs: dict[str, list[Tensor]] = {}
+    for row, _, found in bench.runs:
+        points = [bench.point(found, step) for step in [0, *found.snapshots]]
+        values = [torch.stack([_of(point, name) for point in points]) for name in (adaptation, diversity)]
+        runs.setdefault(row, []).append(torch.stack(values))
+    return {row: Course(*_as_long_as_the_longest(of)) for row, of in runs.items()}
+
+
+def _as_long_as_the_longest(runs: Sequence[Tensor]) -> Tensor:
+    """(2, R, T, N) of R runs (2, T_r, N): one that stopped before others stays as it was."""
+    longest = max(run.shape[1] for run in runs)
+    ends = [run[:, -1:].expand(-1, longest - run.shape[1], -1) for run in runs]
+    return torch.stack([torch.cat(parts, 1) for parts in zip(runs, ends, strict=True)], 1)
+
+
+def _of(measured: Measured, name: str) -> Tensor:
+    if name not in measured.each:
+        known = ", ".join(sorted(measured.each))
+        raise ValueError(f"measure={name!r} is not known image by image; choose of {known}")
+    return torch.tensor(measured.each[name], dtype=torch.float64)
+
+
+def _baseline(bench: Bench, baseline: str | None) -> str:
+    rows = list(bench.profile.rows)
+    baseline = baseline or bench.profile.baseline or rows[0]
+    if baseline not in rows:
+        raise ValueError(f"baseline={baseline!r} is unknown; choose one of {', '.join(rows)}")
+    return baseline
+
+
+def _line(row: str, baseline: str, measure: str, values: Tensor, found: Sequence[float]) -> dict[str, object]:
+    seeds, n = values.shape
+    place = {"row": row, "baseline": baseline, "measure": measure, "seeds": seeds, "n": n}
+    return place | dict(zip(("difference", "low", "high"), found, strict=True))

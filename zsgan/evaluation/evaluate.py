@@ -1,0 +1,288 @@
+"""Measurements of a run or of any images: all is checked first, then everything is computed."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from zsgan.assets import names
+from zsgan.assets.names import weights_id
+from zsgan.base.cache import Cache
+from zsgan.base.device import set_up
+from zsgan.base.images import Folder, Images, held
+from zsgan.evaluation.bench import METRICS, SAMPLES_SEED
+from zsgan.evaluation.judges import Judges, load_eyes
+from zsgan.evaluation.subjects import Given, Subject, images_of, subject_of, true_images
+from zsgan.evaluation.wanted import (
+    READ,
+    check_numbers,
+    check_presets,
+    check_sizes,
+    check_words,
+    known_measures,
+    measures_of,
+    missing_for,
+)
+from zsgan.menagerie.portraits import TRUTH_SEED
+from zsgan.metrics import Lpips, extract
+from zsgan.metrics.manifold import Manifolds
+from zsgan.metrics.progress import Picked, Progress, Watched
+from zsgan.metrics.summaries import CLOSENESS, MEASURES, OF_CLIP, kept_of_source
+from zsgan.networks.clip import ClipEncoder, encode_pair
+from zsgan.networks.load import load_clip
+from zsgan.runs.run import RUNS, Run
+
+log = logging.getLogger(__name__)
+
+JUDGES = {"evaluator": "clip-b", "photographs": "ViT-B-16/openai"}
+"""Eyes -> the CLIP that judges beside them: one that saw such images, and that guides no profile's rows."""
+
+LPIPS_IMAGES = 2000
+"""Images that LPIPS, which compares all with all, takes of a larger number by default."""
+
+
+def evaluate(
+    images: Run | Given,
+    *,
+    against: Given | None = None,
+    before: Given | None = None,
+    centres: Given | None = None,
+    text: str | None = None,
+    source_text: str | None = None,
+    measures: Sequence[str] | str | None = None,
+    presets: Sequence[str] = ("paper", "literal"),
+    n: int = 500,
+    seed: int | None = None,
+    truncation_psi: float | None = None,
+    clusters: int = 10,
+    neighbours: int = 3,
+    lpips_images: int | None = LPIPS_IMAGES,
+    clip: str | None = None,
+    eyes: str | None = None,
+    recursive: bool = False,
+    folder: Path = RUNS,
+    device: torch.device | str = "cpu",
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Diversity of images, their closeness to a target domain, and what is kept of the source.
+
+    Columns have the names of the tables, and of a run, with the defaults and the target as ``against``, also
+    their numbers. (Against a folder there is one difference: all of it counts here, while a table keeps every
+    second image for its row "true target".) What begins with "clip" is measured in the space of a CLIP, all
+    else in the features of the eyes; every result names both. "kid" is over all pairs of images. LPIPS
+    distances are kept in ``folder/cache``, if that can be written, so that other clusters or another target
+    are a matter of seconds.
+
+    Args:
+        images: a run or its folder (n images are sampled), a folder of images (all are read), or images
+            (N, 3, H, W) in [-1, 1]. Files are taken as a viewer shows them, see
+            :func:`zsgan.base.pictures.shown`;
+            "files" counts those read and left out.
+        against: true images of the target, or "drawn:SPECIES[:STYLE]" for n of the demo world.
+        before: the source's image of each latent, in files under the same name or number (img7 is 00007); a
+            run has its own.
+        centres: images that others are assigned to, for the preset "ojha": the ten targets.
+        text: the target in words; that of a run by default.
+        source_text: the source in words; that of a run by default.
+        measures: groups or names of :data:`zsgan.metrics.summaries.MEASURES`, such as "fid,lpips"; no others
+            are computed. By default all that can be known; of a group those that can.
+        presets: definitions of intra-cluster LPIPS, see :data:`zsgan.metrics.diversity.DEFINITIONS`.
+        n: how many images to draw.
+        seed: of latents, of drawn images, and of the choice for LPIPS; by default the seeds of the tables.
+        truncation_psi: when sampling a run, > 0; by default that of the tables, see
+            :data:`zsgan.evaluation.subjects.PSI`.
+        clusters: k of the k-medoids.
+        neighbours: k of precision, recall, density and coverage.
+        lpips_images: most images that LPIPS rests on, a random choice of them; ``None`` for all.
+        clip: a CLIP that did not guide the images; by default the one in :data:`JUDGES` that suits the eyes.
+        eyes: "evaluator" of the demo world, or "photographs"; see :func:`zsgan.evaluation.judges.load_eyes`.
+            By default those that suit, see :class:`zsgan.evaluation.subjects.Subject`.
+        recursive: of all folders of images, their sub-folders too.
+        folder: of runs, with the cache.
+        device: torch device.
+        progress: show progress bars.
+
+    Returns:
+        first what the numbers rest on, then the numbers. "evaluator_rate" is known with "drawn:" and eyes
+        that can read it, "clip_rate" with both texts, and both are ``None`` if not; without either a warning
+        says that diversity stands alone. "clip_score" is there with the target's text.
+
+    Raises:
+        FileNotFoundError: a folder is missing or holds no image.
+        NotADirectoryError: a file stands where a folder is expected.
+        TypeError: the images are neither a run nor a folder nor a tensor, or a tensor of whole numbers.
+        ValueError: an argument cannot work or is unknown, or there are too few images.
+    """
+    wanted, named = measures_of(measures)
+    if "lpips" in wanted:
+        check_presets(presets, centres)
+    check_numbers(n, seed, truncation_psi, lpips_images)
+    device = set_up(device)
+    reading: dict[str, Any] = {"recursive": recursive, "progress": progress}
+    image_seed, truth_seed = (SAMPLES_SEED, TRUTH_SEED) if seed is None else (seed, seed)
+    subject = subject_of(images, before, n, image_seed, truncation_psi, device, **reading)
+    made = subject.images
+    true, labels = (None, None) if against is None else true_images(against, n, made, truth_seed, **reading)
+    given = None if centres is None else images_of("centres", centres, **reading)
+    places = {"images": made, "before": subject.before, "against": true, "centres": given}
+    for name, pictures in places.items():
+        if pictures is not None and len(set(pictures[:1].shape[2:])) > 1:
+            height, width = pictures[:1].shape[2:]
+            raise ValueError(f"{name} must be square, got {width} x {height} px; crop them")
+    words = (
+        subject.source_text if source_text is None else source_text,
+        subject.text if text is None else text,
+    )
+    check_words(*words)
+    n_lpips = len(made) if lpips_images is None else min(lpips_images, len(made))
+    missing = missing_for(*words, subject.before is not None, true is not None, labels is not None)
+    check_sizes(made, true, n_lpips, clusters, neighbours, wanted - missing.keys())
+    eyes = eyes or subject.eyes
+    seeing = load_eyes(eyes, device)
+    if seeing.labels is None:
+        missing |= dict.fromkeys(READ, "eyes that read factors: the evaluator of the demo world")
+    wanted = known_measures(wanted, named, missing)
+    encoder, texts = None, torch.empty(0, 0)
+    if OF_CLIP & wanted:
+        encoder, texts = _judge(subject, clip or JUDGES[eyes], words, device)
+
+    near, kept = set(CLOSENESS) & wanted, set(MEASURES["kept"]) & wanted
+    result: dict[str, Any] = {
+        **subject.settings,
+        "files": {name: place.counts() for name, place in places.items() if isinstance(place, Folder)},
+    }
+    if wanted - OF_CLIP:
+        result["features"] = f"{eyes}, {seeing.size} px"
+    if encoder is not None:
+        result["clip"] = encoder.name
+    if "lpips" in wanted:
+        result |= {"n_lpips": n_lpips, "clusters": clusters}
+    costs = _costs(len(made), n_lpips, 0 if true is None else len(true), wanted)
+    with Progress(costs, progress) as bar:
+        made = held(Watched(made, bar.of("images")))  # networks look at them in turn
+        seen: dict[str, Tensor] = {}
+        if "lpips" in wanted:
+            lpips, choice = Lpips.through(seeing), _choice(len(made), n_lpips, seed or 0)
+            chosen = made if choice is None else Picked(made, choice)
+            key: dict[str, Any] = {
+                "lpips": subject.key,
+                "eyes": [weights_id(name) for name in seeing.networks],
+            }
+            key |= {"metrics": METRICS} | ({} if choice is None else {"choice": choice.tolist()})
+            seen["distances"] = _cached(
+                folder / "cache", key,
+                lambda: lpips.distances(chosen, device=device, progress=bar.of("LPIPS")),
+            )  # fmt: skip
+            if given is not None:
+                seen["to_given"] = lpips.distances(chosen, given, device=device)
+        truth = _Shown(None if true is None else Watched(true, bar.of("true images")), labels)
+        judges = Judges(
+            seeing, encoder, texts, truth, 0, 0, clusters, neighbours, device, presets, seed or 0
+        )  # fmt: skip
+        seen |= judges.look(Watched(made, bar.of("features")), measures=wanted)
+        result |= judges.diversity(seen, wanted)
+        bar.of("clusters")(1)
+        result |= dict.fromkeys(("evaluator_rate", "clip_rate")) if measures is None else {}
+        result |= judges.adaptation(seen, wanted - near)
+        if subject.before is not None and kept:
+            source = Watched(subject.before, bar.of("source images"))
+            before_features = extract(seeing.embed, source, device=device)
+            result |= kept_of_source(before_features, seen["eyes"], wanted)
+        if true is not None and near:
+            result |= {"against": against if isinstance(against, str) else _name(against)}
+            result |= {"seed_against": truth_seed} if labels is not None else {}
+            result |= {"n_against": len(true)}
+            result |= {"neighbours": neighbours} if set(Manifolds._fields) & near else {}
+            result |= judges.closeness(seen["eyes"], near, bar.of("neighbours"))
+    if "lpips" in wanted and not {"evaluator_rate", "clip_rate"} & wanted:
+        drawn = "--against drawn:SPECIES, or with " if seeing.labels is not None else ""
+        log.warning(
+            "target rate unknown, and without it their diversity says little: name the target with "
+            f"{drawn}--text and --source-text"
+        )
+    return result
+
+
+def _name(given: Given | None) -> str:
+    return str(given) if isinstance(given, str | Path) else "a tensor"
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """A :class:`zsgan.evaluation.truth.Truth` of given images."""
+
+    true: Images | None
+    labels: Mapping[str, str] | None
+
+    @property
+    def seen(self) -> bool:
+        return self.true is not None
+
+    @property
+    def key(self) -> dict[str, Any]:
+        return {}
+
+    def images(self, n: int, resolution: int, fresh: bool = False) -> Images:
+        assert self.true is not None
+        return self.true
+
+
+def _judge(
+    subject: Subject, clip: str, words: tuple[str | None, str | None], device: torch.device
+) -> tuple[ClipEncoder, Tensor]:
+    """The judging CLIP, and its features of source and target text, of the target alone, or of none."""
+    if names.clip(clip).identity in subject.networks:
+        raise ValueError(f"clip={clip!r} guided this run, and cannot judge what it guided; name another CLIP")
+    encoder = load_clip(clip, device=device)
+    source, target = words
+    if target is None:
+        return encoder, torch.empty(0, 0)
+    if source is None:
+        return encoder, encoder.encode_texts([target], subject.prompts).cpu()
+    return encoder, encode_pair(encoder, source, target, subject.prompts).cpu()
+
+
+def _choice(n: int, n_lpips: int, seed: int) -> Tensor | None:
+    """Places of the images that LPIPS rests on, ascending; ``None`` for all."""
+    if n_lpips == n:
+        return None
+    return torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:n_lpips].sort().values
+
+
+def _costs(n: int, n_lpips: int, m: int, wanted: frozenset[str]) -> dict[str, float]:
+    """What each part takes beside an image's way through a network, about, on a CPU."""
+    lpips = n_lpips if "lpips" in wanted else 0
+    near = n * n + m * m + n * m if set(Manifolds._fields) & wanted else 0
+    return {
+        "images": n,
+        "LPIPS": lpips + lpips**2 / 250,
+        "features": n * (bool(wanted - OF_CLIP - {"lpips"}) + bool(OF_CLIP & wanted)),
+        "clusters": lpips**2 / 8000,
+        "source images": 2 * n if set(MEASURES["kept"]) & wanted else 0,
+        "true images": 2 * m if set(CLOSENESS) & wanted else 0,
+        "neighbours": near / 10_000,
+    }
+
+
+def _cached(folder: Path, key: Mapping[str, Any], make: Callable[[], Tensor]) -> Tensor:
+    """The tensor of a key from the cache; made and not kept where the cache cannot be read or written."""
+    made: list[Tensor] = []
+    making = False
+
+    def once() -> dict[str, Tensor]:
+        nonlocal making
+        making = True
+        made.append(make())
+        return {"": made[0]}
+
+    try:
+        return Cache(folder).tensors(key, once)[""]
+    except OSError as error:
+        if making and not made:  # an image could not be read
+            raise
+        log.warning("LPIPS distances are not kept: %s (--runs names another folder)", error)
+        return made[0] if made else make()

@@ -1,0 +1,295 @@
+"""What measures an adaptation: eyes, a judging CLIP and the true target domain; no row is guided by them."""
+
+import math
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from zsgan.base.images import Images, held
+from zsgan.evaluation.truth import Truth, truth_of
+from zsgan.menagerie.evaluator import load_evaluator
+from zsgan.menagerie.factors import index_of
+from zsgan.metrics import (
+    PAPER,
+    Eyes,
+    Lpips,
+    clip_score,
+    extract,
+    extract_all,
+    intra_cluster_lpips,
+    target_rate,
+    variance,
+    vendi_score,
+)
+from zsgan.metrics.extract import Network
+from zsgan.metrics.eyes import Prediction
+from zsgan.metrics.progress import Advance
+from zsgan.metrics.summaries import (
+    ALL,
+    CLOSENESS,
+    OF_CLIP,
+    closeness,
+    kept_of_source,
+    label_scores,
+    lpips_columns,
+)
+from zsgan.networks.clip import ClipEncoder, encode_pair
+from zsgan.networks.load import load_clip, load_generator
+from zsgan.networks.vgg_inception import Photographs
+from zsgan.runs.profiles import Profile
+
+Seen = Mapping[str, Tensor]
+"""What networks saw of N images: "eyes" and "clip", features (N, D) each, and "distances", the LPIPS of all
+pairs, (N, N). Measures need some of these only."""
+
+EYES: Mapping[str, Callable[[torch.device | str], Eyes]] = {
+    "evaluator": load_evaluator, "photographs": Photographs
+}  # fmt: skip
+"""Name -> what makes the eyes on a device."""
+
+
+def truth_hits(prediction: Prediction, labels: Mapping[str, str]) -> Tensor:
+    """(N,) whether the evaluator reads every factor that the target domain shares."""
+    right = torch.ones(len(prediction), dtype=torch.bool)
+    for kind, name in labels.items():
+        right &= prediction.label(kind).cpu() == index_of(kind, name)
+    return right
+
+
+def truth_rate(prediction: Prediction, labels: Mapping[str, str]) -> float:
+    """Share of images in which the evaluator reads every factor that the target domain shares."""
+    return truth_hits(prediction, labels).double().mean().item()
+
+
+def rate(
+    eyes: Eyes, embedding: Tensor, labels: Mapping[str, str] | None, device: torch.device | str
+) -> float:
+    """:func:`truth_rate` of an embedding (N, D); nan where nothing can be read or nothing is labelled."""
+    if labels is None or eyes.labels is None:
+        return math.nan
+    return truth_rate(eyes.read(embedding.to(device)), labels)
+
+
+@dataclass(frozen=True, eq=False)
+class Judges:
+    """Networks and true images that measure what an adaptation made.
+
+    Attributes:
+        eyes: their features serve all but the measures in CLIP space; they read factors where they can.
+        clip: the judging CLIP; ``None`` if no measure of :data:`zsgan.metrics.summaries.OF_CLIP` is wanted.
+        texts: (2, D) the judging CLIP's features of source and target text; (1, D) of the target's alone, or
+            (0, D), where measures that need the others are not wanted.
+        truth: the true target domain.
+        resolution: pixels a side of the true images, those of the generator.
+        n: images of the truth.
+        clusters: k of the k-medoids.
+        neighbours: k of precision, recall, density and coverage.
+        device: where eyes and CLIP live.
+        definitions: of intra-cluster LPIPS, see :data:`zsgan.metrics.diversity.DEFINITIONS`.
+        seed: of what a definition draws.
+    """
+
+    eyes: Eyes
+    clip: ClipEncoder | None
+    texts: Tensor
+    truth: Truth
+    resolution: int
+    n: int
+    clusters: int
+    neighbours: int
+    device: torch.device | str = "cpu"
+    definitions: Sequence[str] = ("paper", "literal")
+    seed: int = 0
+
+    @cached_property
+    def true_features(self) -> Tensor:
+        """(n, D) the eyes' features of the true target domain."""
+        return extract(self.eyes.embed, self.truth.images(self.n, self.resolution), device=self.device)
+
+    @property
+    def known_rate(self) -> str:
+        """The strictest rate that is known: clip_rate where eyes read nothing or the truth has no labels."""
+        known = self.truth.labels is not None and self.eyes.labels is not None
+        return "evaluator_rate" if known else "clip_rate"
+
+    def closeness(
+        self, embedding: Tensor, measures: Collection[str] = ALL, progress: bool | Advance = False
+    ) -> dict[str, float]:
+        """How close images are to the truth.
+
+        Args:
+            embedding: (N, D) the eyes' features of the images.
+            measures: the wanted ones.
+            progress: show a bar for the distances of neighbours, or what is told the share that is done.
+
+        Returns:
+            the columns of :data:`zsgan.metrics.summaries.CLOSENESS`; nan where there are no true images.
+        """
+        wanted = [name for name in CLOSENESS if name in measures]
+        if not wanted or not self.truth.seen:
+            return dict.fromkeys(wanted, math.nan)
+        return closeness(embedding, self.true_features, self.neighbours, measures=wanted, progress=progress)
+
+    def look(
+        self, images: Images, *, measures: Collection[str] = ALL, progress: bool = False, **others: Network
+    ) -> dict[str, Tensor]:
+        """Features (N, D) that the measures need, and of other networks by their names, in one pass."""
+        networks: dict[str, Network] = dict(others)
+        if OF_CLIP & set(measures):
+            assert self.clip is not None
+            networks = {"clip": self.clip.encode_images} | networks
+        if set(measures) - OF_CLIP - {"lpips"}:
+            networks = {"eyes": self.eyes.embed} | networks
+        return extract_all(networks, images, device=self.device, progress=progress)
+
+    def inspect(self, images: Images, *, progress: bool = False, **others: Network) -> dict[str, Tensor]:
+        """What :meth:`look` gives, and "distances" (N, N), the LPIPS of all pairs: all that is measured."""
+        images = held(images)
+        lpips = Lpips.through(self.eyes)
+        return self.look(images, measures=ALL, progress=progress, **others) | {
+            "distances": lpips.distances(images, device=self.device, progress=progress)
+        }
+
+    def adaptation(
+        self, seen: Seen, measures: Collection[str] = ALL, progress: bool | Advance = False
+    ) -> dict[str, float]:
+        """How far the adaptation went: share that each judge calls target, and closeness to the truth.
+
+        Args:
+            seen: what :meth:`look` gives of the images that the adaptation made.
+            measures: the wanted ones.
+            progress: see :meth:`closeness`.
+
+        Returns:
+            evaluator_rate (nan where nothing can be read), clip_rate, clip_score, and those of
+            :meth:`closeness`.
+        """
+        columns = {}
+        if "evaluator_rate" in measures:
+            columns["evaluator_rate"] = rate(self.eyes, seen["eyes"], self.truth.labels, self.device)
+        if "clip_rate" in measures:
+            columns["clip_rate"] = target_rate(seen["clip"], self.texts[1], self.texts[0])
+        if "clip_score" in measures:
+            columns["clip_score"] = clip_score(seen["clip"], self.texts[-1])
+        if not set(CLOSENESS) & set(measures):
+            return columns
+        return columns | self.closeness(seen["eyes"], measures, progress)
+
+    def diversity(self, seen: Seen, measures: Collection[str] = ALL) -> dict[str, float]:
+        """How different the images are from each other; needs no target.
+
+        Args:
+            seen: what :meth:`inspect` gives of them.
+            measures: the wanted ones.
+
+        Returns:
+            intra-cluster LPIPS in the definitions (see :func:`zsgan.metrics.summaries.lpips_columns`),
+            clip_variance (in the judging CLIP's space), vendi (in the eyes' space), and, where the eyes read,
+            an Inception score of every factor that the target leaves open.
+        """
+        columns: dict[str, float] = {}
+        if "lpips" in measures:
+            columns |= lpips_columns(
+                seen["distances"], self.clusters, self.definitions,
+                to_given=seen.get("to_given"), seed=self.seed,
+            )  # fmt: skip
+        if "clip_variance" in measures:
+            columns["clip_variance"] = float(variance(seen["clip"]))
+        if "vendi" in measures:
+            columns["vendi"] = vendi_score(seen["eyes"])
+        if "inception" in measures and self.eyes.labels is not None:
+            columns |= label_scores(self.eyes.read(seen["eyes"].to(self.device)), self.truth.labels)
+        return columns
+
+    def everything(self, seen: Seen, source: Tensor | None = None) -> dict[str, float]:
+        """:meth:`diversity`, :meth:`adaptation`, and :func:`zsgan.metrics.summaries.kept_of_source`.
+
+        Args:
+            seen: what :meth:`inspect` gives of images that an adaptation made, or of others.
+            source: (N, D) the eyes' features of the source's images of the same latents.
+
+        Returns:
+            the columns of all three.
+        """
+        return self.diversity(seen) | self.adaptation(seen) | kept_of_source(source, seen["eyes"])
+
+    def each(self, seen: Seen) -> dict[str, list[float]]:
+        """What each image contributes to measures that are means over images, for intervals over latents.
+
+        Args:
+            seen: what :meth:`look` or :meth:`inspect` gives.
+
+        Returns:
+            N values each: evaluator_rate and clip_rate (hits, 0 or 1; the first is missing where nothing can
+            be read), clip_score, clip_variance (squared distances to the mean, scaled so that their mean is
+            the variance), and with "distances" lpips_all (distances to the medoid, as in Table 1).
+        """
+        clip = seen["clip"].double()
+        target, source = self.texts[1].double(), self.texts[0].double()
+        spread = (clip - clip.mean(0)).square().sum(1) * len(clip) / max(len(clip) - 1, 1)
+        values = {
+            "clip_rate": (clip @ target > clip @ source).double(),
+            "clip_score": clip @ target,
+            "clip_variance": spread,
+        }
+        if self.truth.labels is not None and self.known_rate == "evaluator_rate":
+            prediction = self.eyes.read(seen["eyes"].to(self.device))
+            values["evaluator_rate"] = truth_hits(prediction, self.truth.labels).double()
+        if "distances" in seen:
+            values["lpips_all"] = intra_cluster_lpips(seen["distances"], PAPER, self.clusters).each
+        return {name: value.tolist() for name, value in values.items()}
+
+
+def load_eyes(name: str, device: torch.device | str = "cpu") -> Eyes:
+    """What the metrics look through.
+
+    Args:
+        name: "evaluator" of the demo world, or "photographs" (VGG-16 and Inception-v3).
+        device: where to put it.
+
+    Returns:
+        the eyes.
+
+    Raises:
+        ValueError: there are none of that name.
+        FileNotFoundError: their weights are missing or altered.
+        ModuleNotFoundError: photographs need two more packages.
+    """
+    if name not in EYES:
+        raise ValueError(f"eyes={name!r} are unknown; choose one of {', '.join(EYES)}")
+    return EYES[name](device)
+
+
+def load_judges(profile: Profile, scenario: str, device: torch.device | str = "cpu") -> Judges:
+    """The judges of a scenario.
+
+    Args:
+        profile: the judging CLIP, the number of true images, and the settings of the metrics.
+        scenario: one of the profile's.
+        device: where the networks look.
+
+    Returns:
+        the judges, their resolution that of the scenario's generator.
+
+    Raises:
+        ValueError: the profile has no such scenario, or its truth cannot be understood or has too few images.
+    """
+    config = profile.config(scenario, next(iter(profile.rows)))
+    clip = load_clip(profile.judge, device=device)
+    texts = encode_pair(clip, config.source_text, config.target_text, config.prompts).cpu()
+    resolution = load_generator(profile.scenarios[scenario].generator).config["resolution"]
+    truth = truth_of(profile.scenarios[scenario].truth)
+    least = max(profile.clusters, profile.neighbours) + 1
+    if truth.seen and (n := len(truth.images(profile.samples, resolution, fresh=True))) < least:
+        raise ValueError(
+            f"truth of scenario={scenario!r} gives {n} images to measure (at most {profile.samples}; half "
+            f"of a folder's are compared with the others), but clusters={profile.clusters} and "
+            f"neighbours={profile.neighbours} need {least}; add images, or lower them"
+        )
+    return Judges(
+        load_eyes(profile.eyes, device), clip, texts, truth, resolution,
+        profile.samples, profile.clusters, profile.neighbours, device,
+    )  # fmt: skip

@@ -1,0 +1,172 @@
+"""The true target domain: drawn by the demo world, a folder of images, or not seen by anybody."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NoReturn, Protocol
+
+from torch import Tensor
+
+from zsgan.base.images import Folder, Images
+from zsgan.base.resize import resize
+from zsgan.menagerie.portraits import TRUTH_SEED, Drawing
+
+
+class Truth(Protocol):
+    """A target domain, and what is known of it."""
+
+    @property
+    def seen(self) -> bool:
+        """Whether there are true images of it."""
+        ...
+
+    @property
+    def labels(self) -> Mapping[str, str] | None:
+        """Categorical factor -> the value that all its images share; ``None`` when nobody labelled them."""
+        ...
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """What determines its images, as JSON."""
+        ...
+
+    def images(self, n: int, resolution: int, fresh: bool = False) -> Images:
+        """True images.
+
+        Args:
+            n: how many; a folder may hold fewer.
+            resolution: R, pixels a side.
+            fresh: other images of the domain than those without ``fresh``.
+
+        Returns:
+            the images, in [-1, 1].
+
+        Raises:
+            ValueError: nobody has seen any.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A part of the demo world; it never runs out of images.
+
+    Attributes:
+        labels: factors that its images share.
+    """
+
+    labels: Mapping[str, str]
+    seen = True
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """The labels."""
+        return dict(self.labels)
+
+    def images(self, n: int, resolution: int, fresh: bool = False) -> Drawing:
+        """See :class:`Truth`."""
+        return Drawing(self.labels, n, resolution, TRUTH_SEED + fresh)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A folder of square images without labels: every second one is for comparing, the others are fresh.
+
+    Attributes:
+        path: the folder.
+    """
+
+    path: Path
+    labels = None
+    seen = True
+
+    @cached_property
+    def folder(self) -> Folder:
+        """Its images, at their own size."""
+        folder = Folder(self.path)
+        height, width = folder[:1].shape[2:]
+        if height != width or len(folder) < 2:
+            raise ValueError(
+                f"{self.path} must hold 2 or more square images, got {len(folder)} of {width} x {height}"
+            )
+        return folder
+
+    @cached_property
+    def key(self) -> dict[str, Any]:
+        """The hash of the files."""
+        return {"folder": self.folder.content()}
+
+    def images(self, n: int, resolution: int, fresh: bool = False) -> "_Half":
+        """See :class:`Truth`; at most half of the folder's, resized (bicubic, antialiased)."""
+        return _Half(self.folder, n, resolution, int(fresh))
+
+
+class _Half:
+    """The images of a folder with even (first=0) or odd places, n at most, at a resolution."""
+
+    def __init__(self, folder: Folder, n: int, resolution: int, first: int) -> None:
+        if n < 1:
+            raise ValueError(f"n must be at least 1, got {n}")
+        self.folder, self.resolution, self.first = folder, resolution, first
+        self.n = min(n, len(range(first, len(folder), 2)))
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __getitem__(self, part: slice) -> Tensor:
+        start, stop, _ = part.indices(self.n)
+        images = self.folder[self.first + 2 * start : self.first + 2 * stop : 2]
+        return resize(images, self.resolution, "bicubic").clamp(-1, 1)
+
+
+class Unseen:
+    """A target domain of which there are no images: what needs none can still be measured."""
+
+    labels = None
+    seen = False
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """Nothing."""
+        return {}
+
+    def images(self, n: int, resolution: int, fresh: bool = False) -> NoReturn:
+        """None, see :class:`Truth`.
+
+        Args:
+            n: how many, not looked at, as what follows.
+            resolution: R, pixels a side.
+            fresh: other images.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError(
+            "truth={}: there are no images of the target domain; name some in the scenario, "
+            "truth: {folder: ...}, or in the demo world truth: {species: ..., style: ...}"
+        )
+
+
+def truth_of(truth: Mapping[str, str]) -> Truth:
+    """The truth that a scenario names: {"folder": path}, factors of the demo world, or nothing.
+
+    Args:
+        truth: the "truth" of a scenario in a profile.
+
+    Returns:
+        a folder's images as they are, portraits drawn when they are asked for, or for {} one that is unseen.
+
+    Raises:
+        ValueError: it names something else, or a factor beside a folder.
+    """
+    if not truth:
+        return Unseen()
+    if set(truth) == {"folder"}:
+        return Found(Path(truth["folder"]))
+    if not set(truth) <= {"species", "style"}:
+        raise ValueError(
+            f"truth={dict(truth)} must be {{species: ..., style: ...}} or one of them, {{folder: ...}}, or "
+            f"{{}} where there are no images"
+        )
+    return Drawn(truth)

@@ -1,0 +1,198 @@
+"""What is asked of ``evaluate``: which measures, and whether all that they need is there and can work."""
+
+import math
+import os
+from collections.abc import Collection, Mapping, Sequence
+
+from zsgan.base.images import Images
+from zsgan.base.settings import check_texts
+from zsgan.evaluation.subjects import Given
+from zsgan.metrics import DEFINITIONS
+from zsgan.metrics.manifold import Manifolds
+from zsgan.metrics.summaries import ALL, CLOSENESS, MEASURES
+
+READ = ("inception", "evaluator_rate")
+"""Measures of what the eyes read."""
+
+_BYTES = 8192  # an image's latent and features, at least
+
+
+def measures_of(asked: Sequence[str] | str | None) -> tuple[frozenset[str], frozenset[str]]:
+    """The measures that groups and names stand for.
+
+    Args:
+        asked: of :data:`zsgan.metrics.summaries.MEASURES`; ``None`` for all.
+
+    Returns:
+        all measures that are wanted, and those that are named themselves.
+
+    Raises:
+        ValueError: a name is unknown, or there is none.
+    """
+    if asked is None:
+        return ALL, frozenset()
+    items = [name.strip() for name in (asked.split(",") if isinstance(asked, str) else asked)]
+    known = [*MEASURES, *(name for names in MEASURES.values() for name in names)]
+    for name in items or [""]:
+        if name not in known:
+            raise ValueError(f"measure={name!r} is unknown; choose among {', '.join(known)}")
+    groups = frozenset(name for item in items for name in MEASURES.get(item, ()))
+    named = frozenset(items) & ALL
+    return groups | named, named
+
+
+def known_measures(
+    wanted: frozenset[str], named: Collection[str], missing: Mapping[str, str]
+) -> frozenset[str]:
+    """The wanted measures that can be known.
+
+    Args:
+        wanted: by groups and names.
+        named: those that were named themselves.
+        missing: measure -> what it needs and is not there.
+
+    Returns:
+        a part of ``wanted``.
+
+    Raises:
+        ValueError: one was named and cannot be known, or none can.
+    """
+    known = wanted - missing.keys()
+    lacking = [name for name in missing if name in named or (name in wanted and not known)]
+    if lacking:
+        raise ValueError(f"measure={lacking[0]!r} needs {missing[lacking[0]]}")
+    return known
+
+
+def missing_for(
+    source_text: str | None, text: str | None, before: bool, against: bool, labels: bool
+) -> dict[str, str]:
+    """What measures need and do not have, but for eyes that read.
+
+    Args:
+        source_text: the source in words.
+        text: the target in words.
+        before: whether there are images of the source.
+        against: whether there are true images.
+        labels: whether it is known what they show.
+
+    Returns:
+        measure -> what it needs, in words.
+    """
+    missing: dict[str, str] = {}
+    if not labels:
+        missing["evaluator_rate"] = "against=drawn:SPECIES, of which it is known what they show"
+    if text is None or source_text is None:
+        missing["clip_rate"] = "the target's text and the source's"
+    if text is None:
+        missing["clip_score"] = "the target's text"
+    if not against:
+        missing |= dict.fromkeys(CLOSENESS, "against: true images of the target")
+    if not before:
+        missing |= dict.fromkeys(MEASURES["kept"], "before: the source's images")
+    return missing
+
+
+def check_words(source_text: str | None, text: str | None) -> None:
+    """Refuse texts that say nothing: an empty one, the source's alone, or two that are the same.
+
+    Args:
+        source_text: the source in words, if it is known.
+        text: the target in words, if it is known.
+
+    Raises:
+        ValueError: the texts cannot be used.
+    """
+    for name, words in (("source_text", source_text), ("text", text)):
+        if words is not None and not words.strip():
+            raise ValueError(f"{name}={words!r} is empty; say in words what the images show, or leave it out")
+    if source_text is not None and text is None:
+        raise ValueError(f"source_text={source_text!r} needs the target's text beside it")
+    if source_text is not None and text is not None:
+        check_texts(source_text, text)
+
+
+def check_presets(presets: Sequence[str], centres: Given | None) -> None:
+    """Refuse definitions of intra-cluster LPIPS that do not exist or lack their centres.
+
+    Args:
+        presets: names of :data:`zsgan.metrics.diversity.DEFINITIONS`.
+        centres: images that others are assigned to.
+
+    Raises:
+        ValueError: there is no preset, or one that cannot work.
+    """
+    if not presets or isinstance(presets, str):
+        raise ValueError(f"presets={presets!r} must be a list of one or more of {', '.join(DEFINITIONS)}")
+    for name in presets:
+        if name not in DEFINITIONS:
+            raise ValueError(f"preset={name!r} is unknown; choose one of {', '.join(DEFINITIONS)}")
+        if DEFINITIONS[name].centres == "given" and centres is None:
+            raise ValueError(f"preset={name!r} needs centres: a folder of the images to assign others to")
+
+
+def check_numbers(n: int, seed: int | None, truncation_psi: float | None, lpips_images: int | None) -> None:
+    """Refuse numbers that cannot work, whatever the images are.
+
+    Args:
+        n: how many images to draw.
+        seed: of everything that is drawn.
+        truncation_psi: of a run's images.
+        lpips_images: most images that LPIPS rests on.
+
+    Raises:
+        ValueError: a number is out of range, or so many images do not fit into memory.
+    """
+    for name, value, least in (("n", n, 1), ("seed", seed, 0), ("lpips_images", lpips_images, 3)):
+        if value is not None and (type(value) is not int or value < least):
+            raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+    if seed is not None and seed >= 2**63:
+        raise ValueError(f"seed must be below 2^63, got {seed}")
+    if truncation_psi is not None and not 0 < truncation_psi < math.inf:
+        raise ValueError(f"psi must be a finite number above 0, got {truncation_psi!r}; 1 is no truncation")
+    _check_memory(f"n={n} images", n * _BYTES)
+
+
+def check_sizes(
+    made: Images, true: Images | None, n_lpips: int, clusters: int, neighbours: int, wanted: Collection[str]
+) -> None:
+    """Refuse too few images, and more than fit.
+
+    Args:
+        made: the images.
+        true: true ones.
+        n_lpips: images that LPIPS rests on.
+        clusters: k of the k-medoids.
+        neighbours: k of precision, recall, density and coverage.
+        wanted: measures.
+
+    Raises:
+        ValueError: a measure cannot be computed of so few or so many.
+    """
+    n = len(made)
+    if n < 3:
+        raise ValueError(f"images must be at least 3 to say anything of their diversity, got {n}")
+    if "lpips" in wanted and not 1 <= clusters < n_lpips:
+        raise ValueError(
+            f"clusters must be at least 1 and below the number of images, {n_lpips}, got {clusters}"
+        )
+    near = set(Manifolds._fields) & set(wanted)
+    k = neighbours if near else 1
+    if true is not None and set(CLOSENESS) & set(wanted) and not 1 <= k < min(n, len(true)):
+        why = "(neighbours), " if near else ""
+        raise ValueError(f"images and against must be more than {k} images each {why}got {n} and {len(true)}")
+    if "lpips" in wanted:
+        _check_memory(f"the LPIPS of all pairs of {n_lpips} images", 48 * n_lpips**2)
+    if "structure_kept" in wanted:
+        _check_memory(f"structure_kept of {n} images", 24 * n**2)
+
+
+def _check_memory(what: str, needed: int) -> None:
+    if not hasattr(os, "sysconf"):  # Windows
+        return
+    present = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if needed > present:
+        raise ValueError(
+            f"{what} would take {needed / 1e9:,.0f} GB of memory or more, and there are {present / 1e9:.0f}; "
+            "ask for fewer images"
+        )

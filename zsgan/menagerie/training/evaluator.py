@@ -1,0 +1,191 @@
+"""Train the demo's evaluator on portraits of all kinds: ``python -m zsgan.menagerie.training.evaluator``."""
+
+import logging
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from zsgan.base.device import tune_cpu
+from zsgan.base.loop import loop
+from zsgan.menagerie.evaluator import RESOLUTION, Evaluator
+from zsgan.menagerie.factors import CATEGORIES, CONTINUOUS, STYLES, Factors
+from zsgan.menagerie.training import shared
+from zsgan.menagerie.training.augment import augment
+from zsgan.menagerie.training.shared import arguments, bank, from_bytes, ship
+
+KINDS = {
+    "evaluator": "Network that reads the factors of the demo's portraits; also its FID and LPIPS features",
+    "perceptual": "Network whose features the training of generators compares: none is trained on its judge",
+}
+BATCH = 64
+LEARNING_RATE = 2e-3
+WEIGHT_DECAY = 0.02
+WARM_UP = 0.05
+"""Part of the training over which the learning rate rises."""
+CLEAN = 0.5
+"""Part of every batch that is not augmented."""
+LABEL_SMOOTHING = 0.05
+REGRESSION_WEIGHT = 10.0
+"""Of the continuous factors' mean squared error, against the sum of the categorical cross-entropies."""
+
+# What augmentation changes without telling by how much: place, size and tones.
+_DISTURBING = ("shift_", "scale", "fur_", "light_strength", "background_")
+_DISTURBED = torch.tensor([name.startswith(_DISTURBING) for name in CONTINUOUS])
+
+
+def loss(
+    evaluator: Evaluator,
+    images: Tensor,
+    factors: Factors,
+    generator: torch.Generator,
+    precision: str = "float32",
+) -> Tensor:
+    """Cross-entropy of every categorical factor plus squared error of the continuous ones.
+
+    Part of the images is augmented first, so that the evaluator also reads the imperfect pictures of a
+    generator. There the factors that augmentation disturbs do not count.
+
+    Args:
+        evaluator: in training mode.
+        images: (N, 3, 64, 64) in [-1, 1].
+        factors: their truth.
+        generator: the source of randomness, on the CPU.
+        precision: of the network, "float32" or "bfloat16"; the rest is always float32.
+
+    Returns:
+        a scalar, in float32.
+    """
+    clean = round(CLEAN * len(images))
+    images = torch.cat([images[:clean], augment(images[clean:], generator)])
+    with shared.autocast(precision, images.device):
+        prediction = evaluator(images)
+    total = images.new_zeros(())
+    for kind, logits in prediction.logits.items():
+        total = total + F.cross_entropy(logits, getattr(factors, kind), label_smoothing=LABEL_SMOOTHING)
+    counts = torch.ones_like(prediction.continuous, dtype=torch.bool)
+    counts[clean:, _DISTURBED.to(images.device)] = False
+    error = (prediction.continuous - evaluator.standardise(factors.continuous)).square()
+    return total + REGRESSION_WEIGHT * error[counts].mean()
+
+
+@torch.no_grad()
+def measure(evaluator: Evaluator, images: Tensor, factors: Factors) -> dict[str, dict[str, float]]:
+    """How well the evaluator reads portraits that it has not seen.
+
+    Args:
+        evaluator: in evaluation mode.
+        images: (N, 3, 64, 64) uint8.
+        factors: their truth.
+
+    Returns:
+        "accuracy" of each categorical factor, "accuracy, photos" over the photos alone, and "R2" of each
+        continuous factor.
+    """
+    prediction = evaluator.read(torch.cat([evaluator.embed(from_bytes(part)) for part in images.split(200)]))
+    right = {kind: (prediction.label(kind) == getattr(factors, kind)).float() for kind in CATEGORIES}
+    photos = factors.style == STYLES.index("photo")
+    truth = evaluator.standardise(factors.continuous)
+    r2 = 1 - (prediction.continuous - truth).square().mean(0) / truth.var(0, correction=0)
+    return {
+        "accuracy": {kind: round(float(hit.mean()), 4) for kind, hit in right.items()},
+        "accuracy, photos": {kind: round(float(hit[photos].mean()), 4) for kind, hit in right.items()},
+        "R2": {name: round(float(value), 3) for name, value in zip(CONTINUOUS, r2, strict=True)},
+    }
+
+
+def train(
+    seed: int,
+    folder: Path,
+    *,
+    portraits: int,
+    steps: int,
+    unseen: int = 2_000,
+    save_every: int = 200,
+    device: torch.device | str = "cpu",
+    precision: str = "float32",
+    progress: bool = True,
+) -> tuple[Evaluator, dict[str, dict[str, float]]]:
+    """Train an evaluator; stopped and called again with the same arguments, it goes on to the same bits.
+
+    Args:
+        seed: of initial weights, portraits, order and augmentation.
+        folder: where the resumable state is kept.
+        portraits: how many to draw and train on.
+        steps: batches of 64.
+        unseen: how many more to draw, and to measure on.
+        save_every: steps between two savings.
+        device: where to train.
+        precision: see :func:`loss`.
+        progress: show progress bars.
+
+    Returns:
+        the evaluator in evaluation mode, and what :func:`measure` finds on the unseen portraits.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    images, factors = bank(portraits, RESOLUTION, generator, progress=progress)
+    new_images, new_factors = bank(unseen, RESOLUTION, generator, progress=progress)
+    with torch.random.fork_rng(devices=[]):  # initial weights; everything else draws from the generator
+        torch.default_generator.manual_seed(seed)
+        evaluator = Evaluator()
+    evaluator.mean.copy_(factors.continuous.mean(0))
+    evaluator.deviation.copy_(factors.continuous.std(0))
+    evaluator.to(device).train()
+    optimizer = torch.optim.AdamW(evaluator.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
+
+    def step(i: int) -> dict[str, float]:
+        rate = LEARNING_RATE * min((i + 1) / (WARM_UP * steps), (1 + math.cos(math.pi * i / steps)) / 2)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        index = torch.randint(portraits, (BATCH,), generator=generator)
+        x, truth = from_bytes(images[index]).to(device), factors[index].to(device)
+        value = loss(evaluator, x, truth, generator, precision)
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        return {"loss": value.item()}
+
+    state = {"evaluator": evaluator, "optimizer": optimizer, "generator": generator}
+    identity = {"seed": seed, "portraits": portraits, "precision": precision}
+    loop(state, step, steps, folder, save_every=save_every, progress=progress, arguments=identity)
+    evaluator.eval()
+    return evaluator, measure(evaluator, new_images.to(device), new_factors.to(device))
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Train, measure and save the evaluator."""
+    parser = arguments("Train the evaluator, or the perceptual network for generators.", seed=0)
+    parser.add_argument("which", choices=KINDS, help="evaluator judges; perceptual helps to train generators")
+    parser.add_argument("--images", type=int, default=20_000, help="portraits to draw and train on")
+    parser.add_argument("--steps", type=int, default=2_000, help=f"training steps, of {BATCH} images")
+    options = parser.parse_args(words)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    tune_cpu(options.threads)
+    precision = shared.precision(options.precision, options.device)
+    evaluator, measured = train(
+        options.seed,
+        options.state / options.which,
+        portraits=options.images,
+        steps=options.steps,
+        device=options.device,
+        precision=precision,
+        progress=not options.quiet,
+    )
+    shipped = options.which == "evaluator"
+    settings = {"steps": options.steps, "batch": BATCH, "images": options.images, "precision": precision}
+    ship(
+        evaluator.state_dict(),
+        (options.out if shipped else options.state) / f"{options.which}.safetensors",
+        name=options.which,
+        description=KINDS[options.which],
+        config=evaluator.config,
+        seed=options.seed,
+        measured=measured | {"training": settings},
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""What the training scripts of the demo networks share: options, a bank of renders, saved weights."""
+
+import argparse
+import logging
+import shlex
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from zsgan.assets import manifest
+from zsgan.base.files import versions
+from zsgan.base.loop import loop
+from zsgan.base.tensors import save_tensors
+from zsgan.menagerie.draw import draw
+from zsgan.menagerie.factors import Factors, sample_factors
+
+__all__ = [
+    "PRECISIONS", "arguments", "autocast", "bank", "command", "from_bytes", "loop", "precision", "render",
+    "ship", "to_bytes",
+]  # fmt: skip
+
+log = logging.getLogger(__name__)
+
+CHUNK = 20  # portraits drawn at a time: their layers fit the cache of a core
+WEIGHTS = Path(__file__).parents[2] / "weights"
+PRECISIONS = ("auto", "float32", "bfloat16")
+
+
+def arguments(description: str, seed: int) -> argparse.ArgumentParser:
+    """The options that every training script has; the scripts add their own."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    parser.add_argument("--seed", type=int, default=seed, help="seed of initial weights, data and order")
+    parser.add_argument(
+        "--device", default="cuda" if torch.cuda.is_available() else "cpu", help="torch device"
+    )
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads")
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, default="auto",
+        help="of convolutions and products; auto: bfloat16 where this machine is faster with it",
+    )  # fmt: skip
+    parser.add_argument("--state", type=Path, default=Path("training"), help="folder of resumable states")
+    parser.add_argument("--out", type=Path, default=WEIGHTS, help="folder of the finished weights")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    return parser
+
+
+def precision(asked: str, device: torch.device | str) -> str:
+    """The precision to train in: the one asked for, or the faster of the two on this device.
+
+    Args:
+        asked: one of PRECISIONS. "auto" times a convolution in both, since a CPU without instructions for
+            bfloat16 is slower with it; bfloat16 must save a fifth to be chosen.
+        device: where the training runs.
+
+    Returns:
+        "float32" or "bfloat16".
+    """
+    if asked != "auto":
+        return asked
+    images = torch.zeros(16, 64, 32, 32, device=device).contiguous(memory_format=torch.channels_last)
+    layer = torch.nn.Conv2d(64, 64, 3, padding=1, device=device).to(memory_format=torch.channels_last)
+    seconds = {name: min(_seconds(layer, images, name) for _ in range(8)) for name in PRECISIONS[1:]}
+    return "bfloat16" if seconds["bfloat16"] < 0.8 * seconds["float32"] else "float32"
+
+
+def _seconds(layer: torch.nn.Module, images: Tensor, name: str) -> float:
+    started = time.perf_counter()
+    with autocast(name, images.device):
+        layer(images).sum().item()  # which waits for a GPU
+    return time.perf_counter() - started
+
+
+def autocast(name: str, device: torch.device | str) -> torch.autocast:
+    """The context in which a network computes in the precision of that name ("float32" changes nothing)."""
+    return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=name == "bfloat16")
+
+
+def command() -> str:
+    """The command line of this process, as one would type it again."""
+    module = sys.modules["__main__"].__spec__
+    words = ["python", "-m", module.name] if module else ["python", sys.argv[0]]
+    return shlex.join([*words, *sys.argv[1:]])
+
+
+def bank(
+    n: int,
+    resolution: int,
+    generator: torch.Generator,
+    *,
+    species: str | None = None,
+    style: str | None = None,
+    progress: bool = False,
+) -> tuple[Tensor, Factors]:
+    """Draw ``n`` portraits once and keep them in memory.
+
+    Args:
+        n: how many.
+        resolution: pixels a side.
+        generator: the source of randomness.
+        species: one for all; ``None`` for any.
+        style: one for all; ``None`` for any.
+        progress: show a progress bar.
+
+    Returns:
+        images as uint8 (n, 3, resolution, resolution), and their factors.
+    """
+    factors = sample_factors(n, generator, species=species, style=style)
+    return render(factors, resolution, progress), factors
+
+
+def render(
+    factors: Factors,
+    resolution: int,
+    progress: bool = False,
+    see: Callable[[slice], dict[str, Tensor]] | None = None,
+) -> Tensor:
+    """Draw N portraits, a few at a time.
+
+    Args:
+        factors: of the portraits.
+        resolution: pixels a side.
+        progress: show a progress bar.
+        see: some of the portraits -> what is seen of them, if that is not their appearance.
+
+    Returns:
+        uint8 (N, 3, resolution, resolution).
+    """
+    n = len(factors)
+    images = torch.empty(n, 3, resolution, resolution, dtype=torch.uint8)
+    for start in tqdm(range(0, n, CHUNK), desc="drawing", unit=f"x{CHUNK} images", disable=not progress):
+        part = slice(start, min(start + CHUNK, n))
+        images[part] = to_bytes(draw(factors[part], resolution, see and see(part)))
+    return images
+
+
+def to_bytes(images: Tensor) -> Tensor:
+    """Images in [-1, 1] -> uint8."""
+    return ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+def from_bytes(images: Tensor) -> Tensor:
+    """uint8 images -> float32 in [-1, 1]."""
+    return images.float() / 127.5 - 1
+
+
+def ship(
+    tensors: Mapping[str, Tensor],
+    path: Path,
+    *,
+    name: str,
+    description: str,
+    config: Mapping[str, Any],
+    seed: int,
+    measured: Mapping[str, Any],
+    dtype: torch.dtype = torch.float16,
+) -> None:
+    """Write finished weights, and their entry in data_manifest.yaml when they go into the package.
+
+    Args:
+        tensors: the state dict to keep.
+        path: a .safetensors file.
+        name: the name by which the package loads them.
+        description: one line for the manifest.
+        config: what rebuilds the network.
+        seed: the seed of the training.
+        measured: quality figures measured at the end.
+        dtype: storage type of floating-point tensors.
+    """
+    provenance = {"command": command(), "seed": seed, "measured": measured, "versions": versions()}
+    save_tensors(tensors, path, config=config, provenance=provenance, dtype=dtype)
+    log.info("wrote %s: %s", path, measured)
+    if path.parent.resolve() == WEIGHTS:
+        manifest.record(path, name=name, description=description, command=command(), seed=seed)

@@ -1,0 +1,254 @@
+"""CLIP as the paper uses it: frozen encoders E_I and E_T, over open_clip."""
+
+import logging
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from zsgan.assets.torchfiles import read_script
+from zsgan.base.resize import resize
+
+
+class ClipEncoder(nn.Module):
+    """E_I and E_T: a frozen CLIP that maps images and texts to features, of unit norm unless told.
+
+    Args:
+        model: an open_clip model; it is frozen and put into evaluation mode.
+        tokenizer: its tokenizer, as open_clip makes them.
+        name: what to call the model in results.
+
+    Attributes:
+        name: as given.
+        dim: D, the number of features.
+        image_size: height and width that images are resized to.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, model: Any, tokenizer: Callable[..., Tensor], name: str) -> None:
+        super().__init__()
+        self.model = model.eval().requires_grad_(False)
+        self.tokenizer = tokenizer
+        self.name = name
+        size = model.visual.image_size
+        self.image_size: int = size if isinstance(size, int) else size[0]
+        for key in ("mean", "std"):
+            value = model.logit_scale.new_tensor(model.visual.preprocess_cfg[key])
+            self.register_buffer(key, value.view(1, 3, 1, 1))
+        self.dim: int = self._text_features([""]).shape[1]
+
+    def train(self, mode: bool = True) -> "ClipEncoder":
+        """Stay in evaluation mode, whatever ``mode``: the encoder is frozen."""
+        return super().train(False)
+
+    def encode_images(self, images: Tensor, normalise: bool = True, antialias: bool = True) -> Tensor:
+        """E_I: features of images; gradients flow to the images.
+
+        Args:
+            images: (N, 3, H, H) in [-1, 1], of any resolution; values beyond are not clamped.
+            normalise: scale the features to unit norm; without, they are as the model puts them out.
+            antialias: low-pass filter images that are larger than the model's, as its training did.
+
+        Returns:
+            (N, D).
+
+        Raises:
+            ValueError: the images are not square, have not three channels, or are integers.
+        """
+        if not images.is_floating_point():
+            raise ValueError(
+                f"images must be floating point in [-1, 1], got {images.dtype}; bytes become so by "
+                "images / 127.5 - 1"
+            )
+        if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] != images.shape[3]:
+            raise ValueError(f"images must be (N, 3, H, H), got {tuple(images.shape)}; crop or pad them")
+        with torch.autocast(images.device.type, enabled=False):
+            x = (images.to(self.mean.dtype) + 1) / 2
+            if x.shape[-1] != self.image_size:
+                x = resize(x, self.image_size, "bicubic", antialias)
+            features: Tensor = self.model.encode_image((x - self.mean) / self.std)
+            return F.normalize(features, dim=-1) if normalise else features
+
+    def encode_texts(
+        self, texts: Sequence[str], templates: Sequence[str] | None = None, normalise: bool = True
+    ) -> Tensor:
+        """E_T: features of texts, averaged over prompts.
+
+        Args:
+            texts: n texts.
+            templates: prompts with ``{}`` where the text goes, such as :func:`imagenet_templates`; ``None``
+                encodes the texts as they are.
+            normalise: average the unit-norm features of a text's prompts, and scale the average to unit norm;
+                without, average the features as the model puts them out.
+
+        Returns:
+            (n, D).
+
+        Raises:
+            ValueError: a text is blank or longer than the model's context, or a template has no place for the
+                text.
+        """
+        if isinstance(texts, str):
+            raise ValueError(
+                f"texts must be a sequence of strings, got the string {texts!r}; put it in a list"
+            )
+        if templates is None:
+            templates = ("{}",)
+        if not texts or not templates:
+            raise ValueError(f"texts and templates must not be empty, got {texts!r} and {templates!r}")
+        if blank := [text for text in texts if not text.strip()]:
+            raise ValueError(f"texts must say something, got {blank[0]!r}; leave it out or name the domain")
+        for template in templates:
+            if "{}" not in template:
+                raise ValueError(f"template {template!r} must have a {{}} where the text goes; add it")
+        prompts = [template.replace("{}", text) for text in texts for template in templates]
+        features = self._text_features(prompts).view(len(texts), len(templates), -1)
+        return F.normalize(F.normalize(features, dim=-1).mean(1), dim=-1) if normalise else features.mean(1)
+
+    def fits(self, texts: Sequence[str]) -> Tensor:
+        """Whether each of n texts is short enough to be read whole: (n,), bool."""
+        return self._tokens(texts)[1]
+
+    @torch.no_grad()
+    def _text_features(self, texts: Sequence[str]) -> Tensor:
+        """What the model makes of n texts, not normalised: (n, D)."""
+        tokens, fits = self._tokens(texts)
+        if not fits.all():
+            text, length = texts[int(fits.int().argmin())], self.model.context_length
+            raise ValueError(
+                f"text={text!r} is longer than the {length} tokens (start and end included) that {self.name} "
+                "reads; shorten it"
+            )
+        with torch.autocast(self.mean.device.type, enabled=False):
+            features: Tensor = self.model.encode_text(tokens)
+            return features
+
+    def _tokens(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+        length = self.model.context_length
+        # Tokenizers cut silently; with one place more than the model has, a text that fits ends in padding.
+        tokens = self.tokenizer([*texts, ""], length + 1)
+        return tokens[:-1, :length].to(self.mean.device), tokens[:-1, -1] == tokens[-1, -1]
+
+
+@cache
+def imagenet_templates() -> tuple[str, ...]:
+    """The 79 prompts of StyleGAN-NADA (Gal et al. 2022): CLIP's 80 for ImageNet but the one of many."""
+    return tuple(Path(__file__).with_name("templates.txt").read_text(encoding="utf-8").splitlines())
+
+
+def open_clip_encoder(
+    architecture: str,
+    pretrained: str | None,
+    device: torch.device | str = "cpu",
+    file: Path | None = None,
+) -> ClipEncoder:
+    """A CLIP of open_clip.
+
+    Args:
+        architecture: one of open_clip's, such as "ViT-B-32"; "hf-hub:..." and "local-dir:..." are open_clip's
+            to resolve.
+        pretrained: weights that open_clip has for it, such as "openai"; with neither these nor a file, they
+            are random, drawn with seed 0.
+        device: where to put it.
+        file: the weights, instead of what open_clip would download: any file that open_clip reads, or
+            OpenAI's own .pt, of which nothing is executed.
+
+    Returns:
+        the encoder, in float32.
+
+    Raises:
+        ValueError: open_clip has no such architecture, or the file does not hold its weights.
+    """
+    import open_clip  # here, since it takes as long as torch, and who samples a generator needs no CLIP
+
+    if ":" not in architecture and architecture not in open_clip.list_models():
+        close = get_close_matches(architecture, open_clip.list_models(), cutoff=0.3) or ["ViT-B-32"]
+        raise ValueError(
+            f"name={architecture!r} is no CLIP that open_clip or the demo has; close: {', '.join(close)}"
+        )
+    settings = open_clip.get_pretrained_cfg(architecture, pretrained) if pretrained else {}
+    script = file is not None and _is_script(file)
+    with _weights_of(file, architecture), torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(0)
+        model = open_clip.create_model(
+            architecture, pretrained=pretrained if file is None else None if script else str(file),
+            precision="fp32", device=device, force_preprocess_cfg=settings,
+            # Weights may ask for another GELU than the model's plain name; open_clip would only warn.
+            force_quick_gelu=script or settings.get("quick_gelu", False),
+        )  # fmt: skip
+        if file is not None and script:
+            model.load_state_dict(_script_tensors(file))
+        tokenizer = open_clip.get_tokenizer(architecture)
+    return ClipEncoder(model, tokenizer, architecture)
+
+
+def encode_pair(
+    encoder: ClipEncoder,
+    source_text: str,
+    target_text: str,
+    templates: Sequence[str] | None = None,
+    normalise: bool = True,
+) -> Tensor:
+    """Features of a source and a target text.
+
+    Args:
+        encoder: E_T.
+        source_text: t_src.
+        target_text: t_trg.
+        templates: of both.
+        normalise: to unit norm.
+
+    Returns:
+        (2, D).
+
+    Raises:
+        ValueError: the texts are the same to the encoder, or cannot be encoded.
+    """
+    features = encoder.encode_texts([source_text, target_text], templates, normalise=normalise)
+    if torch.equal(features[0], features[1]):
+        raise ValueError(
+            f"source_text={source_text!r} and target_text={target_text!r} are the same to {encoder.name}: "
+            "there is no direction to follow; name another target"
+        )
+    return features
+
+
+@contextmanager
+def _weights_of(file: Path | None, architecture: str) -> Iterator[None]:
+    """Errors speak of the file; open_clip's steps and its warning of random weights are known here."""
+    root, told = logging.getLogger(), "randomly"
+    root.addFilter(
+        known := lambda record: record.levelno >= logging.WARNING and told not in record.getMessage()
+    )
+    try:
+        yield
+    except Exception as error:  # whatever a damaged or foreign file provokes
+        if file is None:
+            raise
+        raise ValueError(f"{file} does not hold the weights of {architecture}: {error}") from error
+    finally:
+        root.removeFilter(known)
+
+
+def _is_script(file: Path) -> bool:
+    if not zipfile.is_zipfile(file):
+        return False
+    with zipfile.ZipFile(file) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
+
+
+def _script_tensors(file: Path) -> dict[str, Tensor]:
+    """OpenAI's weights, which are those of open_clip by name, beside three numbers."""
+    with file.open("rb") as stream:
+        stored = read_script(stream, file.stat().st_size)
+        numbers = ("input_resolution", "context_length", "vocab_size")
+        return {name: part.tensor().float() for name, part in stored.items() if name not in numbers}

@@ -1,0 +1,171 @@
+"""Generators and CLIPs by name."""
+
+from pathlib import Path
+
+import torch
+
+from zsgan.assets import manifest, names
+from zsgan.base.tensors import load_tensors
+from zsgan.networks.clip import ClipEncoder, open_clip_encoder
+from zsgan.networks.stylegan2.checkpoints import (
+    load_discriminator_file,
+    load_generator_file,
+    random_discriminator,
+    random_generator,
+)
+from zsgan.networks.stylegan2.discriminator import Discriminator
+from zsgan.networks.stylegan2.generator import Generator
+
+
+def load_generator(name_or_path: str | Path, device: torch.device | str = "cpu") -> Generator:
+    """A generator in evaluation mode.
+
+    Args:
+        name_or_path: "dog", "generator-dog", "random-512", or a file: a .pkl of stylegan2-ada-pytorch, a .pt
+            of rosinality's, a .safetensors of ours, told apart by their content; see
+            :mod:`zsgan.assets.names`.
+        device: where to put it.
+
+    Returns:
+        the generator, in float32: unconditional, and of square RGB images.
+
+    Raises:
+        TypeError: ``name_or_path`` is neither a text nor a path.
+        ValueError: neither a name nor a file, not a generator, or one of other images.
+        FileNotFoundError: the file of a name is missing or altered.
+    """
+    _check_type(name_or_path=name_or_path)
+    found = names.generator(name_or_path)
+    if found.resolution:
+        return random_generator(found.resolution).to(device)
+    path = found.path
+    assert path is not None  # all others are files
+    generator = load_generator_file(path)
+    check_adaptable(generator, name_or_path)
+    return generator.to(device)
+
+
+def check_adaptable(generator: Generator, name: str | Path) -> None:
+    """Refuse a generator that has labels, or whose images are not RGB; that it is square was checked before.
+
+    Args:
+        generator: any.
+        name: what to call it in the message.
+
+    Raises:
+        ValueError: the generator is one of these.
+    """
+    config = generator.config
+    if labels := config["c_dim"]:
+        raise ValueError(
+            f"generator={str(name)!r} is conditional, on labels of {labels} numbers; neither the method nor "
+            "the commands know labels: take an unconditional one"
+        )
+    if (channels := config["image_channels"]) != 3:
+        raise ValueError(
+            f"generator={str(name)!r} makes images of {channels} channel{'s' * (channels != 1)}; CLIP and "
+            "all measures see 3, RGB: take a generator of RGB images"
+        )
+
+
+def of_demo(generator: Generator) -> bool:
+    """Whether a generator is one of the demo's, perhaps converted or adapted: these keep its noise maps."""
+    shipped = [
+        name for name, asset in manifest.assets().items() if name.startswith("generator-") and not asset.urls
+    ]
+    return any(_same(_noise(generator), _noise(load_generator(name))) for name in shipped)
+
+
+def _noise(generator: Generator) -> list[torch.Tensor]:
+    return [value.cpu() for name, value in generator.named_buffers() if name.endswith("noise_const")]
+
+
+def _same(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
+    return len(one) == len(other) and all(map(torch.equal, one, other))
+
+
+def load_discriminator(
+    name_or_path: str | Path | None, source: str | Path, device: torch.device | str = "cpu"
+) -> Discriminator:
+    """The discriminator of a source generator, in evaluation mode.
+
+    Args:
+        name_or_path: "dog", "discriminator-dog", or a .pkl, .pt or .safetensors file; ``None`` for the
+            source's own, see :func:`zsgan.assets.names.discriminator`.
+        source: the generator, see :func:`load_generator`.
+        device: where to put it.
+
+    Returns:
+        the discriminator, in float32.
+
+    Raises:
+        TypeError: a name is neither a text nor a path.
+        ValueError: neither a name nor a file, not a discriminator, or the source has none.
+        FileNotFoundError: the file of a name is missing or altered.
+    """
+    _check_type(source=source, **({} if name_or_path is None else {"name_or_path": name_or_path}))
+    found = names.discriminator(name_or_path, names.generator(source))
+    if found.resolution:
+        return random_discriminator(found.resolution).to(device)
+    path = found.path
+    assert path is not None  # all others are files
+    try:
+        return load_discriminator_file(path).to(device)
+    except ValueError as error:
+        if name_or_path is not None:
+            raise
+        raise ValueError(f"{error}; {names.NAME_A_DISCRIMINATOR}") from error
+
+
+def load_clip(name: str, pretrained: str | None = None, device: torch.device | str = "cpu") -> ClipEncoder:
+    """A CLIP, frozen.
+
+    Args:
+        name: "clip-a", "clip-b" or "clip-c" for the demo's, else an architecture of open_clip such as
+            "ViT-B-32", alone or with weights as in "ViT-B-32/openai"; see :mod:`zsgan.assets.names`.
+        pretrained: which of open_clip's weights, such as "openai", or a file; an architecture without any is
+            left random.
+        device: where to put it.
+
+    Returns:
+        the encoder, in float32.
+
+    Raises:
+        TypeError: ``name`` is no text.
+        ValueError: there is no such model, or ``pretrained`` is given for one of the demo's.
+        FileNotFoundError: the file of a name is missing or altered.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a text such as 'clip-a' or 'ViT-B-32/openai', got {name!r:.80}")
+    if name in names.demo_clips():
+        if pretrained is not None:
+            raise ValueError(f"pretrained={pretrained!r}, but {name} has only its own weights; leave it out")
+        return _demo_clip(name).to(device)
+    if name.startswith("clip-"):
+        raise ValueError(f"name={name!r} is no CLIP of the demo, which has {', '.join(names.demo_clips())}")
+    if not name or name.startswith("/") or Path(name).is_file():
+        raise ValueError(
+            f"name={name!r} names no architecture; write one and then its weights, such as ViT-B-32/openai "
+            f"or ViT-B-32/{name or 'FILE'}, or one of the demo's: {', '.join(names.demo_clips())}"
+        )
+    full = f"{name}/{pretrained}" if pretrained else name
+    if "/" not in full or ":" in full:  # no weights, or open_clip's "hf-hub:..." and "local-dir:..."
+        return open_clip_encoder(full, None, device)
+    found = names.clip(full)
+    return open_clip_encoder(found.architecture, found.pretrained or None, device, found.path)
+
+
+def _check_type(**named: object) -> None:
+    """Refuse what is neither a text nor a path."""
+    for argument, value in named.items():
+        if not isinstance(value, (str, Path)):
+            raise TypeError(f"{argument} must be a name or the path of a file, got {value!r:.80}")
+
+
+def _demo_clip(name: str) -> ClipEncoder:
+    from zsgan.menagerie import clip_model
+
+    tensors, config, _ = load_tensors(manifest.path(name))
+    model, tokenizer = clip_model.build(config["token_ids"], torch.Generator())
+    model.load_state_dict(tensors)
+    return ClipEncoder(model, tokenizer, name)

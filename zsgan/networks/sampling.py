@@ -1,0 +1,72 @@
+"""Seeded samples of a generator: the same images for the same seed, in parts of any size."""
+
+import torch
+from torch import Tensor
+
+from zsgan.base.device import check_memory
+from zsgan.base.images import batch_size, batches
+from zsgan.base.settings import Count, Psi, Seed, checked
+from zsgan.networks.stylegan2 import Generator
+
+
+def sample_latents(n: int, z_dim: int, seed: int) -> Tensor:
+    """Latents z ~ N(0, I), (n, z_dim), on the CPU; the first rows are the same for every n."""
+    return torch.randn(n, z_dim, generator=torch.Generator().manual_seed(seed))
+
+
+class Samples:
+    """Images of a generator with the fixed noise buffers, as for evaluation; made when asked for.
+
+    Args:
+        generator: on any device, in any mode.
+        n: how many, >= 1.
+        seed: of the latents, >= 0. Generators adapted from one source give matching images for the same seed.
+        truncation_psi: from 0 to 10; 1 for none, smaller is closer to the mean w.
+
+    Raises:
+        TypeError: ``generator`` is none, but for instance its name.
+        ValueError: a number is out of its range, or none, or the latents do not fit into memory.
+    """
+
+    def __init__(self, generator: Generator, n: int, seed: int, truncation_psi: float = 0.7) -> None:
+        if not isinstance(generator, Generator):
+            raise TypeError(f"generator must be a Generator, got {generator!r:.80}; load_generator gives one")
+        n, seed = checked("n", n, Count), checked("seed", seed, Seed)
+        check_memory({f"n={n}": 4 * n * generator.mapping.z_dim})
+        self.generator, self.truncation_psi = generator, checked("truncation_psi", truncation_psi, Psi)
+        self.latents = sample_latents(n, generator.mapping.z_dim, seed)
+
+    def __len__(self) -> int:
+        return len(self.latents)
+
+    @torch.no_grad()
+    def __getitem__(self, part: slice) -> Tensor:
+        """Images (b - a, 3, R, R), clamped to [-1, 1], on the generator's device."""
+        z = self.latents[part].to(self.generator.mapping.w_avg.device)
+        ws = self.generator.mapping(z, truncation_psi=self.truncation_psi)
+        size = batch_size(self.generator.config["resolution"] ** 2)
+        return torch.cat([self.generator.synthesis(w, noise="const").clamp(-1, 1) for w in ws.split(size)])
+
+
+def sample_images(
+    generator: Generator,
+    n: int,
+    *,
+    seed: int,
+    truncation_psi: float = 0.7,
+    progress: bool = False,
+) -> Tensor:
+    """Images of :class:`Samples` at once, (n, 3, R, R) on the CPU, clamped to [-1, 1].
+
+    Args:
+        generator: see :class:`Samples`, as for ``n``, ``seed`` and ``truncation_psi``.
+        n: how many.
+        seed: of the latents.
+        truncation_psi: of the mapping network.
+        progress: show a progress bar.
+
+    Returns:
+        the images, in the order of their latents.
+    """
+    samples = Samples(generator, n, seed, truncation_psi)
+    return torch.cat([part.cpu() for part in batches(samples, label="samples", progress=progress)])

@@ -1,0 +1,106 @@
+"""Eyes for photographs: the networks that the field measures LPIPS and FID with."""
+
+import importlib
+import io
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from types import ModuleType
+from typing import NoReturn
+
+import torch
+from torch import Tensor
+
+from zsgan.assets import manifest
+from zsgan.base.resize import resize
+
+VGG, INCEPTION = "vgg16", "inception"
+"""Names of their weights in the manifest."""
+
+
+class Photographs:
+    """VGG-16 with the heads of LPIPS for likeness, Inception-v3 for FID.
+
+    They are one of :class:`zsgan.metrics.eyes.Eyes`. LPIPS is version 0.1 of Zhang et al. (2018) on images of
+    256 px, as for intra-cluster LPIPS in the field; Inception is the port of the network that FID was defined
+    with (Heusel et al. 2017), on whole bytes and with TensorFlow's resize to 299 px, as of pytorch-fid and
+    torch-fidelity. Weights are read as data.
+
+    Args:
+        device: where to put the networks.
+
+    Raises:
+        ModuleNotFoundError: the packages of the extra "photographs" are missing.
+        FileNotFoundError: the weights are missing or altered.
+        ValueError: a file holds anything but the weights of its network.
+    """
+
+    name = "photographs"
+    networks = (VGG, INCEPTION)
+    size = 256
+    labels = None
+
+    def __init__(self, device: torch.device | str = "cpu") -> None:
+        lpips, fidelity = _package("lpips"), _package("torch_fidelity.feature_extractor_inceptionv3")
+        # The trunk starts from random numbers and is filled here: the package's own way is a download.
+        # The package calls torchvision in an older way, and draws from the random numbers of all.
+        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+            warnings.simplefilter("ignore", UserWarning)
+            likeness = lpips.LPIPS(net="vgg", version="0.1", pnet_rand=True, verbose=False)
+        with _tensors(VGG) as published:
+            places = {name: f"features.{name.split('.', 1)[1]}" for name in likeness.net.state_dict()}
+            likeness.net.load_state_dict({name: published[place] for name, place in places.items()})
+        self._likeness = likeness.requires_grad_(False).eval().to(device)
+        with _tensors(INCEPTION) as published, torch.random.fork_rng(devices=[]):
+            buffer = io.BytesIO()  # the package would unpickle the file itself
+            torch.save(published, buffer)
+            buffer.seek(0)
+            inception = fidelity.FeatureExtractorInceptionV3(INCEPTION, ["2048"], buffer)
+        self._inception = inception.to(device)
+
+    @property
+    def weights(self) -> Sequence[Tensor]:
+        """(C_l,) of LPIPS's heads, for each of the maps."""
+        return [head.model[-1].weight.flatten() for head in self._likeness.lins]
+
+    def maps(self, images: Tensor) -> Sequence[Tensor]:
+        """VGG-16's five maps of images (N, 3, H, W) in [-1, 1], resized to 256 px (bilinear, antialiased)."""
+        scaled = self._likeness.scaling_layer(resize(images, self.size, "bilinear"))
+        return list(self._likeness.net(scaled))
+
+    def embed(self, images: Tensor) -> Tensor:
+        """Pooled features (N, 2048) of images (N, 3, H, W) in [-1, 1]."""
+        seen = ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+        features: Tensor = self._inception(seen)[0]
+        return features
+
+    def read(self, embedding: Tensor) -> NoReturn:
+        """Nothing, since these eyes have no labels.
+
+        Args:
+            embedding: (N, D), not looked at.
+
+        Raises:
+            TypeError: always.
+        """
+        raise TypeError("eyes='photographs' read no factors; only the evaluator of the demo world does")
+
+
+def _package(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise ModuleNotFoundError(
+            f"eyes='photographs' need the package {error.name}; install it with: "
+            "pip install 'zsgan[photographs]'"
+        ) from error
+
+
+@contextmanager
+def _tensors(name: str) -> Iterator[dict[str, Tensor]]:
+    """The tensors of a file of the manifest; errors while a network takes them speak of the file."""
+    file = manifest.path(name)
+    try:
+        yield torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a damaged or foreign file provokes
+        raise ValueError(f"{file} does not hold the weights of {name}: {error}") from error

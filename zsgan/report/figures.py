@@ -1,0 +1,248 @@
+"""Pictures of results: PNG and SVG, the same bytes every time, and a JSON sidecar with their origin."""
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from torch import Tensor
+
+from zsgan.base.files import libraries, write_atomically, write_json
+from zsgan.base.images import checked, to_array
+
+STYLE: dict[str, Any] = {
+    "figure.dpi": 160,  # in notebooks; a page scales it down
+    "savefig.dpi": 160,
+    "font.size": 12,  # still read where a phone scales seven inches down to its own width
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "legend.frameon": False,
+    "svg.fonttype": "path",
+}
+# seaborn's "colorblind", written out: seaborn takes a second to import, and most figures need no more of it.
+PALETTE = (
+    "#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc",
+    "#ca9161", "#fbafe4", "#949494", "#ece133", "#56b4e9",
+)  # fmt: skip
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+
+
+LOOK = ("default", STYLE)
+"""Matplotlib's own defaults, then ``STYLE``: the user's settings of matplotlib have no effect."""
+
+
+def use_style() -> None:
+    """Set the look that all figures share."""
+    plt.style.use(LOOK)
+
+
+class _Figure(Figure):
+    """A figure that is saved in the look that all figures share, wherever its user saves it."""
+
+    def savefig(self, *arguments: Any, **options: Any) -> None:
+        with plt.style.context(LOOK):
+            super().savefig(*arguments, **options)
+
+
+def save_figure(figure: Figure, stem: str, folder: Path, *, alt: str, provenance: Mapping[str, Any]) -> None:
+    """Write ``<stem>.png``, ``<stem>.svg`` and the sidecar ``<stem>.json``.
+
+    Args:
+        figure: what to write; closed afterwards by nobody, so that a notebook still shows it.
+        stem: name without ending.
+        folder: where to.
+        alt: text for those who cannot see the picture.
+        provenance: what made it: profile, seeds, run ids...
+    """
+    # Salt and missing date make the bytes depend on the picture alone; a grid's own savefig has no salt.
+    with plt.style.context([*LOOK, {"svg.hashsalt": stem}]):
+        for ending, metadata in (("png", {"Software": "zsgan"}), ("svg", {"Date": None, "Creator": "zsgan"})):
+            buffer = io.BytesIO()
+            with _own_pixels(figure) if ending == "svg" else nullcontext():
+                Figure.savefig(figure, buffer, format=ending, metadata=metadata, bbox_inches="tight")
+            write_atomically(folder / f"{stem}.{ending}", buffer.getvalue())
+    write_json(folder / f"{stem}.json", {"alt": alt, "versions": libraries(), **provenance})
+
+
+@contextmanager
+def _own_pixels(figure: Figure) -> Iterator[None]:
+    """Inside the block, images are embedded pixel by pixel and not at the resolution of the page."""
+    before = [(image, image.get_interpolation()) for image in figure.findobj(AxesImage)]
+    for image, _ in before:
+        image.set_interpolation("none")
+    try:
+        yield
+    finally:
+        for image, interpolation in before:
+            image.set_interpolation(interpolation)
+
+
+@plt.style.context(LOOK)
+def image_grid(
+    rows: Mapping[str, Tensor],
+    *,
+    columns: Sequence[str] | None = None,
+    size: float = 0.9,
+    title: str | None = None,
+) -> Figure:
+    """Rows of images, each under its label; a column is one latent, or one animal.
+
+    Neither the figure nor what its ``savefig`` writes depends on the user's settings of matplotlib.
+
+    Args:
+        rows: label -> images (n, 3, H, W) in [-1, 1], the same n for all.
+        columns: n labels above the columns.
+        size: inches a picture.
+        title: above the grid.
+
+    Returns:
+        the figure.
+
+    Raises:
+        TypeError: ``rows`` is no mapping, or its images are no tensors in [-1, 1].
+        ValueError: the rows differ in length or size, there are none, or the columns' labels are not as many.
+    """
+    if not isinstance(rows, Mapping):
+        raise TypeError(
+            f"rows must map labels to images, got {type(rows).__name__}; write {{'a label': images}}"
+        )
+    if len({checked(images).shape[1:] for images in rows.values()}) > 1:
+        raise ValueError(
+            f"rows must hold images of one size, got {[tuple(x.shape[2:]) for x in rows.values()]}"
+        )
+    counts = {len(images) for images in rows.values()}
+    if len(counts) != 1:
+        raise ValueError(f"rows must hold the same number of images each, got {sorted(counts)}")
+    n = counts.pop()
+    if columns is not None and len(columns) != n:
+        raise ValueError(f"columns must be one label for each of the {n} images of a row, got {len(columns)}")
+    # One picture a row: an axis for each image would take seconds to draw.
+    side, gap = next(iter(rows.values())).shape[-1], 2
+    step = side + gap
+    figure, axes = _rows_of_axes(len(rows), figsize=(n * size, len(rows) * (size + 0.35)))
+    for axis, (label, images) in zip(axes[:, 0], rows.items(), strict=True):
+        strip = np.full((side, n * step - gap, 3), 255, np.uint8)
+        for j, image in enumerate(images):
+            strip[:, j * step : j * step + side] = to_array(image)
+        axis.imshow(strip, interpolation="antialiased")
+        # Above the row and large: still read where a page of a phone's width shows the grid.
+        axis.set_title(label, loc="left", fontsize=14, pad=3)
+        axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(False)
+        axis.grid(False)
+    if columns:
+        axes[0, 0].set_xticks([j * step + side / 2 for j in range(n)], columns, fontsize=14)
+        axes[0, 0].tick_params(length=0, labeltop=True, labelbottom=False)
+    if title:
+        figure.suptitle(title)
+    return figure
+
+
+def _rows_of_axes(n: int, figsize: tuple[float, float]) -> tuple[Figure, Any]:
+    """A figure with ``n`` axes above one another."""
+    make = partial(
+        plt.subplots, n, 1, figsize=figsize, squeeze=False, layout="constrained", FigureClass=_Figure
+    )
+    try:
+        return make()
+    except ImportError:  # the user's settings name a window system that is not here; a file needs none
+        plt.switch_backend("agg")
+        return make()
+
+
+def curves(data: pd.DataFrame, x: str, y: str, rows: list[str], *, xlabel: str, ylabel: str) -> Figure:
+    """One line a row of the table, with a band from the least to the greatest seed; no legend yet.
+
+    Args:
+        data: columns ``row``, ``seed``, ``x`` and ``y``.
+        x: column of the abscissa.
+        y: column of the ordinate.
+        rows: the rows to draw, in the order of the legend.
+        xlabel: label with unit.
+        ylabel: label with unit.
+
+    Returns:
+        the figure.
+    """
+    figure, axis = plt.subplots(figsize=(6, 4.2), layout="constrained")
+    for row, colour, marker in zip(rows, cycle(PALETTE), cycle(MARKERS), strict=False):
+        values = data[data["row"] == row].groupby(x)[y]
+        mean = values.mean()
+        axis.plot(mean.index, mean, color=colour, marker=marker, markersize=4, label=row)
+        axis.fill_between(mean.index, values.min(), values.max(), color=colour, alpha=0.15, linewidth=0)
+    axis.set(xlabel=xlabel, ylabel=ylabel)
+    return figure
+
+
+def stretch_rates(axis: Axes) -> None:
+    """Make a target rate the abscissa, stretched near 1, where most points of a run are.
+
+    Args:
+        axis: with rates in [0, 1].
+    """
+    # odd, so that the axis can begin a little to the left of 0
+    axis.set_xscale(
+        "function",
+        functions=(lambda x: np.sign(x) * np.abs(x) ** 3, lambda x: np.sign(x) * np.abs(x) ** (1 / 3)),
+    )
+    axis.set(xlim=(-0.3, 1.01), xticks=(0, 0.5, 0.7, 0.8, 0.9, 1), xlabel="target rate (evaluator)")
+
+
+def dots(data: pd.DataFrame, *, xlabel: str, axis: Axes) -> None:
+    """A line of marks for each row of a table, one for each column, the first row on top.
+
+    Args:
+        data: numbers; a nan has no mark.
+        xlabel: what they are.
+        axis: where to draw.
+    """
+    places = range(len(data))
+    for column, colour, marker in zip(data, cycle(PALETTE), cycle(MARKERS), strict=False):
+        axis.plot(
+            data[column], places, color=colour, marker=marker, markersize=5, linestyle="", label=str(column)
+        )
+    axis.set_yticks(places, [str(label) for label in data.index])
+    axis.set_ylim(len(data) - 0.5, -0.5)
+    axis.set_xlabel(xlabel)
+
+
+def heat_maps(
+    panels: Mapping[str, Tensor], *, label: str, low: float, high: float, size: float = 2.3
+) -> Figure:
+    """Square matrices side by side on one scale of colours; rows and columns count from 1.
+
+    Args:
+        panels: title -> matrix (n, n).
+        label: what the colours mean.
+        low: value of the darkest colour.
+        high: value of the brightest colour.
+        size: inches a matrix.
+
+    Returns:
+        the figure, with one colour bar for all panels.
+    """
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(size * len(panels) + 0.8, size + 0.4), squeeze=False, layout="constrained"
+    )
+    for axis, (title, matrix) in zip(axes[0], panels.items(), strict=True):
+        picture = axis.imshow(matrix.detach().cpu().numpy(), vmin=low, vmax=high, cmap="cividis")
+        numbers = range(len(matrix))
+        axis.set_xticks(numbers, [i + 1 for i in numbers], fontsize="small")
+        axis.set_yticks(numbers, [i + 1 for i in numbers], fontsize="small")
+        axis.set_title(title)
+        axis.tick_params(length=0)
+        axis.grid(False)
+        axis.spines[:].set_visible(False)
+    figure.colorbar(picture, ax=axes, label=label, shrink=0.8)
+    return figure

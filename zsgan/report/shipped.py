@@ -1,0 +1,284 @@
+"""What the runs of a large grid came to, small enough to ship: tables beside the profile that they belong to.
+
+``zsgan/runs/profiles/<name>/`` holds what ``zsgan reproduce --profile <name>`` measured::
+
+    finals.csv        a line for each run, at its end, see :func:`zsgan.evaluation.results.results`
+    course.csv        a line for each snapshot, see :func:`zsgan.evaluation.results.frontier`
+    differences.csv   to the profile's baseline, with a paired bootstrap's intervals, see
+    zsgan.evaluation.comparisons provenance.json   ids of the runs, weights, settings and versions
+    <scenario>.png    pictures, if the profile says ``sheets: true``, see zsgan.report.contact_sheets
+
+A run's id is a hash of all that determines it, so that a summary can be told from one of other networks or
+settings without a single run being there.
+"""
+
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from torch import Tensor
+from tqdm import tqdm
+
+from zsgan.assets.names import weights_id
+from zsgan.base.device import worker_pool
+from zsgan.base.files import read_json, versions, write_atomically, write_json
+from zsgan.evaluation.bench import METRICS, Bench
+from zsgan.evaluation.comparisons import differences, matched_differences
+from zsgan.evaluation.results import frontier, results
+from zsgan.report.contact_sheets import SOURCE, make_sheet, read_sheet, write_sheet
+from zsgan.runs.identity import resolve
+from zsgan.runs.profiles import Profile, load_profile, profile_file
+
+RATES = (0.5, 0.75, 0.9)
+"""Target rates at which rows are compared: the evaluator's, or CLIP's where no evaluator reads the target."""
+VARIED = ("lpips_all", "clip_variance")
+"""Measures of diversity that are known image by image."""
+TABLES = ("finals", "course", "differences")
+_OF_RUNS = ("settings", "overrides", "weights")
+_COUNTS = (
+    "samples",
+    "curve_samples",
+    "clusters",
+    "neighbours",
+    "truncation_psi",
+    "other_psi",
+    "judge",
+    "eyes",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Summary:
+    """The shipped measurements of a profile.
+
+    Attributes:
+        profile: whose, as it is now.
+        finals: a line for each run.
+        course: a line for each snapshot.
+        differences: a line for each row, measure and target rate (nan: at the end of the runs).
+        provenance: what it rests on.
+    """
+
+    profile: Profile
+    finals: pd.DataFrame
+    course: pd.DataFrame
+    differences: pd.DataFrame
+    provenance: dict[str, Any]
+
+    @property
+    def stale(self) -> list[str]:
+        """Why these are not the measurements that the profile would give today; empty if they are."""
+        found = self.provenance
+        reasons = [
+            f"{name} has other weights"
+            for name, known in found["weights"].items()
+            if weights_id(name) != known
+        ]
+        ids = run_ids(self.profile)
+        if other := {run for run in {*ids, *found["runs"]} if ids.get(run) != found["runs"].get(run)}:
+            reasons.append(f"{len(other)} of {len(ids)} runs have other settings or networks")
+        reasons += [
+            f"{name} differs" for name, now in _settings(self.profile).items() if found.get(name) != now
+        ]
+        return reasons
+
+    @property
+    def origin(self) -> str:
+        """A sentence in Markdown that belongs beside whatever is shown of it."""
+        profile, n = self.profile, self.finals["seed"].nunique()
+        text = f"From profile {profile.name}: {len(self.finals)} runs, {n} seed{'s' * (n > 1)}."
+        if not self.stale:
+            return text
+        return (
+            f"**These numbers are out of date** ({'; '.join(self.stale)}); "
+            f"`zsgan reproduce --profile {profile.name}` makes them anew. {text}"
+        )
+
+    def of(self, scenario: str) -> "Summary":
+        """What belongs to one scenario.
+
+        Args:
+            scenario: one of the profile's.
+
+        Returns:
+            the summary with the lines of that scenario alone.
+
+        Raises:
+            ValueError: it has no lines.
+        """
+        if scenario not in set(self.finals["scenario"]):
+            known = ", ".join(self.finals["scenario"].unique())
+            raise ValueError(f"scenario={scenario!r} was not measured; choose one of {known}")
+        tables = {name: getattr(self, name) for name in TABLES}
+        return replace(self, **{name: table[table["scenario"] == scenario] for name, table in tables.items()})
+
+    def beside(self, profile: Profile, scenario: str) -> pd.DataFrame:
+        """Runs that can stand in a table of another profile, which were made and measured as its own are.
+
+        Args:
+            profile: whose table.
+            scenario: one of the profile's.
+
+        Returns:
+            the lines of ``finals`` of rows that the profile lacks; none, if anything else than the rows and
+            the seeds differs, or these are out of date.
+        """
+        same = (
+            self.profile.scenarios.get(scenario) == profile.scenarios[scenario]
+            and _settings(self.profile) == _settings(profile)
+            and all(getattr(self.profile, name) == getattr(profile, name) for name in _OF_RUNS)
+            and not self.stale
+        )
+        ours = (self.finals["scenario"] == scenario) & ~self.finals["row"].isin(list(profile.rows))
+        return self.finals[ours & same]
+
+    def sheet(self, scenario: str) -> dict[str, Tensor]:
+        """Pictures of one scenario: what the same latents give in the source generator and in each row.
+
+        Args:
+            scenario: one of the profile's.
+
+        Returns:
+            "source" and every row -> images (N, 3, H, W) in [-1, 1], of the lowest seed.
+
+        Raises:
+            FileNotFoundError: no pictures ship with the summary.
+            ValueError: the scenario was not measured, or its picture does not belong to the tables.
+        """
+        # Of the rows as they were measured, since the profile may have changed.
+        labels = (SOURCE, *self.of(scenario).finals["row"].unique())
+        file = summary_folder(self.profile.name) / f"{scenario}.png"
+        command = f"zsgan reproduce --profile {self.profile.name}"
+        if not file.is_file():
+            raise FileNotFoundError(
+                f"{file} is missing; with sheets: true in the profile, {command} makes it"
+            )
+        try:
+            return read_sheet(file, labels)
+        except ValueError as error:
+            raise ValueError(f"{error}; make it anew with: {command}") from None
+
+
+def load_summary(name: str) -> Summary:
+    """The measurements that ship with a profile.
+
+    Args:
+        name: of the profile, or its file.
+
+    Returns:
+        the summary, which says itself whether it is stale.
+
+    Raises:
+        FileNotFoundError: nobody has measured the profile.
+    """
+    place = summary_folder(name)
+    if not (place / "provenance.json").is_file():
+        raise FileNotFoundError(f"{place} has no summary; make it with: zsgan reproduce --profile {name}")
+    tables = {table: pd.read_csv(place / f"{table}.csv") for table in TABLES}
+    return Summary(load_profile(name), provenance=read_json(place / "provenance.json"), **tables)
+
+
+def summary_folder(name: str) -> Path:
+    """Where the summary of a profile lies: beside its file."""
+    return profile_file(name).with_suffix("")
+
+
+def summarise(
+    profile: Profile,
+    place: Path,
+    *,
+    folder: Path,
+    device: str = "cpu",
+    workers: int = 1,
+    progress: bool = False,
+) -> None:
+    """Measure every run of a profile and write its summary; what has been measured is not measured again.
+
+    Args:
+        profile: whose runs, which are there already.
+        place: folder of the summary, see :func:`summary_folder`.
+        folder: of runs.
+        device: where images are made and measured.
+        workers: rows that are measured at a time.
+        progress: show progress bars.
+    """
+    _measure_all(profile, folder, device, workers, progress)
+    tables = {
+        "finals": results(profile, folder=folder, device=device),
+        "course": frontier(profile, folder=folder, device=device),
+        "differences": pd.concat(
+            [_differences(Bench(profile, name, folder, device)) for name in profile.scenarios]
+        ),
+    }
+    for name, table in tables.items():
+        text = table.to_csv(index=False, float_format="%.5g", lineterminator="\n")
+        write_atomically(place / f"{name}.csv", text.encode())
+    for name in profile.scenarios if profile.sheets else ():
+        write_sheet(place / f"{name}.png", make_sheet(Bench(profile, name, folder, device)))
+    write_json(place / "provenance.json", _provenance(profile, folder, device))
+
+
+def run_ids(profile: Profile) -> dict[str, str]:
+    """Scenario, row and seed of each of a profile's runs -> the id that the run has today."""
+    return {
+        f"{scenario}, {row}, seed {seed}": resolve(profile.config(scenario, row, seed)).id
+        for scenario, row, seed in product(profile.scenarios, profile.rows, profile.seeds)
+    }
+
+
+def _settings(profile: Profile) -> dict[str, Any]:
+    return {name: getattr(profile, name) for name in _COUNTS} | {"metrics": METRICS}
+
+
+def _provenance(profile: Profile, folder: Path, device: str) -> dict[str, Any]:
+    weights: dict[str, str] = {}
+    seconds = 0.0
+    for scenario in profile.scenarios:
+        bench = Bench(profile, scenario, folder, device)
+        for _, _, found in bench.runs:
+            weights |= bench.networks(found)
+            seconds += found.provenance["seconds"]
+    return {
+        "profile": profile.name, "command": f"zsgan reproduce --profile {profile.name}",
+        **_settings(profile), "runs": run_ids(profile), "weights": weights,
+        "adaptation_seconds": round(seconds), "versions": versions(),
+    }  # fmt: skip
+
+
+def _differences(bench: Bench) -> pd.DataFrame:
+    """At the end of the runs, and at every rate of RATES."""
+    seeds = len(bench.profile.seeds)
+    known = bench.judges.known_rate
+    found = [differences(bench, (known, *VARIED)).assign(arrived=seeds)]
+    found += [matched_differences(bench, rate, measure, known) for rate, measure in product(RATES, VARIED)]
+    table = pd.concat(found)
+    table.insert(0, "scenario", bench.scenario)
+    return table
+
+
+def _measure_all(profile: Profile, folder: Path, device: str, workers: int, progress: bool) -> None:
+    """Fill the cache of measurements, one row of a scenario after the other."""
+    rows = list(product(profile.scenarios, profile.rows))
+    bar = tqdm(total=len(rows), desc="measuring", disable=not progress)
+    with bar:
+        if workers == 1:
+            for scenario, row in rows:
+                _measure(profile, scenario, row, folder, device)
+                bar.update()
+            return
+        with worker_pool(workers) as pool:
+            tasks = [pool.submit(_measure, profile, place, row, folder, device) for place, row in rows]
+            for task in tasks:
+                task.result()
+                bar.update()
+
+
+def _measure(profile: Profile, scenario: str, row: str, folder: Path, device: str) -> None:
+    chosen = replace(profile, rows={row: profile.rows[row]}, baseline=None)
+    bench = Bench(chosen, scenario, folder, device)
+    for _, _, found in bench.runs:
+        bench.final(found)
+        for step in [0, *found.snapshots]:
+            bench.point(found, step)

@@ -1,0 +1,209 @@
+"""Table 1 of a profile, from one call: the runs made or found, measured, and what the numbers rest on."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from zsgan.adaptation.config import AdaptConfig
+from zsgan.assets import names
+from zsgan.base.device import set_up
+from zsgan.base.settings import build, closest, merge, names_of
+from zsgan.evaluation.judges import load_judges
+from zsgan.evaluation.results import bounds, provenance, results
+from zsgan.report import tables
+from zsgan.runs.identity import check
+from zsgan.runs.profiles import Profile, Scenario, check_of_demo, load_profile
+from zsgan.runs.run import RUNS, run_all
+
+OF_PROFILE = (
+    "seeds", "samples", "judge", "eyes", "clusters", "neighbours", "truncation_psi", "other_psi", "weights",
+)  # fmt: skip
+"""Entries of a profile that a caller may replace beside settings of the runs."""
+OF_ROWS = ("terms", "selection", "few_shot")
+"""Settings that make a row what it is."""
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """Table 1 and what belongs to it.
+
+    Attributes:
+        main: of :func:`zsgan.report.tables.table_1`.
+        others: of :func:`zsgan.report.tables.metrics_table`.
+        basis: a line that has to stand beside them.
+        provenance: what they rest on.
+        runs: of :func:`zsgan.evaluation.results.results`.
+        references: of :func:`zsgan.evaluation.results.bounds`.
+    """
+
+    main: pd.DataFrame
+    others: pd.DataFrame
+    basis: str
+    provenance: Mapping[str, Any]
+    runs: pd.DataFrame
+    references: pd.DataFrame
+
+    def content(self) -> dict[str, Any]:
+        """All numbers as they were measured, not rounded, for JSON; None where there is nothing to measure.
+
+        "runs" has a line for each row and seed, "means" each row's over its seeds, "references" a line for
+        the source generator and for true images; "basis" and "provenance" say what they rest on.
+        """
+        means = self.runs.groupby("row", sort=False).mean(numeric_only=True).drop(columns="seed")
+        return {
+            "basis": self.basis,
+            "means": _plain(means.reset_index()),
+            "runs": _plain(self.runs),
+            "references": _plain(self.references),
+            "provenance": dict(self.provenance),
+        }
+
+    def save(self, folder: Path) -> None:
+        """Write both as CSV, Markdown and LaTeX with sidecars: table1 and table_metrics."""
+        for stem, table in (("table1", self.main), ("table_metrics", self.others)):
+            tables.save_table(table, stem, folder, caption=self.basis, provenance=self.provenance)
+
+
+def measure(
+    profile: str | Path | None = None,
+    scenario: str | None = None,
+    rows: Sequence[str] = (),
+    *,
+    settings: Mapping[str, Any] | None = None,
+    folder: Path = RUNS,
+    device: torch.device | str = "cpu",
+    progress: bool = True,
+) -> Measured:
+    """Table 1 of one scenario: its runs are found or made, one after the other, and then measured.
+
+    All names are looked up, and the networks that measure are loaded, before any run is made. A call after
+    one that was stopped goes on from there.
+
+    Args:
+        profile: a name, or a .yaml file; the demo's by default, which is for generators of the demo world.
+        scenario: one of the profile's; its first by default.
+        rows: some of the profile's; by default all whose targets are there, be it texts or images.
+        settings: see :func:`chosen`.
+        folder: of runs.
+        device: where runs are made and measured.
+        progress: show progress bars.
+
+    Returns:
+        the table.
+
+    Raises:
+        ValueError: a name or a setting is unknown.
+        FileNotFoundError: the file of a name is missing.
+        RuntimeError: runs failed; the others are kept.
+    """
+    device = set_up(device)
+    whole = load_profile(profile)
+    scenario = next(iter(whole.scenarios)) if scenario is None else scenario
+    picked = chosen(whole, scenario, rows, settings or {})
+    if profile is None:
+        check_of_demo(picked.scenarios[scenario].generator)
+    grid = list(product(picked.rows, picked.seeds))
+    configs = [picked.config(scenario, row, seed) for row, seed in grid]
+    check(configs)
+    load_judges(picked, scenario, device)
+    labels = [f"{row}, seed {seed}" for row, seed in grid]
+    run_all(configs, folder=folder, device=device, progress=progress, labels=labels)
+    measured = results(picked, scenario, folder=folder, device=device, progress=progress)
+    reference = bounds(picked, scenario, device=device)
+    parts = [tables.basis(measured, picked.eyes, scenario)]
+    if left := [] if rows else [row for row in whole.rows if row not in picked.rows]:
+        parts.append(f"Not made, since there are no target images: {', '.join(left)}.")
+    if picked.weights == "random":
+        parts.append("Random weights: the numbers mean nothing.")
+    return Measured(
+        tables.table_1(measured, reference, "here", scenario),
+        tables.metrics_table(measured, reference, scenario),
+        " ".join(parts),
+        provenance(picked, scenario, folder, device),
+        measured,
+        reference,
+    )
+
+
+def _plain(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [
+        {name: None if isinstance(x, float) and not math.isfinite(x) else x for name, x in line.items()}
+        for line in table.to_dict("records")
+    ]
+
+
+def chosen(profile: Profile, scenario: str, rows: Sequence[str], settings: Mapping[str, Any]) -> Profile:
+    """A profile of one scenario and some rows, with a caller's settings over its own.
+
+    Args:
+        profile: the whole one.
+        scenario: one of its.
+        rows: some of its; none for all whose targets are there.
+        settings: dotted name -> value: entries of a profile (:data:`OF_PROFILE`), of a scenario
+            (truth.folder...) or of :class:`zsgan.adaptation.config.AdaptConfig` (optimiser.iterations...),
+            then for all rows. With weights -> "random", generator and CLIPs are random, and eyes the demo's
+            evaluator.
+
+    Returns:
+        the profile.
+
+    Raises:
+        ValueError: a name is unknown, a value cannot work, or a setting would make other rows of the rows.
+    """
+    profile.config(scenario, next(iter(profile.rows)))  # which refuses a scenario that it has not
+    if unknown := [row for row in rows if row not in profile.rows]:
+        raise ValueError(f"row={unknown[0]!r} is unknown; choose one of {', '.join(profile.rows)}")
+    all_names = [*OF_PROFILE, *names_of(Scenario), *names_of(AdaptConfig)]
+    known = {name.partition(".")[0] for name in all_names}
+    of_profile: dict[str, Any] = {}
+    place: dict[str, Any] = {}
+    of_runs: dict[str, Any] = {}
+    for name, value in settings.items():
+        first = name.partition(".")[0]
+        if first in OF_ROWS or name == "seed":
+            instead = "seeds" if name == "seed" else "rows of your own, in a .yaml that extends the profile"
+            raise ValueError(f"setting {name!r} would hold for every row of the table; give {instead}")
+        if first not in known:
+            raise ValueError(f"setting {name!r} is unknown; {closest(name, all_names)}")
+        if name in OF_PROFILE:
+            of_profile[name] = value
+            continue
+        for part in reversed(name.split(".")):
+            value = {part: value}
+        if first in {field.name for field in fields(Scenario)}:
+            place = merge(place, value)
+        else:
+            of_runs = merge(of_runs, value)
+    found = build(Scenario, {**vars(profile.scenarios[scenario]), **place})
+    if of_profile.get("weights", profile.weights) == "random":
+        found = _random(found)
+        architecture = names.clip(of_profile.get("judge", profile.judge)).architecture
+        of_profile = {"eyes": "evaluator", **of_profile}
+        of_profile |= {"judge": f"{architecture}/random"} if architecture else {}
+    values = {
+        **vars(profile), **of_profile, "scenarios": {scenario: found}, "baseline": None,
+        "overrides": merge(profile.overrides, of_runs), "random": merge(profile.random, of_runs),
+    }  # fmt: skip
+    whole = build(Profile, values)
+    rows = rows or [row for row in whole.rows if _has_target(whole, scenario, row)]
+    return replace(whole, rows={row: whole.rows[row] for row in rows})
+
+
+def _random(scenario: Scenario) -> Scenario:
+    """The scenario with a random generator: of the size that its name says, or of its own resolution."""
+    size = names.generator(scenario.generator).resolution or scenario.resolution
+    if size is None:
+        raise ValueError("weights=random needs the scenario's resolution; add it")
+    changes = {"generator": f"random-{size}", "resolution": size, "discriminator": None}
+    return build(Scenario, {**vars(scenario), **changes})
+
+
+def _has_target(profile: Profile, scenario: str, row: str) -> bool:
+    few_shot = profile.config(scenario, row).few_shot
+    return few_shot is None or bool(few_shot.target)

@@ -1,0 +1,246 @@
+"""Tables of results as CSV, Markdown and LaTeX, with a JSON sidecar that says what made them."""
+
+import math
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from zsgan.base.files import libraries, write_atomically, write_json
+from zsgan.metrics.statistics import over_seeds
+
+# Table 1 of the paper, Dog -> Cat: (LPIPS Avg., its deviation, LPIPS All, its deviation).
+PAPER_TABLE_1: Mapping[str, tuple[float, float, float, float]] = {
+    "Ojha et al., 10-shot": (0.575, 0.019, 0.575, 0.046),
+    "StyleGAN-NADA": (0.460, 0.010, 0.462, 0.063),
+    "StyleGAN-NADA + L_EWC": (0.480, 0.006, 0.480, 0.064),
+    "L_dir": (0.402, 0.008, 0.405, 0.057),
+    "L_dm": (0.464, 0.013, 0.470, 0.064),
+    "L_dm + L_EWC": (0.493, 0.015, 0.497, 0.067),
+    "L_dm + L_EWC + L_rel": (0.507, 0.016, 0.512, 0.072),
+}
+
+PAPER_SCENARIO = "dog-to-cat"
+"""The scenario of the paper's table, as profiles call it."""
+
+ABSENT = "–"  # a cell that has no value
+
+EYES = {"evaluator": "the demo's evaluator", "photographs": "VGG-16 and Inception-v3"}
+"""Name of eyes -> the networks."""
+
+# Characters that tables have, and that plain LaTeX does not.
+_TEX = {
+    "±": r"$\pm$", "ψ": r"$\psi$", "–": "--", "≥": r"$\geq$", "≤": r"$\leq$", "✓": r"$\checkmark$",
+    "²": "$^2$", "→": r"$\to$",
+}  # fmt: skip
+
+
+def table_1(
+    results: pd.DataFrame, bounds: pd.DataFrame, label: str, scenario: str = PAPER_SCENARIO
+) -> pd.DataFrame:
+    """Table 1 of one scenario: what the paper prints and what was measured here, in columns of their own.
+
+    Measured values are means over the seeds; after ± stands the spread inside a run (over the clusters, over
+    the images), as in the paper, averaged over the seeds. The interval over the seeds is another thing, that
+    of the mean "Avg." with 95 % confidence (:func:`zsgan.metrics.statistics.over_seeds`). Diversity is in
+    both readings: distances to the medoid, and "literal", the mean over pairs inside a cluster.
+
+    Args:
+        results: one line for each run, of :func:`zsgan.evaluation.results.results`.
+        bounds: one line for each reference row, of :func:`zsgan.evaluation.results.bounds`.
+        label: heads the measured columns, such as the profile's name; "paper" heads the paper's.
+        scenario: whose lines to take.
+
+    Returns:
+        finished cells, a line for each row of ``results`` and ``bounds``, the scenario heading their names;
+        for the paper's scenario also a line for each row of the paper's table.
+
+    Raises:
+        ValueError: there is no line of the scenario, or the label is "paper".
+    """
+    if label == "paper":
+        raise ValueError("label='paper' heads the columns that the paper prints; name the measured otherwise")
+    printed = PAPER_TABLE_1 if scenario == PAPER_SCENARIO else {}
+    lines = {row: _printed(row, printed) for row in printed}
+    for row, runs in _rows(results, bounds, scenario):
+        lines[row] = _printed(row, printed) | _measured(runs, label)
+    return _finished(lines, scenario)
+
+
+def basis(results: pd.DataFrame, eyes: str, scenario: str = PAPER_SCENARIO) -> str:
+    """What the measured numbers of a table rest on: a sentence that belongs beside it.
+
+    Args:
+        results: one line for each run, of :func:`zsgan.evaluation.results.results`.
+        eyes: what LPIPS and FID look through, as a profile says it.
+        scenario: whose lines to take.
+
+    Returns:
+        n, ψ, seeds, iterations (where rows differ, those of each) and eyes.
+    """
+    runs = results[results["scenario"] == scenario]
+    n, psi = (", ".join(f"{value:g}" for value in runs[name].unique()) for name in ("n", "psi"))
+    seeds = [f"{seed:g}" for seed in runs["seed"].unique()]
+    steps = runs.groupby("row", sort=False)["iterations"].agg(_range)
+    usual = steps.mode()[0]
+    others = "".join(f" ({row}: {value})" for row, value in steps[steps != usual].items())
+    return (
+        f"Measured with n = {n} images a run, ψ = {psi}, seed{'s' * (len(seeds) > 1)} {', '.join(seeds)}, "
+        f"{usual} iterations{others}, through the eyes of {EYES[eyes]}."
+    )
+
+
+def metrics_table(
+    results: pd.DataFrame, bounds: pd.DataFrame, scenario: str = PAPER_SCENARIO
+) -> pd.DataFrame:
+    """What Table 1 has no room for: other measures, what a step costs, and what the numbers rest on.
+
+    Costs are relative to the row L_dir (to the first where there is none), by the medians over the seeds.
+
+    Args:
+        results: one line for each run, of :func:`zsgan.evaluation.results.results`.
+        bounds: one line for each reference row, of :func:`zsgan.evaluation.results.bounds`.
+        scenario: whose lines to take.
+
+    Returns:
+        finished cells, a line for each row of ``results`` and ``bounds``, means over the seeds.
+
+    Raises:
+        ValueError: there is no line of the scenario.
+    """
+    rows = _rows(results, bounds, scenario)
+    baseline = next((runs for row, runs in rows if row == "L_dir"), rows[0][1])
+    return _finished({row: _other(runs, baseline) for row, runs in rows}, scenario)
+
+
+def _rows(results: pd.DataFrame, bounds: pd.DataFrame, scenario: str) -> list[tuple[str, pd.DataFrame]]:
+    measured = pd.concat([results, bounds])
+    if scenario not in set(measured["scenario"]):
+        known = ", ".join(measured["scenario"].unique())
+        raise ValueError(f"scenario={scenario!r} was not measured; choose one of {known}")
+    groups = measured[measured["scenario"] == scenario].groupby("row", sort=False)
+    return [(str(row), runs) for row, runs in groups]
+
+
+def _finished(lines: Mapping[str, Mapping[str, str]], scenario: str) -> pd.DataFrame:
+    return pd.DataFrame.from_dict(lines, orient="index").fillna(ABSENT).rename_axis(scenario)
+
+
+def _printed(row: str, table: Mapping[str, tuple[float, float, float, float]]) -> dict[str, str]:
+    if not table:
+        return {}
+    if row not in table:
+        return {"paper Avg.": ABSENT, "paper All": ABSENT}
+    avg, avg_std, all_, all_std = table[row]
+    return {"paper Avg.": plus_minus(avg, avg_std), "paper All": plus_minus(all_, all_std)}
+
+
+def _measured(runs: pd.DataFrame, label: str) -> dict[str, str]:
+    mean = runs.mean(numeric_only=True)
+    return {
+        f"{label} Avg.": plus_minus(mean["lpips_avg"], mean["lpips_avg_std"]),
+        f"{label} All": plus_minus(mean["lpips_all"], mean["lpips_all_std"]),
+        "Avg., interval over the seeds": _interval(runs),
+        f"{label} Avg., literal": plus_minus(mean["lpips_literal_avg"], mean["lpips_literal_avg_std"]),
+        "target rate, evaluator": _cell(mean["evaluator_rate"], ".2f"),
+        "target rate, CLIP": _cell(mean["clip_rate"], ".2f"),
+        "FID": _cell(mean["fid"], ".1f"),
+        "KID": _cell(mean["kid"], ".2f"),
+        "density": _cell(mean["density"], ".2f"),
+        "coverage": _cell(mean["coverage"], ".2f"),
+    }
+
+
+def _other(runs: pd.DataFrame, baseline: pd.DataFrame) -> dict[str, str]:
+    mean, seeds = runs.mean(numeric_only=True), len(runs["seed"].dropna())
+    inception = {
+        column.replace("inception_", "Inception, "): _cell(mean[column], ".2f")
+        for column in runs.columns if column.startswith("inception_")
+    }  # fmt: skip
+    return {
+        "All, literal": plus_minus(mean["lpips_literal_all"], mean["lpips_literal_all_std"]),
+        "precision": _cell(mean["precision"], ".2f"),
+        "recall": _cell(mean["recall"], ".2f"),
+        "Vendi": _cell(mean["vendi"], ".1f"),
+        **inception,
+        "CLIP variance": _cell(mean["clip_variance"], ".3f"),
+        "CLIP score": _cell(mean["clip_score"], ".3f"),
+        "identity kept": _cell(mean["identity_kept"], ".2f"),
+        "structure kept": _cell(mean["structure_kept"], ".2f"),
+        "seconds a step": _cell(runs["step_seconds"].astype(float).median(), ".2g"),
+        "time a step": _relative(runs, baseline, "step_seconds"),
+        "memory": _relative(runs, baseline, "peak_memory"),
+        "iterations": _range(runs["iterations"]) if seeds else ABSENT,
+        "seeds": str(seeds) if seeds else ABSENT,
+        "n": f"{mean['n']:.0f}",
+        "ψ": _cell(mean["psi"], "g"),
+    }
+
+
+def _range(values: pd.Series) -> str:
+    """The one value that all seeds have, or the least and the most."""
+    low, high = values.min(), values.max()
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+
+
+def _interval(runs: pd.DataFrame) -> str:
+    """Of the mean "Avg."; one run has none."""
+    if runs["seed"].count() < 2:
+        return ABSENT
+    _, low, high = over_seeds(torch.tensor(runs["lpips_avg"].to_numpy()))
+    return f"{low:.3f} to {high:.3f}"
+
+
+def _relative(runs: pd.DataFrame, baseline: pd.DataFrame, column: str) -> str:
+    """Median over the seeds by that of the baseline; a dash where no run knows."""
+    ratio = runs[column].astype(float).median() / baseline[column].astype(float).median()
+    return _cell(ratio, ".2f")
+
+
+def _cell(value: float, form: str) -> str:
+    return ABSENT if math.isnan(value) else format(value, form)
+
+
+def save_table(
+    table: pd.DataFrame, stem: str, folder: Path, *, caption: str, provenance: Mapping[str, Any]
+) -> None:
+    """Write ``<stem>.csv``, ``<stem>.md``, ``<stem>.tex`` and the sidecar ``<stem>.json``.
+
+    Args:
+        table: finished cells, the index being the first column.
+        stem: name without ending.
+        folder: where to.
+        caption: what a reader needs to know to read it.
+        provenance: what made it: profile, seeds, run ids...
+    """
+    write_atomically(folder / f"{stem}.csv", table.to_csv(lineterminator="\n").encode())
+    write_atomically(folder / f"{stem}.md", (markdown(table) + "\n").encode())
+    write_atomically(folder / f"{stem}.tex", latex(table, caption).encode())
+    write_json(folder / f"{stem}.json", {"caption": caption, "versions": libraries(), **provenance})
+
+
+def markdown(table: pd.DataFrame) -> str:
+    """The table in Markdown, the first column to the left and the others to the right."""
+    header = [table.index.name or "", *map(str, table.columns)]
+    lines = [header, ["---", *["---:"] * len(table.columns)]]
+    lines += [[str(index), *map(str, row)] for index, row in zip(table.index, table.to_numpy(), strict=True)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def latex(table: pd.DataFrame, caption: str) -> str:
+    """The table as LaTeX in ASCII, the first column to the left; needs the package booktabs."""
+    text = table.reset_index().to_latex(
+        index=False, escape=True, column_format="l" + "r" * table.shape[1],
+        caption=re.sub(r"([&%$#_{}])", r"\\\1", caption),
+    )  # fmt: skip
+    for character, command in _TEX.items():
+        text = text.replace(character, command)
+    return text
+
+
+def plus_minus(mean: float, deviation: float, digits: int = 3) -> str:
+    """Mean and deviation as in the paper: 0.507 ± 0.016."""
+    return f"{mean:.{digits}f} ± {deviation:.{digits}f}"

@@ -1,0 +1,90 @@
+"""What :mod:`zsgan.runs.costs` measured, with units, and what whole runs and tables will take."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from zsgan.adaptation.config import AdaptConfig
+from zsgan.runs.costs import Costs
+
+
+def estimate(found: Costs, config: AdaptConfig, rows: int, seeds: int) -> dict[str, float]:
+    """Seconds of whole adaptations, from those of their parts; without measuring what they made.
+
+    Args:
+        found: the costs of ``config``.
+        config: what was measured.
+        rows: of a table, counted as if each took as long a step as this one.
+        seeds: runs of every row.
+
+    Returns:
+        "run": texts and stage 1, source images of all steps, Fisher information of the whole sample, and the
+        steps; "row": its seeds, which share the Fisher information; "table": its rows, which share the source
+        images of a seed, too.
+    """
+    optimiser = config.optimiser
+    batches = math.ceil(config.ewc.samples / optimiser.batch_size)
+    fisher = found.once.get("Fisher information", 0.0) * batches
+    source = found.once["source images"] * optimiser.iterations
+    own = found.once["texts and stage 1"] + found.step["all"] * optimiser.iterations
+    return {
+        "run": fisher + source + own,
+        "row": fisher + seeds * (source + own),
+        "table": fisher + seeds * (source + rows * own),
+    }
+
+
+def in_units(
+    found: Costs, config: AdaptConfig, *, rows: int, seeds: int, least: Mapping[str, int]
+) -> dict[str, Any]:
+    """The costs and :func:`estimate` under names that say the unit; a megabyte is a million bytes.
+
+    Args:
+        found: the costs of ``config``.
+        config: what was measured.
+        rows: see :func:`estimate`, as for ``seeds``.
+        seeds: runs of every row.
+        least: of :func:`least_memory`.
+
+    Returns:
+        step_seconds (by part, and "all"), step_processor_seconds, once_seconds, estimated_seconds, and what
+        these count: iterations, rows, seeds; memory_MB, least_memory_MB (and "all" of them), and machine.
+    """
+
+    def megabytes(held: Mapping[str, int]) -> dict[str, float]:
+        return {name: round(value / 1e6, 1) for name, value in held.items()}
+
+    return {
+        "step_seconds": dict(found.step),
+        "step_processor_seconds": found.processor,
+        "once_seconds": dict(found.once),
+        "estimated_seconds": estimate(found, config, rows, seeds),
+        "iterations": config.optimiser.iterations, "rows": rows, "seeds": seeds,
+        "memory_MB": megabytes(found.memory),
+        "least_memory_MB": megabytes({**least, "all": sum(least.values())}),
+        "machine": dict(found.machine),
+    }  # fmt: skip
+
+
+def in_lines(costs: Mapping[str, Any]) -> str:
+    """What :func:`in_units` gives, as a table to read."""
+    counted = {
+        "run": f"one run of {costs['iterations']} steps",
+        "row": f"a row of {costs['seeds']} seeds",
+        "table": f"a table of {costs['rows']} such rows",
+    }
+    parts: dict[str, Mapping[str, float]] = {
+        "a step, s": costs["step_seconds"] | {"all, of a processor": costs["step_processor_seconds"]},
+        "once, s (source images of one step, Fisher information of one batch)": costs["once_seconds"],
+        "estimated, min (without measuring)": {
+            counted[name]: seconds / 60 for name, seconds in costs["estimated_seconds"].items()
+        },
+        "most memory so far, MB": costs["memory_MB"],
+        "memory that a step needs at least, MB": costs["least_memory_MB"],
+    }
+    lines = []
+    for title, values in parts.items():
+        lines += [title, *(f"  {name:<28}{value:>12,.4g}" if value < 1000 else f"  {name:<28}{value:>12,.0f}"
+                           for name, value in values.items())]  # fmt: skip
+    machine = costs["machine"]
+    return "\n".join([*lines, f"on {machine['device']}, {machine['threads']} threads"])

@@ -1,0 +1,282 @@
+"""What an adaptation costs: seconds of a step by part, and memory, measured with the code that adapts."""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.autograd.graph import saved_tensors_hooks
+from torch.utils.hooks import RemovableHandle
+from tqdm import tqdm
+
+from zsgan.adaptation.by_text import Adaptation
+from zsgan.adaptation.config import AdaptConfig
+from zsgan.adaptation.guide import encode, source_features, source_fisher, trained_parameters
+from zsgan.adaptation.limits import check_size
+from zsgan.adaptation.terms import NEEDS_FISHER, needs
+from zsgan.base import device as devices
+from zsgan.networks.load import load_clip, load_generator
+from zsgan.rivals.layer_selection import layer_parameters, layers
+from zsgan.runs.make import guides_of, threads_for
+
+PARTS = (
+    "latents", "generator, forward", "CLIP, forward", "losses", "CLIP, backward", "generator, backward",
+    "optimiser",
+)  # fmt: skip
+"""The parts of a step, in order."""
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What was measured.
+
+    Attributes:
+        step: part of a step -> seconds, the median over the steps. "losses" are computed and differentiated;
+            "latents" are the mapping network, and layer selection if there is one.
+        once: part of what precedes the steps -> seconds. Source images are those of one step, Fisher
+            information is that of one batch.
+        memory: stage -> most bytes at a time. On a GPU those of the tensors in this stage; elsewhere those of
+            the process since it began, Python and libraries included; empty where nobody can tell.
+        processor: seconds of processor time of a step, those of all threads summed; on a CPU that other work
+            keeps busy, these tell the cost better than the clock does.
+        machine: see :func:`zsgan.base.device.numerics`.
+    """
+
+    step: Mapping[str, float]
+    once: Mapping[str, float]
+    memory: Mapping[str, int]
+    processor: float
+    machine: Mapping[str, Any]
+
+
+def measure(
+    config: AdaptConfig, steps: int = 3, device: torch.device | str = "cpu", progress: bool = False
+) -> Costs:
+    """Take a few steps of an adaptation, and look at the clock between their parts.
+
+    Nothing is kept. Stage "step" is measured with a Fisher information of zeros, since values cost nothing;
+    its estimation is measured for itself, on one batch.
+
+    Args:
+        config: what to adapt; ``generator="random-512"`` and ``clips=("ViT-B-32/random",)`` need no files.
+        steps: of the median; the first one also makes room for the optimiser's state.
+        device: torch device.
+        progress: show a progress bar of the stages, and below it those of their parts.
+
+    Returns:
+        the costs.
+
+    Raises:
+        ValueError: ``steps`` is below 1, the row adapts to images, a name or the device is unknown, or a
+            setting is too large for the device's memory.
+    """
+    if steps < 1:
+        raise ValueError(f"steps must be at least 1, got {steps}")
+    if config.few_shot is not None:
+        raise ValueError("the row adapts to images, but costs are those of rows with terms; name one")
+    device = devices.set_up(device)
+    once: dict[str, float] = {}
+    memory: dict[str, int] = {}
+
+    bar = tqdm(total=4 if needs(config, NEEDS_FISHER) else 3, disable=not progress)
+
+    @contextmanager
+    def stage(name: str) -> Iterator[None]:
+        bar.set_description(name)
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+        started = _now(device)
+        yield
+        once[name] = _now(device) - started
+        if (held := _most_memory(device)) is not None:
+            memory[name] = held
+        bar.update()
+
+    g_src = load_generator(config.generator, device)
+    check_size(config, g_src)
+    with bar, devices.threads(threads_for(g_src)):
+        with stage("texts and stage 1"):
+            guides = guides_of(config, device, progress)
+        shorter = replace(config, optimiser=replace(config.optimiser, iterations=1))
+        with stage("source images"):
+            f_src = source_features(g_src, [guide.encoder for guide in guides], shorter)
+        repeated = [feature.expand(steps, -1, -1) for feature in f_src]
+        with stage("step"):
+            zeros = {
+                name: torch.zeros_like(p) for name, p in trained_parameters(g_src, config.trainable).items()
+            }
+            clock = _Clock(device)
+            adaptation = _Clocked(clock, config, g_src, guides, zeros, repeated)
+            started = time.process_time()
+            parts = _parts(adaptation, steps, clock)
+            processor = (time.process_time() - started) / steps
+        del once["step"], adaptation, zeros  # what is measured next has the memory for itself
+        if needs(config, NEEDS_FISHER):
+            batch = replace(config.ewc, samples=config.optimiser.batch_size)
+            with stage("Fisher information"):
+                source_fisher(g_src, guides, replace(config, ewc=batch), progress)
+        return Costs(parts, once, memory, processor, devices.numerics(device))
+
+
+def least_memory(config: AdaptConfig) -> dict[str, int]:
+    """Bytes that a step holds at least, counted from shapes: for a machine that has not that much, too.
+
+    What is not counted: workspaces of convolutions, gradients that are passed on, and the allocator's slack.
+
+    Args:
+        config: what to adapt.
+
+    Returns:
+        "networks": source, target and CLIPs; "adaptation": of the trained parameters, the source's values,
+        gradients, Adam's two averages and Fisher information (if a term needs it); "activations": what the
+        forward pass keeps for the backward one, that of the step or that of layer selection, which is larger.
+
+    Raises:
+        ValueError: a name is unknown.
+    """
+    mode = FakeTensorMode(allow_non_fake_inputs=True)  # tensors that have shapes, and no numbers
+    generator = load_generator(config.generator).requires_grad_(False)
+    encoders = [load_clip(name) for name in config.clips]
+    size = generator.config["resolution"]
+    for encoder in encoders:  # what it keeps for later images, such as matrices of the resize, needs numbers
+        encode(encoder, torch.zeros(1, 3, size, size), config)
+    networks = _bytes(generator, generator, *encoders)
+    for network in (generator, *encoders):
+        network._apply(mode.from_tensor)
+
+    def activations(
+        batch: int, chosen: Iterable[nn.Parameter], latents: bool = False, step: int | None = 0
+    ) -> int:
+        """What a forward pass keeps to differentiate by some parameters, or by the latents too."""
+        kept: dict[int, torch.UntypedStorage] = {}  # by address, which no other gets while they live
+
+        def keep(tensor: Tensor) -> Tensor:
+            storage = tensor.untyped_storage()
+            kept[storage._cdata] = storage
+            return tensor
+
+        generator.requires_grad_(False)
+        for parameter in chosen:
+            parameter.requires_grad_(True)
+        with mode, saved_tensors_hooks(keep, lambda tensor: tensor):
+            ws = torch.zeros(
+                batch, generator.synthesis.n_ws, generator.synthesis.w_dim, requires_grad=latents
+            )
+            images = generator.synthesis(ws, noise="random")
+            for encoder in encoders:
+                encode(encoder, images, config, step)
+        for tensor in _tensors(generator, *encoders):
+            kept.pop(tensor.untyped_storage()._cdata, None)
+        return sum(storage.nbytes() for storage in kept.values())
+
+    trained = list(trained_parameters(generator, config.trainable).values())
+    if (selection := config.selection) is None:
+        passes = [activations(config.optimiser.batch_size, trained)]
+    else:  # the first step ranks all layers by a batch of its own; then the last k are trained at least
+        last = layers(generator.synthesis.n_ws, selection.layer_map)[-selection.k :]
+        names = frozenset().union(*layer_parameters(generator, last).values())
+        few = [parameter for name, parameter in generator.named_parameters() if name in names]
+        passes = [
+            activations(selection.batch_size, trained, latents=True, step=None),
+            activations(config.optimiser.batch_size, few),
+        ]
+    copies = 5 if needs(config, NEEDS_FISHER) else 4
+    return {
+        "networks": networks,
+        "adaptation": copies * sum(parameter.nbytes for parameter in trained),
+        "activations": max(passes),
+    }
+
+
+def _tensors(*networks: nn.Module) -> list[Tensor]:
+    return [tensor for network in networks for tensor in (*network.parameters(), *network.buffers())]
+
+
+def _bytes(*networks: nn.Module) -> int:
+    return sum(tensor.nbytes for tensor in _tensors(*networks))
+
+
+class _Clock:
+    """Every call ends the interval since the one before, and adds its seconds to a part of the step."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device, self.last, self.held = device, 0.0, False
+        self.parts: dict[str, float] = {}
+
+    def begin(self) -> None:
+        self.parts, self.last = {}, _now(self.device)
+
+    def __call__(self, part: str) -> None:
+        if self.held:
+            return
+        now = _now(self.device)
+        self.parts[part] = self.parts.get(part, 0.0) + now - self.last
+        self.last = now
+
+
+class _Clocked(Adaptation):
+    """Nobody looks at the clock while layers are selected: all of it counts as latents, whatever it asks."""
+
+    def __init__(self, clock: _Clock, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.clock = clock
+
+    def _select_layers(self, i: int) -> None:
+        self.clock.held = True
+        super()._select_layers(i)
+        self.clock.held = False
+
+
+def _parts(adaptation: Adaptation, steps: int, clock: _Clock) -> dict[str, float]:
+    """Take the steps; part -> seconds, and "all" of them."""
+    taken = []
+    with ExitStack() as hooks:
+        for handle in _hooks(adaptation, clock):
+            hooks.callback(handle.remove)
+        for i in range(steps):
+            clock.begin()
+            adaptation.step(i)
+            clock("optimiser")
+            taken.append({**clock.parts, "all": sum(clock.parts.values())})
+    return {part: median(each[part] for each in taken) for part in taken[0]}
+
+
+def _hooks(adaptation: Adaptation, clock: _Clock) -> Iterator[RemovableHandle]:
+    """Look at the clock where one part of a step ends and the next begins."""
+    synthesis = adaptation.g_trg.synthesis
+    yield synthesis.register_forward_pre_hook(lambda *_: clock("latents"))
+    yield synthesis.register_forward_hook(lambda *_: clock("generator, forward"))
+    yield synthesis.register_full_backward_pre_hook(lambda *_: clock("CLIP, backward"))
+
+    def arrived(*_: object) -> None:  # of several CLIPs, the first one differentiated ends the losses
+        clock("CLIP, backward" if "losses" in clock.parts else "losses")
+
+    for guide in adaptation.guides:
+        yield guide.encoder.model.visual.register_forward_hook(lambda *_: clock("CLIP, forward"))
+        yield guide.encoder.model.visual.register_full_backward_pre_hook(arrived)
+    yield adaptation.optimiser.register_step_pre_hook(lambda *_: clock("generator, backward"))
+
+
+def _now(device: torch.device) -> float:
+    """Seconds, when all that was asked of the device is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def _most_memory(device: torch.device) -> int | None:
+    """Most bytes that were held at a time, see :class:`Costs`."""
+    if device.type != "cpu":
+        return devices.peak_memory(device)
+    try:
+        import resource  # Windows has none
+    except ImportError:
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,0 +1,48 @@
+"""How much each term of a loss pulls: a term that hardly pulls is not what a row should be named after."""
+
+import torch
+
+from zsgan.adaptation.by_text import Adaptation
+from zsgan.adaptation.terms import TERMS
+
+
+def gradient_norms(adaptation: Adaptation, step: int) -> dict[str, float]:
+    """Norm of each weighted part's gradient at the weights as they are now, on the batch of a step.
+
+    Args:
+        adaptation: in any state; it is not changed.
+        step: whose latents and noise to take.
+
+    Returns:
+        part of the loss, as in a run's history -> norm over all trained parameters.
+    """
+    config, params = adaptation.config, list(adaptation.params.values())
+    batch = adaptation.batch(step)
+    norms = {}
+    for term, parts in TERMS.items():
+        weight = config.weights.get(term, 0.0)
+        for name, (factor, value) in parts(batch, config).items() if weight else ():
+            gradients = torch.autograd.grad(
+                weight * factor * value, params, retain_graph=True, allow_unused=True
+            )
+            known = [gradient.norm() for gradient in gradients if gradient is not None]
+            norms[name] = torch.stack(known).norm().item()
+    return norms
+
+
+def gradient_shares(adaptation: Adaptation, step: int) -> dict[str, float]:
+    """The same relative to the part that pulls most, whose share is 1.
+
+    Norms and not projections: parts may pull against each other, and a share says how strongly one does, not
+    whether it gets its way.
+
+    Args:
+        adaptation: in any state; it is not changed.
+        step: whose latents and noise to take.
+
+    Returns:
+        part of the loss -> share in [0, 1]; at the start, EWC has none, as the weights are the source's.
+    """
+    norms = gradient_norms(adaptation, step)
+    leading = max(norms.values())
+    return {name: norm / leading if leading else 0.0 for name, norm in norms.items()}

@@ -1,0 +1,151 @@
+"""A job: a configuration whose names are resolved, and the id that follows from its content."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from zsgan.adaptation.by_text import NUMERICS
+from zsgan.adaptation.config import AdaptConfig, Term
+from zsgan.adaptation.targets import targets, targets_key
+from zsgan.adaptation.terms import NEEDS_FISHER, NEEDS_PROBES, NEEDS_VARIATIONS, foreign_sources, needs
+from zsgan.assets import names
+from zsgan.networks.load import load_generator
+from zsgan.networks.stylegan2 import Generator
+from zsgan.rivals.layer_selection import check_k
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be made, resolved once; everything that follows hashes and loads the same.
+
+    Attributes:
+        config: as it was asked for, with the full names of the weights.
+        weights: name -> SHA-256 of each network's weights.
+        id: hash of all that determines the result, and of nothing else: content of files, not their names;
+            no setting of a term that does not take part.
+        content: what the id stands for beside the settings: the content of the networks and images, the
+            version of the numerics, and the source of terms that are not zsgan's own.
+    """
+
+    config: AdaptConfig
+    weights: Mapping[str, str]
+    id: str
+    content: Mapping[str, Any]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a finished run says of itself: the same whenever and wherever it is made."""
+        return {
+            "id": self.id,
+            "config": asdict(self.config),
+            "weights": dict(self.weights),
+            "numerics": NUMERICS,
+        }
+
+
+def resolve(config: AdaptConfig) -> Job:
+    """Look up every name of a configuration.
+
+    Args:
+        config: what is asked for.
+
+    Returns:
+        the job.
+
+    Raises:
+        ValueError: a name is neither in the manifest nor a file nor one of open_clip's; there are too few
+            target images; or the source of a term cannot be read.
+        TypeError: it is no configuration, but for instance a mapping.
+    """
+    if not isinstance(config, AdaptConfig):
+        raise TypeError(
+            f"config must be an AdaptConfig, got a {type(config).__name__}; AdaptConfig(generator=..., "
+            "source_text=..., target_text=...) makes one"
+        )
+    generator = names.generator(config.generator)
+    content: dict[str, Any] = {"generator": generator.identity, "numerics": NUMERICS}
+    if sources := foreign_sources(config):
+        content["sources"] = sources
+    if config.few_shot is None:
+        others = [names.clip(name) for name in config.clips]
+        content["clips"] = [clip.network for clip in others]
+    else:
+        others = [names.discriminator(config.few_shot.discriminator, generator)]
+        content |= {"discriminator": others[0].identity, "target images": targets_key(config.few_shot)}
+    config = replace(config, generator=generator.name)
+    weights = {found.name: found.identity for found in (generator, *others)}
+    return Job(config, weights, run_id(config, content), content)
+
+
+def run_id(config: AdaptConfig, content: Mapping[str, Any]) -> str:
+    """The id of a run; ``content`` is that of :class:`Job`."""
+    return digest({**relevant(config), **content})
+
+
+def check(configs: Sequence[AdaptConfig]) -> None:
+    """Refuse configurations that could not be made, before the first of them is.
+
+    Args:
+        configs: what is asked for.
+
+    Raises:
+        ValueError: a name is unknown, the generator has fewer layers than are to be selected, or target
+            images are too few, no images or not square.
+        FileNotFoundError: the file of a name is missing.
+    """
+    generators: dict[str, Generator] = {}
+    for config in configs:
+        resolve(config)
+        if config.selection is None and config.few_shot is None:
+            continue
+        if config.generator not in generators:
+            generators[config.generator] = load_generator(config.generator)
+        generator = generators[config.generator]
+        if config.few_shot is not None:
+            targets(config.few_shot, generator.config["resolution"])
+        if config.selection is not None:
+            try:
+                check_k(config.selection.k, generator.synthesis.n_ws, config.selection.layer_map)
+            except ValueError as error:
+                raise ValueError(f"generator {config.generator!r}: selection.{error}") from None
+
+
+def relevant(config: AdaptConfig) -> dict[str, Any]:
+    """The settings that take part in the result, without names of weights and places of images."""
+    values = asdict(config) | {"terms": config.weights}
+    if not config.optimiser.stop_at_plateau:  # then the id is what it was before there was this switch
+        del values["optimiser"]["stop_at_plateau"]
+    if config.few_shot is not None:
+        of_images = {name: values[name] for name in ("few_shot", "optimiser", "shared_noise", "seed")}
+        for name in ("discriminator", "target"):
+            del of_images["few_shot"][name]
+        return of_images
+    del values["few_shot"]
+    for name in ("generator", "clips", "clip_weights"):
+        del values[name]
+    values |= uneven(config)
+    if not config.features.crops:  # likewise
+        del values["features"]["crops"]
+    groups: Mapping[str, frozenset[Term]] = {
+        "stage1": NEEDS_VARIATIONS,
+        "moment": frozenset({"moment"}),
+        "relation": frozenset({"relation"}),
+        "ewc": NEEDS_FISHER,
+        "spectral": NEEDS_PROBES,
+    }
+    for group, terms in groups.items():
+        if not needs(config, terms):
+            del values[group]
+    return values
+
+
+def uneven(config: AdaptConfig) -> dict[str, Any]:
+    """The shares of the guiding CLIPs, where they differ."""
+    return {"shares": config.shares} if len(set(config.shares)) > 1 else {}
+
+
+def digest(value: Any) -> str:
+    """16 hexadecimal digits that stand for a value of JSON."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

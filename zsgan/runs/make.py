@@ -1,0 +1,276 @@
+"""How a run's files come about; :mod:`zsgan.runs.run` says what they are."""
+
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from statistics import median
+
+import torch
+from filelock import FileLock, Timeout
+from torch import Tensor
+
+from zsgan.adaptation.by_text import NUMERICS, Adaptation, Trainer
+from zsgan.adaptation.config import AdaptConfig
+from zsgan.adaptation.few_shot import FewShotAdaptation
+from zsgan.adaptation.guide import device_of, make_guide, source_features, source_fisher
+from zsgan.adaptation.limits import check_size, check_steps
+from zsgan.adaptation.stopping import alignment, plateau
+from zsgan.adaptation.targets import targets
+from zsgan.adaptation.terms import NEEDS_FISHER, Guide, needs
+from zsgan.assets import names
+from zsgan.base import device as devices
+from zsgan.base import failures
+from zsgan.base.cache import Cache
+from zsgan.base.device import threads
+from zsgan.base.files import versions, write_atomically, write_json
+from zsgan.base.loop import loop
+from zsgan.base.tensors import save_tensors
+from zsgan.networks.load import load_clip, load_discriminator, load_generator
+from zsgan.networks.stylegan2 import Generator
+from zsgan.runs.identity import Job, uneven
+from zsgan.runs.verification import hashes
+
+SNAPSHOTS = 10
+"""Generators kept along an adaptation."""
+ERROR = "error.txt"
+"""File in a run's folder: the traceback of what stopped it last."""
+SMALL = 128  # px; up to here a second thread gains nothing, and a single one always adds up in the same order
+
+
+class RunInProgress(RuntimeError):
+    """Another process is computing this run."""
+
+
+def make(job: Job, place: Path, *, device: torch.device | str, progress: bool, label: str) -> None:
+    """Adapt, and leave a finished run in ``place``; the caches lie beside it.
+
+    Everything that can be refused is refused before the folder exists.
+
+    Args:
+        job: what to make.
+        place: the run's folder; an interrupted run in it is gone on with.
+        device: torch device.
+        progress: show progress bars.
+        label: of the bar of the steps.
+
+    Raises:
+        RunInProgress: another process holds it.
+        ValueError: a text cannot be encoded, the generator cannot be adapted, the device is not there, or a
+            setting is too large for its memory.
+        Exception: a step failed; the traceback is kept in the folder.
+    """
+    config, started = job.config, time.perf_counter()
+    device = devices.set_up(device)
+    g_src = load_generator(config.generator, device)
+    check_size(config, g_src)
+    with threads(threads_for(g_src)):
+        begin = (
+            _few_shot(config, g_src, device)
+            if config.few_shot
+            else _by_text(job, g_src, place.parent, progress)
+        )
+        place.mkdir(parents=True, exist_ok=True)
+        with locked(place):
+            if (place / "provenance.json").exists():
+                return  # another process made it meanwhile
+            took: list[float] = []
+            try:
+                _adapt(job, begin(), place, progress, label, took)
+            except Exception as error:
+                failures.keep(error, place / ERROR)
+                raise
+            provenance = (
+                job.identity
+                | {"content": job.content, "sha256": hashes(place)}
+                | devices.numerics(device)
+                | {
+                    "versions": versions(),
+                    "machine": platform.machine(),
+                    "seconds": round(time.perf_counter() - started, 1),
+                    "step_seconds": median(took) if took else None,
+                    "peak_memory": devices.peak_memory(device),
+                }
+            )
+            write_json(place / "provenance.json", provenance)
+            for name in ("state.pt", "owner.txt", ERROR):
+                (place / name).unlink(missing_ok=True)
+
+
+def threads_for(g_src: Generator) -> int | None:
+    """Intra-op threads to adapt a generator with where it lives; ``None`` for torch's own number."""
+    small = g_src.config["resolution"] <= SMALL
+    return 1 if small and device_of(g_src).type == "cpu" else None
+
+
+def guides_of(config: AdaptConfig, device: torch.device | str = "cpu", progress: bool = False) -> list[Guide]:
+    """The guides of a configuration, one for each of its CLIPs."""
+    g_src = load_generator(config.generator, device) if config.stage1.start == "captions" else None
+    return [make_guide(load_clip(name, device=device), config, progress, g_src) for name in config.clips]
+
+
+def fisher_of(
+    config: AdaptConfig, g_src: Generator, guides: Sequence[Guide], folder: Path, progress: bool = False
+) -> dict[str, Tensor]:
+    """Fisher information of the source, once for all runs that share it on one kind of device.
+
+    Args:
+        config: which Fisher information.
+        g_src: source generator.
+        guides: whose features are asked.
+        folder: of runs; its ``cache`` keeps the result.
+        progress: show a progress bar.
+
+    Returns:
+        f by name of the parameter, on the generator's device.
+    """
+    key = {
+        "what": "fisher",
+        **_shared(config, g_src),
+        **uneven(config),
+        "source_text": config.source_text,
+        "templates": config.templates,
+        "trained": config.trainable,
+        "ewc": asdict(config.ewc),
+    }
+    cache = Cache(folder / "cache")
+    kept = cache.tensors(key, lambda: source_fisher(g_src, guides, config, progress, cache.unfinished(key)))
+    return {name: tensor.to(g_src.synthesis.const.device) for name, tensor in kept.items()}
+
+
+def source_features_of(
+    config: AdaptConfig, g_src: Generator, guides: Sequence[Guide], folder: Path, progress: bool = False
+) -> list[Tensor]:
+    """Features of every step's source images, once for all runs that share them; see :func:`fisher_of`."""
+    key = {"what": "source features", **_shared(config, g_src), "seed": config.seed}
+    key["iterations"] = config.optimiser.iterations
+    if config.features.crops:
+        key["crops"] = config.features.crops
+    encoders, cache = [guide.encoder for guide in guides], Cache(folder / "cache")
+
+    def computed() -> Mapping[str, Tensor]:
+        features = source_features(g_src, encoders, config, progress, cache.unfinished(key))
+        return {str(i): tensor for i, tensor in enumerate(features)}
+
+    kept = cache.tensors(key, computed)
+    return [kept[str(i)] for i in range(len(encoders))]
+
+
+def _shared(config: AdaptConfig, g_src: Generator) -> dict[str, object]:
+    """What determines any features of source images; their noise maps are drawn on the device."""
+    features = asdict(config.features)
+    for name in ("direction_floor", "crops"):  # of losses, of steps
+        del features[name]
+    return {
+        "generator": names.generator(config.generator).identity,
+        "clips": [names.clip(name).network for name in config.clips],
+        "device": device_of(g_src).type,
+        "features": features,
+        "batch_size": config.optimiser.batch_size,
+        "numerics": NUMERICS,
+    }
+
+
+def _by_text(job: Job, g_src: Generator, folder: Path, progress: bool) -> Callable[[], Trainer]:
+    """What begins an adaptation that texts guide, once it is clear that they can be encoded."""
+    config = job.config
+    guides = guides_of(config, device_of(g_src), progress)
+    check_steps(config, [guide.t_src for guide in guides])
+
+    def begin() -> Trainer:
+        fisher = fisher_of(config, g_src, guides, folder, progress) if needs(config, NEEDS_FISHER) else None
+        features = source_features_of(config, g_src, guides, folder, progress)
+        return Adaptation(config, g_src, guides, fisher, features)
+
+    return begin
+
+
+def _few_shot(config: AdaptConfig, g_src: Generator, device: torch.device) -> Callable[[], Trainer]:
+    """The same of one that target images guide."""
+    assert config.few_shot is not None
+    discriminator = load_discriminator(config.few_shot.discriminator, config.generator, device)
+    images = targets(config.few_shot, g_src.config["resolution"])
+    trainer = FewShotAdaptation(config, g_src, discriminator, images)
+    return lambda: trainer
+
+
+def _adapt(job: Job, trainer: Trainer, place: Path, progress: bool, label: str, took: list[float]) -> None:
+    """Adapt; ``took`` gets the seconds of every step that this process takes."""
+    iterations = job.config.optimiser.iterations
+    every = snapshot_every(iterations)
+
+    def levelled_off(history: Sequence[Mapping[str, float]]) -> bool:
+        asked = job.config.optimiser.stop_at_plateau and bool(history)
+        return asked and plateau(alignment(history)) is not None
+
+    write_json(place / "config.json", asdict(job.config))
+    history = loop(
+        trainer.state, _with_snapshots(trainer, place, iterations, took), iterations, place,
+        finished=levelled_off, save_every=every, log_every=1, description=label, progress=progress,
+        arguments={"id": job.id},
+    )  # fmt: skip
+    write_json(place / "history.json", history)
+    result = trainer.result
+    save_tensors(
+        result.state_dict(), place / "generator.safetensors", config=result.config, provenance=job.identity
+    )
+
+
+def snapshot_every(iterations: int) -> int:
+    """Steps between two snapshots of a run."""
+    return max(1, iterations // SNAPSHOTS)
+
+
+def steps_kept(place: Path) -> int:
+    """Steps of a run in progress after which its last snapshot was kept."""
+    return max((int(file.stem) for file in (place / "snapshots").glob("*.safetensors")), default=0)
+
+
+def _with_snapshots(
+    trainer: Trainer, place: Path, iterations: int, took: list[float]
+) -> Callable[[int], dict[str, float]]:
+    every = snapshot_every(iterations)
+
+    def step(i: int) -> dict[str, float]:
+        started = time.perf_counter()
+        row = trainer.step(i)
+        took.append(time.perf_counter() - started)
+        if (i + 1) % every == 0 and i + 1 < iterations:
+            now = trainer.result.state_dict()
+            save_tensors(
+                {name: now[name] for name in trainer.trained}, place / "snapshots" / f"{i + 1}.safetensors",
+                config={"step": i + 1}, provenance={}, dtype=torch.float16,
+            )  # fmt: skip
+        return row
+
+    return step
+
+
+@contextmanager
+def locked(place: Path) -> Iterator[None]:
+    """Hold the run's folder; the lock ends with the process, however it ends.
+
+    Args:
+        place: the folder.
+
+    Yields:
+        nothing.
+
+    Raises:
+        RunInProgress: another process holds it.
+    """
+    owner = place / "owner.txt"
+    lock = FileLock(place / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        who = owner.read_text() if owner.exists() else "unknown"
+        raise RunInProgress(f"{place} is being computed by {who}; wait for it, or stop it") from None
+    try:
+        write_atomically(owner, f"process {os.getpid()} on {platform.node()}".encode())
+        yield
+    finally:
+        lock.release()

@@ -1,0 +1,291 @@
+"""Profiles: which scenarios, rows, seeds and samples; ``zsgan/runs/profiles/<name>.yaml``, checked as a whole."""
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic.dataclasses import dataclass
+
+from zsgan.adaptation.config import AdaptConfig, override
+from zsgan.assets import names
+from zsgan.base.places import local_path
+from zsgan.base.settings import (
+    CHECKED,
+    Count,
+    Domain,
+    Pair,
+    Psi,
+    Seed,
+    Switch,
+    Text,
+    build,
+    check_texts,
+    merge,
+    number,
+)
+from zsgan.base.yaml_values import read_yaml
+from zsgan.menagerie.factors import index_of
+from zsgan.networks.load import load_generator, of_demo
+
+PROFILES = Path(__file__).parents[1] / "profiles"
+
+
+Resolution = Annotated[Literal[8, 16, 32, 64, 128, 256, 512, 1024], BeforeValidator(number)]
+
+
+@dataclass(frozen=True, config=CHECKED)
+class Scenario:
+    """One source and one target domain.
+
+    Attributes:
+        generator: the source generator.
+        source_text: what it was trained on, in words.
+        target_text: what it shall make, in words.
+        truth: the true target domain: factors that its drawings share (demo world), such as
+            {"species": "cat"}, or {"folder": path} of images; {} if there are no images of it.
+        resolution: pixels a side of the generator, which one with random weights then has, too.
+        discriminator: of the source, for rows that adapt to images: a name, or a file of the reader's own;
+            by default the one that came with the generator, see :func:`zsgan.assets.names.discriminator`.
+    """
+
+    generator: Text
+    source_text: Text
+    target_text: Text
+    truth: Domain = Field(default_factory=dict)
+    resolution: Resolution | None = None
+    discriminator: Text | None = None
+
+    @model_validator(mode="after")
+    def _known(self) -> "Scenario":
+        check_texts(self.source_text, self.target_text)
+        source = names.generator(self.generator)
+        if self.discriminator is not None:
+            names.discriminator(self.discriminator, source)
+        if set(self.truth) == {"folder"}:
+            if not Path(self.truth["folder"]).is_dir():
+                raise ValueError(
+                    f"truth: there is no folder {self.truth['folder']}; name one with target images"
+                )
+            return self
+        for kind, name in self.truth.items():
+            if kind not in ("species", "style"):
+                raise ValueError(f"truth has {kind!r}; it takes species and style, or folder alone")
+            index_of(kind, name)
+        return self
+
+
+@dataclass(frozen=True, config=CHECKED)
+class Profile:
+    """A named set of configurations.
+
+    Attributes:
+        name: of the profile.
+        scenarios: name -> scenario; the first is the one of Table 1.
+        rows: label of a table row -> the settings that make it; a few_shot without a target has the truth's.
+        settings: settings common to all rows; a row's own go over them, its number of iterations too.
+        overrides: settings over those of all rows, such as few steps for a quick look. Over these go only
+            those that a caller gives (``--set``, ``--iterations``).
+        seeds: of the runs of every row.
+        samples: images that the final metrics are computed on, of each run and of the target's truth.
+        curve_samples: images for each point of a curve over iterations.
+        judge: a CLIP that no row is guided by.
+        eyes: what LPIPS, FID and their like look through: the "evaluator" of the demo world, or "photographs"
+            (VGG-16 and Inception-v3).
+        summarised: whether its measurements are written as tables beside its file, and no book is made of it.
+        sheets: whether a picture of each scenario lies beside these tables, too, see
+            :mod:`zsgan.report.contact_sheets`; for few rows.
+        baseline: the row that others are compared with; ``None`` for the first.
+        clusters: k of the k-medoids in intra-cluster LPIPS.
+        neighbours: k of precision and recall.
+        truncation_psi: of evaluation.
+        other_psi: a second truncation, for comparison: FID and recall are known there, too.
+        weights: "published", or "random" to try out what the profile costs: generators and CLIPs have their
+            shapes and random weights. Results mean nothing, and configurations and runs say so by name.
+        random: settings over all others with random weights, such as fewer samples.
+    """
+
+    name: Text
+    scenarios: Annotated[Mapping[str, Scenario], Field(min_length=1)]
+    rows: Annotated[Mapping[str, Mapping[str, Any]], Field(min_length=1)]
+    settings: Mapping[str, Any]
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
+    samples: Pair
+    curve_samples: Pair
+    judge: Text
+    eyes: Literal["evaluator", "photographs"] = "evaluator"
+    summarised: Switch = False
+    sheets: Switch = False
+    baseline: Text | None = None
+    clusters: Count = 10
+    neighbours: Count = 3
+    truncation_psi: Psi = 0.7
+    other_psi: Psi = 1.0
+    overrides: Mapping[str, Any] = Field(default_factory=dict)
+    weights: Literal["published", "random"] = "published"
+    random: Mapping[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _fit(self) -> "Profile":
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds={list(self.seeds)} has one twice; name each once")
+        if self.clusters >= self.samples:
+            raise ValueError(f"clusters={self.clusters} must be below samples={self.samples}")
+        fewest = min(self.samples, self.curve_samples)
+        if self.neighbours >= fewest:
+            raise ValueError(
+                f"neighbours={self.neighbours} must be below samples and curve_samples ({fewest})"
+            )
+        if self.sheets and not self.summarised:
+            raise ValueError("sheets=true needs summarised=true: the pictures lie beside a summary's tables")
+        if self.baseline is not None:
+            _choice("baseline", self.baseline, tuple(self.rows))
+        judge = names.clip(self.judge)
+        for scenario in self.scenarios:
+            for row in self.rows:
+                config = self.config(scenario, row)
+                if config.few_shot is not None:
+                    names.discriminator(config.few_shot.discriminator, names.generator(config.generator))
+                for name in config.clips:
+                    if names.clip(name).same_as(judge):
+                        raise ValueError(
+                            f"judge={self.judge!r} also guides row {row!r}: what is optimised against cannot "
+                            "judge; name another CLIP"
+                        )
+        return self
+
+    def config(self, scenario: str, row: str, seed: int = 0) -> AdaptConfig:
+        """The configuration of one run.
+
+        Args:
+            scenario: one of the profile's.
+            row: one of the profile's.
+            seed: of the run.
+
+        Returns:
+            the configuration.
+
+        Raises:
+            ValueError: the profile has no such scenario or row, or its settings do not fit.
+        """
+        _choice("scenario", scenario, tuple(self.scenarios))
+        _choice("row", row, tuple(self.rows))
+        found = self.scenarios[scenario]
+        place = {
+            "generator": found.generator,
+            "source_text": found.source_text,
+            "target_text": found.target_text,
+        }
+        values = merge(merge(self.settings, self.rows[row]), self.overrides)
+        values |= {**place, "seed": seed}
+        if isinstance(few_shot := values.get("few_shot"), Mapping):
+            of_scenario = {"target": found.truth, "discriminator": found.discriminator}
+            values["few_shot"] = {**of_scenario, **few_shot}
+        try:
+            config = build(AdaptConfig, values)
+            return self._random(config, found) if self.weights == "random" else config
+        except ValueError as error:
+            raise ValueError(f"row {row!r} of scenario {scenario!r}: {error}") from None
+
+    def _random(self, config: AdaptConfig, scenario: Scenario) -> AdaptConfig:
+        """The configuration with random weights at the same shapes."""
+        if scenario.resolution is None:
+            raise ValueError("weights=random needs the scenario's resolution; add it")
+        architectures = [names.clip(name).architecture for name in config.clips]
+        if not all(architectures):
+            raise ValueError(f"weights=random is for CLIPs of open_clip, not for {list(config.clips)}")
+        networks: dict[str, Any] = {
+            "generator": f"random-{scenario.resolution}",
+            "clips": [f"{a}/random" for a in architectures],
+        }
+        if config.few_shot is not None:
+            networks["few_shot.discriminator"] = None
+        return override(config, {**self.random, **networks})
+
+
+def load_profile(name: str | Path | None = None) -> Profile:
+    """Read a profile by name, and check all of it before anything is computed.
+
+    Args:
+        name: "smoke", "demo" (the default), "paper", or a file of the reader's own that ends in .yaml or
+            .yml; with ``extends: paper``, it says only what differs. Paths in it start at the current folder
+            or, with a tilde, at the home.
+
+    Returns:
+        the profile.
+
+    Raises:
+        ValueError: there is no such profile, or its file lacks an entry or has a wrong one.
+    """
+    name = "demo" if name is None else str(name)
+    content = _read(name, ())
+    if "name" in content:
+        raise ValueError(f"{profile_file(name)}: a profile is called like its file; take 'name' out")
+    try:
+        return build(Profile, {"name": name, **content})
+    except ValueError as error:
+        raise ValueError(f"{profile_file(name)}: {error}") from None
+
+
+def check_of_demo(generator: str) -> None:
+    """Refuse to take the demo's CLIPs and settings for any other generator than the demo's, untold.
+
+    Args:
+        generator: name, file or run, see :mod:`zsgan.assets.names`; the demo's may be converted or adapted,
+            and random ones are all the same.
+
+    Raises:
+        ValueError: it is of another world.
+        FileNotFoundError: the file of the name is missing.
+    """
+    found = names.generator(generator)
+    if found.resolution or (found.asset and names.of_demo(found.asset, "")):
+        return
+    if found.asset or not of_demo(load_generator(generator)):
+        raise ValueError(
+            f"generator={generator!r} is not of the demo world, whose CLIPs and settings are the default; "
+            "give a profile: --profile paper for photographs, --profile demo for drawings such as the demo's"
+        )
+
+
+def profile_file(name: str) -> Path:
+    """Where the profile of a name is written, whether or not there is one."""
+    return local_path(name) if _own(name) else PROFILES / f"{name}.yaml"
+
+
+def _own(name: str) -> bool:
+    """Whether a profile's name is that of a file."""
+    return name.lower().endswith((".yaml", ".yml"))
+
+
+def _read(name: Any, above: tuple[str, ...]) -> dict[str, Any]:
+    """A profile's file; one that extends another replaces its entries, and adds to its settings."""
+    what = f"{profile_file(above[-1])}: extends" if above else "profile"
+    if name in above:
+        raise ValueError(f"{what} {name!r}, which extends it: {' -> '.join((*above, name))}")
+    if not (isinstance(name, str) and _own(name)):
+        known = tuple(sorted(path.stem for path in PROFILES.glob("*.yaml")))
+        _choice(what, name, known, "one of {}, or the path of a .yaml file")
+    file = profile_file(name)
+    if not file.is_file():
+        others = [path.name for path in file.parent.glob("*") if _own(path.name)]
+        near = get_close_matches(file.name, others, cutoff=0.4)
+        hint = f"; the closest in its folder: {', '.join(near)}" if near else ""
+        raise ValueError(f"{what}={name!r}: there is no file {file}{hint}")
+    content = read_yaml(file)
+    if not isinstance(content, dict):
+        got = "nothing" if content is None else f"a {type(content).__name__}"
+        raise ValueError(f"{file} must hold entries such as 'scenarios:', got {got}")
+    if "extends" not in content:
+        return content
+    base = _read(content.pop("extends"), (*above, name))
+    settings = content.pop("settings", {})
+    if not isinstance(settings, dict):
+        raise ValueError(f"{file}: settings must be names and values, got {settings!r}")
+    return {**base, **content, "settings": merge(base.get("settings", {}), settings)}
+
+
+def _choice(what: str, value: Any, known: tuple[str, ...], choices: str = "one of {}") -> None:
+    if value not in known:
+        raise ValueError(f"{what}={value!r} is unknown; choose {choices.format(', '.join(known))}")
