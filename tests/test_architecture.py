@@ -6,66 +6,15 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).resolve().parents[1] / "zsgan"
+from zsgan.book.architecture import FOLDERS, TOP
 
-# Assets become models, models and a prompt become variations, variations guide an adaptation, an adaptation
-# becomes a run on disk, runs become metrics, metrics become figures and tables, and the book shows them.
-# A module imports from its own layer or from an earlier one.
-LAYERS = [
-    {"places", "yaml_values"},
-    {
-        "checking",
-        "crops",
-        "device",
-        "files",
-        "images",
-        "pickles",
-        "pictures",
-        "resize",
-        "streams",
-        "torchfiles",
-    },
-    {"failures", "wording"},
-    {"download", "loop", "manifest", "tensors"},
-    {"cache"},
-    {"names"},
-    {"clip", "menagerie", "stylegan2"},
-    {"models", "sampling", "truth"},
-    {"ewc", "few_shot_losses", "layer_selection", "losses", "spectral", "stopping", "variations"},
-    {"config"},
-    {"profiles", "targets"},
-    {"objectives"},
-    {"guides"},
-    {"limits"},
-    {"adaptation", "few_shot"},
-    {"shares"},
-    {"jobs"},
-    {"verification"},
-    {"making"},
-    {"costs", "runs"},
-    {"cost_report"},
-    {"metrics"},
-    {"run_shares", "subjects"},
-    {"wanted"},
-    {"photographs"},
-    {"judges"},
-    {"bench"},
-    {"better_guides", "comparisons", "results", "sheets"},
-    {"figures", "summaries", "tables"},
-    {"aims", "effects", "tried"},
-    {"readings", "stops", "term_shares"},
-    {"book", "notebooks", "reference"},
-    {"pages"},
-    {"api", "arguments", "completion", "console", "contact", "evaluation", "info", "listing", "measured"},
-    {"preconditions", "reproduce"},
-    {"cli"},
-]
+PACKAGE = Path(__file__).resolve().parents[1] / "zsgan"
 
 LONGEST = 300
 LONGER = {
     "cli": "the options of all commands side by side",
-    "stylegan2.generator": "the synthesis network in one file, as its readers know it",
-    "losses": "the paper's losses side by side, in lines as short as the book shows them",
+    "networks.stylegan2.generator": "the synthesis network in one file, as its readers know it",
+    "method.losses": "the paper's losses side by side, in lines as short as the book shows them",
     "menagerie.draw": "the drawing of one animal from nose to tail",
 }
 
@@ -95,17 +44,20 @@ def imported(module: str) -> set[str]:
     return {name.removeprefix("zsgan").removeprefix(".") for name in names if name.split(".")[0] == "zsgan"}
 
 
-def layer(module: str) -> int:
-    """The place of a module's part in ``LAYERS``."""
-    part = module.split(".")[0]
-    places = [place for place, parts in enumerate(LAYERS) if part in parts]
-    assert places, f"zsgan.{module} has no place among the layers of tests/test_architecture.py; give it one"
-    return places[0]
+def place(module: str) -> int:
+    """How far from the ground a module stands: the place of its folder, or of itself above all folders."""
+    return (*FOLDERS, *TOP).index(module.split(".")[0])
 
 
-@pytest.mark.parametrize("module", [module for module in MODULES if module not in ("", "__main__")])
+def test_every_folder_has_its_place():
+    folders = {file.parent.name for file in PACKAGE.glob("*/__init__.py")}
+    assert folders == set(FOLDERS)
+    assert {file.stem for file in PACKAGE.glob("*.py")} == {*TOP, "__init__"}
+
+
+@pytest.mark.parametrize("module", [module for module in MODULES if module])
 def test_imports_go_one_way(module):
-    back = {other for other in imported(module) if other == "" or layer(other) > layer(module)}
+    back = {other for other in imported(module) if other == "" or place(other) > place(module)}
     assert not back, f"zsgan.{module} imports what stands above it: {back}"
 
 

@@ -127,7 +127,7 @@ def test_a_wheel_has_everything_that_the_package_reads(tmp_path):
     assert (tmp_path / "site" / "zsgan" / "data_manifest.yaml").read_bytes() == (
         ROOT / "data_manifest.yaml"
     ).read_bytes()
-    verify = "from zsgan import manifest; "
+    verify = "from zsgan.assets import manifest; "
     verify += "print(manifest.ROOT, *(manifest.path(n) for n, a in manifest.assets().items() if not a.urls))"
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "site")}
     result = subprocess.run(

@@ -9,17 +9,15 @@ from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics
 from torch_fidelity.metric_prc import prc_features_to_metric
 
 from zsgan.menagerie.evaluator import load_evaluator
-from zsgan.menagerie.factor_report import chance, error, report
+from zsgan.menagerie.factor_report import chance, error, kept, report, spread
 from zsgan.menagerie.factors import CATEGORIES, CONTINUOUS, SPECIES
 from zsgan.metrics import (
     Lpips,
     extract,
     extract_all,
     frechet_distance,
-    kept,
     lpips_matrix,
     precision_recall,
-    spread,
     sse,
     target_rate,
     variance,

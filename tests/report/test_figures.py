@@ -352,7 +352,7 @@ def test_every_committed_figure_and_table_has_its_sidecar():
 
 
 SUMMARISED = {
-    "frontier": "demo-full", "aims": "demo-full", "ablations": "ablations", "search": "search",
+    "frontier": "demo-full", "ablations": "ablations", "search": "search",
     "scenarios": "scenarios", "stops": "demo-full", "steps": "demo-full",
 }  # fmt: skip
 

@@ -28,7 +28,7 @@ NUMERICS = 3
 
 
 class Trainer(Protocol):
-    """What a run needs of a method, whatever its losses: this is all that :mod:`zsgan.runs.run` knows of it."""
+    """What a run needs of a method, whatever its losses; :mod:`zsgan.runs.make` knows no more of it."""
 
     @property
     def state(self) -> Mapping[str, Any]:

@@ -118,7 +118,7 @@ def step_latents(g_src: Generator, config: AdaptConfig, step: int) -> Tensor:
 
 
 def step_probes(g_src: Generator, config: AdaptConfig, step: int) -> Tensor:
-    """Random directions of a step's latents in W+, (P, N, L, D_w); :mod:`zsgan.rivals.consistency` says which."""
+    """Random directions of a step's latents in W+, (P, N, L, D_w), for :mod:`zsgan.rivals.consistency`."""
     z = _step_z(g_src, config, step)
     size, random = (config.spectral.probes, *z.shape), stream(config.seed, "probes", step)
     signs = 2 * torch.randint(2, size, generator=random) - 1

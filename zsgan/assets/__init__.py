@@ -1,1 +1,1 @@
-"""To be said."""
+"""From a name to verified bytes: the manifest, downloads, and checkpoint files read as data."""

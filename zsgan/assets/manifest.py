@@ -50,6 +50,7 @@ class Asset:
     seed: int | None = None
     urls: Sequence[str] = ()
     md5: str | None = None
+    loader: str = ""
 
     def __post_init__(self) -> None:
         for kind, digits in (("sha256", 64), ("md5", 32)):
@@ -229,7 +230,7 @@ def _lock_file() -> Path:
     return cache_folder() / "manifest.lock.json"
 
 
-def record(file: Path, *, name: str, description: str, command: str, seed: int) -> Asset:
+def record(file: Path, *, name: str, description: str, command: str, seed: int, loader: str = "") -> Asset:
     """Enter a file that a command of this project has made, in place of the older entry of that name.
 
     The manifest's text depends on its entries alone: they are sorted, and the comment above them is kept.
@@ -240,6 +241,7 @@ def record(file: Path, *, name: str, description: str, command: str, seed: int) 
         description: one line for a reader.
         command: the command line that makes the file.
         seed: the seed that the command was given.
+        loader: see the manifest's first lines.
 
     Returns:
         the new entry.
@@ -251,10 +253,14 @@ def record(file: Path, *, name: str, description: str, command: str, seed: int) 
     if not file.is_relative_to(ROOT):
         raise ValueError(f"file must lie inside {ROOT} so that it can be shipped, got {file}")
     place, size = file.relative_to(ROOT).as_posix(), file.stat().st_size
-    new = Asset(name, place, sha256(file), size, "MIT", description, ["smoke", "demo"], command, seed)
+    new = Asset(
+        name, place, sha256(file), size, "MIT", description, ["smoke", "demo"], command, seed, loader=loader
+    )
     assets.cache_clear()  # another training may have recorded its file meanwhile
     known = sorted({**assets(), name: new}.items())
-    entries = [{k: v for k, v in asdict(entry).items() if k != "md5" or v} for _, entry in known]
+    entries = [
+        {k: v for k, v in asdict(entry).items() if v or k not in ("md5", "loader")} for _, entry in known
+    ]
     comment = re.split("^assets:", MANIFEST.read_text(encoding="utf-8"), flags=re.MULTILINE)[0]
     body = yaml.safe_dump({"assets": entries}, sort_keys=False, allow_unicode=True, width=110)
     write_atomically(MANIFEST, (comment + body).encode())

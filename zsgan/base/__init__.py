@@ -1,1 +1,1 @@
-"""To be said."""
+"""What knows nothing of GANs: files, tensors, images, devices, resumable loops and checked settings."""

@@ -1,1 +1,1 @@
-"""To be said."""
+"""The book: its notebooks and pages, and how everything is reproduced."""

@@ -13,7 +13,8 @@ from typing import Any
 
 from pydantic.dataclasses import is_pydantic_dataclass
 
-PACKAGE = Path(__file__).resolve().parents[1]
+from zsgan.book import architecture
+from zsgan.book.architecture import PACKAGE, first_line
 
 _INDEX = """\
 # API reference
@@ -40,14 +41,14 @@ def pages(package: Path = PACKAGE) -> dict[str, str]:
         package: folder of the package.
 
     Returns:
-        file -> text in MyST Markdown: "api.md", which links to all, and "api/MODULE.md" for each module (its
-        name without the package).
+        file -> text in MyST Markdown: "architecture.md"; "api.md", which links to all modules; and
+        "api/MODULE.md" for each (its name without the package).
     """
-    first_lines = {_name(file, package): _first_line(file) for file in sorted(package.rglob("*.py"))}
+    first_lines = {_name(file, package): first_line(file) for file in sorted(package.rglob("*.py"))}
     index = "".join(
         f"- [`{name}`](api/{_file(name, package)}): {line}\n" for name, line in first_lines.items()
     )
-    return {"api.md": _INDEX + index} | {
+    return {"architecture.md": architecture.page(package), "api.md": _INDEX + index} | {
         f"api/{_file(name, package)}": _PAGE.format(module=name) for name in first_lines
     }
 
@@ -58,12 +59,6 @@ def _name(file: Path, package: Path) -> str:
 
 def _file(name: str, package: Path) -> str:
     return f"{name.removeprefix(f'{package.name}.')}.md"
-
-
-def _first_line(file: Path) -> str:
-    """The summary of a module, as plain Markdown."""
-    summary = (ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").split("\n")[0]
-    return summary.replace("``", "`").replace(":mod:", "")
 
 
 def setup(app: Any) -> dict[str, bool]:

@@ -10,7 +10,10 @@ import torch
 from open_clip.transform import PreprocessCfg
 from torch import Tensor
 
+from zsgan.assets import manifest
+from zsgan.base.tensors import load_tensors
 from zsgan.menagerie.captions import VOCABULARY
+from zsgan.networks.clip import ClipEncoder
 
 NAME = "menagerie-clip"
 """Name under which open_clip knows the architecture (there with the full vocabulary)."""
@@ -98,3 +101,21 @@ def build(token_ids: Sequence[int], generator: torch.Generator) -> tuple[open_cl
     preprocessing = PreprocessCfg(size=config["vision_cfg"]["image_size"])
     open_clip.model.set_model_preprocess_cfg(model, asdict(preprocessing))
     return model, CompactTokenizer(token_ids, config["text_cfg"]["context_length"])
+
+
+def load(name: str) -> ClipEncoder:
+    """A CLIP of the demo with its trained weights, on the CPU.
+
+    Args:
+        name: of its entry in the manifest, such as "clip-a".
+
+    Returns:
+        the encoder, in float32.
+
+    Raises:
+        FileNotFoundError: its file is missing or altered.
+    """
+    tensors, config, _ = load_tensors(manifest.path(name))
+    model, tokenizer = build(config["token_ids"], torch.Generator())
+    model.load_state_dict(tensors)
+    return ClipEncoder(model, tokenizer, name)

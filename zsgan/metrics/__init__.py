@@ -1,6 +1,5 @@
 """Measures of an adaptation's diversity, fidelity and success."""
 
-from zsgan.menagerie.factor_report import kept, spread
 from zsgan.metrics.clip_space import clip_score, sse, target_rate, variance
 from zsgan.metrics.clustering import k_medoids
 from zsgan.metrics.correspondence import identity_kept, structure_kept
@@ -52,12 +51,10 @@ __all__ = [
     "inception_score",
     "intra_cluster_lpips",
     "k_medoids",
-    "kept",
     "kernel_distance",
     "lpips_matrix",
     "manifolds",
     "precision_recall",
-    "spread",
     "sse",
     "structure_kept",
     "target_rate",

@@ -1,11 +1,11 @@
 """Generators and CLIPs by name."""
 
 from pathlib import Path
+from pkgutil import resolve_name
 
 import torch
 
 from zsgan.assets import manifest, names
-from zsgan.base.tensors import load_tensors
 from zsgan.networks.clip import ClipEncoder, open_clip_encoder
 from zsgan.networks.stylegan2.checkpoints import (
     load_discriminator_file,
@@ -140,7 +140,9 @@ def load_clip(name: str, pretrained: str | None = None, device: torch.device | s
     if name in names.demo_clips():
         if pretrained is not None:
             raise ValueError(f"pretrained={pretrained!r}, but {name} has only its own weights; leave it out")
-        return _demo_clip(name).to(device)
+        load = resolve_name(manifest.asset(name).loader)
+        encoder: ClipEncoder = load(name)
+        return encoder.to(device)
     if name.startswith("clip-"):
         raise ValueError(f"name={name!r} is no CLIP of the demo, which has {', '.join(names.demo_clips())}")
     if not name or name.startswith("/") or Path(name).is_file():
@@ -160,12 +162,3 @@ def _check_type(**named: object) -> None:
     for argument, value in named.items():
         if not isinstance(value, (str, Path)):
             raise TypeError(f"{argument} must be a name or the path of a file, got {value!r:.80}")
-
-
-def _demo_clip(name: str) -> ClipEncoder:
-    from zsgan.menagerie import clip_model
-
-    tensors, config, _ = load_tensors(manifest.path(name))
-    model, tokenizer = clip_model.build(config["token_ids"], torch.Generator())
-    model.load_state_dict(tensors)
-    return ClipEncoder(model, tokenizer, name)

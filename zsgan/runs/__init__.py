@@ -1,1 +1,1 @@
-"""To be said."""
+"""Adaptations on disk, each made once: profiles, identity, making, finding and costs."""

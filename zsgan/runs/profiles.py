@@ -1,4 +1,4 @@
-"""Profiles: which scenarios, rows, seeds and samples; ``zsgan/runs/profiles/<name>.yaml``, checked as a whole."""
+"""Profiles: which scenarios, rows, seeds and samples; ``zsgan/profiles/<name>.yaml``, checked as a whole."""
 
 from collections.abc import Mapping
 from difflib import get_close_matches

@@ -1,1 +1,1 @@
-"""To be said."""
+"""What single chapters of the book need beyond the library."""

@@ -1,1 +1,1 @@
-"""To be said."""
+"""The commands that trained the demo's networks; ``python -m zsgan.menagerie.training list`` shows them."""

@@ -1,0 +1,70 @@
+"""The page "Architecture" of the book, made of the package's folders and the first lines of docstrings."""
+
+import ast
+from pathlib import Path
+
+PACKAGE = Path(__file__).resolve().parents[1]
+
+FOLDERS = (
+    "base", "method", "assets", "networks", "metrics", "menagerie", "rivals", "adaptation", "runs",
+    "evaluation", "report", "book", "commands",
+)  # fmt: skip
+"""The folders of the package from the ground up: a folder imports only what stands before it."""
+
+TOP = ("api", "cli")
+"""The modules above all folders, in the same order."""
+
+ADDING = (
+    ("a loss", "zsgan.adaptation.terms", "write it as a function of features, and enter it in `TERMS`"),
+    ("a metric", "zsgan.evaluation.judges", "write it in `zsgan.metrics`, and add its column to `Judges`"),
+    (
+        "a generator format",
+        "zsgan.networks.stylegan2.checkpoints",
+        "map its names onto ours in `layouts`, and recognise it in `checkpoints`",
+    ),
+    ("a scenario or a row", "zsgan.runs.profiles", "add an entry to a profile's YAML file; no code changes"),
+    ("a row of another kind", "zsgan.adaptation.by_text", "write a `Trainer`: a state, a step and a result"),
+    ("a chapter", "zsgan.book.notebooks", "add `book/NN_name.md` and a line to `book/_toc.yml`"),
+)
+"""What one may want to add, the module where that begins, and how."""
+
+
+def page(package: Path = PACKAGE) -> str:
+    """The page in MyST Markdown.
+
+    Args:
+        package: folder of the package.
+
+    Returns:
+        the folders in order with a sentence and their modules each, and where to add what.
+    """
+    lines = [
+        "# Architecture\n",
+        "A folder imports only what stands above it in this list; a test reads the imports and checks that. "
+        "So the list can be read from top to bottom, and each folder understood by what came before.\n",
+    ]
+    for folder in FOLDERS:
+        lines.append(f"`{folder}/`\n: {first_line(package / folder / '__init__.py')}")
+        modules = [_link(file, package) for file in sorted((package / folder).rglob("*.py"))]
+        lines.append(f"  {', '.join(module for module in modules if module)}\n")
+    top = " and ".join(f"[`{name}`](api/{name}.md)" for name in TOP)
+    lines.append(f"Above all of them stand {top}: a few lines of Python, and the command line.\n")
+    lines.append("## Where to add something\n\n| to add | begin in | and |\n| --- | --- | --- |")
+    lines += [f"| {what} | [`{module}`]({_page(module)}) | {how} |" for what, module, how in ADDING]
+    return "\n".join(lines) + "\n"
+
+
+def first_line(file: Path) -> str:
+    """The summary of a module, as plain Markdown."""
+    summary = (ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").split("\n")[0]
+    return summary.replace("``", "`").replace(":mod:", "")
+
+
+def _link(file: Path, package: Path) -> str:
+    """A link to the reference of a module; empty for the folder itself."""
+    name = ".".join(file.relative_to(package.parent).with_suffix("").parts).removesuffix(".__init__")
+    return f"[{name.rpartition('.')[2]}]({_page(name)})" if name.count(".") > 1 else ""
+
+
+def _page(module: str) -> str:
+    return f"api/{module.removeprefix('zsgan.')}.md"
