@@ -8,7 +8,8 @@ import torch
 from zsgan.adaptation.by_text import Adaptation
 from zsgan.adaptation.config import AdaptConfig, Trained, build, override
 from zsgan.adaptation.guide import make_guide, source_features, source_fisher, trained_parameters
-from zsgan.adaptation.terms import NEEDS_FISHER, Guide, needs, objective
+from zsgan.adaptation.objective import Objective
+from zsgan.adaptation.terms import Guide, needs
 from zsgan.base.streams import stream
 
 FULL = build(
@@ -31,7 +32,7 @@ DIRECTIONAL = override(FULL, {"terms": {"directional": 1}})
 
 def adaptation_of(config, g_src, *encoders):
     guides = [make_guide(encoder, config) for encoder in encoders]
-    fisher = source_fisher(g_src, guides, config) if needs(config, NEEDS_FISHER) else None
+    fisher = source_fisher(g_src, guides, config) if needs(config, "ewc") else None
     return Adaptation(config, g_src, guides, fisher)
 
 
@@ -158,7 +159,7 @@ def test_the_order_of_a_batch_does_not_matter(make_generator, toy_encoder):
     batch = adaptation.batch(1)
     order = torch.tensor([2, 0, 3, 1])
     seen = [replace(seen, f_src=seen.f_src[order], f_trg=seen.f_trg[order]) for seen in batch.seen]
-    loss, permuted = (objective(b, FULL)[0].item() for b in (batch, replace(batch, seen=seen)))
+    loss, permuted = (Objective(FULL)(b)[0].item() for b in (batch, replace(batch, seen=seen)))
     assert loss == pytest.approx(permuted, rel=1e-12)
 
 

@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 
 from zsgan.adaptation.config import AdaptConfig, Selection, Term, build, merge, override, settings
-from zsgan.adaptation.terms import TERMS
+from zsgan.adaptation.terms import KINDS
 from zsgan.base.settings import check_texts
 from zsgan.method.losses import CovarianceReading
 from zsgan.runs.profiles import Scenario
@@ -63,7 +63,7 @@ def test_every_setting_but_the_domains_has_a_default():
 
 
 def test_every_term_is_known_to_the_objective():
-    assert list(TERMS) == list(get_args(Term))
+    assert list(KINDS) == list(get_args(Term))
 
 
 def test_settings_have_dotted_names(config):
@@ -101,7 +101,7 @@ def test_values_are_read_from_yaml_and_text(config, name, text, value):
         ({"moment.foo": 1}, "setting 'moment.foo' is unknown"),
         ({"moment.scale.foo": 1}, "moment.scale={'foo': 1}: Input should be 'sum', 'n' or 'n-1'"),
         ({"moment": 3}, "moment=3: Input should be a dictionary"),
-        ({"terms.foo": 1}, "terms.foo is no such name: Input should be 'directional', 'moment'"),
+        ({"terms.foo": 1}, "terms.foo is no such name: choose one of .directional., .moment."),
         ({"terms": {"moment": 0}}, "no loss of positive weight"),
         ({"terms": {}}, "no loss of positive weight"),
         ({"terms.ewc": -1}, "terms.ewc=-1: Input should be greater than or equal to 0"),

@@ -16,7 +16,7 @@ import torch
 from zsgan.adaptation.by_text import Adaptation
 from zsgan.adaptation.config import AdaptConfig, Trained, build, override, settings
 from zsgan.adaptation.guide import make_guide, source_fisher
-from zsgan.adaptation.terms import NEEDS_FISHER, needs
+from zsgan.adaptation.terms import needs
 from zsgan.base.streams import stream
 from zsgan.method.ewc import fisher_information
 from zsgan.rivals.crops import random_crops
@@ -89,7 +89,7 @@ def networks(make_generator, make_encoder):
 def adapted(config, g_src, encoders):
     """Parameters and logs by the library."""
     guides = [make_guide(encoder, config, g_src=g_src) for encoder in encoders]
-    fisher = source_fisher(g_src, guides, config) if needs(config, NEEDS_FISHER) else None
+    fisher = source_fisher(g_src, guides, config) if needs(config, "ewc") else None
     adaptation = Adaptation(config, g_src, guides, fisher)
     rows = [adaptation.step(i) for i in range(config.optimiser.iterations)]
     return {k: v.detach() for k, v in adaptation.result.state_dict().items()}, [row["loss"] for row in rows]

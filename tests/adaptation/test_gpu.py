@@ -14,7 +14,7 @@ from zsgan.adaptation import guide as guides
 from zsgan.adaptation.by_text import Adaptation
 from zsgan.adaptation.config import override
 from zsgan.adaptation.guide import trained_parameters
-from zsgan.adaptation.terms import Guide, objective
+from zsgan.adaptation.terms import Guide
 from zsgan.base.streams import stream
 from zsgan.metrics import Lpips, extract
 from zsgan.networks.sampling import Samples
@@ -68,7 +68,7 @@ def test_every_term_of_a_step(gpu, smoke, make_generator, make_encoder, shared):
     encoder.encode_texts = lambda texts: torch.randn(len(texts), 12, device=GPU)
     kept = [torch.randn(config.optimiser.iterations, 4, 12)]  # from the cache, hence on the CPU
     trainer = Adaptation(config, g_src, [guide], fisher, kept)
-    loss, values = objective(trainer.batch(0), config)
+    loss, values = trainer.objective(trainer.batch(0))
     assert loss.device == GPU and {value.device for value in values.values()} == {GPU}
     assert set(values) == {
         "directional", "first_moment", "covariance", "relation", "in_domain_angle", "ewc"

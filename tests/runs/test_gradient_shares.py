@@ -6,7 +6,6 @@ import torch
 from zsgan.adaptation.by_text import Adaptation
 from zsgan.adaptation.config import AdaptConfig, build, override
 from zsgan.adaptation.guide import make_guide, source_fisher
-from zsgan.adaptation.terms import objective
 from zsgan.runs.gradient_shares import gradient_norms, gradient_shares
 
 FULL = build(
@@ -52,7 +51,7 @@ def test_the_norm_of_a_term_is_that_of_a_step_with_it_alone(make_generator, toy_
 def test_the_parts_add_up_to_the_gradient_of_the_loss(moved):
     """Up to the triangle inequality, which bounds the norm of a sum from both sides."""
     norms = gradient_norms(moved, 3)
-    loss, _ = objective(moved.batch(3), moved.config)
+    loss, _ = moved.objective(moved.batch(3))
     total = torch.autograd.grad(loss, list(moved.params.values()), allow_unused=True)
     whole = torch.stack([g.norm() for g in total if g is not None]).norm().item()
     largest, together = max(norms.values()), sum(norms.values())

@@ -17,7 +17,8 @@ from zsgan.adaptation.guide import (
     step_probes,
     trained_parameters,
 )
-from zsgan.adaptation.terms import NEEDS_FISHER, NEEDS_PROBES, Batch, Guide, Seen, needs, objective
+from zsgan.adaptation.objective import Objective
+from zsgan.adaptation.terms import Batch, Guide, Seen, needs
 from zsgan.base.streams import stream
 from zsgan.networks.stylegan2 import Generator
 from zsgan.rivals.consistency import squared_stretch
@@ -63,6 +64,7 @@ class Adaptation:
         g_trg: the generator being adapted.
         params: its trained parameters by name.
         source_params: the same of the source.
+        objective: the loss, eq. (6).
 
     Raises:
         ValueError: the term "ewc" without Fisher information.
@@ -76,11 +78,12 @@ class Adaptation:
         fisher: Mapping[str, Tensor] | None = None,
         f_src: Sequence[Tensor] | None = None,
     ):
-        if needs(config, NEEDS_FISHER) and fisher is None:
+        if needs(config, "ewc") and fisher is None:
             raise ValueError(
                 "fisher is needed for the term 'ewc'; compute it with zsgan.adaptation.guide.source_fisher()"
             )
         self.config, self.guides, self.fisher = config, guides, fisher or {}
+        self.objective = Objective(config)
         self.g_src = deepcopy(g_src).eval().requires_grad_(False)
         self.g_trg = deepcopy(self.g_src)
         self.g_ema = None if config.optimiser.ema is None else deepcopy(self.g_src)
@@ -124,7 +127,7 @@ class Adaptation:
             FloatingPointError: the gradient is not finite; the generator is left as it was.
         """
         self._select_layers(i)
-        loss, values = objective(self.batch(i), self.config)
+        loss, values = self.objective(self.batch(i))
         self.optimiser.zero_grad()
         loss.backward()
         norm = torch.stack([p.grad.norm() for p in self.params.values() if p.grad is not None]).norm()
@@ -166,7 +169,7 @@ class Adaptation:
     def _stretches(self, i: int, ws: Tensor) -> Sequence[tuple[Tensor, ...]]:
         """For each guide how much the features of both generators move with the latents, if a term asks."""
         config = self.config
-        if not needs(config, NEEDS_PROBES):
+        if not needs(config, "spectral"):
             return [()] * len(self.guides)
         probes, device = step_probes(self.g_src, config, i), device_of(self.g_src)
 

@@ -6,9 +6,9 @@ names, such as ``moment.lambda_cov``, on the command line and in :func:`override
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, model_validator
 from pydantic.dataclasses import dataclass
 
 from zsgan.base.settings import (
@@ -40,6 +40,29 @@ from zsgan.rivals.layer_selection import LayerMap
 
 Trained = Literal["convolutions", "convolutions_and_torgb", "convolutions_without_affine", "affine"]
 Term = Literal["directional", "moment", "relation", "in_domain_angle", "ewc", "spectral"]
+
+
+def is_plugged(term: str) -> bool:
+    """Whether a term is not one of the package's own but FILE.py:FUNCTION or MODULE:FUNCTION."""
+    return ":" in term
+
+
+def _known(term: str) -> str:
+    if term not in get_args(Term) and not is_plugged(term):
+        known = ", ".join(map(repr, get_args(Term)))
+        raise ValueError(f"choose one of {known}, or a function of your own, FILE.py:FUNCTION")
+    return term
+
+
+def _weighed(value: Any) -> Any:
+    """A weight, or a mapping of "weight" and the settings of a term that is plugged in."""
+    weight = value.get("weight") if isinstance(value, Mapping) else value
+    checked = TypeAdapter(NonNegative).validate_python(weight)
+    return {**value, "weight": checked} if isinstance(value, Mapping) else checked
+
+
+TermName = Annotated[str, AfterValidator(_known)]
+Weight = Annotated[Any, BeforeValidator(_weighed)]
 
 
 @dataclass(frozen=True, config=CHECKED)
@@ -179,7 +202,7 @@ class FewShot:
     mixing: Probability = 0.9  # of two latents in the styles of one image
 
 
-def _full_method() -> Mapping[Term, float]:
+def _full_method() -> Mapping[str, float]:
     return {"moment": 1.0, "ewc": 1e7, "relation": 1e2}
 
 
@@ -197,11 +220,8 @@ class AdaptConfig:
         None  # of the guiding CLIPs in their mean; None: all the same
     )
     templates: Texts = ("imagenet",)  # "imagenet" (79 of StyleGAN-NADA), or texts with {}; open
-    terms: Mapping[Term, NonNegative] = (
-        Field(  # eq. (6), sec. 4.1: each loss of zsgan.adaptation.terms -> its weight
-            default_factory=_full_method
-        )
-    )
+    # eq. (6), sec. 4.1: each loss of zsgan.adaptation.terms -> its weight
+    terms: Mapping[TermName, Weight] = Field(default_factory=_full_method)
     stage1: Stage1 = Field(default_factory=Stage1)
     features: Features = Field(default_factory=Features)
     moment: Moment = Field(default_factory=Moment)
@@ -271,7 +291,16 @@ class AdaptConfig:
     @property
     def weights(self) -> dict[str, float]:
         """The terms that count: those whose weight is not zero."""
-        return {term: weight for term, weight in self.terms.items() if weight}
+        weights = {
+            term: value["weight"] if isinstance(value, Mapping) else value
+            for term, value in self.terms.items()
+        }
+        return {term: weight for term, weight in weights.items() if weight}
+
+    def settings_of(self, term: str) -> dict[str, Any]:
+        """The settings of a term that is plugged in, as a row gives them beside its weight."""
+        value = self.terms[term]
+        return {k: v for k, v in value.items() if k != "weight"} if isinstance(value, Mapping) else {}
 
 
 def settings(cls: type = AdaptConfig) -> list[str]:

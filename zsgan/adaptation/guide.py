@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from zsgan.adaptation.config import AdaptConfig
-from zsgan.adaptation.terms import NEEDS_VARIATIONS, Guide, needs
+from zsgan.adaptation.terms import Guide, needs
 from zsgan.base.loop import MINUTE, loop
 from zsgan.base.streams import stream
 from zsgan.method.ewc import Params, fisher_information
@@ -51,7 +51,7 @@ def make_guide(
     t_src, t_trg = encode_pair(
         encoder, config.source_text, config.target_text, config.prompts, config.features.normalise
     )
-    if not needs(config, NEEDS_VARIATIONS):
+    if not needs(config, "stage1"):
         return Guide(encoder, t_src, t_trg, None, (t_trg - t_src)[None])
     if config.stage1.start == "captions":
         variations = _from_captions(encoder, t_src, t_trg, config, g_src)

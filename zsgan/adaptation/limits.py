@@ -4,7 +4,7 @@ from torch import Tensor
 
 from zsgan.adaptation.config import AdaptConfig
 from zsgan.adaptation.guide import device_of, trained_parameters
-from zsgan.adaptation.terms import NEEDS_FISHER, NEEDS_PROBES, NEEDS_VARIATIONS, needs
+from zsgan.adaptation.terms import needs
 from zsgan.base.device import check_memory
 from zsgan.networks.stylegan2 import Generator
 
@@ -57,15 +57,15 @@ def _least(config: AdaptConfig, g_src: Generator) -> dict[str, int]:
     if config.selection is not None:
         n = config.selection.batch_size
         least[f"selection.batch_size={n}"] = n * maps
-    if needs(config, NEEDS_FISHER):
+    if needs(config, "ewc"):
         least[f"ewc.samples={config.ewc.samples}"] = config.ewc.samples * latent
         if config.ewc.estimator == "empirical":  # a gradient for each sample of a batch
             trained = trained_parameters(g_src, config.trainable).values()
             least[f"optimiser.batch_size={batch}"] += batch * sum(p.nbytes for p in trained)
-    if needs(config, NEEDS_PROBES):
+    if needs(config, "spectral"):
         n = config.spectral.probes
         least[f"spectral.probes={n}"] = n * batch * latent
-    if needs(config, NEEDS_VARIATIONS):
+    if needs(config, "stage1"):
         n = config.stage1.n_variations
         least[f"stage1.n_variations={n}"] = n**2 * _FLOAT  # cosines of all pairs
     return least

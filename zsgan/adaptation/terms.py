@@ -1,25 +1,17 @@
-"""Eq. (6) as data: a table row names its terms and their weights, and this registry says what each term is.
+"""The losses that a row can name, each bound to its settings once, and what they look at.
 
-A rival of the paper's losses takes a function here and an entry in each of these:
-
-* :data:`zsgan.adaptation.config.Term`, the names that a configuration accepts;
-* :data:`TERMS`, name -> function;
-* :data:`PARTS`, the parts of its value as histories call them -> name;
-* :data:`NEEDS_VARIATIONS`, :data:`NEEDS_FISHER`, :data:`NEEDS_PROBES`, if it looks at what these stand for.
-
-The source of its module becomes part of the id of its runs, see :func:`foreign_sources`.
+A loss of the package is a function, an entry in :data:`KINDS` and, if it has settings, a group of the
+configuration.
 """
 
-import hashlib
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial, wraps
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from zsgan.adaptation.config import AdaptConfig, Term
+from zsgan.adaptation.config import AdaptConfig, Moment, Relation, Spectral, Term
 from zsgan.method.ewc import ewc_penalty
 from zsgan.method.losses import (
     directional_loss,
@@ -89,154 +81,127 @@ class Batch:
     fisher: Mapping[str, Tensor]
 
 
-Parts = dict[str, tuple[float, Tensor]]
+Parts = Mapping[str, tuple[float, Tensor]]
 """Name of a part of a term -> its weight inside the term, and its value, a scalar."""
-Terms = Mapping[Term, Callable[[Batch, AdaptConfig], Parts]]
+Loss = Callable[[Batch], Parts]
+"""A term that knows its settings."""
+OfGuide = Callable[[Seen], Parts]
+"""A term of one guide's features that knows its settings."""
 
 
-def objective(batch: Batch, config: AdaptConfig) -> tuple[Tensor, dict[str, Tensor]]:
-    """Eq. (6): the weighted sum of the terms that the configuration names.
+@dataclass(frozen=True)
+class Kind:
+    """A term that a row can name.
 
-    Args:
-        batch: of this step.
-        config: ``config.terms`` names the terms and their weights.
-
-    Returns:
-        the loss, a scalar with gradients, and the unweighted parts of its terms, without.
+    Attributes:
+        bind: a configuration -> the term with its settings.
+        parts: names of its parts, as histories have them.
+        settings: groups of the configuration that matter to it alone: "moment", "ewc"...
     """
-    loss: Tensor | None = None
-    values: dict[str, Tensor] = {}
-    for term in TERMS:  # always in this order, so that a sum has the same bits however a row is written
-        if weight := config.weights.get(term):
-            for name, (factor, value) in TERMS[term](batch, config).items():
-                part = weight * factor * value
-                loss = part if loss is None else loss + part
-                values[name] = value.detach()
-    assert loss is not None  # a configuration has a term
-    return loss, values
+
+    bind: Callable[[AdaptConfig], Loss]
+    parts: Sequence[str]
+    settings: frozenset[str] = frozenset()
 
 
-def _directional(seen: Seen, config: AdaptConfig) -> Parts:
-    guide, directions = seen.guide, image_directions(seen.f_trg, seen.f_src)
-    loss = directional_loss(directions, guide.t_trg - guide.t_src, config.features.direction_floor)
-    return {"directional": (1.0, loss)}
+def _directional(floor: float) -> OfGuide:
+    def loss(seen: Seen) -> Parts:
+        directions = image_directions(seen.f_trg, seen.f_src)
+        return {
+            "directional": (1.0, directional_loss(directions, seen.guide.t_trg - seen.guide.t_src, floor))
+        }
+
+    return loss
 
 
-def _moment(seen: Seen, config: AdaptConfig) -> Parts:
-    first, second = moment_terms(
-        image_directions(seen.f_trg, seen.f_src), seen.guide.text_set, config.moment.covariance,
-        config.moment.normalise_directions, config.features.direction_floor,
-    )  # fmt: skip
-    return {"first_moment": (1.0, first), "covariance": (config.moment.lambda_cov, second)}
+def _moment(settings: Moment, floor: float) -> OfGuide:
+    def loss(seen: Seen) -> Parts:
+        first, second = moment_terms(
+            image_directions(seen.f_trg, seen.f_src), seen.guide.text_set, settings.covariance,
+            settings.normalise_directions, floor,
+        )  # fmt: skip
+        return {"first_moment": (1.0, first), "covariance": (settings.lambda_cov, second)}
+
+    return loss
 
 
-def _relation(seen: Seen, config: AdaptConfig) -> Parts:
-    settings = config.relation
-    loss = relation_loss(
-        seen.f_trg, seen.f_src, settings.temperature, settings.diagonal, settings.reduction
-    )  # fmt: skip
-    return {"relation": (1.0, loss)}
+def _relation(settings: Relation) -> OfGuide:
+    divergence = partial(
+        relation_loss,
+        temperature=settings.temperature,
+        diagonal=settings.diagonal,
+        reduction=settings.reduction,
+    )
+    return lambda seen: {"relation": (1.0, divergence(seen.f_trg, seen.f_src))}
 
 
-def _in_domain_angle(seen: Seen, config: AdaptConfig) -> Parts:
+def _in_domain_angle(seen: Seen) -> Parts:
     return {"in_domain_angle": (1.0, in_domain_angle_loss(seen.f_trg, seen.f_src))}
 
 
-def _spectral(seen: Seen, config: AdaptConfig) -> Parts:
-    assert seen.stretch_src is not None and seen.stretch_trg is not None  # see NEEDS_PROBES
-    return {"spectral": (1.0, spectral_loss(seen.stretch_trg, seen.stretch_src, config.spectral.delta))}
+def _spectral(settings: Spectral) -> OfGuide:
+    def loss(seen: Seen) -> Parts:
+        assert seen.stretch_src is not None and seen.stretch_trg is not None  # see needs
+        return {"spectral": (1.0, spectral_loss(seen.stretch_trg, seen.stretch_src, settings.delta))}
+
+    return loss
 
 
-def _ewc(batch: Batch, config: AdaptConfig) -> Parts:
+def _ewc(batch: Batch) -> Parts:
     return {"ewc": (1.0, ewc_penalty(batch.params, batch.source_params, batch.fisher))}
 
 
-def _mean(values: Sequence[Tensor], config: AdaptConfig) -> Tensor:
-    """Mean over the guides, with the weights of the configuration."""
-    shares = zip(values, config.shares, strict=True)
-    return torch.stack([value * share for value, share in shares]).sum(0)
+def averaged(loss: OfGuide, shares: Sequence[float]) -> Loss:
+    """The mean of a term over the guides, each with its share."""
 
-
-def _averaged(term: Callable[[Seen, AdaptConfig], Parts]) -> Callable[[Batch, AdaptConfig], Parts]:
-    """A term of one guide's features -> its weighted mean over the guides."""
-
-    @wraps(term)
-    def averaged(batch: Batch, config: AdaptConfig) -> Parts:
-        parts = [term(seen, config) for seen in batch.seen]
+    def averaged(batch: Batch) -> Parts:
+        found = [loss(seen) for seen in batch.seen]
         return {
-            name: (factor, _mean([p[name][1] for p in parts], config))
-            for name, (factor, _) in parts[0].items()
+            name: (factor, torch.stack([p[name][1] * s for p, s in zip(found, shares, strict=True)]).sum(0))
+            for name, (factor, _) in found[0].items()
         }
 
     return averaged
 
 
-TERMS: Terms = {
-    "directional": _averaged(_directional),  # eq. (1)
-    "moment": _averaged(_moment),  # eq. (3)
-    "relation": _averaged(_relation),  # eq. (5)
-    "in_domain_angle": _averaged(_in_domain_angle),  # HyperDomainNet (Alanov et al. 2022)
-    "ewc": _ewc,  # eq. (4)
-    "spectral": _averaged(_spectral),  # SCR (Liu et al. 2023)
+KINDS: Mapping[Term, Kind] = {
+    "directional": Kind(  # eq. (1)
+        lambda config: averaged(_directional(config.features.direction_floor), config.shares),
+        ["directional"],
+    ),
+    "moment": Kind(  # eq. (3)
+        lambda config: averaged(_moment(config.moment, config.features.direction_floor), config.shares),
+        ["first_moment", "covariance"],
+        frozenset({"moment", "stage1"}),
+    ),
+    "relation": Kind(  # eq. (5)
+        lambda config: averaged(_relation(config.relation), config.shares),
+        ["relation"],
+        frozenset({"relation"}),
+    ),
+    "in_domain_angle": Kind(  # HyperDomainNet (Alanov et al. 2022)
+        lambda config: averaged(_in_domain_angle, config.shares), ["in_domain_angle"]
+    ),
+    "ewc": Kind(lambda config: _ewc, ["ewc"], frozenset({"ewc"})),  # eq. (4)
+    "spectral": Kind(  # SCR (Liu et al. 2023)
+        lambda config: averaged(_spectral(config.spectral), config.shares),
+        ["spectral"],
+        frozenset({"spectral"}),
+    ),
 }
 
-PARTS: Mapping[str, Term] = {
-    "directional": "directional",
-    "first_moment": "moment",
-    "covariance": "moment",
-    "relation": "relation",
-    "in_domain_angle": "in_domain_angle",
-    "ewc": "ewc",
-    "spectral": "spectral",
-}
+PARTS: Mapping[str, Term] = {part: term for term, kind in KINDS.items() for part in kind.parts}
 """Part of a loss, as histories call it -> the term that it belongs to."""
 
-NEEDS_VARIATIONS: frozenset[Term] = frozenset({"moment"})
-NEEDS_FISHER: frozenset[Term] = frozenset({"ewc"})
-NEEDS_PROBES: frozenset[Term] = frozenset({"spectral"})
 
-
-def needs(config: AdaptConfig, terms: frozenset[Term]) -> bool:
-    """Whether the configuration has one of these terms."""
-    return not terms.isdisjoint(config.weights)
-
-
-OWN = frozenset({"directional", "moment", "relation", "in_domain_angle", "ewc", "spectral"})
-"""Terms of this project, whose code has a version: :data:`zsgan.adaptation.by_text.NUMERICS`."""
-
-
-def foreign_sources(config: AdaptConfig) -> dict[str, str]:
-    """The code of terms that are not this project's, so that a change of it is another run.
+def needs(config: AdaptConfig, settings: str) -> bool:
+    """Whether a term of the configuration reads a group of settings, and so needs what they describe.
 
     Args:
-        config: whose terms.
+        config: a configuration.
+        settings: "stage1" (semantic variations), "ewc" (Fisher information), "spectral" (probes), "moment"...
 
     Returns:
-        term -> SHA-256 of the source of its function's module, for every term of the configuration that is
-        not in :data:`OWN` or whose function was replaced by one of another module.
-
-    Raises:
-        ValueError: the source of such a term cannot be read.
+        whether it does.
     """
-    functions = {term: inspect.unwrap(TERMS[term]) for term in TERMS if term in config.weights}
-    return {
-        term: _source(term, function)
-        for term, function in functions.items()
-        if term not in OWN or getattr(function, "__module__", None) != __name__
-    }
-
-
-def _source(term: str, function: Callable[..., object]) -> str:
-    try:
-        if isinstance(function, partial):  # it would pass for a function of functools
-            raise TypeError("it is a partial")
-        module, code = inspect.getmodule(function), getattr(function, "__code__", None)
-        file = getattr(module, "__file__", None)  # a notebook has none: there the function alone counts
-        whole = file is not None and (code is None or code.co_filename == file)
-        text = inspect.getsource(module if module and whole else function)
-    except (OSError, TypeError) as error:
-        raise ValueError(
-            f"terms: the source of {term!r} cannot be read ({error}), so its runs cannot be told apart when "
-            "it changes; define it by def or class in a .py file or a notebook"
-        ) from None
-    return hashlib.sha256(text.encode()).hexdigest()
+    return any(settings in KINDS[term].settings for term in KINDS if term in config.weights)

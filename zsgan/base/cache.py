@@ -73,8 +73,7 @@ class Cache:
         return self._kept(key, ".safetensors", write, _read_tensors)
 
     def unfinished(self, key: Mapping[str, JSON]) -> Path:
-        """Folder for what ``make`` has so far, see :func:`zsgan.base.loop.loop`; removed when the result is
-        kept.
+        """Folder for what ``make`` has so far, see :func:`zsgan.base.loop.loop`; it goes with the result.
 
         Args:
             key: see :meth:`tensors`.

@@ -8,6 +8,6 @@ eq.  what it is                                              where
 (3)  directional moment loss                                 :func:`zsgan.method.losses.moment_terms`
 (4)  elastic weight consolidation, its Fisher information    :func:`zsgan.method.ewc.ewc_penalty`
 (5)  relation consistency loss                               :func:`zsgan.method.losses.relation_loss`
-(6)  loss of stage 2, the weighted sum of (3), (4) and (5)   :func:`zsgan.adaptation.terms.objective`
+(6)  loss of stage 2, the weighted sum of (3), (4) and (5)   :class:`zsgan.adaptation.objective.Objective`
 ==== ======================================================= ================================================
 """

@@ -19,7 +19,7 @@ from zsgan.adaptation.by_text import Adaptation
 from zsgan.adaptation.config import AdaptConfig
 from zsgan.adaptation.guide import encode, source_features, source_fisher, trained_parameters
 from zsgan.adaptation.limits import check_size
-from zsgan.adaptation.terms import NEEDS_FISHER, needs
+from zsgan.adaptation.terms import needs
 from zsgan.base import device as devices
 from zsgan.networks.load import load_clip, load_generator
 from zsgan.rivals.layer_selection import layer_parameters, layers
@@ -84,7 +84,7 @@ def measure(
     once: dict[str, float] = {}
     memory: dict[str, int] = {}
 
-    bar = tqdm(total=4 if needs(config, NEEDS_FISHER) else 3, disable=not progress)
+    bar = tqdm(total=4 if needs(config, "ewc") else 3, disable=not progress)
 
     @contextmanager
     def stage(name: str) -> Iterator[None]:
@@ -117,7 +117,7 @@ def measure(
             parts = _parts(adaptation, steps, clock)
             processor = (time.process_time() - started) / steps
         del once["step"], adaptation, zeros  # what is measured next has the memory for itself
-        if needs(config, NEEDS_FISHER):
+        if needs(config, "ewc"):
             batch = replace(config.ewc, samples=config.optimiser.batch_size)
             with stage("Fisher information"):
                 source_fisher(g_src, guides, replace(config, ewc=batch), progress)
@@ -186,7 +186,7 @@ def least_memory(config: AdaptConfig) -> dict[str, int]:
             activations(selection.batch_size, trained, latents=True, step=None),
             activations(config.optimiser.batch_size, few),
         ]
-    copies = 5 if needs(config, NEEDS_FISHER) else 4
+    copies = 5 if needs(config, "ewc") else 4
     return {
         "networks": networks,
         "adaptation": copies * sum(parameter.nbytes for parameter in trained),

@@ -3,7 +3,6 @@
 import torch
 
 from zsgan.adaptation.by_text import Adaptation
-from zsgan.adaptation.terms import TERMS
 
 
 def gradient_norms(adaptation: Adaptation, step: int) -> dict[str, float]:
@@ -16,17 +15,11 @@ def gradient_norms(adaptation: Adaptation, step: int) -> dict[str, float]:
     Returns:
         part of the loss, as in a run's history -> norm over all trained parameters.
     """
-    config, params = adaptation.config, list(adaptation.params.values())
-    batch = adaptation.batch(step)
-    norms = {}
-    for term, parts in TERMS.items():
-        weight = config.weights.get(term, 0.0)
-        for name, (factor, value) in parts(batch, config).items() if weight else ():
-            gradients = torch.autograd.grad(
-                weight * factor * value, params, retain_graph=True, allow_unused=True
-            )
-            known = [gradient.norm() for gradient in gradients if gradient is not None]
-            norms[name] = torch.stack(known).norm().item()
+    params, norms = list(adaptation.params.values()), {}
+    for name, weight, value in adaptation.objective.parts(adaptation.batch(step)):
+        gradients = torch.autograd.grad(weight * value, params, retain_graph=True, allow_unused=True)
+        known = [gradient.norm() for gradient in gradients if gradient is not None]
+        norms[name] = torch.stack(known).norm().item()
     return norms
 
 

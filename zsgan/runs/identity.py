@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from zsgan.adaptation.by_text import NUMERICS
-from zsgan.adaptation.config import AdaptConfig, Term
+from zsgan.adaptation.config import AdaptConfig, is_plugged
+from zsgan.adaptation.plugged import plugged
 from zsgan.adaptation.targets import targets, targets_key
-from zsgan.adaptation.terms import NEEDS_FISHER, NEEDS_PROBES, NEEDS_VARIATIONS, foreign_sources, needs
+from zsgan.adaptation.terms import needs
 from zsgan.assets import names
 from zsgan.networks.load import load_generator
 from zsgan.networks.stylegan2 import Generator
@@ -66,8 +67,8 @@ def resolve(config: AdaptConfig) -> Job:
         )
     generator = names.generator(config.generator)
     content: dict[str, Any] = {"generator": generator.identity, "numerics": NUMERICS}
-    if sources := foreign_sources(config):
-        content["sources"] = sources
+    if own := list(filter(is_plugged, config.weights)):  # a change of its code makes another run
+        content["sources"] = {_function(name): plugged(name).source for name in own}
     if config.few_shot is None:
         others = [names.clip(name) for name in config.clips]
         content["clips"] = [clip.network for clip in others]
@@ -114,7 +115,7 @@ def check(configs: Sequence[AdaptConfig]) -> None:
 
 def relevant(config: AdaptConfig) -> dict[str, Any]:
     """The settings that take part in the result, without names of weights and places of images."""
-    values = asdict(config) | {"terms": config.weights}
+    values = asdict(config) | {"terms": terms_key(config)}
     if not config.optimiser.stop_at_plateau:  # then the id is what it was before there was this switch
         del values["optimiser"]["stop_at_plateau"]
     if config.few_shot is not None:
@@ -128,17 +129,24 @@ def relevant(config: AdaptConfig) -> dict[str, Any]:
     values |= uneven(config)
     if not config.features.crops:  # likewise
         del values["features"]["crops"]
-    groups: Mapping[str, frozenset[Term]] = {
-        "stage1": NEEDS_VARIATIONS,
-        "moment": frozenset({"moment"}),
-        "relation": frozenset({"relation"}),
-        "ewc": NEEDS_FISHER,
-        "spectral": NEEDS_PROBES,
-    }
-    for group, terms in groups.items():
-        if not needs(config, terms):
+    for group in ("stage1", "moment", "relation", "ewc", "spectral"):
+        if not needs(config, group):
             del values[group]
     return values
+
+
+def terms_key(config: AdaptConfig) -> dict[str, Any]:
+    """The terms and their weights; plugged-in ones by function and settings, without their place."""
+    return {
+        (f"plugged {_function(name)}" if is_plugged(name) else name): (
+            {"weight": weight, **config.settings_of(name)} if is_plugged(name) else weight
+        )
+        for name, weight in config.weights.items()
+    }
+
+
+def _function(term: str) -> str:
+    return term.rpartition(":")[2]
 
 
 def uneven(config: AdaptConfig) -> dict[str, Any]:

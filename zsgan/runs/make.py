@@ -20,7 +20,7 @@ from zsgan.adaptation.guide import device_of, make_guide, source_features, sourc
 from zsgan.adaptation.limits import check_size, check_steps
 from zsgan.adaptation.stopping import alignment, plateau
 from zsgan.adaptation.targets import targets
-from zsgan.adaptation.terms import NEEDS_FISHER, Guide, needs
+from zsgan.adaptation.terms import Guide, needs
 from zsgan.assets import names
 from zsgan.base import device as devices
 from zsgan.base import failures
@@ -181,7 +181,7 @@ def _by_text(job: Job, g_src: Generator, folder: Path, progress: bool) -> Callab
     check_steps(config, [guide.t_src for guide in guides])
 
     def begin() -> Trainer:
-        fisher = fisher_of(config, g_src, guides, folder, progress) if needs(config, NEEDS_FISHER) else None
+        fisher = fisher_of(config, g_src, guides, folder, progress) if needs(config, "ewc") else None
         features = source_features_of(config, g_src, guides, folder, progress)
         return Adaptation(config, g_src, guides, fisher, features)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 
 from zsgan.adaptation.by_text import Adaptation
-from zsgan.adaptation.terms import NEEDS_FISHER, needs
+from zsgan.adaptation.terms import needs
 from zsgan.networks.load import load_generator
 from zsgan.runs.gradient_shares import gradient_shares
 from zsgan.runs.make import fisher_of, guides_of, source_features_of
@@ -35,7 +35,7 @@ def run_shares(
             f"{found.folder} was guided by images, not by a text: its loss has no terms to share"
         )
     g_src, guides = load_generator(config.generator, device), guides_of(config, device)
-    fisher = fisher_of(config, g_src, guides, folder) if needs(config, NEEDS_FISHER) else None
+    fisher = fisher_of(config, g_src, guides, folder) if needs(config, "ewc") else None
     adaptation = Adaptation(config, g_src, guides, fisher, source_features_of(config, g_src, guides, folder))
     start = gradient_shares(adaptation, 0)
     adaptation.g_trg.load_state_dict(found.generator(device=device).state_dict())

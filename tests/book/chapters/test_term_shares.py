@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from zsgan.adaptation.by_text import Adaptation
-from zsgan.adaptation.terms import PARTS, TERMS, objective
+from zsgan.adaptation.terms import KINDS, PARTS
 from zsgan.assets.manifest import ROOT
 from zsgan.base.files import write_json
 from zsgan.book.chapters.shares import shares_table, term_shares
@@ -51,12 +51,13 @@ def test_no_row_of_the_demo_is_called_after_a_term_that_hardly_pulls():
 def test_every_part_belongs_to_a_term(smoke, runs_folder):
     """By asking each term for its parts."""
     config = smoke.config("dog-to-cat", "L_dm + L_EWC + L_rel")
-    config = replace(config, terms=dict.fromkeys(TERMS, 1.0))
+    config = replace(config, terms=dict.fromkeys(KINDS, 1.0))
     g_src, guides = load_generator(config.generator), guides_of(config)
     adaptation = Adaptation(config, g_src, guides, fisher_of(config, g_src, guides, runs_folder))
     batch = adaptation.batch(0)
-    assert {part: term for term in TERMS for part in TERMS[term](batch, config)} == dict(PARTS)
-    assert objective(batch, config)[1].keys() == PARTS.keys()
+    bound = {term: kind.bind(config) for term, kind in KINDS.items()}
+    assert {part: term for term, loss in bound.items() for part in loss(batch)} == dict(PARTS)
+    assert adaptation.objective(batch)[1].keys() == PARTS.keys()
 
 
 def test_shares_of_a_run_are_those_of_its_first_and_last_batch(smoke, full_run, runs_folder):

@@ -36,7 +36,8 @@ def term_shares(
             continue
         newest = list(profile.config(scenario, row).weights)[-1]
         shares = bench.shares(found)
-        for part, term in PARTS.items():
+        others = {part: part for part in shares["start"] if part not in PARTS}
+        for part, term in {**PARTS, **others}.items():
             if part in shares["start"]:
                 line = {"row": row, "seed": seed, "term": term, "part": part, "newest": term == newest}
                 lines.append(line | {end: shares[end][part] for end in ("start", "end")})

@@ -1,5 +1,4 @@
-"""Modules in pickles of NVlabs/stylegan2-ada-pytorch and stylegan3, read as data: see
-``zsgan.assets.pickles``.
+"""Modules in pickles of NVlabs/stylegan2-ada-pytorch and stylegan3, see ``zsgan.assets.pickles``.
 
 Such a pickle holds its networks as source code, which is to be executed, and the state of their modules. The
 source is left alone, and the state is walked.
