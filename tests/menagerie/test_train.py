@@ -65,7 +65,7 @@ def test_a_failure_stops_only_what_needs_it(scripts, tmp_path, monkeypatch, caps
     scripts["bad"] = "raise SystemExit('no luck')", ()
     scripts["after"] = leave("after"), ("bad",)
     scripts["good"] = leave("good"), ()
-    with pytest.raises(RuntimeError, match="bad failed; not begun: after. The same command goes on"):
+    with pytest.raises(RuntimeError, match="bad failed; not started: after. Run the same command again"):
         train_all(tmp_path, 1)
     assert (tmp_path / "good").exists() and not (tmp_path / "after").exists()
     assert "no luck" in (tmp_path / "logs" / "bad.log").read_text()

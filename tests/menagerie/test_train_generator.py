@@ -509,9 +509,9 @@ def test_the_perceptual_network_helps_at_full_size(world, tmp_path, stages, perc
         ("world", (), {"kimg": ("1",)}, "--kimg needs a value for each of (16, 32) px, got [1.0]"),
         ("world", (), {"kimg": ("1", "1", "1")}, "--kimg needs a value for each of (16, 32) px"),
         ("world", (), {"batch": ("4",)}, "--batch needs a value for each of (16, 32) px, got [4]"),
-        ("dog", (), {}, "--init is needed for a species"),
-        ("world", ("--init", "world.safetensors"), {}, "--init is needed for a species, and only there"),
-        ("world", (), {"kimg": ("0", "0")}, "--kimg must give at least one stage some images"),
+        ("dog", (), {}, "--init must be given for a species"),
+        ("world", ("--init", "world.safetensors"), {}, "--init must be given for a species, and only then"),
+        ("world", (), {"kimg": ("0", "0")}, "--kimg must be positive for at least one stage"),
     ],
 )
 def test_arguments_that_do_not_fit_are_refused(tmp_path, capsys, domain, options, settings, message):

@@ -1,4 +1,4 @@
-"""Captions of portraits: what a person might write under one, with synonyms, and rarely all that is seen."""
+"""Random captions of portraits, with synonyms; a caption names only some of a portrait's factors."""
 
 import re
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ SYNONYMS: dict[str, tuple[str, ...]] = {
     "pricked": ("pricked ears", "pointed ears"),
     "folded": ("folded ears", "floppy ears"),
 }
-"""Values of factors -> the words for them, the usual ones repeated."""
+"""Factor value -> its synonyms; common ones are repeated, so that they are drawn more often."""
 
 TEMPLATES = (
     "a {style} of {article} {animal}{tail}",
@@ -43,17 +43,17 @@ TEMPLATES = (
     "a {style} of an animal{tail}",
     "a {style} of {article} {coat} animal{tail}",
 )
-"""Sentences; {animal}: noun with adjectives, {coat}: these alone, {tail}: "with ... and ..."."""
+"""Caption templates; {animal}: noun with adjectives, {coat}: adjectives alone, {tail}: "with ... and ..."."""
 
 _ODDS = (0.2, 0.2, 0.08, 0.08, 0.06, 0.07, 0.05, 0.06, 0.04, 0.04, 0.06, 0.06)
 UNSAID = -1
 NONE = -2
-"""In place of the species of an animal that is none of SPECIES: nobody may name it."""
+"""Species index of an animal that belongs to none of SPECIES; its captions never name a species."""
 
 
 @dataclass(frozen=True)
 class Captions:
-    """M captions, and what each says.
+    """M captions and the factor values that each names.
 
     Attributes:
         texts: M lower-case texts, all made of words in :data:`VOCABULARY`.
@@ -68,33 +68,35 @@ class Captions:
         return self.true_of_values(values_of(factors))
 
     def true_of_values(self, values: Tensor) -> Tensor:
-        """The same of portraits by their values, see :func:`values_of`."""
+        """Whether caption m is true of values n, see :func:`values_of`: (N, M), 1.0 or 0.0."""
         return ((self.said == UNSAID) | (self.said == values[:, None])).all(2).float()
 
 
 def values_of(factors: Factors) -> Tensor:
-    """(N, len(CATEGORIES)) what captions may name of N portraits: an index into the values of each kind."""
+    """Indices (N, len(CATEGORIES)) of the values that captions can name, one column for each category."""
     return torch.stack([getattr(factors, kind) for kind in CATEGORIES], 1)
 
 
 def captions(factors: Factors, generator: torch.Generator) -> Captions:
-    """A caption for each of N portraits, drawn at random among the true ones.
+    """Draw one random true caption for each of N portraits.
 
     Args:
         factors: N portraits.
-        generator: the source of randomness; another draw gives other captions of the same portraits.
+        generator: the source of randomness.
 
     Returns:
-        N captions, with what each says.
+        N captions.
     """
     return captions_of(values_of(factors), generator)
 
 
 def captions_of(values: Tensor, generator: torch.Generator) -> Captions:
-    """The same by values, see :func:`values_of`; of a species :data:`NONE` nobody speaks.
+    """Draw one random true caption for each of N portraits, given their values.
+
+    Captions of animals of species :data:`NONE` do not name a species.
 
     Args:
-        values: (N, len(CATEGORIES)) of N portraits.
+        values: (N, len(CATEGORIES)) indices, see :func:`values_of`.
         generator: see :func:`captions`.
 
     Returns:
@@ -117,7 +119,7 @@ def captions_of(values: Tensor, generator: torch.Generator) -> Captions:
 
 
 def _caption(chance: list[float], template: str, seen: dict[str, int]) -> tuple[str, dict[str, int]]:
-    """A text, and the values that it names."""
+    """One caption and the values that it names."""
 
     def word(value: str, u: float) -> str:
         options = SYNONYMS.get(value, (value,))
@@ -162,4 +164,4 @@ def _words() -> tuple[str, ...]:
 
 
 VOCABULARY = _words()
-"""Every word and sign that captions use, sorted: what the demo's CLIP is taught to read."""
+"""All words and punctuation marks of captions, sorted; the demo's CLIP is trained on these."""

@@ -1,4 +1,4 @@
-"""The demo's CLIP: open_clip's own model and tokenizer, small, with the tokens of the demo world only."""
+"""The demo's CLIP: a small open_clip model, with open_clip's tokenizer reduced to the demo world's tokens."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -16,20 +16,20 @@ from zsgan.menagerie.captions import VOCABULARY
 from zsgan.networks.clip import ClipEncoder
 
 NAME = "menagerie-clip"
-"""Name under which open_clip knows the architecture (there with the full vocabulary)."""
+"""Name of the architecture in open_clip's registry (there with the full vocabulary)."""
 
 open_clip.add_model_config(Path(__file__).with_name(f"{NAME}.json"))
 
 
 class CompactTokenizer:
-    """open_clip's byte-pair tokenizer, with token ids counted among the used ones only.
+    """open_clip's byte-pair tokenizer, with ids renumbered to the tokens in use.
 
-    The order of the ids is kept, so the end of a text still has the largest one, by which open_clip finds it,
-    and padding is still 0. Rows of the embedding that would never be trained need not exist.
+    The embedding thus has no rows that training never reaches. The order of the ids is kept: the end of a
+    text still has the largest id, by which open_clip finds it, and padding is still 0.
 
     Args:
-        token_ids: the ids of open_clip's tokenizer that are used (see :func:`used_token_ids`).
-        context_length: tokens in a text, its start and end included.
+        token_ids: open_clip's ids of the tokens in use (see :func:`used_token_ids`).
+        context_length: tokens per text, including start and end.
     """
 
     def __init__(self, token_ids: Iterable[int], context_length: int) -> None:
@@ -40,17 +40,17 @@ class CompactTokenizer:
         self._compact[self.token_ids] = torch.arange(len(self.token_ids))
 
     def __call__(self, texts: str | Sequence[str], context_length: int | None = None) -> Tensor:
-        """Token ids (n, context_length), long; padded with 0, cut when too long, as open_clip does.
+        """Token ids of texts, padded with 0 and truncated as in open_clip.
 
         Args:
-            texts: one, or n.
-            context_length: tokens of a text; the model's by default.
+            texts: one text, or n.
+            context_length: tokens per text; the model's by default.
 
         Returns:
-            the ids that the small vocabulary gives to its tokens.
+            (n, context_length) ids in the reduced vocabulary, long.
 
         Raises:
-            ValueError: a text has a word that the demo's CLIP has never read.
+            ValueError: a text has a word outside the demo CLIP's vocabulary.
         """
         texts = [texts] if isinstance(texts, str) else list(texts)
         ids = self._compact[self.bpe(texts, context_length)]
@@ -65,7 +65,7 @@ class CompactTokenizer:
         return ids
 
     def known_words(self) -> list[str]:
-        """Words of captions whose tokens are used, sorted."""
+        """Words of captions that this tokenizer can encode, sorted."""
         return [word for word in VOCABULARY if word.isalpha() and self._knows(word)]
 
     def _knows(self, word: str) -> bool:
@@ -75,8 +75,8 @@ class CompactTokenizer:
 def used_token_ids(words: Iterable[str]) -> list[int]:
     """Ids of open_clip's tokenizer that texts made of ``words`` need, ascending.
 
-    Texts are split into words and signs before byte pairs are merged, so a word has the same tokens on its
-    own as in any text. Padding (0), start and end are always among the ids.
+    Texts are split into words and punctuation marks before byte pairs are merged, so a word has the same
+    tokens alone as in any text. The ids always include padding (0), start and end.
     """
     bpe = open_clip.SimpleTokenizer()
     return sorted({0, bpe.sot_token_id, bpe.eot_token_id}.union(*(bpe.encode(word) for word in words)))
@@ -86,8 +86,8 @@ def build(token_ids: Sequence[int], generator: torch.Generator) -> tuple[open_cl
     """A demo CLIP with random weights, and its tokenizer.
 
     Args:
-        token_ids: the used ids of open_clip's tokenizer.
-        generator: the source of randomness of the weights.
+        token_ids: open_clip's ids of the tokens in use.
+        generator: the source of randomness for the weights.
 
     Returns:
         the model on the CPU in float32, and the tokenizer of its vocabulary.
@@ -104,10 +104,10 @@ def build(token_ids: Sequence[int], generator: torch.Generator) -> tuple[open_cl
 
 
 def load(name: str) -> ClipEncoder:
-    """A CLIP of the demo with its trained weights, on the CPU.
+    """A trained CLIP of the demo, on the CPU.
 
     Args:
-        name: of its entry in the manifest, such as "clip-a".
+        name: its entry in the manifest, such as "clip-a".
 
     Returns:
         the encoder, in float32.

@@ -1,9 +1,9 @@
-"""Renderer of animal portraits: factors in, images out; vectorised over the batch, at any resolution.
+"""Renderer of animal portraits from their factors, vectorised over the batch, at any resolution.
 
-Everything is a signed distance (negative inside) painted over the picture so far, back to front: background,
-body, pricked ears, head, folded ears, muzzle, eyes. Coordinates are [-1, 1], x to the right and y down, so a
-portrait is the same at any size. No step is random, and none but the flat colours of a painting has a
-threshold: the picture is a smooth function of the scores.
+Every part is a signed distance (negative inside), painted from back to front: background, body, pricked ears,
+head, folded ears, muzzle, eyes. Coordinates are in [-1, 1], x to the right and y down, so a portrait is the
+same at any size. Rendering is deterministic, and the image is a smooth function of the scores, except for the
+flat colours of a painting, which have thresholds.
 """
 
 import torch
@@ -18,20 +18,20 @@ _SPOTS = (
     (-0.30, -0.36), (0.02, -0.42), (0.34, -0.30), (-0.44, 0.06),
     (0.46, 0.12), (-0.34, 0.34), (0.32, 0.38), (0.0, -0.2),
 )  # fmt: skip
-_CELLS = 16  # of pixel art, a side
-# How strongly each style shades, and how thick its outlines are (half a line, in half picture widths).
+_CELLS = 16  # per side, of pixel art
+# Strength of the shading in each style, and half the width of its outlines (in half picture widths).
 _SHADING = {"photo": 1.0, "cartoon": 0.35, "sketch": 0.5, "painting": 0.8, "pixel art": 0.7}
 _OUTLINE = {"cartoon": 0.034, "sketch": 0.022}
 
 
 def draw(factors: Factors, resolution: int = 64, seen: dict[str, Tensor] | None = None) -> Tensor:
-    """Draw the portraits.
+    """Images of portraits.
 
     Args:
         factors: N portraits; on any device.
-        resolution: pixels a side, a multiple of 16 (the cells of pixel art).
-        seen: what is seen of them, if it is not their :func:`zsgan.menagerie.factors.appearance`; of
-            ``factors`` only the style counts then.
+        resolution: pixels per side, a multiple of 16 (the cells of pixel art).
+        seen: visible attributes to draw in place of :func:`zsgan.menagerie.factors.appearance` of
+            ``factors``, of which only the style is then used.
 
     Returns:
         (N, 3, resolution, resolution), in [-1, 1], on the device of ``factors``.
@@ -61,7 +61,7 @@ class _Portrait:
         )
         self.outline, self.outlined = outline, outlined
         self.shade = self["light_strength"] * shading
-        # Glossy things shine in a photo and a painting, less in a cartoon; a sketch has paper-white only.
+        # Photos and paintings have full highlights, cartoons weaker ones; a sketch has only white paper.
         self.gloss = self._of_style(factors, {"photo": 1.0, "painting": 1.0, "cartoon": 0.5})
         self.backdrop = self._of_style(
             factors, {"photo": 1.3, "painting": 1.3, "cartoon": 0.3, "sketch": 0.3, "pixel art": 0.3}
@@ -69,7 +69,7 @@ class _Portrait:
         axis = (torch.arange(resolution, device=self.device) + 0.5) / resolution * 2 - 1
         y, x = torch.meshgrid(axis, axis, indexing="ij")
         self.y = y[None]
-        # The brush of a painting trembles.
+        # The brush strokes of a painting waver.
         self.u = (x[None] - self["shift_x"] - painted * torch.sin(9 * y)) / self["scale"]
         self.v = (y[None] - 0.10 - painted * torch.sin(8 * x)) / self["scale"]
         self.x = x[None]
@@ -79,11 +79,11 @@ class _Portrait:
         self.image = self.fur
 
     def __getitem__(self, name: str) -> Tensor:
-        """What is seen, shaped (N, 1, 1)."""
+        """A visible attribute, shaped (N, 1, 1)."""
         return self.seen[name][:, None, None]
 
     def colour(self, value: str | tuple[float, float, float]) -> Tensor:
-        """A colour that is seen, or a fixed one, shaped (N or 1, 3, 1, 1)."""
+        """A visible colour by its name, or a fixed colour, shaped (N or 1, 3, 1, 1)."""
         rgb = self.seen[value] if isinstance(value, str) else torch.tensor([value], device=self.device)
         return rgb[:, :, None, None]
 
@@ -99,7 +99,7 @@ class _Portrait:
         alpha: Tensor | float = 1.0,
         outlined: bool = True,
     ) -> None:
-        """Paint where ``distance`` is negative, lit by ``relief`` (0: flat), outlined where styles ask."""
+        """Paint where ``distance`` is negative, lit by ``relief`` (0: flat); outlined in some styles."""
         cover = (0.5 - distance / self.pixel).clamp(0, 1)
         cover = cover * cover * (3 - 2 * cover) * alpha
         if relief is not None:
@@ -116,7 +116,7 @@ class _Portrait:
         return 0.8 * lit - 0.35 * (a.square() + b.square()).clamp(0, 1) + 0.12
 
     def paint(self) -> Tensor:
-        """Images (N, 3, R, R) in [0, 1], before the style's own look."""
+        """Images (N, 3, R, R) in [0, 1], before stylisation."""
         self.background()
         self.body()
         self.ears(folded=False)
@@ -194,7 +194,7 @@ class _Portrait:
             around_eye = x - side * 1.05 * self["eye_spread"] - 0.1 * self["yaw"]
             patch = torch.sigmoid(-22 * _ellipse(around_eye, y + 0.12, 0.23, 0.27))
             marked = marked + 0.85 * patch * self[name]
-        # Markings are darker than the fur, but lighter on a dark one.
+        # Markings are darker than light fur and lighter than dark fur.
         dark = torch.sigmoid(20 * (0.42 - self["value"]))[:, None]
         marking = 0.36 * self.fur * (1 - dark) + (0.4 * self.fur + 0.5) * dark
         coat = torch.lerp(self.fur.expand(-1, -1, *x.shape[1:]), marking, marked.clamp(0, 1)[:, None])
@@ -245,7 +245,7 @@ class _Portrait:
         self.layer(torch.maximum(lips, y + 0.3 * h - v), ink, None, 0.8, outlined=False)
 
     def nose(self) -> None:
-        """Its tip, dark or pink, with a highlight."""
+        """Tip of the nose, dark or pink, with a highlight."""
         x, y, _, h = self._muzzle()
         size, y = self["nose_size"], y - 0.45 * h
         u, v = self.u - x, self.v - y
@@ -260,7 +260,7 @@ class _Portrait:
         self.layer(shine, 0.4 * colour + 0.6, None, 0.6 * self.gloss, outlined=False)
 
     def whiskers(self) -> None:
-        """Three on either side, light on dark fur and dark on light."""
+        """Three whiskers on either side, light on dark fur and dark on light fur."""
         x, y, w, _ = self._muzzle()
         hair = 0.7 * torch.sigmoid(14 * (0.5 - self["value"]))[:, None] + 0.22
         for side in (-1, 1):
@@ -307,7 +307,7 @@ def _capsule(
     radius0: Tensor | float,
     radius1: Tensor | float,
 ) -> Tensor:
-    """Distance to a rod from (x0, y0) to (x1, y1), as thick as ``radius0`` there and ``radius1`` here."""
+    """Distance to a rod from (x0, y0) to (x1, y1) whose radius goes from ``radius0`` to ``radius1``."""
     dx, dy, px, py = x1 - x0, y1 - y0, x - x0, y - y0
     along = ((px * dx + py * dy) / (dx * dx + dy * dy + 1e-9)).clamp(0, 1)
     off = ((px - along * dx).square() + (py - along * dy).square() + 1e-9).sqrt()
@@ -336,7 +336,7 @@ def _same(image: Tensor) -> Tensor:
 
 
 def _cartoon(image: Tensor) -> Tensor:
-    """Gaudy and light."""
+    """More saturated and lighter colours."""
     grey = image.mean(1, keepdim=True)
     return (image - grey) * 1.5 + grey * 0.9 + 0.09
 
@@ -353,7 +353,7 @@ def _sketch(image: Tensor) -> Tensor:
 
 
 def _painting(image: Tensor) -> Tensor:
-    """Few strong colours, laid on flat."""
+    """A few strong, flat colours."""
     flat = (torch.floor(image * 5) + 0.5) / 5
     mixed = 0.4 * image + 0.6 * flat
     return mixed + 0.5 * (mixed - mixed.mean(1, keepdim=True))

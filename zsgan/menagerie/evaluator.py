@@ -1,7 +1,7 @@
-"""The demo's judge: a small network that reads the factors of a portrait and whose features measure likeness.
+"""The demo's evaluator: a small network that predicts a portrait's factors and yields features for metrics.
 
-It plays the parts of Inception (FID, precision, recall), of VGG (LPIPS) and of a human who says what a
-picture shows. Nothing is ever optimised against it.
+It takes the place of Inception (FID, precision, recall), of VGG (LPIPS) and of a human rater. Nothing is ever
+optimised against it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,13 +17,13 @@ from zsgan.menagerie.factors import CATEGORIES, CONTINUOUS
 from zsgan.metrics.eyes import Prediction
 
 RESOLUTION = 64
-"""Side of the pictures that the evaluator sees, in pixels."""
+"""Side of the evaluator's input images, in pixels."""
 
 
 class Evaluator(nn.Module):
     """Residual network over 64-px images with one linear head for each factor.
 
-    It is one of :class:`zsgan.metrics.eyes.Eyes`.
+    It implements :class:`zsgan.metrics.eyes.Eyes`.
 
     Args:
         widths: channels at 64 px, then after each halving of the resolution; the last is the embedding's D.
@@ -58,7 +58,7 @@ class Evaluator(nn.Module):
         blocks = [_Block(a, b) for a, b in zip(widths, widths[1:], strict=False)]
         self.layers = nn.ModuleList([stem, *blocks])
         side = RESOLUTION >> len(blocks)
-        # Pooling with learned places: a plain mean would not know where the animal is.
+        # Pooling has learned spatial weights: a plain mean would lose the position of the animal.
         self.pool = nn.Conv2d(widths[-1], widths[-1], side, groups=widths[-1], bias=False)
         nn.init.constant_(self.pool.weight, 1 / side**2)
         self.pool_norm = nn.BatchNorm1d(widths[-1], affine=False)
@@ -88,16 +88,16 @@ class Evaluator(nn.Module):
         return self.pool_norm(self.pool(self.maps(images)[-1]).flatten(1))
 
     def read(self, embedding: Tensor) -> Prediction:
-        """The factors that an embedding (N, D) tells."""
+        """Predicted factors of an embedding (N, D)."""
         logits = {kind: head(embedding) for kind, head in self.heads.items()}
         return Prediction(logits, self.regression(embedding))
 
     def forward(self, images: Tensor) -> Prediction:
-        """The factors of images (N, 3, H, W) in [-1, 1]."""
+        """Predicted factors of images (N, 3, H, W) in [-1, 1]."""
         return self.read(self.embed(images))
 
     def standardise(self, continuous: Tensor) -> Tensor:
-        """Continuous factors (N, n_continuous) in the units of the drawing -> the units of predictions."""
+        """Continuous factors (N, n_continuous) from the units of the drawing to those of predictions."""
         return (continuous - self.mean) / self.deviation
 
 
@@ -120,7 +120,7 @@ def load_evaluator(device: torch.device | str = "cpu") -> Evaluator:
 
 
 def reliability() -> dict[str, float]:
-    """How well the shipped evaluator reads the factors of portraits that it has not seen.
+    """Accuracy of the shipped evaluator on held-out portraits, for each factor.
 
     Returns:
         categorical factor -> accuracy, continuous factor -> R2.

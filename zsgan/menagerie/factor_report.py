@@ -1,6 +1,6 @@
-"""What became of the demo world's factors: which kept their spread, which are wrong?
+"""Spread and error of the demo world's factors after an adaptation.
 
-All from the evaluator's predictions, so that source, adapted and drawn images are read alike.
+All values come from the evaluator's predictions, so source, adapted and drawn images are measured alike.
 """
 
 import math
@@ -12,14 +12,14 @@ from zsgan.metrics.eyes import Prediction
 
 
 def spread(prediction: Prediction) -> dict[str, float]:
-    """How varied each factor is.
+    """Spread of each factor over N images.
 
     Args:
-        prediction: what the evaluator reads from N images.
+        prediction: the evaluator's prediction on the images.
 
     Returns:
-        categorical factor -> entropy of its likeliest values over the images, in nats (0 if all are alike);
-        continuous factor -> standard deviation (1: as in the world of all species and styles).
+        categorical factor -> entropy of its most likely values over the images, in nats (0 if all are equal);
+        continuous factor -> standard deviation (1 over the world of all species and styles).
     """
     result = {}
     for kind, logits in prediction.logits.items():
@@ -32,13 +32,13 @@ def spread(prediction: Prediction) -> dict[str, float]:
 def kept(reference: Prediction, images: Prediction) -> dict[str, float]:
     """Spread of each factor relative to a reference: 1 is kept, 0 is collapsed.
 
-    Against true images of the target it says what a perfect adaptation would have; against the source's
-    images, what the adaptation changed. Factors that the evaluator cannot read say nothing here: see
+    Relative to true images of the target, a perfect adaptation has 1; relative to the source's images, the
+    ratio shows what the adaptation changed. Factors that the evaluator cannot read are meaningless here: see
     :func:`zsgan.menagerie.evaluator.reliability`.
 
     Args:
-        reference: of true images, or of images of the source generator.
-        images: of images of the adapted generator.
+        reference: prediction on true images, or on images of the source generator.
+        images: prediction on images of the adapted generator.
 
     Returns:
         factor -> ratio of entropies or of standard deviations; nan where the reference has no spread at all.
@@ -48,18 +48,18 @@ def kept(reference: Prediction, images: Prediction) -> dict[str, float]:
 
 
 def error(ideal: Prediction, adapted: Prediction) -> dict[str, float]:
-    """How far an adaptation's images are from the ideal answers to their latents, factor by factor.
+    """Error of an adaptation's images against the ideal answers to their latents, for each factor.
 
-    Both are read by the evaluator, so that what it reads wrongly in both does not count.
+    The evaluator reads both, so an error that it makes on both does not count.
 
     Args:
-        ideal: of the portraits that the N latents stand for, in the target domain
+        ideal: prediction on the portraits that the N latents stand for, in the target domain
             (:func:`zsgan.menagerie.portraits.ideal_answers`).
-        adapted: of the adapted generator's images of the same latents, not truncated.
+        adapted: prediction on the adapted generator's images of the same latents, not truncated.
 
     Returns:
-        categorical factor -> share of images in which another value is read; continuous factor -> root mean
-        squared difference in standard deviations of the world.
+        categorical factor -> share of images with another value; continuous factor -> root mean squared
+        difference in standard deviations of the world.
 
     Raises:
         ValueError: the numbers of images differ.
@@ -74,13 +74,13 @@ def error(ideal: Prediction, adapted: Prediction) -> dict[str, float]:
 
 
 def chance(ideal: Prediction, adapted: Prediction) -> dict[str, float]:
-    """The :func:`error` of the same images if they belonged to other latents: a mean over all pairings.
+    """Mean :func:`error` over all pairings of images and latents, the level of chance.
 
-    An adaptation with an error as large as this one has lost what the latents say about the factor.
+    An adaptation with an error as large as this has lost the latents' information about the factor.
 
     Args:
-        ideal: of the ideal answers.
-        adapted: of the adapted generator's images.
+        ideal: prediction on the ideal answers.
+        adapted: prediction on the adapted generator's images.
 
     Returns:
         as :func:`error`.
@@ -95,15 +95,15 @@ def chance(ideal: Prediction, adapted: Prediction) -> dict[str, float]:
 
 
 def report(adapted: Prediction, ideal: Prediction, truth: Prediction) -> pd.DataFrame:
-    """Which factors lost how much spread, and how far each is from the ideal answers.
+    """Kept spread, error and chance error of each factor, as a table.
 
     Args:
-        adapted: of the adapted generator's images, not truncated.
-        ideal: of the ideal answers to their latents.
-        truth: of true images of the target domain.
+        adapted: prediction on the adapted generator's images, not truncated.
+        ideal: prediction on the ideal answers to their latents.
+        truth: prediction on true images of the target domain.
 
     Returns:
-        a line for each factor; columns kept (see :func:`kept`, relative to the truth), error and chance.
+        a row for each factor; columns kept (see :func:`kept`, relative to the truth), error and chance.
     """
     wrong, by_chance = error(ideal, adapted), chance(ideal, adapted)
     columns = {"kept": kept(truth, adapted), "error": wrong, "chance": by_chance}

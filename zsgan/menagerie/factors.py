@@ -1,9 +1,8 @@
-"""Factors of a portrait: which animal, in which style, and the scores that shape, colour, pose and light it.
+"""Factors of a portrait: species, style, and the scores of its shape, colours, pose and light.
 
-The world is smooth: a photo's pixels are smooth functions of the scores, each of which is normal with mean 0
-and deviation 1 in every species and style. So a generator's latent can *be* the portrait
-(:func:`from_latent`), and the same scores under another species or style are the ideal answer to an
-adaptation.
+A photo's pixels are smooth functions of the scores, each of which is normal with mean 0 and deviation 1 in
+every species and style. A generator's latent can therefore *be* the portrait (:func:`from_latent`), and the
+same scores under another species or style are the ideal answer to an adaptation.
 """
 
 import math
@@ -30,7 +29,7 @@ CATEGORIES: Mapping[str, tuple[str, ...]] = {
     "eyes": EYES,
     "ears": EARS,
 }
-"""What a caption can say: attribute of :class:`Factors` -> the names of its values."""
+"""What a caption can name: attribute of :class:`Factors` -> the names of its values."""
 
 COAT = (
     "fur_light", "fur_warm", "fur_saturation", "pale", "stripes", "spots", "patch", "iris", "blaze",
@@ -49,17 +48,17 @@ CONTINUOUS = COAT + SHAPE + SCENE
 """Names of the scores, the columns of ``continuous`` in :class:`Factors`."""
 
 LIMIT = 2.5
-"""Scores beyond this many deviations count as this many."""
+"""Scores are clamped to this many standard deviations."""
 
 _IRIS_COLOURS = ((0.38, 0.20, 0.07), (0.96, 0.70, 0.14), (0.40, 0.75, 0.28), (0.30, 0.62, 0.95))  # as EYES
-_IRIS_PLACES = (0.3, 1.1, 1.9, 2.7)  # of those colours on the scale of the iris score, 0 to 3
-_FOLDED = 0.95  # an ear bent by more is called folded, rad
+_IRIS_PLACES = (0.3, 1.1, 1.9, 2.7)  # of these colours on the scale of the iris score, 0 to 3
+_FOLDED = 0.95  # ears bent by more than this many radians are called folded
 _STYLE_ODDS = (0.4, 0.15, 0.15, 0.15, 0.15)
 
 
 @dataclass(frozen=True)
 class Factors:
-    """What determines N portraits entirely.
+    """Factors of N portraits, which determine them entirely.
 
     Attributes:
         species: (N,) index into SPECIES.
@@ -75,7 +74,7 @@ class Factors:
         return len(self.species)
 
     def __getitem__(self, index: slice | Tensor) -> "Factors":
-        """The portraits that ``index`` (a slice, or a tensor of indices or flags) picks."""
+        """Portraits selected by ``index`` (a slice, or a tensor of indices or flags)."""
         return Factors(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
 
     def column(self, name: str) -> Tensor:
@@ -98,7 +97,7 @@ class Factors:
 
     @property
     def pattern(self) -> Tensor:
-        """(N,) index into PATTERNS: the marking that one would name first."""
+        """(N,) index into PATTERNS: the most prominent marking."""
         seen = appearance(self)
         patched = torch.maximum(seen["patch_left"], seen["patch_right"]) > 0.5
         marked = torch.where(seen["spots"] > 0.5, 2, torch.where(patched, 3, 0))
@@ -120,7 +119,7 @@ def index_of(kind: str, name: str) -> int:
 
     Args:
         kind: one of CATEGORIES.
-        name: of a value of that kind.
+        name: a value of that kind.
 
     Returns:
         its place in ``CATEGORIES[kind]``.
@@ -140,7 +139,7 @@ def sample_factors(
     """Draw the factors of ``n`` portraits from the world's distribution.
 
     Args:
-        n: how many, >= 1.
+        n: number of portraits, >= 1.
         generator: the source of randomness.
         species: one of SPECIES for all; ``None`` draws it uniformly.
         style: one of STYLES for all; ``None`` draws it, photo most often.
@@ -167,10 +166,10 @@ def from_latent(z: Tensor, species: Tensor | str, style: str = "photo") -> Facto
     """The portraits that latents stand for: what a matched generator learns to draw.
 
     Args:
-        z: (N, D_z) samples of N(0, I), D_z >= len(CONTINUOUS). Scaled to unit second moment, as a StyleGAN2's
-            mapping network does first; then the first columns are the scores.
+        z: (N, D_z) samples of N(0, I), D_z >= len(CONTINUOUS). They are scaled to unit second moment, as at
+            the start of a StyleGAN2's mapping network; the first columns are then the scores.
         species: one for all, or (N,) indices into SPECIES.
-        style: for all.
+        style: one for all.
 
     Returns:
         N portraits, on the device of ``z``.
@@ -197,13 +196,13 @@ def with_style(factors: Factors, style: str) -> Factors:
 
 
 def appearance(factors: Factors) -> dict[str, Tensor]:
-    """Scores -> what is seen, by name; all smooth in the scores.
+    """Visible attributes of portraits by name, all smooth functions of the scores.
 
     Args:
         factors: N portraits.
 
     Returns:
-        (N,) each unless said otherwise. Shape in half picture widths, angles in radians ("ear_bend", that of
+        (N,) each unless noted otherwise. Shape in half picture widths, angles in radians ("ear_bend", that of
         the ear's tip against its base; "eye_slant"). Coat: "hue", "saturation", "value" and "fur" (N, 3) in
         [0, 1]; strengths in [0, 1] of "pale" (muzzle), "stripes", "spots", "patch_left", "patch_right",
         "blaze", "pink_nose", "whiskers", "tongue"; "iris_mix" (N, 4), weights of EYES, and "iris" (N, 3).
@@ -225,7 +224,7 @@ def appearance(factors: Factors) -> dict[str, Tensor]:
     value = 0.13 + 0.82 * _normal_cdf(shifted["fur_light"])
     hue = 0.03 + 0.085 * _normal_cdf(shifted["fur_warm"])
     saturation = 0.85 * _normal_cdf(shifted["fur_saturation"])
-    # Very dark and very light coats are never gaudy.
+    # Very dark and very light coats are less saturated.
     muted = saturation * (0.45 + 0.55 * (1 - (value - 0.55).abs() / 0.45))
     seen |= {"hue": hue, "saturation": saturation, "value": value, "fur": _hsv(hue, muted, value)}
     seen["stripes"] = torch.sigmoid(5 * (shifted["stripes"] - 0.6))

@@ -1,4 +1,4 @@
-"""The demo world's generators: a new one, one that grows, one made for a species, and the finished form."""
+"""Generators of the demo world: build one, grow it, specialise it to a species, and finish it."""
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +11,7 @@ Z_DIM, W_DIM, MAPPING_LAYERS = 64, 128, 2
 
 
 def network(resolution: int, conditional: bool) -> Generator:
-    """A new generator of one stage; its label, if it takes one, is the species."""
+    """New generator for one training stage; if conditional, its label is the species."""
     return Generator(
         resolution,
         z_dim=Z_DIM,
@@ -24,9 +24,9 @@ def network(resolution: int, conditional: bool) -> Generator:
 
 @torch.no_grad()
 def grow(small: Generator, large: Generator) -> None:
-    """Copy what a generator shares with one of higher resolution; the new ToRGBs start at zero.
+    """Copy the shared weights of a generator to one of higher resolution; new ToRGB layers start at zero.
 
-    So the larger one's image is, at first, the smaller one's enlarged.
+    The larger generator's images are at first the smaller one's, upsampled.
     """
     shared = small.state_dict()
     for name, tensor in large.state_dict().items():
@@ -38,10 +38,10 @@ def grow(small: Generator, large: Generator) -> None:
 
 @torch.no_grad()
 def specialise(conditional: Generator, species: str) -> Generator:
-    """The unconditional generator that draws what ``conditional`` draws for one label.
+    """Unconditional generator that equals ``conditional`` with a fixed label, up to rounding.
 
-    The first mapping layer sees the latent beside the label's embedding. That embedding is constant now, so
-    its part of the layer is a constant too: it goes into the bias. Exact up to rounding.
+    The first mapping layer takes the latent and the label's embedding. For a fixed label the embedding adds a
+    constant, which goes into the bias.
     """
     result = network(conditional.config["resolution"], conditional=False)
     mapping = conditional.mapping
@@ -63,13 +63,13 @@ def specialise(conditional: Generator, species: str) -> Generator:
 
 @torch.no_grad()
 def finish(generator: Generator, n: int = 10_000) -> None:
-    """Bring a trained generator to the form in which others come.
+    """Normalise the weights of a trained generator to the scale of published generators.
 
     Sets ``w_avg`` to the mean of ``n`` ws, and scales every convolution's weights and styles to unit mean
-    square, which its demodulation undoes: large training steps leave large weights, to which the learning
-    rate of an adaptation would mean something else. With styles five times as large, a whole adaptation
-    changed noses and eyes, but could not raise an ear. A generator with labels keeps its styles and
-    ``w_avg``: they depend on the label.
+    square, which demodulation cancels. Large training steps leave large weights, on which an adaptation's
+    learning rate has less effect: with styles five times as large, a whole adaptation changed noses and eyes,
+    but could not raise an ear. A generator with labels keeps its styles and ``w_avg``, which depend on the
+    label.
     """
     for layer in generator.synthesis.convolutions:
         layer.weight.div_(layer.weight.square().mean().sqrt())

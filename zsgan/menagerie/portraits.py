@@ -1,4 +1,4 @@
-"""Portraits of the demo world, drawn when asked for, and the ideal answer to each latent."""
+"""Portraits of the demo world, drawn on demand, and the ideal answer to each latent."""
 
 from collections.abc import Mapping
 
@@ -9,15 +9,15 @@ from zsgan.menagerie.draw import draw
 from zsgan.menagerie.factors import Factors, from_latent, sample_factors
 
 TRUTH_SEED = 8_000_009
-"""Seed of drawn true images, far from those of training; fresh ones have the next."""
+"""Seed of the drawn true images, far from the training seeds; fresh ones use the next seed."""
 
 
 class Portraits:
-    """Portraits of known factors, drawn when asked for; the same whatever the slices.
+    """Portraits of known factors, drawn on demand; slicing does not change them.
 
     Args:
-        factors: of the N portraits.
-        resolution: R, pixels a side, a multiple of 16.
+        factors: factors of the N portraits.
+        resolution: R, pixels per side, a multiple of 16.
     """
 
     def __init__(self, factors: Factors, resolution: int = 64) -> None:
@@ -32,13 +32,13 @@ class Portraits:
 
 
 class Drawing(Portraits):
-    """Random portraits of a part of the demo world.
+    """Random portraits from one part of the demo world.
 
     Args:
         labels: factors that all share, such as {"species": "cat", "style": "photo"}; others are random.
-        n: how many, >= 1.
-        resolution: R, pixels a side, a multiple of 16.
-        seed: of the factors.
+        n: number of portraits, >= 1.
+        resolution: R, pixels per side, a multiple of 16.
+        seed: seed of the factors.
 
     Raises:
         ValueError: a label is unknown, or n is less than 1.
@@ -51,14 +51,14 @@ class Drawing(Portraits):
 
 
 def ideal_answers(latents: Tensor, species: str, style: str = "photo", resolution: int = 64) -> Portraits:
-    """What a perfect adaptation of a matched generator makes of its latents: same scores, target domain.
+    """Images of a perfect adaptation of a matched generator: the same scores, in the target domain.
 
     Args:
-        latents: (N, D_z) samples of N(0, I), as of :func:`zsgan.networks.sampling.sample_latents`; the answer
-            to a truncated image is not known.
-        species: of the target domain.
-        style: of the target domain.
-        resolution: R, pixels a side, a multiple of 16.
+        latents: (N, D_z) samples of N(0, I), as from :func:`zsgan.networks.sampling.sample_latents`; the
+            ideal answer to a truncated image is unknown.
+        species: species of the target domain.
+        style: style of the target domain.
+        resolution: R, pixels per side, a multiple of 16.
 
     Returns:
         N portraits.

@@ -1,4 +1,4 @@
-"""What makes a species: the means and deviations of its shape, and what is common in its coat.
+"""Parameters of the species: means and standard deviations of their shapes, and typical coats.
 
 Every row has a value for each of ``SPECIES``, in that order.
 """
@@ -6,8 +6,8 @@ Every row has a value for each of ``SPECIES``, in that order.
 SPECIES = ("dog", "cat", "fox", "bear", "rabbit", "mouse")
 
 # Mean shape of a species, in half picture widths; angles in radians, of ears from straight up, outwards.
-# Species overlap in all of these: none gives a species away alone, so that who reads a species, or draws it,
-# needs them all, and a generator of one species has seen something of what the others look like.
+# Species overlap in all of these, and none alone identifies a species. A classifier or a generator thus needs
+# them all, and a generator of one species has seen something of what the others look like.
 MEANS = {
     #                  dog    cat    fox    bear  rabbit  mouse
     "head_width":    (0.56,  0.60,  0.54,  0.64,  0.52,  0.50),
@@ -39,7 +39,7 @@ FIXED = {
     "whiskers":      (0.0,   1.0,   0.3,   0.0,   0.6,   0.8),
     "tongue":        (1.0,   0.0,   0.4,   0.3,   0.0,   0.0),
 }  # fmt: skip
-# Shift of a coat's score: what is common in a species. They overlap: no colour gives a species away.
+# Shifts of the coat's scores in each species. They overlap, so that no colour identifies a species.
 SHIFTS = {
     "fur_light":      (0.0,  0.1,  0.2, -0.5,  0.5,  0.2),
     "fur_warm":       (0.0,  0.1, -0.6,  0.0,  0.3,  0.3),

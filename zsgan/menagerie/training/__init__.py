@@ -1,1 +1,1 @@
-"""The commands that trained the demo's networks; ``python -m zsgan.menagerie.training list`` shows them."""
+"""Training of the demo's networks; ``python -m zsgan.menagerie.training list`` shows the commands."""

@@ -1,7 +1,7 @@
 """Train every network of the demo: ``python -m zsgan.menagerie.training all``; ``list`` shows the commands.
 
-Each network has its own command, which can be resumed and which the manifest repeats. This one runs them, a
-few at a time, in an order in which everything is there when it is needed.
+Each network has its own resumable command, which the manifest also records. This command runs them in the
+order of their dependencies, a few at a time.
 """
 
 import argparse
@@ -36,11 +36,11 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "clip-c": ("clip c --seed 0 --images 16000 --steps 7000 --batch 64 --mixed", ()),
 }
-"""Network -> its command, and the networks that it needs; in the order in which they are begun."""
+"""Network -> its command and the networks that it needs, in the order in which they start."""
 
 
 def command(name: str, state: Path) -> list[str]:
-    """The words of a network's command, after ``python``."""
+    """Arguments of a network's command, after ``python``."""
     module, *words = COMMANDS[name][0].format(state=state).split()
     return ["-m", f"zsgan.menagerie.training.{module}", *words, "--quiet"]
 
@@ -48,14 +48,14 @@ def command(name: str, state: Path) -> list[str]:
 def train_all(state: Path, workers: int) -> None:
     """Run every command, ``workers`` at a time; the logs go to ``state/logs``.
 
-    A finished training is found finished by its own command, which then only measures and writes again.
+    The command of a finished training only measures its network and writes it again.
 
     Args:
-        state: folder of logs and of what the trainings resume from.
-        workers: commands at a time.
+        state: folder of the logs and of the resumable states.
+        workers: number of commands at a time.
 
     Raises:
-        RuntimeError: commands failed; those that need none of them were run all the same.
+        RuntimeError: some commands failed; all that do not depend on them were run.
     """
     logs = state / "logs"
     logs.mkdir(parents=True, exist_ok=True)
@@ -65,7 +65,7 @@ def train_all(state: Path, workers: int) -> None:
     while waiting or running:
         ready = [name for name in waiting if done.issuperset(COMMANDS[name][1])]
         if not ready and not running:
-            break  # what is left needs something that failed
+            break  # the rest depends on failed commands
         for name in ready[: workers - len(running)]:
             waiting.remove(name)
             with (logs / f"{name}.log").open("a") as log:
@@ -81,8 +81,8 @@ def train_all(state: Path, workers: int) -> None:
             outcome = f"failed, see {logs / name}.log" if process.returncode else "done"
             sys.stderr.write(f"{minutes:6.1f} min  {name}: {outcome} ({len(done)} of {len(COMMANDS)})\n")
     if failed:
-        left = f"; not begun: {', '.join(waiting)}" if waiting else ""
-        raise RuntimeError(f"{', '.join(failed)} failed{left}. The same command goes on from there")
+        left = f"; not started: {', '.join(waiting)}" if waiting else ""
+        raise RuntimeError(f"{', '.join(failed)} failed{left}. Run the same command again to resume")
 
 
 def main(words: Sequence[str] | None = None) -> int:

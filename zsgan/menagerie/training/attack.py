@@ -1,4 +1,4 @@
-"""Adversarial images for CLIP: what training and measuring its robustness share."""
+"""Adversarial images for CLIP, to train its robustness and to measure it."""
 
 from collections.abc import Callable
 
@@ -17,20 +17,20 @@ def attack(
     generator: torch.Generator,
     steps: int = 1,
 ) -> Tensor:
-    """Images in an L2 ball that fit their texts less: gradient ascent on the contrastive loss, random start.
+    """Adversarial images in an L2 ball: gradient ascent on the contrastive loss from a random start.
 
     Args:
-        encode: images to unit-norm features (N, D), each image on its own.
+        encode: maps images to unit-norm features (N, D), each image independently.
         images: (N, 3, H, W) in [-1, 1].
         texts: (M, D) unit-norm text features, held fixed.
-        same: (N, M) in [0, 1], how far the text is true of the image; no row is zero.
+        same: (N, M) in [0, 1], degree to which the text is true of the image; no row is zero.
         scale: factor of the cosines.
         epsilon: radius of the ball.
         generator: the source of randomness, on the CPU.
         steps: gradient steps.
 
     Returns:
-        (N, 3, H, W) in [-1, 1], at most ``epsilon`` away.
+        (N, 3, H, W) in [-1, 1], at most ``epsilon`` from ``images``.
     """
     target = same / same.sum(1, keepdim=True)
     noise = torch.randn(images.shape, generator=generator).to(images)

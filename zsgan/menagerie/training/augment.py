@@ -1,4 +1,4 @@
-"""Random changes of images that keep their captions true, so that CLIP reads animals and not pixels."""
+"""Random augmentations of images that keep their captions true."""
 
 import math
 
@@ -8,9 +8,9 @@ from torch import Tensor
 
 
 def augment(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Shift, scale and turn images, change their tones, and blur, coarsen or add noise to some of them.
+    """Shift, scale and rotate images, change their tones, and blur, coarsen or add noise to some of them.
 
-    Not mirrored and not shifted in hue: captions name colours.
+    Images are not mirrored, and their hues do not change, because captions name colours.
 
     Args:
         images: (N, 3, H, H) in [-1, 1].

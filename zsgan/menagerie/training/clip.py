@@ -1,11 +1,11 @@
-"""Train a CLIP of the demo, adversarially: ``python -m zsgan.menagerie.training.clip a --seed 0``.
+"""Train a CLIP of the demo adversarially: ``python -m zsgan.menagerie.training.clip a --seed 0``.
 
-A plainly trained small CLIP is easily fooled: guided by it, a generator drifts into textures that only CLIP
-sees. Training against perturbed images aligns the gradients with respect to the image with what one sees
-(Santurkar et al. 2019, "Image Synthesis with a Single (Robust) Classifier"; Engstrom et al. 2019,
-"Adversarial Robustness as a Prior for Learned Representations"). The perturbations live in an L2 ball, as
-there: it lets an attack change a small part much, as a generator can, where the L-infinity ball has only
-faint changes everywhere.
+A small CLIP trained without attacks is easily fooled: a generator that it guides drifts into textures that
+only CLIP sees. Training on perturbed images aligns the gradients with respect to the image with human
+perception (Santurkar et al. 2019, "Image Synthesis with a Single (Robust) Classifier"; Engstrom et al. 2019,
+"Adversarial Robustness as a Prior for Learned Representations"). As in these papers, the perturbations lie in
+an L2 ball: an attack can change a small part of the image strongly, as a generator can, whereas an L-infinity
+ball allows only faint changes everywhere.
 """
 
 import logging
@@ -31,34 +31,34 @@ from zsgan.networks.clip import ClipEncoder
 RESOLUTION = 64
 LEARNING_RATE = 1.5e-3
 LATE_RATE = 7e-4
-"""Learning rate at which training begins anew when the batches become of another kind."""
+"""Learning rate at which training restarts when the late batches begin."""
 WEIGHT_DECAY = 0.05
 WARM_UP = 60
 """Steps over which the learning rate rises."""
 PEACE = 0.25
-"""Part of the training, before late batches, in which nothing is attacked."""
+"""Share of the training before late batches in which no image is attacked."""
 EPSILON = 3.0
 """Final radius of the L2 ball, for images in [-1, 1] (0.027 per value, root mean square)."""
 RAMP = 0.6
-"""Part of the training, before late batches, at whose end the ball has its final radius."""
+"""Share of the training before late batches over which the ball grows to its final radius."""
 CLEAN = 0.2
-"""Part of every batch that is not attacked."""
+"""Share of every batch that is not attacked."""
 MAX_SCALE = math.log(100.0)
 
 
 def token_ids() -> list[int]:
-    """The tokens that the demo's CLIP is taught: those of the captions, and the full stop."""
+    """Tokens of the demo's CLIP: those of the captions, and the full stop."""
     return clip_model.used_token_ids([*VOCABULARY, "."])
 
 
 def contrastive_loss(images: Tensor, texts: Tensor, scale: Tensor, same: Tensor) -> Tensor:
-    """Symmetric InfoNCE (Radford et al. 2021) where every true caption is a positive: no false negatives.
+    """Symmetric InfoNCE (Radford et al. 2021) with every true caption as a positive: no false negatives.
 
     Args:
         images: (N, D) unit-norm features.
         texts: (M, D) unit-norm features.
         scale: factor of the cosines, a scalar.
-        same: (N, M) in [0, 1], how far the text is true of the image; no row or column is zero.
+        same: (N, M) in [0, 1], degree to which the text is true of the image; no row or column is zero.
 
     Returns:
         a scalar >= 0.
@@ -89,7 +89,7 @@ def train(
     seed: int = 0,
     precision: str = "float32",
 ) -> list[dict[str, float]]:
-    """Train ``model`` on portraits, with captions drawn anew each time; can be resumed.
+    """Train ``model`` on portraits, with new captions in every batch; resumable.
 
     Args:
         model: on the device to train on.
@@ -97,15 +97,15 @@ def train(
         examples: portraits of 64 px.
         generator: the source of randomness (on the CPU).
         steps: number of steps.
-        batch: images in a step.
-        folder: where the state is kept from which a stopped training resumes (see ``training.loop``).
-        save_every: steps between two savings.
+        batch: images per step.
+        folder: folder of the state from which an interrupted training resumes (see ``training.loop``).
+        save_every: steps between checkpoints.
         progress: show a progress bar.
-        seed: that ``model`` and ``examples`` were drawn with; a state of another is not resumed.
-        precision: of the two encoders, "float32" or "bfloat16"; the loss is always float32.
+        seed: seed of ``model`` and ``examples``; a state with another seed is not resumed.
+        precision: precision of the two encoders, "float32" or "bfloat16"; the loss is always float32.
 
     Returns:
-        what was logged, see ``training.loop``; ``model`` is trained in place.
+        the log, see ``training.loop``; ``model`` is trained in place.
     """
     device = model.logit_scale.device
 
@@ -131,7 +131,7 @@ def train(
         else:
             part, peak, step_of_part = done / late, LEARNING_RATE, i
         if step_of_part == 0:
-            optimizer.state.clear()  # what Adam knows of the gradients' size is of other batches
+            optimizer.state.clear()  # Adam's gradient statistics belong to other batches
         rate = peak * min(1.0, (step_of_part + 1) / WARM_UP) * (1 + math.cos(math.pi * part)) / 2
         for group in optimizer.param_groups:
             group["lr"] = rate
@@ -147,7 +147,7 @@ def train(
             texts = model.encode_text(tokenizer(words).to(device), normalize=True).float()
         attacked = 0 if epsilon == 0 else round((1 - CLEAN) * batch)
         if attacked:
-            model.eval()  # each image on its own, and no trace of the attempts in the batch statistics
+            model.eval()  # images stay independent, and attacks leave no trace in the batch statistics
             fooled = attack(
                 encode,
                 x[:attacked],
@@ -189,12 +189,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Train, measure and save one CLIP."""
     parser = shared.arguments(__doc__.split("\n")[0].split(":")[0], seed=0)
     parser.add_argument(
-        "which", choices=("a", "b", "c"), help="a and c guide adaptations, b only judges them"
+        "which", choices=("a", "b", "c"), help="a and c guide adaptations, b only evaluates them"
     )
     parser.add_argument("--images", type=int, default=24_000, help="portraits to draw")
     parser.add_argument("--steps", type=int, default=2000, help="training steps")
-    parser.add_argument("--batch", type=int, default=96, help="images in a step")
-    parser.add_argument("--mixed", action="store_true", help="train on portraits of two animals at once, too")
+    parser.add_argument("--batch", type=int, default=96, help="images per step")
+    parser.add_argument("--mixed", action="store_true", help="also train on portraits of two animals at once")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     tune_cpu(options.threads)

@@ -1,9 +1,9 @@
-"""Adversarial end of a matched generator: ``python -m zsgan.menagerie.training.discriminator dog``.
+"""Finish a matched generator adversarially: ``python -m zsgan.menagerie.training.discriminator dog``.
 
-Matching (:mod:`zsgan.menagerie.training.generator`) draws every latent's portrait, a little softly. Here a
+Matching (:mod:`zsgan.menagerie.training.generator`) draws every latent's portrait, slightly blurred. Here a
 discriminator learns to tell drawn photos of the species from the generator's, and the generator learns from
-it; matching goes on at a small weight, so that a latent keeps meaning its portrait. Both ship: the generator
-as the running average of its weights, the discriminator as what few-shot adaptation starts from.
+it. Matching continues at a small weight, so that every latent keeps its portrait. Both networks ship: the
+generator as the running average of its weights, the discriminator as the start of few-shot adaptation.
 
 The losses are StyleGAN2's: logistic, non-saturating, with R1 every few steps.
 """
@@ -31,28 +31,28 @@ from zsgan.networks.stylegan2.checkpoints import load_generator_file
 LEARNING_RATE, DISCRIMINATOR_RATE = 1e-3, 4e-3
 BETAS = (0.0, 0.99)
 WARM_UP = 0.5
-"""Part of the training in which the discriminator learns alone: a new one has nothing to teach."""
+"""Share of the training in which only the discriminator learns: a new one gives no useful gradient."""
 R1_WEIGHT, R1_EVERY = 0.02, 8
 MATCHING_WEIGHT = 1.0
 AVERAGE_HALF_LIFE = 2_000
-"""Images after which the running average has forgotten half."""
+"""Half-life of the running average, in images."""
 GROUP = 4
 """Images that share a minibatch standard deviation."""
 UNSEEN_SEED, TESTED = 9_000_017, 20
-"""Of the images that the finished networks are measured on: seed, and how many at a time."""
+"""Seed and batch size of the images on which the finished networks are measured."""
 
 
 class Finish:
-    """The adversarial training.
+    """Adversarial training of a matched generator.
 
     Args:
-        generator: matched; its running average starts as its copy.
-        discriminator: new.
+        generator: the matched generator; its running average starts as a copy.
+        discriminator: a new discriminator.
         data: latents (n, z_dim) and the portraits that they stand for, uint8 (n, 3, R, R).
-        batch: images a step.
-        steps: of the whole training.
-        seed: of noise and order.
-        precision: of the networks, "float32" or "bfloat16"; R1 is always computed in float32.
+        batch: images per step.
+        steps: steps of the whole training.
+        seed: seed of noise and order.
+        precision: precision of the networks, "float32" or "bfloat16"; R1 is always computed in float32.
     """
 
     def __init__(
@@ -85,12 +85,12 @@ class Finish:
         }  # fmt: skip
 
     def step(self, i: int) -> dict[str, float]:
-        """One step of the discriminator and, once that has learnt something, one of the generator."""
+        """One step of the discriminator and, after its warm-up, one of the generator."""
         row = self._teach_discriminator(i)
         return row | self._teach_generator() if i >= self.alone else row
 
     def _teach_discriminator(self, i: int) -> dict[str, float]:
-        # Images of the same latents: what differs between portraits cancels in the gradient.
+        # Images of the same latents, so that differences between portraits cancel in the gradient.
         z, real = self._pairs()
         with torch.no_grad():
             fake = self._made(z)
@@ -148,10 +148,10 @@ def network(resolution: int, seed: int) -> Discriminator:
 def told_apart(
     discriminator: Discriminator, generator: Generator, species: str, n: int = 500
 ) -> dict[str, float]:
-    """How often the discriminator is right about unseen images: of ``n`` drawn and ``n`` generated ones."""
+    """Accuracy of the discriminator on ``n`` drawn and ``n`` generated images that are unseen."""
     z, _, drawn = bank(n, species, torch.Generator().manual_seed(UNSEEN_SEED), progress=False)
     right, device = [], generator.synthesis.const.device
-    # Generated are the portraits at the other end of the bank: no two images of a batch are of one latent.
+    # Generated images come from the other end of the bank, so that no two images of a batch share a latent.
     pairs = zip(z.flip(0).split(TESTED), drawn.split(TESTED), strict=True)
     for latents, images in pairs:
         real = discriminator(shared.from_bytes(images.to(device)))
@@ -163,11 +163,11 @@ def told_apart(
 def main(argv: list[str] | None = None) -> int:
     """Command line."""
     parser = shared.arguments("Finish a matched generator, with a discriminator.", seed=0)
-    parser.add_argument("species", choices=SPECIES, help="what the generator makes photos of")
+    parser.add_argument("species", choices=SPECIES, help="species of the generator's photos")
     parser.add_argument("--init", type=Path, required=True, help="file of the matched generator")
     parser.add_argument("--bank", type=int, default=10_000, help="portraits to draw and train on")
     parser.add_argument("--kimg", type=float, default=12, metavar="K", help="thousands of images")
-    parser.add_argument("--batch", type=int, default=16, help="images a step")
+    parser.add_argument("--batch", type=int, default=16, help="images per step")
     options = parser.parse_args(argv)
     if options.batch < 1 or options.batch > GROUP and options.batch % GROUP:
         parser.error(f"--batch must be a multiple of {GROUP}, or less, got {options.batch}")

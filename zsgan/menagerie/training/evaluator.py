@@ -25,14 +25,14 @@ BATCH = 64
 LEARNING_RATE = 2e-3
 WEIGHT_DECAY = 0.02
 WARM_UP = 0.05
-"""Part of the training over which the learning rate rises."""
+"""Share of the training over which the learning rate rises."""
 CLEAN = 0.5
-"""Part of every batch that is not augmented."""
+"""Share of every batch that is not augmented."""
 LABEL_SMOOTHING = 0.05
 REGRESSION_WEIGHT = 10.0
-"""Of the continuous factors' mean squared error, against the sum of the categorical cross-entropies."""
+"""Weight of the continuous factors' mean squared error; the categorical cross-entropies have weight 1."""
 
-# What augmentation changes without telling by how much: place, size and tones.
+# Prefixes of the factors that augmentation changes by unknown amounts: place, size and tones.
 _DISTURBING = ("shift_", "scale", "fur_", "light_strength", "background_")
 _DISTURBED = torch.tensor([name.startswith(_DISTURBING) for name in CONTINUOUS])
 
@@ -46,15 +46,15 @@ def loss(
 ) -> Tensor:
     """Cross-entropy of every categorical factor plus squared error of the continuous ones.
 
-    Part of the images is augmented first, so that the evaluator also reads the imperfect pictures of a
-    generator. There the factors that augmentation disturbs do not count.
+    Some of the images are augmented first, so that the evaluator also reads a generator's imperfect images.
+    For these, the factors that augmentation changes do not count.
 
     Args:
         evaluator: in training mode.
         images: (N, 3, 64, 64) in [-1, 1].
-        factors: their truth.
+        factors: their true factors.
         generator: the source of randomness, on the CPU.
-        precision: of the network, "float32" or "bfloat16"; the rest is always float32.
+        precision: precision of the network, "float32" or "bfloat16"; the rest is always float32.
 
     Returns:
         a scalar, in float32.
@@ -74,12 +74,12 @@ def loss(
 
 @torch.no_grad()
 def measure(evaluator: Evaluator, images: Tensor, factors: Factors) -> dict[str, dict[str, float]]:
-    """How well the evaluator reads portraits that it has not seen.
+    """Accuracy of the evaluator on held-out portraits.
 
     Args:
         evaluator: in evaluation mode.
         images: (N, 3, 64, 64) uint8.
-        factors: their truth.
+        factors: their true factors.
 
     Returns:
         "accuracy" of each categorical factor, "accuracy, photos" over the photos alone, and "R2" of each
@@ -109,15 +109,15 @@ def train(
     precision: str = "float32",
     progress: bool = True,
 ) -> tuple[Evaluator, dict[str, dict[str, float]]]:
-    """Train an evaluator; stopped and called again with the same arguments, it goes on to the same bits.
+    """Train an evaluator; an interrupted call resumes, with the same bits, when repeated with its arguments.
 
     Args:
-        seed: of initial weights, portraits, order and augmentation.
-        folder: where the resumable state is kept.
-        portraits: how many to draw and train on.
-        steps: batches of 64.
-        unseen: how many more to draw, and to measure on.
-        save_every: steps between two savings.
+        seed: seed of initial weights, portraits, order and augmentation.
+        folder: folder of the resumable state.
+        portraits: number of portraits to draw and train on.
+        steps: training steps, of 64 images.
+        unseen: number of further portraits, to measure on.
+        save_every: steps between checkpoints.
         device: where to train.
         precision: see :func:`loss`.
         progress: show progress bars.
@@ -158,7 +158,9 @@ def train(
 def main(words: Sequence[str] | None = None) -> None:
     """Train, measure and save the evaluator."""
     parser = arguments("Train the evaluator, or the perceptual network for generators.", seed=0)
-    parser.add_argument("which", choices=KINDS, help="evaluator judges; perceptual helps to train generators")
+    parser.add_argument(
+        "which", choices=KINDS, help="evaluator: for metrics; perceptual: to train generators"
+    )
     parser.add_argument("--images", type=int, default=20_000, help="portraits to draw and train on")
     parser.add_argument("--steps", type=int, default=2_000, help=f"training steps, of {BATCH} images")
     options = parser.parse_args(words)

@@ -1,8 +1,7 @@
-"""What CLIP is trained on: batches of portraits and captions, and which caption is true of which portrait.
+"""Training data of CLIP: batches of portraits and captions, and which caption is true of which portrait.
 
-Who learns from whole animals alone may tell a cat by its eyes; a generator that is guided by such a reader
-draws a dog with a cat's eyes. In portraits that are two animals at once every part counts
-(:class:`MixedExamples`).
+A CLIP trained on whole animals alone may recognise a cat by its eyes, and a generator that it guides then
+draws a dog with a cat's eyes. In portraits of two animals at once every part counts (:class:`MixedExamples`).
 """
 
 from dataclasses import dataclass, replace
@@ -17,14 +16,14 @@ from zsgan.menagerie.factors import CATEGORIES, SPECIES, STYLES, Factors, appear
 from zsgan.menagerie.training import shared
 
 CHIMERAS, PATCHED = 0.35, 0.4
-"""Parts of a late mixed batch; the rest are whole animals, as are the chimeras' places in an early one."""
+"""Shares of a late mixed batch; the rest are whole animals, which also replace chimeras in early batches."""
 LATE = 0.75
-"""Part of a training on mixed examples after which chimeras are among them: whoever sees them from the start
-reads badly, and they are what makes a reader look at small parts."""
+"""Share of a training on mixed examples after which chimeras are included. Chimeras make CLIP attend to small
+parts, but a CLIP trained on them from the start reads badly."""
 OF_SPECIES = 0.75
-"""How many partners are of another species; the others are of another style."""
+"""Share of partners of another species; the others are of another style."""
 FLAT = 0.15
-"""How many masks are the same everywhere: one picture shines through the other."""
+"""Share of constant masks, which blend two pictures evenly."""
 TRAITS = {
     "ears": ("ear_bend", "ear_length", "ear_spread", "ear_width", "ear_angle", "ear_tip"),
     "eyes": ("eye_size", "eye_slant", "eye_spread", "pupil_width", "iris_mix", "iris"),
@@ -32,16 +31,16 @@ TRAITS = {
     "nose": ("nose_size", "pink_nose"),
     "head": ("head_width", "head_height", "jaw_width"),
 }
-"""What a chimera has from one animal or the other; names of :func:`zsgan.menagerie.factors.appearance`."""
+"""Trait that a chimera takes from either animal -> names in :func:`zsgan.menagerie.factors.appearance`."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """N portraits and as many captions.
+    """N portraits and N captions.
 
     Attributes:
         images: (N, 3, H, H) in [-1, 1].
-        texts: one written for each portrait.
+        texts: one caption for each portrait.
         true: (N, N) in [0, 1], how far caption m is true of portrait n; every portrait has a true caption.
     """
 
@@ -56,8 +55,8 @@ class Examples:
 
     Attributes:
         images: (n, 3, H, H) uint8.
-        factors: of the n portraits.
-        late: part of a training after which the batches are of another kind; 1 for never.
+        factors: factors of the n portraits.
+        late: share of a training after which the late batches begin; 1 for never.
     """
 
     images: Tensor
@@ -65,7 +64,7 @@ class Examples:
     late: ClassVar[float] = 1.0
 
     def batch(self, size: int, generator: torch.Generator, late: bool) -> Batch:
-        """``size`` portraits and captions, drawn by ``generator``; with ``late``, of the later kind."""
+        """``size`` portraits and captions, drawn by ``generator``; with ``late``, a late batch."""
         index = torch.randint(len(self.images), (size,), generator=generator)
         values = values_of(self.factors[index])
         written = captions_of(values, generator)
@@ -74,17 +73,17 @@ class Examples:
 
 @dataclass(frozen=True)
 class MixedExamples(Examples):
-    """Portraits of whole animals, of two in one picture, and of animals with traits of two.
+    """Portraits of whole animals, of two animals in one picture, and of chimeras with traits of two animals.
 
-    Two in one picture are the same scores in two species or styles, with soft borders, each name as true as
-    its share of what differs (CutMix, Yun et al. 2019, with pairs that fit). Of a chimera no species is true;
-    they are in late batches alone.
+    Two animals in one picture have the same scores in two species or styles, with soft borders; each name is
+    as true as its share of what differs (CutMix, Yun et al. 2019, with matching pairs). No species is true of
+    a chimera, and only late batches have chimeras.
 
     Attributes:
         partners: (n, 3, H, H) uint8, the same animals in another species or style.
-        partner_factors: of these.
+        partner_factors: factors of the partners.
         chimeras: (n, 3, H, H) uint8, the same animals with traits of another species.
-        chimera_values: (n, len(CATEGORIES)) what is seen in these; none of the species is theirs.
+        chimera_values: (n, len(CATEGORIES)) visible values of the chimeras, which have none of the species.
     """
 
     partners: Tensor
@@ -113,7 +112,7 @@ class MixedExamples(Examples):
 
 
 def masks(n: int, size: int, generator: torch.Generator) -> Tensor:
-    """Soft random masks (n, 1, size, size) in (0, 1), of blots that have any size."""
+    """Soft random masks (n, 1, size, size) in (0, 1), made of blots of any size."""
     cells = int(torch.randint(2, 7, (), generator=generator))
     field = torch.randn(n, 1, cells, cells, generator=generator)
     field = F.interpolate(field, (size, size), mode="bicubic", align_corners=False)
@@ -123,7 +122,7 @@ def masks(n: int, size: int, generator: torch.Generator) -> Tensor:
 
 
 def blend(whole: Tensor, partner: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Two pictures in one.
+    """Blend two pictures into one.
 
     Args:
         whole: (N, 3, H, H).
@@ -145,12 +144,12 @@ def draw_mixed(
 
     Args:
         images: (n, 3, H, H) uint8, the portraits.
-        factors: theirs.
+        factors: factors of the portraits.
         generator: the source of randomness.
         progress: show a progress bar.
 
     Returns:
-        all of them.
+        the portraits with partners and chimeras.
     """
     n, resolution = len(factors), images.shape[-1]
 

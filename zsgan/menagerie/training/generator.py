@@ -1,14 +1,14 @@
-"""Train a StyleGAN2 of the demo world by matching: a latent *is* a portrait; the generator draws it.
+"""Train a StyleGAN2 of the demo world by matching: the generator draws the portrait that a latent defines.
 
 ``python -m zsgan.menagerie.training.generator world`` learns photos of every species, with the species as a
 label, at 16, 32 and 64 px. ``dog`` and ``cat`` start from it (``--init``): the label's embedding is folded
-exactly into the bias of the first mapping layer, and the training goes on with one species. So the features
-that other species need exist in the source generator, as they do in generators trained on large photo
-collections.
+exactly into the bias of the first mapping layer, and training continues with one species. The source
+generator thus has the features that other species need, as do generators trained on large photo sets.
 
-Regression is to the drawn portrait (:func:`zsgan.menagerie.factors.from_latent`): absolute differences of
-pixels, of their gradients, of means over 4 x 4 pixels, and at 64 px of the features of a network that is
-trained like the evaluator, but is not it: nothing is ever optimised against the judge.
+The loss compares images with the drawn portraits (:func:`zsgan.menagerie.factors.from_latent`): absolute
+differences of pixels, of their gradients, of means over 4 x 4 pixels, and at 64 px of the features of a
+network that is trained like the evaluator. It is another network, because nothing is ever optimised against
+the evaluator.
 """
 
 import argparse
@@ -35,16 +35,16 @@ DOMAINS = ("world", "dog", "cat")
 
 LEARNING_RATE = 0.03
 AFFINE_RATE, MAPPING_RATE = 3, 20
-"""Factors of the learning rate of affine layers and of the mapping network (which scales its own by 0.01)."""
+"""Learning-rate factors of affine layers and of the mapping network (which itself scales by 0.01)."""
 BETAS = (0.9, 0.99)
 WARM_UP, FLAT, FINAL_RATE = 100, 0.4, 0.03
-"""Steps of rising learning rate; part of the training after which it falls; where it falls to."""
+"""Steps over which the learning rate rises; share of the training after which it falls; its final factor."""
 NOISE_STRENGTH = 0.03
-"""Of every layer, held while matching. Without noise an adapted copy would agree exactly with its source at
-the first step, where the directional loss has no gradient to follow."""
+"""Noise strength of every layer while matching. Without noise an adapted copy would equal its source exactly
+at the first step, where the directional loss has no gradient to follow."""
 PERCEPTUAL_WEIGHT = 2.0
 AVERAGE_HALF_LIFE = 3_000
-"""Images after which the running average has forgotten half."""
+"""Half-life of the running average, in images."""
 
 
 def bank(
@@ -59,7 +59,7 @@ def bank(
 
 
 def matching_loss(made: Tensor, drawn: Tensor, perceptual: Evaluator | None) -> Tensor:
-    """How far images (N, 3, R, R) are from those they should be; see the top of this file."""
+    """Matching loss of images (N, 3, R, R) and drawn portraits; see the module's docstring."""
     loss = (made - drawn).abs().mean() + (F.avg_pool2d(made, 4) - F.avg_pool2d(drawn, 4)).abs().mean()
     for dim in (2, 3):
         loss = loss + (made.diff(dim=dim) - drawn.diff(dim=dim)).abs().mean()
@@ -68,7 +68,7 @@ def matching_loss(made: Tensor, drawn: Tensor, perceptual: Evaluator | None) -> 
     with torch.no_grad():
         targets = _unit(perceptual.maps(drawn))
     features = _unit(perceptual.maps(made))
-    # The finest maps are left out: pixels say the same.
+    # The finest maps are left out, since they repeat the pixels.
     pairs = list(zip(features, targets, strict=True))[1:]
     difference = torch.stack([(a - b).abs().mean() for a, b in pairs]).sum() / len(features)
     return loss + PERCEPTUAL_WEIGHT * difference
@@ -82,13 +82,13 @@ class Stage:
     """Matching at one resolution.
 
     Args:
-        generator: to train; its running average starts as its copy.
-        data: of :func:`bank`; images are reduced to the generator's resolution.
-        batch: images a step.
-        steps: of the whole stage, over which the learning rate rises and falls.
-        seed: of noise and order.
+        generator: the generator to train; its running average starts as a copy.
+        data: data from :func:`bank`; images are downsampled to the generator's resolution.
+        batch: images per step.
+        steps: steps of the whole stage, over which the learning rate rises and falls.
+        seed: seed of noise and order.
         perceptual: see :func:`matching_loss`.
-        precision: of the networks, "float32" or "bfloat16".
+        precision: precision of the networks, "float32" or "bfloat16".
     """
 
     def __init__(
@@ -128,7 +128,7 @@ class Stage:
         }  # fmt: skip
 
     def learning_rate(self, i: int) -> float:
-        """Of step i, for the convolutions."""
+        """Learning rate of the convolutions at step i."""
         done = i / self.steps
         fall = 1.0 if done < FLAT else max(FINAL_RATE, (1 - done) / (1 - FLAT))
         return LEARNING_RATE * min(1.0, (i + 1) / WARM_UP) * fall
@@ -154,7 +154,7 @@ class Stage:
         loss.backward()
         self.optimiser.step()
         weight = 1 - 0.5 ** (self.batch / AVERAGE_HALF_LIFE)
-        with torch.no_grad():  # or the average would keep a graph of all steps
+        with torch.no_grad():  # otherwise the average would keep a graph of all steps
             torch._foreach_lerp_(list(self.average.parameters()), list(self.generator.parameters()), weight)
         return {"loss": loss.item(), "L1": (made.detach() - drawn).abs().mean().item()}
 
@@ -174,7 +174,7 @@ def main(argv: list[str] | None = None) -> int:
     """Command line."""
     parser = shared.arguments("Train a StyleGAN2 of the demo world by matching.", seed=0)
     parser.add_argument("domain", choices=DOMAINS, help="what to learn: photos of every species, or of one")
-    parser.add_argument("--init", type=Path, help="for a species: file of the finished world")
+    parser.add_argument("--init", type=Path, help="for a species: file of the finished world generator")
     parser.add_argument("--perceptual", type=Path, help="file of the perceptual network")
     parser.add_argument("--bank", type=int, default=20_000, help="portraits to draw and train on")
     parser.add_argument(
@@ -182,7 +182,7 @@ def main(argv: list[str] | None = None) -> int:
         help="thousands of images for each stage: 16, 32 and 64 px",
     )  # fmt: skip
     parser.add_argument(
-        "--batch", type=int, nargs="+", default=[16, 8, 8], help="images a step of each stage"
+        "--batch", type=int, nargs="+", default=[16, 8, 8], help="images per step of each stage"
     )
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
@@ -190,16 +190,16 @@ def main(argv: list[str] | None = None) -> int:
         if len(values) != len(RESOLUTIONS):
             parser.error(f"{name} needs a value for each of {RESOLUTIONS} px, got {values}")
     if (options.domain == "world") != (options.init is None):
-        parser.error("--init is needed for a species, and only there: the finished world to start from")
+        parser.error("--init must be given for a species, and only then: the finished world generator")
     if not any(options.kimg):
-        parser.error("--kimg must give at least one stage some images")
+        parser.error(f"--kimg must be positive for at least one stage, got {options.kimg}")
     tune_cpu(options.threads)
     train(options)
     return 0
 
 
 def train(options: argparse.Namespace) -> None:
-    """Run the stages that ``options.kimg`` asks for; keep the averaged generator; ship it if a source."""
+    """Run the stages with positive ``options.kimg`` and save the averaged generator; ship it if a source."""
     species = None if options.domain == "world" else options.domain
     generator: Generator | None = None
     if options.init is not None:
@@ -249,7 +249,7 @@ def train(options: argparse.Namespace) -> None:
         provenance=provenance,
     )
     if species is None or generator.config["resolution"] != RESOLUTIONS[-1]:
-        return  # only a start for others
+        return  # only a start of other trainings
     shared.ship(
         generator.state_dict(), options.out / f"generator_{species}.safetensors",
         name=f"generator-{species}",

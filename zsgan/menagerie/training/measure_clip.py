@@ -1,4 +1,4 @@
-"""How well a CLIP reads the demo world: zero-shot accuracy, retrieval, directions; clean and attacked."""
+"""Quality of a CLIP on the demo world: zero-shot accuracy, retrieval, directions; clean and attacked."""
 
 from functools import partial
 
@@ -17,11 +17,14 @@ from zsgan.networks.clip import ClipEncoder
 QUESTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "style": ("{value} of a {animal}", world.STYLES),
     "fur": ("a {value} {animal}", world.FURS),
-    "pattern": ("a {value} {animal}", world.PATTERNS[1:]),  # nobody says "plain": such animals are left out
+    "pattern": (
+        "a {value} {animal}",
+        world.PATTERNS[1:],
+    ),  # no caption says "plain": such animals are left out
     "eyes": ("a {animal} with {value} eyes", world.EYES),
     "ears": ("a {animal} with {value} ears", world.EARS),
 }
-"""Factor -> prompt, and the values to choose from when the animal is known."""
+"""Factor -> prompt and the values to choose from, with the species given."""
 
 CHUNK = 100
 
@@ -30,13 +33,13 @@ CHUNK = 100
 def measure(
     encoder: ClipEncoder, generator: torch.Generator, *, epsilon: float, n: int = 1000
 ) -> dict[str, float]:
-    """Measure on ``n`` fresh portraits of every species and style.
+    """Measure a CLIP on ``n`` fresh portraits of every species and style.
 
     Args:
         encoder: the CLIP.
         generator: the source of randomness.
         epsilon: radius of the attack's L2 ball, for images in [-1, 1].
-        n: how many portraits.
+        n: number of portraits.
 
     Returns:
         name -> value. Zero-shot accuracies, of the species among "a photo of a {species}", in every style,

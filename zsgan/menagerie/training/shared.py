@@ -1,4 +1,4 @@
-"""What the training scripts of the demo networks share: options, a bank of renders, saved weights."""
+"""Shared parts of the demo's training scripts: options, a bank of renders, saved weights."""
 
 import argparse
 import logging
@@ -33,7 +33,7 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 
 
 def arguments(description: str, seed: int) -> argparse.ArgumentParser:
-    """The options that every training script has; the scripts add their own."""
+    """Parser with the options of every training script; the scripts add their own."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
@@ -44,7 +44,7 @@ def arguments(description: str, seed: int) -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, default=1, help="CPU threads")
     parser.add_argument(
         "--precision", choices=PRECISIONS, default="auto",
-        help="of convolutions and products; auto: bfloat16 where this machine is faster with it",
+        help="precision of convolutions and products; auto: bfloat16 if it is faster on this machine",
     )  # fmt: skip
     parser.add_argument("--state", type=Path, default=Path("training"), help="folder of resumable states")
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="folder of the finished weights")
@@ -53,12 +53,12 @@ def arguments(description: str, seed: int) -> argparse.ArgumentParser:
 
 
 def precision(asked: str, device: torch.device | str) -> str:
-    """The precision to train in: the one asked for, or the faster of the two on this device.
+    """Precision to train in: the given one, or the faster of the two on this device.
 
     Args:
         asked: one of PRECISIONS. "auto" times a convolution in both, since a CPU without instructions for
-            bfloat16 is slower with it; bfloat16 must save a fifth to be chosen.
-        device: where the training runs.
+            bfloat16 is slower with it; bfloat16 is chosen if it saves a fifth.
+        device: device of the training.
 
     Returns:
         "float32" or "bfloat16".
@@ -74,17 +74,17 @@ def precision(asked: str, device: torch.device | str) -> str:
 def _seconds(layer: torch.nn.Module, images: Tensor, name: str) -> float:
     started = time.perf_counter()
     with autocast(name, images.device):
-        layer(images).sum().item()  # which waits for a GPU
+        layer(images).sum().item()  # waits for a GPU
     return time.perf_counter() - started
 
 
 def autocast(name: str, device: torch.device | str) -> torch.autocast:
-    """The context in which a network computes in the precision of that name ("float32" changes nothing)."""
+    """Autocast context for a precision by its name ("float32" changes nothing)."""
     return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=name == "bfloat16")
 
 
 def command() -> str:
-    """The command line of this process, as one would type it again."""
+    """Command line that repeats this process."""
     module = sys.modules["__main__"].__spec__
     words = ["python", "-m", module.name] if module else ["python", sys.argv[0]]
     return shlex.join([*words, *sys.argv[1:]])
@@ -102,8 +102,8 @@ def bank(
     """Draw ``n`` portraits once and keep them in memory.
 
     Args:
-        n: how many.
-        resolution: pixels a side.
+        n: number of portraits.
+        resolution: pixels per side.
         generator: the source of randomness.
         species: one for all; ``None`` for any.
         style: one for all; ``None`` for any.
@@ -125,10 +125,10 @@ def render(
     """Draw N portraits, a few at a time.
 
     Args:
-        factors: of the portraits.
-        resolution: pixels a side.
+        factors: factors of the portraits.
+        resolution: pixels per side.
         progress: show a progress bar.
-        see: some of the portraits -> what is seen of them, if that is not their appearance.
+        see: slice of the portraits -> visible attributes to draw in place of their appearance.
 
     Returns:
         uint8 (N, 3, resolution, resolution).
@@ -169,9 +169,9 @@ def ship(
         path: a .safetensors file.
         name: the name by which the package loads them.
         description: one line for the manifest.
-        config: what rebuilds the network.
+        config: arguments that rebuild the network.
         seed: the seed of the training.
-        measured: quality figures measured at the end.
+        measured: measured quality of the network.
         dtype: storage type of floating-point tensors.
     """
     provenance = {"command": command(), "seed": seed, "measured": measured, "versions": versions()}
