@@ -222,5 +222,5 @@ def test_caption_variations_turn_the_first_moment_to_neither_text_nor_gap():
 def test_a_caption_that_says_nothing_is_refused():
     t = text_feature()
     captions = torch.stack([t + text_feature(seed=4), 3 * t])
-    with pytest.raises(ValueError, match=r"captions \[1\] say nothing beyond the target text"):
+    with pytest.raises(ValueError, match=r"captions \[1\] add nothing to the target text"):
         caption_variations(t, captions)

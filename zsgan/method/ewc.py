@@ -1,4 +1,4 @@
-"""Elastic weight consolidation, eq. (4): which parameters the source text needs, and what a change costs."""
+"""Elastic weight consolidation, eq. (4): the Fisher information of the source generator and the penalty."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -34,31 +34,31 @@ def fisher_information(
 ) -> dict[str, Tensor]:
     """Fisher information of the source generator, eq. (4): the diagonal of F = E_w[-d^2 s(w) / d theta^2].
 
-    s(w) = <E_I(G_src(w)), E_T(t_src)>, the cosine of unit-norm features. (CLIP's logit scale of 100 is not in
-    it; it would multiply F by 10^4, a Hessian by 100.) The paper does not say how F is estimated:
+    s(w) = <E_I(G_src(w)), E_T(t_src)> is the cosine of unit-norm features, without CLIP's logit scale of 100,
+    which would multiply F by 10^4 and a Hessian by 100. The paper does not say how F is estimated:
 
-    * "empirical": mean over samples of (d s / d theta)^2, each sample's own gradient. The field's practice;
-      it equals E[-H] only where s is a log-likelihood and the samples are the model's own.
-    * "batch": mean over batches of (d mean(s) / d theta)^2. A common accident: gradients that do not
-      correlate cancel, and F comes out up to batch_size times too small.
+    * "empirical": mean over samples of (d s / d theta)^2, with one gradient per sample. This is the field's
+      practice; it equals E[-H] only if s is a log-likelihood and the samples are the model's own.
+    * "batch": mean over batches of (d mean(s) / d theta)^2. A common mistake: uncorrelated gradients cancel,
+      and F is up to batch_size times too small.
     * "hutchinson": as printed, E[-u * (H u)] with random signs u. The cosine is not concave, so elements can
-      come out negative and are clamped at 0. Needs double backward and many probes.
+      be negative; they are clamped at 0. Needs double backward and many probes.
     * "gauss_newton": E[(J^T u)^2] with u ~ N(0, I), the diagonal of J^T J with J the Jacobian of the
-      features: what the image's content depends on. Does not use t_src.
+      features. Measures what the image's content depends on; does not use t_src.
 
     Args:
         features: maps parameters and latents (n, ...) to E_I(G_src(w)), (n, D), unit norm; a pure function of
-            the parameters, see ``torch.func.functional_call``, whose samples do not depend on each other.
-            Which noise the generator gets is decided in there; what it draws is new for every sample.
-        params: parameters of G_src by name, at which F is taken. F = 0 for one that is not used.
-        ws: (M, ...) latents, the sample that the expectation is over.
+            the parameters, see ``torch.func.functional_call``, with independent samples. It also sets
+            the generator's noise; noise that it draws is new for every sample.
+        params: parameters of G_src by name, at which F is evaluated. F = 0 for unused ones.
+        ws: (M, ...) latents over which the expectation is taken.
         t_src: (D,) source text feature E_T(t_src), unit norm.
         estimator: see above.
         granularity: "element" keeps F per element; "layer" replaces it by its mean over each tensor.
-        batch_size: latents per forward pass. For "empirical" it changes speed, memory (there are as many
-            gradients at once) and the order in which noise is drawn, and nothing else.
+        batch_size: latents per forward pass. For "empirical" it changes only speed, memory (one gradient
+            per latent) and the order in which noise is drawn.
         n_probes: random probes per batch, for "hutchinson" and "gauss_newton".
-        generator: source of these probes, needed by the same two.
+        generator: source of these probes, required for the same two.
         streams: what ``features`` draws from, which resuming sets back.
         progress: show a progress bar.
         folder: where the sums so far are kept, every minute, and found by a call after a stop: it gives the
@@ -94,7 +94,7 @@ def fisher_information(
     fisher = [value / len(ws) for value in total]
     if granularity == "layer":
         fisher = [x.mean().expand_as(x).clone() for x in fisher]
-    # Only a Hessian's diagonal can be negative; clamped after averaging.
+    # Only a Hessian's diagonal can be negative; it is clamped after averaging.
     clamped = [x.clamp(min=0) for x in fisher]
     return dict(zip(params, clamped, strict=True))
 
@@ -125,7 +125,7 @@ def ewc_penalty(
     return torch.stack(terms).sum()
 
 
-# What one batch adds to M times F, one tensor per parameter.
+# Contribution of one batch to M times F, one tensor per parameter.
 
 
 def _estimate(
@@ -156,7 +156,7 @@ def squared_gradients(
     ws: Tensor,
     t_src: Tensor,
 ) -> list[Tensor]:
-    """The default estimate of one batch: the squared gradients of its samples, summed over them.
+    """Squared gradients of the samples of one batch, summed over them: the default estimate.
 
     Args:
         features: maps parameters and latents to features, see :func:`fisher_information`.
@@ -173,7 +173,7 @@ def squared_gradients(
 
     one = grad(similarity)
     each = vmap(one, in_dims=(None, 0), randomness="different")
-    with torch.no_grad():  # or `grad` would be differentiable itself
+    with torch.no_grad():  # otherwise `grad` would be differentiable itself
         gradients = each(params, ws)
     return [gradients[name].square().sum(0) for name in params]
 
@@ -235,7 +235,7 @@ def _gradients(
 
 
 def _randn(like: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Draw N(0, I) on the generator's device, so that the numbers do not depend on where ``like`` lives."""
+    """Draw N(0, I) on the generator's device, so that the numbers do not depend on the device of ``like``."""
     device = generator.device if generator else like.device
     return torch.randn(like.shape, generator=generator, device=device, dtype=like.dtype).to(like.device)
 

@@ -1,4 +1,4 @@
-"""Losses of stage 2 as pure functions of features: eqs. (1), (3) and (5) of the paper, and a rival.
+"""Losses of stage 2 as pure functions of features: eqs. (1), (3) and (5), and an alternative to (5).
 
 delta_text (dT) and delta_image (dI) are differences of features, target minus source; N images, D feature
 dimensions, K variations. Features are unit norm unless the caller ablates that. Losses have shape ().
@@ -20,12 +20,12 @@ Reduction = Literal["batchmean", "mean"]
 
 @dataclass(frozen=True)
 class CovarianceReading:
-    """One reading of || Sigma_I - Sigma_T || in eq. (3); the defaults are what is printed.
+    """One reading of || Sigma_I - Sigma_T || in eq. (3); the defaults are as printed.
 
     Attributes:
         centre: subtract the mean of the set first. Printed: Sigma_X = X^T X, not centred.
         scale: divide X^T X by nothing ("sum", printed), by the number of rows ("n"), or by one less ("n-1").
-        distance: of two D x D matrices.
+        distance: distance between two D x D matrices.
             "frobenius": root of the summed squares.
             "squared_frobenius": the summed squares.
             "mean_squared": the mean of the squares over the D^2 entries.
@@ -38,7 +38,7 @@ class CovarianceReading:
     distance: Distance = "frobenius"
 
     def __post_init__(self) -> None:
-        """Refuse a reading that is not known."""
+        """Reject unknown options."""
         for name, accepted in (("scale", get_args(Scale)), ("distance", get_args(Distance))):
             if getattr(self, name) not in accepted:
                 raise ValueError(f"{name} must be one of {accepted}, got {getattr(self, name)!r}")
@@ -57,8 +57,8 @@ def text_set(t_src: Tensor, t_trg: Tensor, variations: Tensor, renormalise: bool
         t_src: (D,) source text feature.
         t_trg: (D,) target text feature.
         variations: (K, D) variations v_i of t_trg.
-        renormalise: bring every v_i back to the length of t_trg first (not printed; v_i = t_trg + epsilon z_i
-            is longer than t_trg at the optimum of stage 1).
+        renormalise: rescale every v_i to the length of t_trg first (not printed; v_i = t_trg + epsilon z_i is
+            longer than t_trg at the optimum of stage 1).
 
     Returns:
         the directions, dT in the first row.
@@ -76,12 +76,12 @@ def directional_loss(
     """Directional loss of StyleGAN-NADA, eq. (1): mean_n [1 - cos(dI_n, dT)], in [0, 2].
 
     Args:
-        delta_image: (N, D) image directions. One that is exactly zero counts 1; its gradient is of order
+        delta_image: (N, D) image directions. An exactly zero one contributes 1, with a gradient of order
             1 / floor.
         delta_text: (D,) text direction.
-        floor: a norm below this counts as this in the cosine. At the first steps the two generators hardly
-            differ, a plain cosine's gradient is of order ``1 / |dI|``, and Adam's second moment remembers
-            it for thousands of steps, in which nothing moves. It holds for delta_text too. Not in the paper.
+        floor: lower bound of the norms in the cosine, of delta_text too. At the first steps the two
+            generators hardly differ, so a plain cosine's gradient is of order ``1 / |dI|``, and Adam's second
+            moment keeps it for thousands of steps, during which training stalls. Not in the paper.
 
     Returns:
         a scalar.
@@ -107,11 +107,12 @@ def directional_moment_loss(
     Args:
         delta_image: (N, D) image directions.
         text_set: (K + 1, D) text directions, see ``text_set``.
-        lambda_cov: of the second moment, printed as 1e3; its effect depends entirely on ``covariance``.
+        lambda_cov: weight of the second moment, printed as 1e3; its effect depends entirely on
+            ``covariance``.
         covariance: the reading of the second term.
         normalise_directions: scale every direction of both sets to unit length first (not printed); ``floor``
-            then no longer bounds the gradient of a short one.
-        floor: of norms in the cosine, see ``directional_loss``.
+            then no longer bounds the gradient of a short direction.
+        floor: lower bound of the norms in the cosine, see ``directional_loss``.
 
     Returns:
         a scalar, >= 0 if ``lambda_cov`` is.
@@ -142,7 +143,7 @@ def first_moment_loss(
 ) -> Tensor:
     """First term of eq. (3): 1 - cos(mean of delta_image (N, D), mean of text_set (K + 1, D)), in [0, 2].
 
-    For ``floor`` see ``directional_loss``; here it holds for the norms of the two means.
+    ``floor`` bounds the norms of the two means, as in ``directional_loss``.
     """
     return 1 - _cosine(delta_image.mean(0), text_set.mean(0), floor)
 
@@ -154,12 +155,12 @@ def covariance_distance(
 ) -> Tensor:
     """Second term of eq. (3), || Sigma_I - Sigma_T || >= 0, without its weight.
 
-    Where the matrices (or two rows, for "row") are equal, a norm has no gradient; there it is taken as zero.
+    Where the matrices (or two rows, for "row") are equal, a norm has no gradient; zero is used there.
 
     Args:
         delta_image: (N, D) image directions.
         text_set: (K + 1, D) text directions.
-        covariance: which covariance and which distance.
+        covariance: the covariance and the distance.
 
     Returns:
         a scalar.
@@ -182,7 +183,7 @@ def covariance_matrix(
     directions: Tensor,
     covariance: CovarianceReading,
 ) -> Tensor:
-    """Sigma_X = X^T X of eq. (3), (D, D), of directions (n, D), centred and scaled as ``covariance`` says.
+    """Sigma_X = X^T X of eq. (3), (D, D), of directions, centred and scaled according to ``covariance``.
 
     Args:
         directions: (n, D).
@@ -192,7 +193,7 @@ def covariance_matrix(
         the matrix, symmetric and positive semidefinite.
 
     Raises:
-        ValueError: the scale is "n-1", and there is a single direction.
+        ValueError: the scale is "n-1" and there is only one direction.
     """
     n = len(directions)
     if covariance.scale == "n-1" and n < 2:
@@ -211,9 +212,9 @@ def moment_gradient_ratio(
     normalise_directions: bool = False,
     floor: float = EPS,
 ) -> Tensor:
-    """Which term of eq. (3) drives training, ``|lambda_cov * d second / d dI| / |d first / d dI|``.
+    """Gradient ratio of the two terms of eq. (3), ``|lambda_cov * d second / d dI| / |d first / d dI|``.
 
-    Far above 1 the first moment is ignored, far below 1 the second. Arguments as in
+    Far above 1 the first moment has no influence, far below 1 the second has none. Arguments as in
     ``directional_moment_loss``.
     """
     with torch.enable_grad():
@@ -236,7 +237,7 @@ def relation_loss(
         f_trg: (N, D) features of the target images, N >= 2.
         f_src: (N, D) features of the source images from the same latents.
         temperature: divides M; > 0.
-        diagonal: keep every image's similarity with itself, as printed. Without it N >= 3 is needed.
+        diagonal: keep every image's similarity with itself, as printed; otherwise N >= 3 is needed.
         reduction: "batchmean" averages the divergences of the rows; "mean" also divides by a row's length.
 
     Returns:
@@ -263,7 +264,7 @@ def relation_loss(
 
 
 def in_domain_angle_loss(f_trg: Tensor, f_src: Tensor) -> Tensor:
-    """In-domain angle loss of HyperDomainNet (Alanov et al. 2022), a rival of eq. (5).
+    """In-domain angle loss of HyperDomainNet (Alanov et al. 2022), an alternative to eq. (5).
 
     mean_{i<j} (cos(f_src_i, f_src_j) - cos(f_trg_i, f_trg_j))^2, in [0, 4].
 
@@ -287,9 +288,9 @@ def in_domain_angle_loss(f_trg: Tensor, f_src: Tensor) -> Tensor:
 
 
 def _cosine(a: Tensor, b: Tensor, floor: float) -> Tensor:
-    """Cosine of vectors (..., D) whose norms count at least ``floor``: linear in each vector below it.
+    """Cosine of vectors (..., D) with norms of at least ``floor``; linear in a vector below it.
 
-    Written out, since the gradient of ``F.cosine_similarity`` below its ``eps`` is not that of its value.
+    ``F.cosine_similarity`` is not used, since its gradient below ``eps`` is not that of its value.
     """
     norm_a, norm_b = (torch.linalg.vector_norm(x, dim=-1).clamp_min(floor) for x in (a, b))
     return (a * b).sum(-1) / (norm_a * norm_b)

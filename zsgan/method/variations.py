@@ -1,15 +1,16 @@
 """Stage 1, eq. (2): semantic variations of the target text, learned or in closed form.
 
-Only the target text feature t enters, no image. With r = ``epsilon / |t|`` and unit directions z_i::
+Stage 1 uses only the target text feature t, no image. With r = ``epsilon / |t|`` and unit directions z_i::
 
     v_i = t + epsilon z_i,    cos(t, v_i) = g(cos(z_i, t)),    g(c) = (1 + r c) / sqrt(1 + 2 r c + r^2),
 
-so L_S1 depends on t and z through cosines alone. For every epsilon > 0, and unless lambda_div is tiny, its
+so L_S1 depends on t and z only through cosines. For every epsilon > 0, and unless lambda_div is tiny, its
 optimum is a set of *orthonormal* z_i with cos(z_i, t) = 1 / sqrt(K), hence ``t / |t| = sum_i z_i / sqrt(K)``.
-Everything orthogonal to t is left to the random start, which makes the seed a hyper-parameter of the method.
+All components orthogonal to t depend on the random start, which makes the seed a hyper-parameter of the
+method.
 
-Why. Let G be the Gram matrix of the z_i, m the mean of ``|G_ij|`` over pairs, and c_i = cos(z_i, t). Flipping
-a z_i leaves every ``|G_ij|`` alone and g(c) >= g(-c) for c >= 0, so take all c_i >= 0.
+Proof. Let G be the Gram matrix of the z_i, m the mean of ``|G_ij|`` over pairs, and c_i = cos(z_i, t).
+Flipping a z_i leaves every ``|G_ij|`` alone and g(c) >= g(-c) for c >= 0, so take all c_i >= 0.
 
 * As a function of c^2, g is increasing and concave; and sum_i c_i^2 is at most the largest eigenvalue of G,
   which is at most 1 + m K (K - 1) / 2. With the tangent of g at c^2 = 1 / K::
@@ -19,8 +20,8 @@ a z_i leaves every ``|G_ij|`` alone and g(c) >= g(-c) for c >= 0, so take all c_
   so orthonormal directions are optimal if the bracket is not negative.
 * For r >= 1 / sqrt 2, g is concave in c itself where c >= 0. The problem is then convex in the Gram matrix of
   z_1, ..., z_K, t and symmetric under permutations, so some optimum has all G_ij = rho and, with t along the
-  mean of the z_i, all c_i^2 = (1 + (K - 1) rho) / K. What is left falls with c for rho < 0 and is convex in c
-  for rho >= 0, with its minimum at rho = 0 if and only if::
+  mean of the z_i, all c_i^2 = (1 + (K - 1) rho) / K. The rest of the loss falls with c for rho < 0 and is
+  convex in c for rho >= 0, with its minimum at rho = 0 if and only if::
 
       lambda_div >= g'(1 / sqrt K) (K - 1) / (2 sqrt K).
 
@@ -41,7 +42,7 @@ EPS = 1e-8  # floor of the norms in a cosine: a zero vector has cosine 0 and a f
 
 @dataclass(frozen=True, eq=False)
 class Variations:
-    """Semantic variations of one target text and how stage 1 came to them.
+    """Semantic variations of one target text, with the losses of stage 1.
 
     Attributes:
         z: (K, D) directions, unit norm.
@@ -59,7 +60,7 @@ class Variations:
 
 
 class ClosedFormValues(NamedTuple):
-    """What stage 1 reaches at its optimum: cos(z_i, t), cos(v_i, t) and L_S1."""
+    """Values at the optimum of stage 1: cos(z_i, t), cos(v_i, t) and L_S1."""
 
     cos_z: float
     cos_v: float
@@ -80,7 +81,7 @@ def semantic_variations(
 ) -> Variations:
     """Stage 1, eq. (2): learn K diverse directions around the target text (paper, sec. 3.2 and 4.1).
 
-    The start of the z_i is N(0, I), which the paper leaves open; they are optimised by Adam.
+    The z_i start from N(0, I), which the paper leaves open, and are optimised by Adam.
 
     Args:
         t_trg: (D,) target text feature E_T(t_trg), not zero.
@@ -94,7 +95,7 @@ def semantic_variations(
         progress: show a progress bar.
 
     Returns:
-        the variations after the last step, and the course of both losses.
+        the variations after the last step, with the history of both losses.
 
     Raises:
         ValueError: t_trg is not a non-zero vector, or n_variations or epsilon is out of range.
@@ -121,10 +122,10 @@ def closed_form_variations(
     *,
     generator: torch.Generator,
 ) -> Variations:
-    """Optimum of stage 1, eq. (2), without optimisation; the module's docstring has the proof.
+    """Optimum of stage 1, eq. (2), without optimisation; see the module's docstring for the proof.
 
-    Of all optima, the one nearest to the random start that ``semantic_variations`` takes from the same
-    generator: z is orthonormal, and ``sum_i z_i / sqrt(K) = t / |t|``.
+    Of all optima, this is the one nearest to the random start that ``semantic_variations`` draws from the
+    same generator: z is orthonormal, and ``sum_i z_i / sqrt(K) = t / |t|``.
 
     Args:
         t_trg: (D,) target text feature, not zero.
@@ -133,7 +134,7 @@ def closed_form_variations(
         generator: source of the random start.
 
     Returns:
-        the variations; their courses of the losses have one entry each, for the optimum.
+        the variations; their loss histories have one entry each, for the optimum.
 
     Raises:
         ValueError: t_trg is not a non-zero vector, or n_variations or epsilon is out of range.
@@ -144,7 +145,7 @@ def closed_form_variations(
     start = _random_start(t_trg, n_variations, generator)
     rest = start - torch.outer(start @ t, t)
     # Centred rows plus t: (1, ..., 1) / sqrt(K) and t are a pair of singular vectors. The polar factor keeps
-    # them while it makes the rows orthonormal, so that cos(z_i, t) = 1 / sqrt(K).
+    # this pair and makes the rows orthonormal, so that cos(z_i, t) = 1 / sqrt(K).
     left, _, right = torch.linalg.svd(rest - rest.mean(0) + t, full_matrices=False)
     return _finished(t_trg, left @ right, epsilon, [])
 
@@ -152,24 +153,24 @@ def closed_form_variations(
 def caption_variations(
     t_trg: Tensor, captions: Tensor, epsilon: float | None = None, *, without: Tensor | None = None
 ) -> Variations:
-    """Variations that say something: z_i leads from the target text to a caption of it. Not in the paper.
+    """Variations with a meaning: z_i points from the target text to a caption of it. Not in the paper.
 
-    Stage 1 as printed sees no data, and its directions have no meaning beyond t. Here they are those of
-    attributes in words ("white cat" - "cat"), less what lies along t or the directions of ``without``: what
-    remains turns the first moment neither to the text itself nor, with the modality gap left out, from texts
-    to images.
+    Stage 1 as printed uses no data, and its directions have no meaning beyond t. Here the directions are
+    those of attributes in words ("white cat" - "cat"), without their components along t and along
+    ``without``. The rest turns the first moment neither towards the text itself nor, if ``without`` has the
+    modality gap, from texts to images.
 
     Args:
         t_trg: (D,) target text feature, not zero.
         captions: (K, D) features of captions of the target, from 2 to D.
         epsilon: length of the perturbation; None takes ``|t_trg|``.
-        without: (M, D) further directions that no z_i shall have a part in.
+        without: (M, D) further directions to which every z_i is made orthogonal.
 
     Returns:
-        the variations; their courses of the losses have one entry each.
+        the variations; their loss histories have one entry each.
 
     Raises:
-        ValueError: an argument is out of range, or a caption says nothing beyond the text and ``without``.
+        ValueError: an argument is out of range, or a caption adds nothing to the text and ``without``.
     """
     t_trg = t_trg.detach()
     epsilon = _checked_epsilon(t_trg, len(captions), epsilon)
@@ -179,7 +180,7 @@ def caption_variations(
     z = z - z @ basis @ basis.T
     if (silent := z.norm(dim=1) < 1e-5 * t_trg.norm()).any():
         raise ValueError(
-            f"captions {silent.nonzero().flatten().tolist()} say nothing beyond the target text; name others"
+            f"captions {silent.nonzero().flatten().tolist()} add nothing to the target text; choose others"
         )
     return _finished(t_trg, z, epsilon, [])
 
@@ -192,8 +193,8 @@ def closed_form_values(
     Args:
         n_variations: K >= 2.
         epsilon_ratio: r = ``epsilon / |t_trg|`` > 0.
-        lambda_div: weight of L_div. Below a bound the z_i gain by leaning together, and the values do not
-            hold. The bound is exact for r >= 1 / sqrt(2); for smaller r it is sufficient.
+        lambda_div: weight of L_div. Below a bound it pays to align the z_i, and the values do not hold. The
+            bound is exact for r >= 1 / sqrt(2) and sufficient for smaller r.
 
     Returns:
         cosines and loss, the same for every target text.
@@ -246,14 +247,14 @@ def variation_losses(
 
 
 def _finished(t_trg: Tensor, z: Tensor, epsilon: float, history: list[tuple[Tensor, Tensor]]) -> Variations:
-    """Package directions of any length; the losses at them close the history."""
+    """Variations from directions of any length, whose losses complete the history."""
     z = F.normalize(z, dim=1, eps=EPS)
     l_cons, l_div = zip(*history, variation_losses(t_trg, z, epsilon), strict=True)
     return Variations(z, t_trg + epsilon * z, epsilon, torch.stack(l_cons), torch.stack(l_div))
 
 
 def _random_start(t_trg: Tensor, n_variations: int, generator: torch.Generator) -> Tensor:
-    """Draw z (K, D) from N(0, I), on the generator's device so that t_trg's does not change the numbers."""
+    """Draw z (K, D) from N(0, I), on the generator's device, so that the numbers do not depend on t_trg's."""
     start = torch.randn(
         n_variations, len(t_trg), generator=generator, device=generator.device, dtype=t_trg.dtype
     )
@@ -261,7 +262,7 @@ def _random_start(t_trg: Tensor, n_variations: int, generator: torch.Generator) 
 
 
 def _checked_epsilon(t_trg: Tensor, n_variations: int, epsilon: float | None) -> float:
-    """Check what both routes take, and return epsilon with its default filled in."""
+    """Check the arguments of both routes, and return epsilon with its default filled in."""
     if t_trg.ndim != 1 or not t_trg.norm() > 0:
         raise ValueError(
             f"t_trg must be one non-zero text feature of shape (D,), got shape {tuple(t_trg.shape)} "
