@@ -1,1 +1,1 @@
-"""What other papers add to a step: layer selection, consistency losses, few-shot losses, crops."""
+"""Components from other papers: layer selection, consistency losses, few-shot losses, crops."""

@@ -1,7 +1,7 @@
-"""The spectral term of SCR (Liu et al., ICCV 2023), a rival of eqs. (4) and (5): images answer as before.
+"""Spectral consistency loss of SCR (Liu et al., ICCV 2023), an alternative to eqs. (4) and (5).
 
-How far a small step in the latent moves CLIP's feature of the image is kept as it was in the source. Where an
-adaptation collapses, latents stop to matter, and these lengths shrink.
+It keeps how far a small step in the latent moves CLIP's feature of the image. When an adaptation collapses,
+latents lose their influence, and these lengths shrink.
 """
 
 from collections.abc import Callable
@@ -14,13 +14,12 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 
 def probe_directions(mapping: Callable[[Tensor], Tensor], z: Tensor, signs: Tensor) -> Tensor:
-    """Directions in W+ that stand for random ones in Z: J u of the mapping network's Jacobian J.
+    """Directions in W+ of random directions u in Z: J u, with J the Jacobian of the mapping network.
 
-    As in SCR the directions are weighted over the layers; its weights are learnt, from a start at which all
-    layers count the same, and stay there here.
+    SCR weights the directions over the layers, with learnt weights that start equal; here they stay equal.
 
     Args:
-        mapping: (N, D_z) to (N, L, D_w), every sample by itself.
+        mapping: (N, D_z) to (N, L, D_w), each sample independently.
         z: (N, D_z) latents.
         signs: (P, N, D_z) probes u.
 
@@ -33,19 +32,19 @@ def probe_directions(mapping: Callable[[Tensor], Tensor], z: Tensor, signs: Tens
 
 
 def squared_stretch(features: Callable[[Tensor], Tensor], ws: Tensor, directions: Tensor) -> Tensor:
-    """How much a feature moves with its latent: mean over the probes of |J_n u|^2, J_n = d feature_n / d w_n.
+    """Sensitivity of features to latents: mean over the probes of |J_n u|^2, J_n = d feature_n / d w_n.
 
-    For random signs u its expectation is the trace of J_n^T J_n (Hutchinson), the sum of J_n's squared
-    singular values.
+    For random signs u its expectation is the trace of J_n^T J_n (Hutchinson), the sum of the squared singular
+    values of J_n.
 
     Args:
-        features: (N, L, D_w) to (N, D), every sample by itself; called once a probe, so its noise must be the
-            same in every call.
+        features: (N, L, D_w) to (N, D), each sample independently; called once per probe, so its noise must
+            be the same in every call.
         ws: (N, L, D_w) latents.
         directions: (P, N, L, D_w) probes.
 
     Returns:
-        (N,), >= 0, differentiable in whatever ``features`` depends on.
+        (N,), >= 0, differentiable in the parameters of ``features``.
     """
     ws = ws.contiguous()  # a dual number must not share memory over the layers
     with sdpa_kernel(SDPBackend.MATH):  # fused attention has no forward derivative
@@ -53,12 +52,12 @@ def squared_stretch(features: Callable[[Tensor], Tensor], ws: Tensor, directions
 
 
 def spectral_loss(stretch_trg: Tensor, stretch_src: Tensor, delta: float = 1.0) -> Tensor:
-    """Huber loss between the stretches of both generators, a mean over the samples.
+    """Huber loss between the stretches of both generators, averaged over the samples.
 
     Args:
-        stretch_trg: (N,) of the target generator, see :func:`squared_stretch`.
-        stretch_src: (N,) of the source generator, for the same latents and probes.
-        delta: difference from which on the loss is linear; > 0.
+        stretch_trg: (N,) stretches of the target generator, see :func:`squared_stretch`.
+        stretch_src: (N,) stretches of the source generator, for the same latents and probes.
+        delta: difference above which the loss is linear; > 0.
 
     Returns:
         a scalar >= 0: d^2 / 2 of a difference |d| <= delta, else delta (|d| - delta / 2).

@@ -1,6 +1,6 @@
-"""Cross-domain distance consistency (Ojha et al. 2021): likeness among images survives the adaptation.
+"""Cross-domain distance consistency (Ojha et al. 2021), which keeps the similarities among images.
 
-Eq. (5) of the paper is this idea with CLIP's features in the place of the generator's.
+Eq. (5) of the paper is the same idea with CLIP's features in place of the generator's.
 """
 
 from collections.abc import Sequence
@@ -11,11 +11,12 @@ from torch import Tensor
 
 
 def similarities(maps: Sequence[Tensor], layers: Sequence[int]) -> Tensor:
-    """How alike each image is to every other one: cosines of the generator's activations.
+    """Similarity of each image to every other: cosines of the generator's activations.
 
     Args:
-        maps: of every convolution (N, C_l, r_l, r_l); see ``return_maps`` of the synthesis network.
-        layers: for each of the N images the place in ``maps`` of the layer by which it is compared.
+        maps: activations (N, C_l, r_l, r_l) of every convolution; see ``return_maps`` of the synthesis
+            network.
+        layers: for each of the N images, the index in ``maps`` of the layer that compares it.
 
     Returns:
         (N, N - 1), row n without the similarity of n with itself, in [-1, 1].
@@ -31,15 +32,15 @@ def similarities(maps: Sequence[Tensor], layers: Sequence[int]) -> Tensor:
 def distance_consistency_loss(
     maps_trg: Sequence[Tensor], maps_src: Sequence[Tensor], layers: Sequence[int]
 ) -> Tensor:
-    """KL(softmax(similarities of the source) || softmax(those of the target)).
+    """Distance consistency loss, KL(softmax(source similarities) || softmax(target similarities)).
 
-    As in the published code, it is the mean over all N (N - 1) entries and not the sum over a row, so that
-    the published weight of 1000 keeps its meaning.
+    As in the published code, it is a mean over all N (N - 1) entries, not a sum over a row, so that the
+    published weight of 1000 applies.
 
     Args:
         maps_trg: activations of the target generator, see :func:`similarities`.
-        maps_src: those of the source generator, of the same latents.
-        layers: one for each image.
+        maps_src: activations of the source generator, for the same latents.
+        layers: one for each image, see :func:`similarities`.
 
     Returns:
         the loss, (), >= 0.

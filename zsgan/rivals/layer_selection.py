@@ -1,18 +1,18 @@
-"""Adaptive layer selection of StyleGAN-NADA (Gal et al. 2022): each step trains the layers that matter to it.
+"""Adaptive layer selection of StyleGAN-NADA (Gal et al. 2022): each step trains the most relevant layers.
 
-A layer matters as far as its own row of W+ wants to move towards the target text. There are L rows. Row l is
-the style of the generator's convolution l (an odd row also that of a ToRGB), the last row, L - 1, that of the
-last ToRGB alone. Two maps lead from a row to the layer that is trained for it:
+The relevance of a layer is how far its row of W+ moves towards the target text. There are L rows. Row l is
+the style of the generator's convolution l (an odd row also that of a ToRGB); the last row, L - 1, is that of
+the last ToRGB alone. Two maps assign each row the layer to train:
 
-* "corrected" trains convolution l for row l. The last row does not compete, for ToRGBs stay frozen.
-* "as_published" follows the published code. It looks rows up in a list of modules that has the first ToRGB
-  at place 1, so every later row trains the convolution *before* the one whose style moved::
+* "corrected" trains convolution l for row l. The last row is left out, since ToRGBs stay frozen.
+* "as_published" follows the published code. It indexes a list of modules that has the first ToRGB at
+  place 1, so every later row trains the convolution *before* the one whose style moved::
 
       row            0         1         2         3         ...  L - 2          L - 1
       corrected      4.conv1   8.conv0   8.conv1   16.conv0  ...  R.conv1        -
       as_published   4.conv1   4.torgb   8.conv0   8.conv1   ...  R.conv0        R.conv1
 
-Neither ever trains the synthesis constant, the mapping network or another ToRGB.
+Neither trains the synthesis constant, the mapping network or another ToRGB.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -44,15 +44,15 @@ def choose(
         g_trg: the generator as trained so far; not changed.
         ws: (N, L, D_w) latents.
         loss: see :func:`layer_scores`; so are iterations, lr, noise and generator.
-        k: layers to train, from 1 to as many as there are to choose from (L, or L - 1 if "corrected").
+        k: layers to train, from 1 to the number of candidates (L, or L - 1 if "corrected").
         iterations: steps of descent.
-        layer_map: see the top of this file.
+        layer_map: see the module's docstring.
         lr: size of the steps.
-        noise: of the images.
+        noise: noise of the images.
         generator: source of "random" noise.
 
     Returns:
-        names as in ``g_trg.named_parameters()``, those of k modules.
+        names of the parameters of k modules, as in ``g_trg.named_parameters()``.
 
     Raises:
         ValueError: an argument is out of range, or the generator lacks a layer of the map.
@@ -73,17 +73,17 @@ def layer_scores(
 ) -> Tensor:
     """How far gradient descent on ``loss`` moves every row of W+: ``mean |W_l - w_l|``, (L,), >= 0.
 
-    One iteration ranks rows by the mean size of their gradients, whatever ``lr`` is. The generator is not
-    changed, nor are gradients left in it.
+    One iteration ranks rows by the mean size of their gradients, for any ``lr``. The generator and its
+    gradients are not changed.
 
     Args:
         g_trg: the generator as trained so far.
-        ws: (N, L, D_w), where descent starts.
+        ws: (N, L, D_w), the start of the descent.
         loss: of images (N, 3, R, R), a scalar; published: one minus the cosine of their CLIP features with
             that of the target text without templates, averaged.
         iterations: steps of plain gradient descent, at least 1.
-        lr: their size.
-        noise: of the images, see :meth:`zsgan.networks.stylegan2.generator.SynthesisNetwork.forward`.
+        lr: size of the steps.
+        noise: noise of the images, see :meth:`zsgan.networks.stylegan2.generator.SynthesisNetwork.forward`.
         generator: source of "random" noise.
 
     Returns:
@@ -94,9 +94,9 @@ def layer_scores(
     """
     if iterations < 1:
         raise ValueError(
-            f"iterations must be at least 1, got {iterations}; to train all layers, do not choose"
+            f"iterations must be at least 1, got {iterations}; to train all layers, skip the selection"
         )
-    # The shift is kept apart from ws: it is often near their rounding error, which would decide the ranking.
+    # The shift is kept apart from ws: it is often near their rounding error, which would change the ranking.
     ws, shift = ws.detach(), torch.zeros_like(ws)
     with torch.enable_grad():
         for _ in range(iterations):
@@ -108,11 +108,11 @@ def layer_scores(
 
 
 def layers(n_ws: int, layer_map: LayerMap) -> tuple[str, ...]:
-    """The module to train for each row 0, 1, ... of W+ that competes; the table is in the module's docstring.
+    """Modules to train for the candidate rows 0, 1, ... of W+, see the table in the module's docstring.
 
     Args:
         n_ws: L, the number of rows.
-        layer_map: see above.
+        layer_map: see the module's docstring.
 
     Returns:
         names of modules in the order of their rows, L - 1 of them if "corrected", else L.
@@ -152,15 +152,15 @@ def selected(scores: Tensor, k: int, layer_map: LayerMap) -> tuple[str, ...]:
     """The k modules whose rows have the largest scores (L,), largest first.
 
     Args:
-        scores: (L,), of :func:`layer_scores`.
-        k: modules to choose.
-        layer_map: see the top of this file.
+        scores: (L,), from :func:`layer_scores`.
+        k: number of modules.
+        layer_map: see the module's docstring.
 
     Returns:
         names of modules.
 
     Raises:
-        ValueError: k is below 1 or above the number of rows that compete, or layer_map is unknown.
+        ValueError: k is below 1 or above the number of candidates, or layer_map is unknown.
     """
     candidates = layers(len(scores), layer_map)
     check_k(k, len(scores), layer_map)
@@ -169,10 +169,10 @@ def selected(scores: Tensor, k: int, layer_map: LayerMap) -> tuple[str, ...]:
 
 
 def layer_parameters(generator: Generator, chosen: Iterable[str]) -> dict[str, frozenset[str]]:
-    """Names of the parameters of each chosen module: weight, bias, affine layer and strength of the noise.
+    """Names of the parameters of each chosen module: weight, bias, affine layer and noise strength.
 
     Args:
-        generator: whose parameters.
+        generator: owner of the parameters.
         chosen: names of modules, see :func:`layers`.
 
     Returns:
