@@ -1,1 +1,1 @@
-"""What single chapters of the book need beyond the library."""
+"""Code of single chapters of the book."""

@@ -1,4 +1,4 @@
-"""Which reading of intra-cluster LPIPS can have made the paper's Table 1: its deviations, and ours."""
+"""Which reading of intra-cluster LPIPS can have produced the paper's Table 1, by its deviations and ours."""
 
 from collections.abc import Iterable, Sequence
 
@@ -11,13 +11,13 @@ TEN_SHOT = "Ojha et al., 10-shot"
 
 
 def floor(n: int, clusters: int) -> float:
-    """The least that the deviation over images can be, relative to their mean, if distances go to medoids.
+    """Lower bound of the standard deviation over images, relative to the mean, for distances to medoids.
 
     Each medoid is one of the images, at distance 0 from itself. With k zeros among n values of mean m, the
-    variance is least if all others are equal: then it is m^2 k / (n - k).
+    variance is smallest if all others are equal, and is then m^2 k / (n - k).
 
     Args:
-        n: images.
+        n: number of images.
         clusters: k, below ``n``.
 
     Returns:
@@ -27,31 +27,31 @@ def floor(n: int, clusters: int) -> float:
 
 
 def without_zeros(ratio: float, n: int, clusters: int) -> float:
-    """The deviation over images relative to their mean, once the medoids themselves are left out.
+    """Standard deviation over images, relative to the mean, without the medoids themselves.
 
     Args:
-        ratio: the same of all images, at least the :func:`floor`.
-        n: images.
+        ratio: the ratio of all images, at least the :func:`floor`.
+        n: number of images.
         clusters: k, below ``n``.
 
     Returns:
-        the ratio of the others.
+        the ratio of the other images.
     """
-    # With m and s of the others: the mean is m (n - k) / n, the mean square (m^2 + s^2) (n - k) / n.
+    # With m and s of the other images, the mean is m (n - k) / n, the mean square (m^2 + s^2) (n - k) / n.
     return float(((1 + ratio**2) * (n - clusters) / n - 1) ** 0.5)
 
 
 def deviations(results: pd.DataFrame, clusters: int) -> pd.DataFrame:
-    """What each reading leaves in the two columns of Table 1, relative to the means.
+    """Deviations in the two columns of Table 1 under each reading, relative to the means.
 
     Args:
-        results: a line for each run, of one scenario, as :func:`zsgan.evaluation.results.results` makes it.
-        clusters: k of the k-medoids there.
+        results: a row for each run of one scenario, from :func:`zsgan.evaluation.results.results`.
+        clusters: k of its k-medoids.
 
     Returns:
         the paper's zero-shot rows, its 10-shot row, and the runs in both readings: "± of All / All" and
-        "± of Avg. / Avg.", each from the least to the greatest; "floor" of the first, see :func:`floor`, and
-        what it is "without zeros", see :func:`without_zeros` (nan where distances cannot be to medoids).
+        "± of Avg. / Avg.", each from the lowest to the highest; "floor" of the first, see :func:`floor`, and
+        its value "without zeros", see :func:`without_zeros` (nan where distances cannot be to medoids).
     """
     paper, here = (PAPER_SAMPLES, PAPER_CLUSTERS), (int(results["n"].min()), clusters)
     zero_shot = [numbers for row, numbers in PAPER_TABLE_1.items() if row != TEN_SHOT]
@@ -65,7 +65,7 @@ def deviations(results: pd.DataFrame, clusters: int) -> pd.DataFrame:
 
 
 def _line(numbers: Sequence[tuple[float, ...]], medoids: tuple[int, int] | None) -> dict[str, str | float]:
-    """A line of the table, of (Avg., its deviation, All, its deviation)."""
+    """Row of the table, from (Avg., its deviation, All, its deviation)."""
     ratios = [all_std / all_ for _, _, all_, all_std in numbers]
     return {
         "± of All / All": _span(ratios),
@@ -78,10 +78,10 @@ def _line(numbers: Sequence[tuple[float, ...]], medoids: tuple[int, int] | None)
 
 
 def agreement(results: pd.DataFrame) -> pd.Series:
-    """How alike the paper and each reading order the zero-shot rows by "Avg.".
+    """Rank correlation of the paper and each reading over the zero-shot rows, by "Avg.".
 
     Args:
-        results: as in :func:`deviations`; other rows than the paper's are left out.
+        results: as in :func:`deviations`; only the paper's rows are used.
 
     Returns:
         "to the medoid" and "over pairs" -> the rank correlation of means over the seeds with the paper's

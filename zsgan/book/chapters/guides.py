@@ -1,4 +1,4 @@
-"""What stands in the way of an adaptation: the same training, led by guides that know more than a text."""
+"""Limits of the guidance: the same training with losses that know more than a text."""
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
@@ -16,21 +16,21 @@ from zsgan.networks.stylegan2 import Generator
 from zsgan.runs.profiles import Profile
 
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Of latents (N, D_z), the source generator's images of them, and the trained generator's."""
+"""Loss of latents (N, D_z), the source generator's images of them, and the trained generator's."""
 
 
 def trained(g_src: Generator, loss: Loss, config: AdaptConfig, *, steps: int, seed: int) -> Generator:
-    """A copy of the source generator after some steps of Adam on any loss.
+    """Copy of the source generator after some steps of Adam on any loss.
 
-    It runs on one thread: networks of the demo's size are no faster on more, and the result is always the
-    same.
+    Training runs on one thread, which keeps the result reproducible; more do not speed up networks of the
+    demo's size.
 
     Args:
         g_src: source generator; not changed.
-        loss: of one batch.
+        loss: loss of one batch.
         config: which parameters are trained, Adam's settings, and the size of a batch.
-        steps: of Adam.
-        seed: of the latents.
+        steps: steps of Adam.
+        seed: seed of the latents.
 
     Returns:
         the trained generator.
@@ -53,15 +53,15 @@ def trained(g_src: Generator, loss: Loss, config: AdaptConfig, *, steps: int, se
 def against_truth(
     generators: Mapping[str, Sequence[Generator]], profile: Profile, scenario: str
 ) -> pd.DataFrame:
-    """How near generators come to the true target, by the evaluator; without truncation.
+    """Quality of generators against the true target, by the evaluator, without truncation.
 
     Args:
         generators: label -> generators, such as one for each seed.
-        profile: how many images are compared.
-        scenario: whose truth.
+        profile: sets the number of images.
+        scenario: scenario of the true target.
 
     Returns:
-        index label, a line for each generator: target rate, fid, precision and recall.
+        index label, a row for each generator: target rate, fid, precision and recall.
     """
     judges, lines = load_judges(profile, scenario), []
     with threads(1):

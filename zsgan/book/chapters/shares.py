@@ -1,4 +1,4 @@
-"""The table of the terms' shares: a row is not called after a term that hardly pulls."""
+"""Table of the loss terms' shares of the gradient, which shows rows whose newest term is too weak."""
 
 from pathlib import Path
 
@@ -12,23 +12,24 @@ from zsgan.runs.profiles import Profile
 from zsgan.runs.run import RUNS
 
 WEAK = 0.1
-"""A part that never reaches this share of the leading one is weak."""
+"""A part is weak if it never reaches this share of the leading part."""
 
 
 def term_shares(
     profile: Profile, scenario: str, *, folder: Path = RUNS, device: torch.device | str = "cpu"
 ) -> pd.DataFrame:
-    """How strongly each part of each row's loss pulls, see :func:`zsgan.runs.run_shares.run_shares`.
+    """Gradient shares of each part of each row's loss, see :func:`zsgan.runs.run_shares.run_shares`.
 
     Args:
-        profile: whose runs; missing ones are made. Rows that adapt to images have no terms, and no lines.
+        profile: profile of the runs; missing runs are made. Rows that adapt to images have no terms and are
+            left out.
         scenario: one of the profile's.
-        folder: of runs.
-        device: where to compute.
+        folder: folder of the runs.
+        device: torch device.
 
     Returns:
-        a line for each run and part of its loss: columns row, seed, term (which the part belongs to), part,
-        newest (whether it is of the row's last term), start and end (shares in [0, 1]).
+        a row for each run and part of its loss: columns row, seed, term (that of the part), part, newest
+        (whether the part belongs to the row's last term), start and end (shares in [0, 1]).
     """
     bench, lines = Bench(profile, scenario, folder, device), []
     for row, seed, found in bench.runs:
@@ -45,14 +46,14 @@ def term_shares(
 
 
 def shares_table(shares: pd.DataFrame) -> pd.DataFrame:
-    """A line for each row: "start → end" of every part, means over the seeds, and what is weak.
+    """Table of :func:`term_shares`: "start → end" of every part, averaged over the seeds, and the weak parts.
 
     Args:
-        shares: of :func:`term_shares`.
+        shares: table from :func:`term_shares`.
 
     Returns:
-        finished cells. The last column, "weak", names the parts of the row's newest term that stay under
-        :data:`WEAK` at both ends: the row does not test what it is called after.
+        formatted cells. The last column, "weak", lists the parts of the row's newest term that stay under
+        :data:`WEAK` at both ends: the row then does not test the term in its name.
     """
     means = shares.groupby(["row", "part"], sort=False)[["start", "end"]].mean()
     of_newest = shares[shares["newest"]].groupby("row", sort=False)["part"].unique()

@@ -1,4 +1,4 @@
-"""The stopping rule graded: what it picks, a fixed number of steps, and the best step by the truth."""
+"""Evaluation of the stopping rule against a fixed number of steps and the best step by the truth."""
 
 import math
 from collections.abc import Mapping
@@ -11,27 +11,27 @@ from zsgan.metrics.matched import ROUNDING
 from zsgan.report.tables import ABSENT
 
 CHOICES = ("rule", "fixed", "common", "best")
-"""By the run's own features (:mod:`zsgan.adaptation.stopping`), the number of steps that the profile sets,
-the best number for all runs of other scenarios, and the best for each run; the last two know the truth."""
+"""The rule (:mod:`zsgan.adaptation.stopping`), the profile's number of steps, the best number over all other
+scenarios, and the best number for each run; the last two use the truth."""
 _PLACE = ["scenario", "row", "seed"]
 
 
 def stops(finals: pd.DataFrame, course: pd.DataFrame) -> pd.DataFrame:
-    """Grade the rule on runs that went on to their profile's number of steps, whatever it says.
+    """Evaluate the rule on runs of the profile's full number of steps.
 
-    What is measured are the runs' snapshots, so every choice counts as the first snapshot at or after it.
+    Only snapshots are measured, so every choice is represented by the first snapshot at or after it.
 
     Args:
-        finals: a line for each run, of :func:`zsgan.evaluation.results.results`; those of other kinds than
-            text are left out, for the rule says nothing about them.
-        course: of the same runs, of :func:`zsgan.evaluation.results.course`, with snapshots at the same
-            steps.
+        finals: a row for each run, from :func:`zsgan.evaluation.results.results`; runs that do not follow a
+            text are left out, since the rule does not apply to them.
+        course: courses of the same runs, from :func:`zsgan.evaluation.results.course`, with snapshots at the
+            same steps.
 
     Returns:
-        a line for each run, see :func:`graded` and :func:`with_common`.
+        a row for each run, see :func:`graded` and :func:`with_common`.
 
     Raises:
-        ValueError: there is no run that the rule says anything about.
+        ValueError: the rule applies to none of the runs.
     """
     lines = []
     for _, run in finals[finals["levelled_off"].notna()].iterrows():
@@ -39,17 +39,17 @@ def stops(finals: pd.DataFrame, course: pd.DataFrame) -> pd.DataFrame:
         of_run = course[(course[_PLACE] == pd.Series(place)).all(axis=1)]
         lines.append({**place, **graded(of_run, run["levelled_off"], run["iterations"])})
     if not lines:
-        raise ValueError("finals has no run that follows a text, and of others the rule says nothing")
+        raise ValueError("finals has no run that follows a text; the rule applies only to those")
     return with_common(pd.DataFrame(lines), course)
 
 
 def graded(course: pd.DataFrame, levelled_off: float, usual: int) -> dict[str, Any]:
-    """What a run was like at each choice.
+    """Measures of a run at each choice.
 
     Args:
-        course: of one run, columns step, fid and evaluator_rate; step 0, the source, is no choice.
-        levelled_off: the rule's step; inf for a run that goes on to its end.
-        usual: the fixed number of steps, those of the run.
+        course: course of one run, columns step, fid and evaluator_rate; step 0, the source, is not a choice.
+        levelled_off: the rule's step; inf for a run that never levels off.
+        usual: the fixed number of steps, that of the run.
 
     Returns:
         picked, and for rule, fixed and best <choice>_step (of the snapshot), <choice>_fid and
@@ -57,7 +57,7 @@ def graded(course: pd.DataFrame, levelled_off: float, usual: int) -> dict[str, A
     """
     after = course[course["step"] > 0].reset_index(drop=True)
     picked = usual if math.isinf(levelled_off) else int(levelled_off)
-    # The first snapshot from there on; the last step of a run always has one.
+    # The first snapshot at or after the step; the last step of a run always has one.
     chosen = {
         "rule": (after["step"] >= picked).idxmax(),
         "fixed": (after["step"] >= usual).idxmax(),
@@ -72,15 +72,15 @@ def graded(course: pd.DataFrame, levelled_off: float, usual: int) -> dict[str, A
 
 
 def with_common(stops: pd.DataFrame, courses: pd.DataFrame) -> pd.DataFrame:
-    """Add the number of steps that other scenarios recommend: what whoever knows their truth would set here.
+    """Add the number of steps that is best on all other scenarios, by their truth.
 
-    It is the one of least FID, on the mean over all scenarios but the run's own, among those that reach the
-    rule's target rate there; if none does, the one of the highest rate. FID alone would praise whoever adapts
-    least.
+    It has the lowest FID, averaged over all scenarios except the run's own, among the numbers that reach the
+    rule's target rate there; if none does, it has the highest rate. FID alone would favour runs that hardly
+    adapt.
 
     Args:
-        stops: lines of :func:`graded`, with scenario, row and seed.
-        courses: of all these runs, with snapshots at the same steps.
+        stops: rows from :func:`graded`, with scenario, row and seed.
+        courses: courses of all these runs, with snapshots at the same steps.
 
     Returns:
         ``stops`` with common_step, common_fid and common_rate; nan if there is no other scenario.
@@ -103,15 +103,15 @@ def with_common(stops: pd.DataFrame, courses: pd.DataFrame) -> pd.DataFrame:
 
 
 def rule_against(stops: pd.DataFrame, choice: str, measure: str) -> Change:
-    """What the rule changes against another choice, seed by seed.
+    """Change by the rule against another choice, paired by seed.
 
     Args:
-        stops: of :func:`stops`. Every scenario counts the same, however many rows it has.
+        stops: table from :func:`stops`; every scenario has the same weight, for any number of rows.
         choice: one of :data:`CHOICES`.
         measure: "fid" or "rate".
 
     Returns:
-        the change over the seeds.
+        the change, over the seeds.
     """
     difference = stops[f"rule_{measure}"] - stops[f"{choice}_{measure}"]
     by_place = difference.groupby([stops["scenario"], stops["seed"]]).mean()
@@ -119,14 +119,14 @@ def rule_against(stops: pd.DataFrame, choice: str, measure: str) -> Change:
 
 
 def rule_wins(stops: pd.DataFrame) -> bool:
-    """Whether the rule is worth having: it beats the fixed number, and the common one does not beat it.
+    """Whether the rule is better than the fixed number of steps and no worse than the common one.
 
     Args:
-        stops: of :func:`stops`.
+        stops: table from :func:`stops`.
 
     Returns:
-        whether its FID is decidedly lower than that of the fixed number, and neither this nor the target rate
-        is decidedly worse than the others'.
+        whether the rule's FID is significantly lower than that of the fixed number, and neither its FID nor
+        its target rate is significantly worse than those of fixed and common.
     """
     fid, rate = (
         {choice: rule_against(stops, choice, measure).verdict for choice in ("fixed", "common")}
@@ -136,18 +136,18 @@ def rule_wins(stops: pd.DataFrame) -> bool:
 
 
 def over_scenarios(stops: pd.DataFrame) -> pd.Series:
-    """Mean of every number of :func:`stops`, in which each scenario counts the same."""
+    """Mean of every number of :func:`stops`, with the same weight for each scenario."""
     return stops.groupby("scenario").mean(numeric_only=True).mean()
 
 
 def stops_table(stops: pd.DataFrame) -> pd.DataFrame:
-    """A line for each scenario, means over its runs, and a last one for the mean of these lines.
+    """Table of :func:`stops`: a row for each scenario, averaged over its runs, and a last row of their mean.
 
     Args:
-        stops: of :func:`stops`.
+        stops: table from :func:`stops`.
 
     Returns:
-        finished cells: "rule: steps" (least and most of the runs), and for each choice "FID (rate)".
+        formatted cells: "rule: steps" (lowest and highest of the runs), and for each choice "FID (rate)".
     """
     means = stops.groupby("scenario", sort=False).mean(numeric_only=True)
     picked = stops.groupby("scenario", sort=False)["picked"]

@@ -1,4 +1,4 @@
-"""What shipped summaries say: frontiers of the rows, and the effect of every switch with its interval."""
+"""Figures and tables of shipped summaries: frontiers of the rows, effects of the switches with intervals."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ MEASURES = {
     "fid": "FID at the end",
     "lpips_all": "diversity at the same target rate",
 }
-"""What a switch is judged by -> what it is called."""
+"""Measure of a switch's effect -> its label."""
 STEPS = (
     ("L_dir", "StyleGAN-NADA"),
     ("L_dir", "StyleGAN-NADA + L_EWC"),
@@ -27,20 +27,20 @@ STEPS = (
     ("L_dm + L_EWC", "L_dm + L_EWC + L_rel"),
     ("L_dir", "L_dm + L_EWC + L_rel"),
 )
-"""Rows of the paper's Table 1 that differ in one thing, and the whole method. (The row StyleGAN-NADA + L_EWC
-has no layer selection, so it differs from L_dir by L_EWC alone.)"""
+"""Rows of the paper's Table 1 that differ in one component, and the whole method. (The row StyleGAN-NADA +
+L_EWC has no layer selection, so it differs from L_dir only by L_EWC.)"""
 _SMALL = {"evaluator_rate": (0.1, (-1, -0.1, 0, 0.1)), "fid": (20, (-20, 0, 200))}
-"""Where effects differ by orders of magnitude: up to where the axis is linear, and its marks."""
+"""Measures with effects over orders of magnitude -> end of the linear part of the axis, and its ticks."""
 
 
 def frontiers(course: pd.DataFrame, rows: Sequence[str], measures: Mapping[str, str]) -> Figure:
-    """Measures against the target rate along the runs: a thin line a run, a thick one a row.
+    """Measures against the target rate along the runs, with a thin line per run and a thick one per row.
 
-    The axis of the rate is stretched near 1.
+    The rate axis is stretched near 1.
 
     Args:
-        course: of one scenario, see :class:`zsgan.report.shipped.Summary`.
-        rows: which to draw, in the order of the legend.
+        course: course of one scenario, see :class:`zsgan.report.shipped.Summary`.
+        rows: rows to draw, in the order of the legend.
         measures: column -> label of its panel.
 
     Returns:
@@ -68,15 +68,15 @@ def frontiers(course: pd.DataFrame, rows: Sequence[str], measures: Mapping[str, 
 
 
 def matched_table(differences: pd.DataFrame, measure: str = "lpips_all") -> pd.DataFrame:
-    """Diversity relative to the baseline at the end of the runs, and where both rows have come equally far.
+    """Diversity relative to the baseline at the end of the runs and at equal target rates.
 
     Args:
-        differences: of one scenario, see :class:`zsgan.report.shipped.Summary`.
-        measure: of diversity.
+        differences: differences of one scenario, see :class:`zsgan.report.shipped.Summary`.
+        measure: measure of diversity.
 
     Returns:
-        finished cells, a line for each row, a column for the end and one for each target rate: the difference
-        and its interval; a dash where not every run of both rows comes so far.
+        formatted cells, a row for each row of the profile, a column for the end and one for each target rate:
+        the difference and its interval; a dash where some run of either row does not reach the rate.
     """
     found = differences[differences["measure"] == measure]
     places = found["target"].map(lambda rate: "at the end" if math.isnan(rate) else f"at rate {rate:g}")
@@ -86,14 +86,14 @@ def matched_table(differences: pd.DataFrame, measure: str = "lpips_all") -> pd.D
 
 
 def steps_table(parts: Mapping[str, Summary]) -> pd.DataFrame:
-    """What each step of the paper's Table 1 adds to the diversity "Avg.": printed there, and measured here.
+    """Change of the diversity "Avg." by each step of the paper's Table 1, as printed and as measured here.
 
     Args:
         parts: scenario -> its summary, whose rows are those of STEPS.
 
     Returns:
-        finished cells, a line for each of STEPS: the paper's difference, and that of each scenario at the end
-        of the runs with Student's interval over the seeds.
+        formatted cells, a row for each of STEPS: the paper's difference, and that of each scenario at the end
+        of the runs, with Student's interval over the seeds.
 
     Raises:
         ValueError: a scenario lacks a row.
@@ -109,15 +109,15 @@ def steps_table(parts: Mapping[str, Summary]) -> pd.DataFrame:
 
 
 def effects(summary: Summary, rate: float) -> pd.DataFrame:
-    """What every row changes against the baseline, by the MEASURES.
+    """Effect of every row against the baseline on each of MEASURES.
 
     Args:
-        summary: of one scenario.
+        summary: summary of one scenario.
         rate: target rate at which diversity is compared.
 
     Returns:
-        columns row, measure, difference, low and high; a paired bootstrap's interval for the target rate and
-        the diversity, Student's over the seeds for the FID; nan where there is no comparison.
+        columns row, measure, difference, low and high. The interval is that of a paired bootstrap for the
+        target rate and the diversity, and Student's over the seeds for the FID; nan without a comparison.
     """
     table, lines = summary.differences, []
     places = {"evaluator_rate": table["target"].isna(), "lpips_all": table["target"] == rate}
@@ -135,16 +135,16 @@ def effects(summary: Summary, rate: float) -> pd.DataFrame:
 
 
 def effect_table(found: pd.DataFrame) -> pd.DataFrame:
-    """:func:`effects` as finished cells, a line for each row and a column for each measure."""
+    """Table of :func:`effects` as formatted cells, a column for each measure."""
     cells = found.assign(cell=found.apply(_interval, axis=1))
     table = cells.pivot(index="row", columns="measure", values="cell")
     return table.loc[list(dict.fromkeys(found["row"])), list(MEASURES)].rename(columns=MEASURES)
 
 
 def effect_dots(found: pd.DataFrame) -> Figure:
-    """:func:`effects` as dots with their intervals, a line for each row and a panel for each measure.
+    """Figure of :func:`effects`: dots with intervals, a line for each row and a panel for each measure.
 
-    The axis of the target rate is logarithmic beyond ±0.1, that of the FID beyond ±20.
+    The target-rate axis is logarithmic beyond ±0.1, the FID axis beyond ±20.
     """
     rows = list(dict.fromkeys(found["row"]))
     figure, axes = plt.subplots(
@@ -173,15 +173,15 @@ def effect_dots(found: pd.DataFrame) -> Figure:
 
 
 def decided(found: pd.DataFrame, measure: str) -> dict[str, list[str]]:
-    """The rows by what they do to a measure.
+    """Rows grouped by their effect on a measure.
 
     Args:
-        found: of :func:`effects`.
+        found: table from :func:`effects`.
         measure: one of MEASURES.
 
     Returns:
-        "higher" and "lower" -> rows whose whole interval lies on that side, "undecided" -> others, and
-        "not compared" -> those without a difference.
+        "higher" and "lower" -> rows whose interval lies entirely on that side, "undecided" -> other rows, and
+        "not compared" -> rows without a difference.
     """
     groups: dict[str, list[str]] = {"higher": [], "lower": [], "undecided": [], "not compared": []}
     for line in found[found["measure"] == measure].itertuples():

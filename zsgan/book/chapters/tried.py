@@ -1,4 +1,4 @@
-"""What was tried, shown: settings in the plane of target rate and FID, and other scenarios."""
+"""Tables and figures of tried settings, by target rate and FID, and of other scenarios."""
 
 from itertools import cycle
 
@@ -15,14 +15,14 @@ COLUMNS = {
     "recall": ("recall", ".2f"),
     "lpips_avg": ("LPIPS", ".3f"),
 }
-"""Column of the results -> its heading, and how it is written."""
+"""Column of the results -> its heading and format."""
 
 
 def tried_table(finals: pd.DataFrame) -> pd.DataFrame:
-    """Every setting in the order of the profile, as finished cells.
+    """Table of every setting, in the order of the profile, as formatted cells.
 
     Args:
-        finals: a line for each run, see :class:`zsgan.report.shipped.Summary`, one seed of one scenario.
+        finals: a row for each run, see :class:`zsgan.report.shipped.Summary`, one seed of one scenario.
 
     Returns:
         index setting, a column for each of COLUMNS.
@@ -31,15 +31,15 @@ def tried_table(finals: pd.DataFrame) -> pd.DataFrame:
 
 
 def tried_dots(finals: pd.DataFrame, baseline: str) -> Figure:
-    """FID against target rate, a dot for each setting, coloured by what stands before the colon in its name.
+    """FID against target rate, a dot for each setting, coloured by its name up to the colon.
 
     Args:
         finals: as in :func:`tried_table`.
-        baseline: the setting that is ringed.
+        baseline: the setting to mark with a ring.
 
     Returns:
-        the figure; the lowest and the highest FID and the lowest rate carry their names, and the axis of the
-        rate is stretched near 1, where most settings are.
+        the figure; the lowest and the highest FID and the lowest rate are labelled, and the rate axis is
+        stretched near 1, where most settings are.
     """
     figure, axis = plt.subplots(figsize=(7, 4.5), layout="constrained")
     points = finals.set_index("row")[["evaluator_rate", "fid"]]
@@ -50,9 +50,9 @@ def tried_dots(finals: pd.DataFrame, baseline: str) -> Figure:
     axis.plot(*points.loc[baseline], "o", markersize=13, fillstyle="none", color="black", label=baseline)
     middle = points["evaluator_rate"].agg(["min", "max"]).mean()
     extremes = (points["fid"].idxmin(), points["fid"].idxmax(), points["evaluator_rate"].idxmin())
-    for row in dict.fromkeys(extremes):  # in this order: two books of the same runs are the same to the byte
+    for row in dict.fromkeys(extremes):  # deterministic order: books of the same runs are equal to the byte
         side = "right" if points.loc[row, "evaluator_rate"] > middle else "left"
-        # The lowest has its name below, where nothing is.
+        # The label of the lowest goes below, where there is space.
         place = (0, -18) if row == extremes[0] else (-11 if side == "right" else 11, -4)
         axis.annotate(row, points.loc[row], place, textcoords="offset points", ha=side, fontsize="small")
     axis.margins(y=0.12)
@@ -63,13 +63,13 @@ def tried_dots(finals: pd.DataFrame, baseline: str) -> Figure:
 
 
 def scenario_table(means: pd.DataFrame) -> pd.DataFrame:
-    """Several scenarios as finished cells: the source once, then every row at the end of its runs.
+    """Table of several scenarios as formatted cells: the source, then every row at the end of its runs.
 
     Args:
         means: COLUMNS along the runs, index (scenario, row, step), step 0 being the source.
 
     Returns:
-        index scenario, columns row, those of COLUMNS, and "highest rate" along the run.
+        index scenario; columns row, those of COLUMNS, and "highest rate" along the run.
     """
     lines: list[tuple[str, str, pd.Series, float]] = []
     for (scenario, row), run in means.groupby(level=["scenario", "row"], sort=False):
