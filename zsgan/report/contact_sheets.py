@@ -1,8 +1,8 @@
-"""Contact sheets: pictures of a scenario in one PNG that is small enough to ship, where its runs are not.
+"""Contact sheets: images of a scenario in one PNG, small enough to ship without its runs.
 
-A sheet has a row for the source generator and one for each row of the profile, its lowest seed, in the
-profile's order; a column is one latent. It has no words, so that who shows it can cut it and write labels of
-their own size, see :func:`zsgan.report.figures.image_grid`.
+A sheet has a row for the source generator and one for the lowest seed of each row of the profile, in the
+profile's order; each column is a latent. It has no text, so that labels can be added at any size, see
+:func:`zsgan.report.figures.image_grid`.
 """
 
 import io
@@ -24,14 +24,14 @@ SOURCE = "source"
 """Label of the first row."""
 COLUMNS = 8
 SIDE = 64
-"""Pixels a side of a picture."""
+"""Pixels per side of an image."""
 
 
 def make_sheet(bench: Bench) -> dict[str, Tensor]:
-    """Pictures of the first latents that the scenario is measured on, truncated as they are.
+    """Images of the first latents on which the scenario is measured, with the same truncation.
 
     Args:
-        bench: of the scenario; its missing runs are made.
+        bench: bench of the scenario; missing runs are made.
 
     Returns:
         SOURCE and every row -> images (COLUMNS, 3, SIDE, SIDE) in [-1, 1], on the CPU.
@@ -48,10 +48,10 @@ def make_sheet(bench: Bench) -> dict[str, Tensor]:
 
 
 def write_sheet(file: Path, rows: Mapping[str, Tensor]) -> None:
-    """Write pictures as one PNG; the same bytes for the same pictures.
+    """Write images as one PNG; equal images give equal bytes.
 
     Args:
-        file: where to.
+        file: file to write.
         rows: label -> images (COLUMNS, 3, SIDE, SIDE) in [-1, 1]; the labels are not written.
     """
     whole = torch.cat([torch.cat(list(images), dim=2) for images in rows.values()], dim=1)
@@ -61,17 +61,17 @@ def write_sheet(file: Path, rows: Mapping[str, Tensor]) -> None:
 
 
 def read_sheet(file: Path, labels: Sequence[str]) -> dict[str, Tensor]:
-    """Cut a sheet into its pictures.
+    """Cut a sheet into its images.
 
     Args:
-        file: that :func:`write_sheet` wrote.
-        labels: of its rows, from the top.
+        file: file from :func:`write_sheet`.
+        labels: labels of its rows, from the top.
 
     Returns:
         label -> images (COLUMNS, 3, SIDE, SIDE) in [-1, 1].
 
     Raises:
-        ValueError: it is no image, or not one with as many rows.
+        ValueError: the file is not an image, or has another number of rows.
     """
     whole = read_image(file)
     expected = (3, len(labels) * SIDE, COLUMNS * SIDE)
@@ -79,7 +79,7 @@ def read_sheet(file: Path, labels: Sequence[str]) -> dict[str, Tensor]:
         height, width = whole.shape[1:]
         raise ValueError(
             f"{file} has {width} x {height} px and not {expected[2]} x {expected[1]}, "
-            f"{COLUMNS} pictures for each of {', '.join(labels)}"
+            f"{COLUMNS} images for each of {', '.join(labels)}"
         )
     strips = whole.split(SIDE, dim=1)
     return {label: torch.stack(strip.split(SIDE, dim=2)) for label, strip in zip(labels, strips, strict=True)}
