@@ -1,17 +1,17 @@
-"""What features must be to be measured."""
+"""Checks of the features that metrics take."""
 
 from torch import Tensor
 
 
 def check_set(features: Tensor, least: int = 1) -> None:
-    """Features of one set of images.
+    """Check the features of one set of images.
 
     Args:
-        features: to be (N, D) with N >= ``least``.
+        features: (N, D) with N >= ``least``.
         least: number of images.
 
     Raises:
-        ValueError: they are not.
+        ValueError: the shape is another, or there are too few images.
     """
     if features.ndim != 2:
         raise ValueError(f"features must be (N, D), got {tuple(features.shape)}")
@@ -20,15 +20,15 @@ def check_set(features: Tensor, least: int = 1) -> None:
 
 
 def check_two_sets(features_a: Tensor, features_b: Tensor, least: int = 1) -> None:
-    """Features of two sets of images through one network.
+    """Check the features of two sets of images, by one network.
 
     Args:
-        features_a: to be (N, D) with N >= ``least``.
-        features_b: to be (M, D) with M >= ``least``.
-        least: number of images of each.
+        features_a: (N, D) with N >= ``least``.
+        features_b: (M, D) with M >= ``least``.
+        least: number of images in each.
 
     Raises:
-        ValueError: they are not.
+        ValueError: the shapes do not fit, or there are too few images.
     """
     if features_a.ndim != 2 or features_b.ndim != 2 or features_a.shape[1] != features_b.shape[1]:
         raise ValueError(
@@ -41,15 +41,15 @@ def check_two_sets(features_a: Tensor, features_b: Tensor, least: int = 1) -> No
 
 
 def check_pairs(before: Tensor, after: Tensor, least: int = 1) -> None:
-    """Features of images of the same latents through one network.
+    """Check the features of images of the same latents, by one network.
 
     Args:
-        before: to be (N, D) with N >= ``least``.
-        after: to be (N, D).
+        before: (N, D) with N >= ``least``.
+        after: (N, D).
         least: number of pairs.
 
     Raises:
-        ValueError: they are not.
+        ValueError: the shapes do not fit, or there are too few pairs.
     """
     if before.ndim != 2 or before.shape != after.shape:
         raise ValueError(

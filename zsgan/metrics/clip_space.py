@@ -1,4 +1,4 @@
-"""Spread and place of images in CLIP space."""
+"""Spread and position of images in CLIP space."""
 
 from torch import Tensor
 
@@ -39,9 +39,9 @@ def variance(features: Tensor) -> Tensor:
 
 
 def clip_score(features: Tensor, target: Tensor) -> float:
-    """Mean cosine of images and text, without the factor (2.5 or 100) that some put before it.
+    """Mean cosine of images and text, without the factor of 2.5 or 100 that some use.
 
-    Use a CLIP that was not optimised against.
+    Use a CLIP that did not guide the adaptation.
 
     Args:
         features: (N, D) unit-norm image features.
@@ -54,16 +54,15 @@ def clip_score(features: Tensor, target: Tensor) -> float:
 
 
 def target_rate(features: Tensor, target: Tensor, others: Tensor) -> float:
-    """Share of images that CLIP assigns to the target text: how far the adaptation went.
+    """Share of images that CLIP assigns to the target text, the degree of adaptation.
 
-    Zero-shot classification: an image counts when its cosine with the target text is larger than with every
-    other text. Use a CLIP that was not optimised against, since the other one is fooled by its own
-    adversarial textures.
+    Zero-shot classification: an image counts if its cosine with the target text is larger than with every
+    other text. Use a CLIP that did not guide the adaptation, since adversarial textures fool the guiding one.
 
     Args:
         features: (N, D) unit-norm image features.
         target: (D,) unit-norm feature of the target text.
-        others: (D,) or (M, D), the source text alone or with other texts to choose from.
+        others: (D,) or (M, D), the source text, alone or with other candidates.
 
     Returns:
         a share in [0, 1].

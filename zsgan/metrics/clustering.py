@@ -1,4 +1,4 @@
-"""Clusters of images around some of themselves, by k-medoids on their distances."""
+"""Clusters of images around medoids, by k-medoids on their distances."""
 
 from typing import Literal
 
@@ -10,15 +10,15 @@ from torch import Tensor
 def k_medoids(
     distances: Tensor, k: int, method: Literal["pam", "alternate"] = "pam"
 ) -> tuple[Tensor, Tensor]:
-    """Cluster around k of the images themselves. Deterministic.
+    """Cluster images around k of them, deterministically.
 
     Args:
         distances: (N, N), symmetric with a zero diagonal.
         k: number of clusters, 1 <= k <= N.
         method: "pam", the algorithm that the paper cites (Kaufman and Rousseeuw 1987: BUILD, then the best
-            swap until none helps), depends on nothing but the distances. "alternate" is the default of
-            scikit-learn-extra, which published scripts use: start with the k most central images, then assign
-            and recentre in turn; it often stops early, with larger distances to the medoids.
+            swap until none helps), depends only on the distances. "alternate" is the default of
+            scikit-learn-extra, which published scripts use: it starts with the k most central images, then
+            assigns and recentres in turn; it often stops early, with larger distances to the medoids.
 
     Returns:
         labels (N,) and medoids (k,).

@@ -1,4 +1,4 @@
-"""What of the source's images is still there after the adaptation, latent by latent."""
+"""Similarity of images before and after the adaptation, for the same latents."""
 
 import torch
 import torch.nn.functional as F
@@ -8,10 +8,10 @@ from zsgan.metrics.checks import check_pairs
 
 
 def identity_kept(before: Tensor, after: Tensor) -> Tensor:
-    """How alike an image is to what became of it: the cosine of their features.
+    """Cosine similarity of an image's features before and after the adaptation.
 
-    An adaptation should change something, so the best value is below 1: hold it against that of the source
-    and its ideal answers where these are known.
+    An adaptation should change something, so the best value is below 1: compare it with that of the source
+    and its ideal answers, if these are known.
 
     Args:
         before: (N, D) features of the source's images.
@@ -28,11 +28,11 @@ def identity_kept(before: Tensor, after: Tensor) -> Tensor:
 
 
 def structure_kept(before: Tensor, after: Tensor) -> float:
-    """Whether the images that were alike still are: the correlation of all pairs' distances.
+    """Correlation of all pairwise distances before and after the adaptation.
 
-    It is blind to what happens to all images alike (a shift, a rotation or a scale of the features), hence to
-    the adaptation itself; 1 when all relations are kept (eq. 5 asks for this inside a batch), about 0 when
-    they are lost. Known as representational similarity analysis (Kriegeskorte et al. 2008).
+    It is invariant to changes common to all images (a shift, a rotation or a scale of the features), hence to
+    the adaptation itself. It is 1 if all relations are kept (eq. 5 asks for this inside a batch), about 0 if
+    they are lost. Also known as representational similarity analysis (Kriegeskorte et al. 2008).
 
     Args:
         before: (N, D) features of the source's images, N >= 3.

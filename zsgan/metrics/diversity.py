@@ -1,8 +1,8 @@
-"""Intra-cluster LPIPS, the diversity of Table 1, in the definitions that are in use.
+"""Intra-cluster LPIPS, the diversity of Table 1, in all definitions in use.
 
-The paper's text and its numbers speak for different statistics, and neighbouring papers use others again. No
-two of them can be compared with each other, so a number comes with the name of its :class:`Definition`. All
-start from the LPIPS of all pairs (:meth:`zsgan.metrics.lpips.Lpips.distances`), which are computed once.
+The paper's text and its numbers imply different statistics, and related papers use further ones. They are not
+comparable, so every number comes with the name of its :class:`Definition`. All start from the LPIPS of all
+pairs (:meth:`zsgan.metrics.lpips.Lpips.distances`), which are computed once.
 """
 
 import math
@@ -18,17 +18,17 @@ from zsgan.metrics.clustering import k_medoids
 
 @dataclass(frozen=True)
 class Definition:
-    """What is averaged over what.
+    """Definition of intra-cluster LPIPS: the clusters, and the distances to average.
 
     Attributes:
         centres: clusters are those of k-medoids ("medoid"), or an image belongs to the nearest of some given
             images ("given").
         statistic: the distances of images to the centre of their cluster ("to_centre"), or those of all pairs
             inside a cluster ("pairwise").
-        include_centre: count a medoid's distance of 0 to itself; nothing to count for other choices.
+        include_centre: count a medoid's distance of 0 to itself; no effect for other choices.
         max_members: use a random subset of at most this many images of a cluster; ``None`` uses all.
         unbiased: deviations divide by the number of values minus one (nan for a single value).
-        method: how medoids are found, see :func:`zsgan.metrics.clustering.k_medoids`.
+        method: algorithm for the medoids, see :func:`zsgan.metrics.clustering.k_medoids`.
     """
 
     centres: Literal["medoid", "given"] = "medoid"
@@ -40,14 +40,14 @@ class Definition:
 
 
 PAPER = Definition()
-"""What can have made Table 1 (k = 10, 1,000 images, VGG, 256 px): distances to the medoid, its own included.
+"""Distances to the medoid, its own included, which can explain Table 1 (k = 10, 1,000 images, VGG, 256 px).
 
-The k zeros of the medoids put a floor under the deviation, ``std(All) >= mean(All) sqrt(k / (N - k))``. All
-zero-shot rows of the table respect it.
+The k zeros of the medoids bound the deviation from below, ``std(All) >= mean(All) sqrt(k / (N - k))``. All
+zero-shot rows of the table satisfy this bound.
 """
 
 LITERAL = Definition(statistic="pairwise")
-"""What sec. 4.2 says: the "intra-cluster pairwise LPIPS distance"."""
+"""The "intra-cluster pairwise LPIPS distance", as in the text of sec. 4.2."""
 
 OJHA = Definition("given", "pairwise", max_members=50, unbiased=True)
 """Ojha et al. 2021: pairs among at most 50 images around each of the (10) training images."""
@@ -61,15 +61,15 @@ DEFINITIONS: Mapping[str, Definition] = {"paper": PAPER, "literal": LITERAL, "oj
 
 @dataclass(frozen=True)
 class IntraClusterLpips:
-    """The columns of Table 1.
+    """Intra-cluster LPIPS, the columns of Table 1.
 
     Attributes:
         avg: mean over the clusters of the mean inside a cluster ("Avg.").
         avg_std: standard deviation over the clusters.
         all: mean over all images, or over all pairs inside clusters ("All").
-        all_std: standard deviation over those.
-        each: (N,) what an image adds: its distance to its centre, or its mean distance to the others of its
-            cluster; nan for an image that is not counted.
+        all_std: standard deviation over these.
+        each: (N,) contribution of each image: its distance to its centre, or its mean distance to the others
+            of its cluster; nan for an image that is not counted.
         labels: (N,) cluster of each image.
         medoids: (k,) index of each cluster's medoid; ``None`` for given centres.
     """
@@ -95,22 +95,22 @@ def intra_cluster_lpips(
 
     Args:
         distances: (N, N) LPIPS between all images.
-        definition: of the statistic.
-        k: number of medoids; given centres have their own number.
-        to_given: (N, k') LPIPS from each image to each of the given centres; only for those.
-        generator: the source of randomness for ``definition.max_members``; only for those.
+        definition: definition of the statistic.
+        k: number of medoids; ignored for given centres.
+        to_given: (N, k') LPIPS from each image to each of the given centres; only for these.
+        generator: the source of randomness for ``definition.max_members``.
 
     Returns:
         the statistic. Clusters without any value (with "pairwise", those of one image) do not count.
 
     Raises:
-        ValueError: shapes or k do not fit, something that the definition needs is missing, or no cluster has
-            a value.
+        ValueError: shapes or k do not fit, an argument that the definition needs is missing, or no cluster
+            has a value.
     """
     n = len(distances)
     if definition.max_members is not None and generator is None:
         raise ValueError(
-            f"max_members={definition.max_members} draws at random: hand in generator=torch.Generator()"
+            f"max_members={definition.max_members} draws at random: pass generator=torch.Generator()"
         )
     medoids: Tensor | None = None
     if definition.centres == "given":
@@ -132,7 +132,7 @@ def intra_cluster_lpips(
         if definition.statistic == "pairwise":
             inside = distances[members][:, members].double()
             i, j = torch.triu_indices(len(members), len(members), offset=1)
-            each[members] = inside.sum(1) / (len(members) - 1)  # nan for one: it has no pair
+            each[members] = inside.sum(1) / (len(members) - 1)  # nan for a single image, which has no pair
             values.append(inside[i, j])
         else:
             if medoids is not None and not definition.include_centre:

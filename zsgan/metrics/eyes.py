@@ -1,4 +1,4 @@
-"""What the metrics look through: one interface for the evaluator, VGG, Inception and their like."""
+"""Interface of the metrics' feature networks: the evaluator, VGG, Inception and the like."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the evaluator reads in N images.
+    """Factors of N images, as predicted by the evaluator.
 
     Attributes:
         logits: categorical factor -> (N, number of values), values in the order of ``CATEGORIES``.
@@ -23,19 +23,20 @@ class Prediction:
         return len(self.continuous)
 
     def label(self, kind: str) -> Tensor:
-        """The likeliest value of a categorical factor as an index, (N,)."""
+        """Index (N,) of the most likely value of a categorical factor."""
         return self.logits[kind].argmax(1)
 
 
 class Eyes(Protocol):
-    """A frozen network that sees likeness, and may be able to say what it sees.
+    """Frozen feature network for similarity, which may also predict factors.
 
     Attributes:
-        name: what a profile and the command line call it.
-        networks: what its weights are called in the manifest.
-        size: pixels a side that it looks at; images of any size are resized to it.
-        weights: (C_l,) >= 0 for each of its maps, as trained for LPIPS; ``None`` weighs all channels alike.
-        labels: categorical factor -> the values that it tells apart; ``None`` when it reads nothing.
+        name: its name in profiles and on the command line.
+        networks: names of its weights in the manifest.
+        size: pixels per side of its input; images of any size are resized to it.
+        weights: (C_l,) >= 0 for each of its maps, as trained for LPIPS; ``None`` weights all channels
+            equally.
+        labels: categorical factor -> the values that it predicts; ``None`` if it predicts no factors.
     """
 
     @property
@@ -62,5 +63,5 @@ class Eyes(Protocol):
         ...
 
     def read(self, embedding: Tensor) -> Prediction:
-        """What an embedding (N, D) tells; only with ``labels``."""
+        """Predicted factors of an embedding (N, D); only with ``labels``."""
         ...

@@ -1,4 +1,4 @@
-"""Frechet distance between two sets of features, FID where they are those of Inception."""
+"""Frechet distance between two sets of features; FID for those of Inception."""
 
 import torch
 from torch import Tensor
@@ -10,11 +10,11 @@ def frechet_distance(features_a: Tensor, features_b: Tensor) -> float:
     """Frechet distance between Gaussians fitted to two sets of features (FID, Heusel et al. 2017).
 
     In float64, ``|mu_a - mu_b|^2 + tr S_a + tr S_b - 2 tr (S_a S_b)^(1/2)``. With S = R^T R, R from the QR
-    decomposition of the centred features, the last trace is the sum of the singular values of R_a R_b^T: no
-    square root of a product of nearly singular matrices is taken.
+    decomposition of the centred features, the last trace is the sum of the singular values of R_a R_b^T,
+    which avoids the square root of a product of nearly singular matrices.
 
-    With few images it is too large, by how much depends on the images (Chong and Forsyth 2020): compare it
-    at one N only, and look at :func:`zsgan.metrics.kernel.kernel_distance` beside it.
+    With few images it is biased upwards, by an amount that depends on the images (Chong and Forsyth 2020):
+    compare it only at equal N, and together with :func:`zsgan.metrics.kernel.kernel_distance`.
 
     Args:
         features_a: (N, D), N >= 2.

@@ -1,4 +1,4 @@
-"""Inception score, of any labels that a network states."""
+"""Inception score, for any labels that a network predicts."""
 
 import torch
 from torch import Tensor
@@ -9,18 +9,18 @@ from zsgan.metrics.checks import check_set
 def inception_score(logits: Tensor) -> float:
     """Exponential of the mutual information of image and label (Salimans et al. 2016), without splits.
 
-    Between 1, when the network says the same of every image, and the number of values C, when it is sure of
-    every image and all values are equally frequent. The labels are those of the logits, for instance the
-    evaluator's coat colours: not ImageNet's, and no two networks' scores can be compared.
+    It is 1 if the prediction is the same for every image, and the number of values C if every prediction is
+    certain and all values are equally frequent. The labels are those of the logits, for instance the
+    evaluator's coat colours, not ImageNet's; scores of different networks are not comparable.
 
     Args:
-        logits: (N, C) of one set of exclusive values.
+        logits: (N, C) logits of exclusive values.
 
     Returns:
         between 1 and C.
 
     Raises:
-        ValueError: the shape is another.
+        ValueError: ``logits`` is not of shape (N, C), or is empty.
     """
     check_set(logits)
     log_p = logits.double().log_softmax(1)

@@ -1,4 +1,4 @@
-"""Kernel distance between two sets of features, KID where they are those of Inception."""
+"""Kernel distance between two sets of features; KID for those of Inception."""
 
 import torch
 from torch import Tensor
@@ -11,16 +11,16 @@ _ROWS = 1000  # rows of a kernel matrix held at a time
 def kernel_distance(features_a: Tensor, features_b: Tensor) -> float:
     """Squared maximum mean discrepancy with the kernel (x.y / D + 1)^3 (KID, Binkowski et al. 2018).
 
-    The unbiased estimate over all pairs, once: its expectation is the same for every number of images, and 0
-    for two sets of one distribution, so that it can be negative. The mean over random subsets that is often
-    printed estimates the same with more noise.
+    This is the unbiased estimate over all pairs: its expectation is the same for every number of images, and
+    0 for two sets of one distribution, so it can be negative. The often reported mean over random subsets
+    estimates the same quantity with more noise.
 
     Args:
         features_a: (N, D), N >= 2.
         features_b: (M, D), M >= 2. The result is symmetric in the two sets.
 
     Returns:
-        the estimate of a square; often printed times 1,000.
+        the estimate of a square; often reported times 1,000.
 
     Raises:
         ValueError: the shapes do not fit.
@@ -32,7 +32,7 @@ def kernel_distance(features_a: Tensor, features_b: Tensor) -> float:
 
 
 def _inside(x: Tensor) -> float:
-    """Sum of the kernel over the pairs of two different rows."""
+    """Sum of the kernel over pairs of different rows."""
     own = (x.square().sum(1) / x.shape[1] + 1) ** 3
     return _sum(x, x) - own.sum().item()
 

@@ -1,7 +1,7 @@
-"""Diversity at the same adaptation: what two rows have where they have come equally far.
+"""Diversity of two rows at the same degree of adaptation.
 
-A row that adapts less keeps more of the source's diversity; a fair comparison reads every run's diversity off
-its own course, at the point where it reached a given degree of adaptation.
+A row that adapts less keeps more of the source's diversity. A fair comparison therefore takes every run's
+diversity at the point of its course where it reaches a given degree of adaptation.
 """
 
 from collections.abc import Sequence
@@ -13,20 +13,20 @@ from torch import Tensor
 from zsgan.metrics.statistics import Interval, check_level, draws, percentiles
 
 ROUNDING = 1e-9
-"""How far below a target a mean still reaches it: two sums of the same numbers differ in their last bits."""
+"""Tolerance for reaching a target: two sums of the same numbers can differ in their last bits."""
 
 
 @dataclass(frozen=True, eq=False)
 class Course:
-    """How the runs of a row went, by T snapshots.
+    """Adaptation and diversity along the runs of a row, at T snapshots.
 
     Attributes:
-        adaptation: (S, T, N) what each latent of each run contributes to the degree of adaptation, a mean
-            over latents; N = 1 for a measure that is known for all latents together only.
-        diversity: (S, T, N) the same of a measure of diversity.
+        adaptation: (S, T, N) contribution of each latent of each run to the degree of adaptation, a mean over
+            latents; N = 1 for a measure that exists only for all latents together.
+        diversity: (S, T, N) contributions to a measure of diversity.
 
     Raises:
-        ValueError: the shapes differ or are others.
+        ValueError: the shapes differ or are not (S, T, N).
     """
 
     adaptation: Tensor
@@ -41,7 +41,7 @@ class Course:
 
 
 def at_matched(adaptation: Tensor, diversity: Tensor, target: float) -> Tensor:
-    """Diversity at the first point where a course reaches a degree of adaptation, by linear interpolation.
+    """Diversity where a course first reaches a degree of adaptation, by linear interpolation.
 
     Args:
         adaptation: (..., T) along each course, in the order of steps.
@@ -49,7 +49,7 @@ def at_matched(adaptation: Tensor, diversity: Tensor, target: float) -> Tensor:
         target: degree of adaptation.
 
     Returns:
-        float64 (...); nan for a course that never comes so far.
+        float64 (...); nan for a course that never reaches it.
     """
     x, y = adaptation.double(), diversity.double()
     reached = x >= target - ROUNDING
@@ -62,13 +62,13 @@ def at_matched(adaptation: Tensor, diversity: Tensor, target: float) -> Tensor:
 
 
 def highest_common(courses: Sequence[Course]) -> float:
-    """The highest degree of adaptation that every run of every row reaches.
+    """Highest degree of adaptation that every run of every row reaches.
 
     Args:
-        courses: of the rows.
+        courses: courses of the rows.
 
     Returns:
-        the least of the runs' maxima.
+        the smallest of the runs' maxima.
     """
     return min(course.adaptation.double().mean(2).amax(1).min().item() for course in courses)
 
@@ -84,24 +84,24 @@ def matched_difference(
 ) -> Interval:
     """Difference of two rows' diversity at the same adaptation, with a paired bootstrap's interval.
 
-    Seeds and latents are drawn as by :func:`zsgan.metrics.statistics.paired_difference`, and every draw is
-    interpolated anew. On the latents of a draw a run may miss the target; it is left out of that draw's mean,
-    and a draw in which no run of a row comes so far is left out altogether: stay below
+    Seeds and latents are resampled as in :func:`zsgan.metrics.statistics.paired_difference`, with a new
+    interpolation for every draw. A run that misses the target on the latents of a draw is left out of that
+    draw's mean, and a draw in which no run of a row reaches it is left out entirely: choose a target below
     :func:`highest_common`.
 
     Args:
-        row: a row's course.
-        other: another's, with the same seeds and latents; its snapshots may be others.
+        row: course of a row.
+        other: course of another row, with the same seeds and latents; its snapshots may differ.
         target: degree of adaptation.
-        level: of confidence, in (0, 1).
-        resamples: draws.
-        seed: of the draws.
+        level: confidence level, in (0, 1).
+        resamples: number of draws.
+        seed: seed of the draws.
 
     Returns:
         mean over the seeds of ``row``'s diversity at ``target``, minus ``other``'s.
 
     Raises:
-        ValueError: seeds or latents differ in number, or a run never comes as far as ``target``.
+        ValueError: seeds or latents differ in number, or a run never reaches ``target``.
     """
     check_level(level)
     (s, _, n), (s_other, _, n_other) = row.adaptation.shape, other.adaptation.shape

@@ -1,9 +1,9 @@
-"""How sure a number is: intervals over seeds, and differences between rows that share seeds and latents.
+"""Confidence intervals over seeds, and for differences between rows that share seeds and latents.
 
-Three spreads must not be mixed up. The paper's ± is the spread of clusters or images inside one run
-(:class:`zsgan.metrics.diversity.IntraClusterLpips`); it does not shrink with more images, and says nothing
-of other seeds. :func:`over_seeds` is about what the mean over all seeds would be. And since every row has the
-same seeds and is measured on the same latents, what is common to two rows cancels in
+Three spreads must not be confused. The paper's ± is the spread of clusters or images inside one run
+(:class:`zsgan.metrics.diversity.IntraClusterLpips`); it does not shrink with more images, and is no measure
+of the variation over seeds. :func:`over_seeds` estimates the mean over all seeds. Since all rows have the
+same seeds and are measured on the same latents, variation common to two rows cancels in
 :func:`paired_difference`.
 """
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 
 class Interval(NamedTuple):
-    """An estimate, and the limits between which the true value lies with the level's confidence."""
+    """An estimate with the limits of its confidence interval."""
 
     estimate: float
     low: float
@@ -23,23 +23,23 @@ class Interval(NamedTuple):
 
 
 def over_seeds(values: Tensor, level: float = 0.95) -> Interval:
-    """Mean over the runs of a row with Student's t interval: exact if runs scatter normally.
+    """Mean over the runs of a row with Student's t interval, exact if runs are normally distributed.
 
     Args:
         values: (S,) a measurement of each run, S >= 2.
-        level: of confidence, in (0, 1).
+        level: confidence level, in (0, 1).
 
     Returns:
-        the mean, and limits that are symmetric about it.
+        the mean, with limits symmetric about it.
 
     Raises:
-        ValueError: there is only one run, or the level is no such number.
+        ValueError: there is only one run, or the level is not in (0, 1).
     """
     check_level(level)
     if values.ndim != 1 or len(values) < 2:
         raise ValueError(
-            f"values must be those of at least 2 runs (S,), got {tuple(values.shape)}; one run has no spread "
-            "over seeds"
+            f"values must be (S,) for at least 2 runs, got {tuple(values.shape)}; one run has no spread over "
+            "seeds"
         )
     values = values.double()
     mean, error = values.mean().item(), values.std().item() / math.sqrt(len(values))
@@ -53,22 +53,22 @@ def paired_difference(
     """Difference of two rows' means, with a percentile interval of a paired bootstrap over seeds and latents.
 
     Seeds and latents are drawn with replacement, independently of each other, and the same for both rows. Few
-    seeds make the interval too narrow (three of them cannot show how seeds scatter); a single one leaves only
-    the latents, and then the interval is about these runs and no others.
+    seeds, such as three, make the interval too narrow. With a single seed only latents are resampled, and the
+    interval holds for these runs alone.
 
     Args:
-        row: (S, N) what each latent of each run contributes to a mean: hits of a target rate, distances to
+        row: (S, N) contribution of each latent of each run to a mean: hits of a target rate, distances to
             the medoid (``IntraClusterLpips.each``), cosines of a CLIP score.
-        other: (S, N) the same of the other row, seed by seed and latent by latent.
-        level: of confidence, in (0, 1).
-        resamples: draws.
-        seed: of the draws.
+        other: (S, N) contributions of the other row, for the same seeds and latents.
+        level: confidence level, in (0, 1).
+        resamples: number of draws.
+        seed: seed of the draws.
 
     Returns:
         mean of ``row`` - mean of ``other``.
 
     Raises:
-        ValueError: the shapes differ or are others, a value is not finite, or the level is no such number.
+        ValueError: the shapes differ or are not (S, N), a value is not finite, or the level is not in (0, 1).
     """
     check_level(level)
     if row.ndim != 2 or row.shape != other.shape or not row.numel():
@@ -90,10 +90,10 @@ def draws(n_seeds: int, n_latents: int, resamples: int, seed: int) -> tuple[Tens
         n_seeds: S.
         n_latents: N.
         resamples: R.
-        seed: of the draws.
+        seed: seed of the draws.
 
     Returns:
-        float64 (R, S) and (R, N): how often each was drawn, as a share, so that every line sums to 1.
+        float64 (R, S) and (R, N): relative frequencies of the draws; every row sums to 1.
     """
     random = torch.Generator().manual_seed(seed)
 
@@ -106,14 +106,14 @@ def draws(n_seeds: int, n_latents: int, resamples: int, seed: int) -> tuple[Tens
 
 
 def percentiles(estimate: float, values: Tensor, level: float) -> Interval:
-    """The interval that a share ``level`` of resampled ``values`` (R,) lies in, in the middle."""
+    """Central interval that contains a share ``level`` of the resampled ``values`` (R,)."""
     outside = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
     low, high = values.quantile(outside).tolist()
     return Interval(estimate, low, high)
 
 
 def check_level(level: float) -> None:
-    """Refuse a level of confidence that is not in (0, 1)."""
+    """Reject a confidence level outside (0, 1)."""
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, such as 0.95, got {level}")
 
