@@ -1,4 +1,4 @@
-"""Stage 2: one loop for every row of Table 1. Which losses take part is data, not code."""
+"""Stage 2: one training loop for every row of Table 1, with the losses given by the configuration."""
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
@@ -25,49 +25,50 @@ from zsgan.rivals.consistency import squared_stretch
 from zsgan.rivals.layer_selection import choose
 
 NUMERICS = 3
-"""Version of what a configuration computes; raised whenever the same configuration gives other numbers."""
+"""Version of the numerics; increased whenever the same configuration gives other numbers."""
 
 
 class Trainer(Protocol):
-    """What a run needs of a method, whatever its losses; :mod:`zsgan.runs.make` knows no more of it."""
+    """Interface of a training method, for any losses, as :mod:`zsgan.runs.make` uses it."""
 
     @property
     def state(self) -> Mapping[str, Any]:
-        """Everything that a step changes, for :func:`zsgan.base.loop.loop`."""
+        """All state that a step changes, for :func:`zsgan.base.loop.loop`."""
 
     @property
     def result(self) -> Generator:
-        """The generator as it is now."""
+        """The current generator."""
 
     @property
     def trained(self) -> Sequence[str]:
         """Names of the tensors of ``result`` that may differ from the source's."""
 
     def step(self, i: int) -> dict[str, float]:
-        """Step ``i``; returns what to log."""
+        """Take step ``i``; returns the values to log."""
 
 
 class Adaptation:
     """Stage 2, eq. (6): a copy of the source generator follows the guides, one step at a time.
 
-    Every step draws from streams of its own (:mod:`zsgan.base.streams`), so step i is the same whatever was
-    drawn before it.
+    Every step has its own random streams (:mod:`zsgan.base.streams`), so step i does not depend on earlier
+    draws.
 
     Args:
-        config: what to do.
+        config: configuration of the run.
         g_src: source generator; neither it nor its ``requires_grad`` is changed.
-        guides: at least one.
-        fisher: of :func:`zsgan.adaptation.guide.source_fisher`; needed by the term "ewc".
-        f_src: of :func:`zsgan.adaptation.guide.source_features`; computed if it is not given.
+        guides: at least one guide.
+        fisher: Fisher information from :func:`zsgan.adaptation.guide.source_fisher`; needed by the term
+            "ewc".
+        f_src: features from :func:`zsgan.adaptation.guide.source_features`; computed if not given.
 
     Attributes:
         g_trg: the generator being adapted.
         params: its trained parameters by name.
-        source_params: the same of the source.
+        source_params: the same parameters of the source.
         objective: the loss, eq. (6).
 
     Raises:
-        ValueError: the term "ewc" without Fisher information.
+        ValueError: the term "ewc" is used without Fisher information.
     """
 
     def __init__(
@@ -93,7 +94,7 @@ class Adaptation:
         self.source_params = {name: p.detach().clone() for name, p in self.params.items()}
         settings = config.optimiser
         self.optimiser = torch.optim.Adam(self.params.values(), lr=settings.lr, betas=settings.betas)
-        # Layers are ranked by the target text itself, without templates, as published.
+        # As published, layers are ranked by the target text without templates.
         self.t_raw = [guide.encoder.encode_texts([config.target_text])[0] for guide in guides]
         encoders = [guide.encoder for guide in guides]
         self.f_src = source_features(self.g_src, encoders, config) if f_src is None else f_src
@@ -121,17 +122,17 @@ class Adaptation:
             i: number of the step, from 0.
 
         Returns:
-            "loss" (eq. 6), "gradient_norm", and each part of the loss, unweighted.
+            "loss" (eq. 6), "gradient_norm", and each part of the loss without its weight.
 
         Raises:
-            FloatingPointError: the gradient is not finite; the generator is left as it was.
+            FloatingPointError: the gradient is not finite; the generator is unchanged.
         """
         self._select_layers(i)
         loss, values = self.objective(self.batch(i))
         self.optimiser.zero_grad()
         loss.backward()
         norm = torch.stack([p.grad.norm() for p in self.params.values() if p.grad is not None]).norm()
-        # All of them in one transfer from the device.
+        # One transfer from the device for all values.
         logged = {"loss": loss.detach(), "gradient_norm": norm, **values}
         row = dict(zip(logged, torch.stack(list(logged.values())).tolist(), strict=True))
         if not norm.isfinite():
@@ -149,7 +150,7 @@ class Adaptation:
         return row
 
     def batch(self, i: int) -> Batch:
-        """What the terms look at in step ``i``, by the weights as they are now."""
+        """Inputs of the loss terms in step ``i``, with the current weights."""
         config, device = self.config, device_of(self.g_trg)
         ws = step_latents(self.g_src, config, i)
         images = self.g_trg.synthesis(ws, noise="random", generator=self._target_noise(i))
@@ -167,7 +168,7 @@ class Adaptation:
         return stream(self.config.seed, "target noise", i, device)
 
     def _stretches(self, i: int, ws: Tensor) -> Sequence[tuple[Tensor, ...]]:
-        """For each guide how much the features of both generators move with the latents, if a term asks."""
+        """``squared_stretch`` of both generators for each guide; empty if no term needs it."""
         config = self.config
         if not needs(config, "spectral"):
             return [()] * len(self.guides)
@@ -188,7 +189,7 @@ class Adaptation:
         return stretches
 
     def _select_layers(self, i: int) -> None:
-        """Leave gradients to the layers that layer selection chooses, if it is asked for."""
+        """Restrict gradients to the layers of layer selection, if configured."""
         settings = self.config.selection
         if settings is None:
             return
@@ -205,7 +206,7 @@ class Adaptation:
             parameter.requires_grad_(name in chosen)
 
     def _distance_to_text(self, images: Tensor) -> Tensor:
-        """1 - cos(E_I(image), E_T(target text)), a mean over images and guides."""
+        """1 - cos(E_I(image), E_T(target text)), averaged over images and guides."""
         guides = zip(self.guides, self.t_raw, self.config.shares, strict=True)
         cosines = [share * (g.encoder.encode_images(images) @ t_raw).mean() for g, t_raw, share in guides]
         return 1 - torch.stack(cosines).sum()

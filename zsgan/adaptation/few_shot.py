@@ -1,9 +1,9 @@
-"""The 10-shot rival of Table 1 (Ojha et al. 2021): a GAN adapts to a few images of the target, not to a text.
+"""Adaptation of a GAN to a few target images (Ojha et al. 2021), the 10-shot rival of Table 1.
 
-In the source's discriminator ten images would be learnt by heart. So whole images are judged only near a few
-anchors in the latent space (one for each target image), everywhere else patches are; and images shall be as
-alike among each other as the source's are. Every step is: the discriminator, now and then R1; the generator,
-now and then path length. The losses are StyleGAN2's.
+The discriminator would memorise ten images. It therefore judges whole images only near a few anchors in the
+latent space (one for each target image) and patches elsewhere, and a further loss keeps the similarities
+among the source's images. Every step trains the discriminator, at intervals with R1, and then the generator,
+at intervals with path length regularisation. The losses are StyleGAN2's.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,19 +22,19 @@ from zsgan.networks.stylegan2.discriminator import EqualizedConv
 from zsgan.rivals.few_shot_losses import distance_consistency_loss
 
 CENTRE_SAMPLES = 4096
-"""Latents whose mean w is the centre of the truncation."""
+"""Number of latents whose mean w is the centre of truncation."""
 
 
 class FewShotAdaptation:
-    """Adversarial adaptation to a few images; one of :class:`zsgan.adaptation.by_text.Trainer`.
+    """Adversarial adaptation to a few images; implements :class:`zsgan.adaptation.by_text.Trainer`.
 
-    Everything of the generator is trained, the mapping network too, as in the published code. Every step
-    draws from streams of its own (:mod:`zsgan.base.streams`).
+    As in the published code, the whole generator is trained, including the mapping network. Every step has
+    its own random streams (:mod:`zsgan.base.streams`).
 
     Args:
-        config: what to do; ``config.few_shot`` has the settings.
+        config: configuration of the run, with settings in ``config.few_shot``.
         g_src: source generator; not changed.
-        discriminator: of the source; not changed.
+        discriminator: the source's discriminator; not changed.
         images: (n, 3, R, R) in [-1, 1], the target images.
 
     Raises:
@@ -64,7 +64,7 @@ class FewShotAdaptation:
         ]
 
     def _adam(self, modules: Sequence[nn.Module], weight: float, every: int) -> torch.optim.Adam:
-        """Adam; a regulariser every few steps is a step more, for which StyleGAN2 slows all of them down."""
+        """Adam with StyleGAN2's slower rates, since a regulariser adds an optimiser step every few steps."""
         ratio, settings = every / (every + 1) if weight else 1.0, self.config.optimiser
         parameters = [parameter for module in modules for parameter in module.parameters()]
         betas = (settings.betas[0] ** ratio, settings.betas[1] ** ratio)
@@ -72,7 +72,7 @@ class FewShotAdaptation:
 
     @property
     def state(self) -> Mapping[str, Any]:
-        """All networks, their optimisers, and the running mean of path lengths."""
+        """The networks, their optimisers, and the running mean of path lengths."""
         state: dict[str, Any] = {
             "g_trg": self.g_trg, "discriminator": self.discriminator, "patch_layer": self.patch_layer,
             "path_length": self.path_length,
@@ -103,13 +103,13 @@ class FewShotAdaptation:
 
         Returns:
             "loss" of the generator, "gradient_norm", its parts "adversarial" and "distance_consistency"
-            (unweighted), "discriminator", and in steps that have them "r1" and "path_length".
+            (unweighted), "discriminator", and "r1" and "path_length" in the steps that compute them.
 
         Raises:
             FloatingPointError: the generator's gradient is not finite.
         """
         settings = self.settings
-        # Both in turn: what is judged near the anchors is the whole image, elsewhere it is patches.
+        # Whole images are judged near the anchors, patches elsewhere.
         whole = i % settings.anchor_every == 0
         self.g_trg.requires_grad_(False)
         self._trainable(True)
@@ -156,7 +156,7 @@ class FewShotAdaptation:
     def _distance_consistency(self, i: int) -> Tensor:
         random, n = stream(self.config.seed, "distance latents", i), self.settings.distance_batch
         z = torch.randn(n, self.g_src.mapping.z_dim, generator=random).to(self.device)
-        # Every convolution but the first, at 4 px.
+        # All convolutions except the first, which is at 4 px.
         layers = torch.randint(1, self.g_src.synthesis.n_ws - 1, (n,), generator=random).tolist()
         seen = []
         for generator, whose in ((self.g_src, "source"), (self.g_trg, "target")):
@@ -169,7 +169,7 @@ class FewShotAdaptation:
         return distance_consistency_loss(seen[1], seen[0], layers)
 
     def _step_path_length(self, i: int) -> float:
-        """Of half a batch, as in the published code."""
+        """Path length step on half a batch, as in the published code."""
         n = max(1, self.config.optimiser.batch_size // 2)
         ws = self._ws(i, "path", False)[:n]
         images = self._fake(ws, i, "path")
@@ -179,7 +179,7 @@ class FewShotAdaptation:
         return penalty.item()
 
     def _real(self, i: int) -> Tensor:
-        """A batch of target images, each as often as the others and mirrored half of the time."""
+        """A batch of target images, in equal numbers, each mirrored with probability one half."""
         random, n = stream(self.config.seed, "target images", i), self.config.optimiser.batch_size
         rounds = [torch.randperm(len(self.images), generator=random) for _ in range(0, n, len(self.images))]
         real = self.images[torch.cat(rounds)[:n].to(self.device)]
@@ -187,7 +187,7 @@ class FewShotAdaptation:
         return torch.where(mirrored[:, None, None, None], real.flip(3), real)
 
     def _ws(self, i: int, purpose: str, whole: bool) -> Tensor:
-        """Styles (N, L, D_w): near the anchors, or anywhere and then often mixed of two latents."""
+        """Styles (N, L, D_w) near the anchors, or anywhere and then often mixed from two latents."""
         random, n = stream(self.config.seed, f"{purpose} latents", i), self.config.optimiser.batch_size
         mapping, z_dim = self.g_trg.mapping, self.g_trg.mapping.z_dim
         if whole:
@@ -215,7 +215,7 @@ class FewShotAdaptation:
 
 
 def _descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> Tensor:
-    """One step; the norm of the gradient."""
+    """Take one optimiser step and return the norm of the gradient."""
     optimiser.zero_grad()
     loss.backward()
     parameters = [p for group in optimiser.param_groups for p in group["params"] if p.grad is not None]
@@ -229,10 +229,10 @@ def _descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> Tensor:
 
 
 def _checked(config: AdaptConfig, g_src: Generator, discriminator: Discriminator, images: Tensor) -> FewShot:
-    """The settings, once it is clear that they fit."""
+    """The few-shot settings, after checking that all inputs fit."""
     settings, resolution = config.few_shot, g_src.config["resolution"]
     if settings is None:
-        raise ValueError("config.few_shot is None: name a target, or adapt by texts with Adaptation")
+        raise ValueError("config.few_shot is None: set a target, or adapt by texts with Adaptation")
     judged = discriminator.config["resolution"]
     if judged != resolution or images.shape[1:] != (3, resolution, resolution):
         raise ValueError(

@@ -1,10 +1,9 @@
-"""When to stop, read off the run itself: no image of the target is needed, and no eye.
+"""Stopping rule that needs only the run's own history, neither target images nor an evaluator.
 
-An adaptation first turns its images towards the text; then it has turned them, and what still changes is not
-asked for by the guidance but bought with diversity. So stop where the curve that the run logs anyway, the
-cosine of image and text directions, has levelled off. Whether that is better than one number of steps for all
-is another matter: :mod:`zsgan.book.chapters.stopping` grades it by the truth. Runs that end by it differ in
-length, so compare them at their ends or at equal target rates, not step by step.
+An adaptation first turns its images towards the text; later changes are not required by the guidance and cost
+diversity. The rule therefore stops when the logged cosine of image and text directions has levelled off.
+:mod:`zsgan.book.chapters.stopping` compares it by the truth with a fixed number of steps. Runs that stop by
+the rule differ in length: compare them at their ends or at equal target rates, not at equal steps.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,16 +12,16 @@ import torch
 from torch import Tensor
 
 _ALIGNMENT = ("directional", "first_moment")
-"""Parts of a history that are 1 - cosine with the text direction: of eq. (1), and of the mean in eq. (3)."""
+"""Parts of a history that are 1 - cosine with the text direction, from eq. (1) and the mean in eq. (3)."""
 
 
 def alignment(history: Sequence[Mapping[str, float]]) -> Tensor:
-    """Cosine of image and text directions over the steps of a run, as the guiding CLIP sees its own batches.
+    """Cosine of image and text directions over the steps of a run, by the guiding CLIP on its own batches.
 
-    Image directions that are shorter than ``features.direction_floor`` count as less, as in the loss.
+    Image directions shorter than ``features.direction_floor`` have a smaller cosine, as in the loss.
 
     Args:
-        history: one row a step, such as :attr:`zsgan.runs.run.Run.history`.
+        history: one row per step, such as :attr:`zsgan.runs.run.Run.history`.
 
     Returns:
         float64 (T,), in [-1, 1].
@@ -34,13 +33,13 @@ def alignment(history: Sequence[Mapping[str, float]]) -> Tensor:
         if history and name in history[0]:
             return 1 - torch.tensor([row[name] for row in history], dtype=torch.float64)
     raise ValueError(
-        f"history has none of {', '.join(_ALIGNMENT)}: the run followed no text direction, and this rule "
-        "says nothing about it"
+        f"history has none of {', '.join(_ALIGNMENT)}: the run followed no text direction, so this "
+        "rule does not apply"
     )
 
 
 def smooth(curve: Tensor, window: int) -> Tensor:
-    """Mean of the last ``window`` values at each step, of fewer at the start.
+    """Mean of the last ``window`` values at each step, or of fewer at the start.
 
     Args:
         curve: (T,).
@@ -56,23 +55,23 @@ def smooth(curve: Tensor, window: int) -> Tensor:
 
 
 def plateau(curve: Tensor, window: int = 30, tolerance: float = 0.05) -> int | None:
-    """The step at which a rising curve has levelled off.
+    """Step at which a rising curve has levelled off.
 
-    At every step the smoothed curve's gain over the last ``window`` steps is held against its gain since the
-    first full window. The rule looks backwards only, so a run that stops by it and one that went on agree on
-    the step. It does not depend on the curve's scale or offset.
+    At every step the smoothed curve's gain over the last ``window`` steps is compared with its gain since the
+    first full window. The rule uses only past values, so a run that stops by it and one that continues give
+    the same step. It does not depend on the curve's scale or offset.
 
     Args:
-        curve: (T,) what grows as the adaptation proceeds, such as :func:`alignment`.
-        window: steps of the smoothing and of the gain: noise of single batches must vanish in its mean.
-        tolerance: the share of the gain so far that counts as none, in (0, 1).
+        curve: (T,) a quantity that grows with the adaptation, such as :func:`alignment`.
+        window: steps of the smoothing and of the gain; large enough to average out the noise of batches.
+        tolerance: share of the gain so far below which the recent gain counts as none, in (0, 1).
 
     Returns:
         the number of steps after which to stop, at least 3 windows; ``None`` while the curve still rises or
         has not risen yet.
 
     Raises:
-        ValueError: window or tolerance are out of range, or the curve is no finite (T,).
+        ValueError: window or tolerance are out of range, or the curve is not finite of shape (T,).
     """
     if window < 1 or not 0 < tolerance < 1:
         raise ValueError(
