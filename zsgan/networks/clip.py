@@ -18,12 +18,12 @@ from zsgan.base.resize import resize
 
 
 class ClipEncoder(nn.Module):
-    """E_I and E_T: a frozen CLIP that maps images and texts to features, of unit norm unless told.
+    """Frozen CLIP, E_I and E_T: maps images and texts to features, of unit norm by default.
 
     Args:
         model: an open_clip model; it is frozen and put into evaluation mode.
-        tokenizer: its tokenizer, as open_clip makes them.
-        name: what to call the model in results.
+        tokenizer: its tokenizer, as from open_clip.
+        name: name of the model in results.
 
     Attributes:
         name: as given.
@@ -47,26 +47,26 @@ class ClipEncoder(nn.Module):
         self.dim: int = self._text_features([""]).shape[1]
 
     def train(self, mode: bool = True) -> "ClipEncoder":
-        """Stay in evaluation mode, whatever ``mode``: the encoder is frozen."""
+        """Stay in evaluation mode for any ``mode``, since the encoder is frozen."""
         return super().train(False)
 
     def encode_images(self, images: Tensor, normalise: bool = True, antialias: bool = True) -> Tensor:
         """E_I: features of images; gradients flow to the images.
 
         Args:
-            images: (N, 3, H, H) in [-1, 1], of any resolution; values beyond are not clamped.
-            normalise: scale the features to unit norm; without, they are as the model puts them out.
-            antialias: low-pass filter images that are larger than the model's, as its training did.
+            images: (N, 3, H, H) in [-1, 1], of any resolution; values outside are not clamped.
+            normalise: scale the features to unit norm; otherwise return the raw output of the model.
+            antialias: low-pass filter images that are larger than the model's, as in its training.
 
         Returns:
             (N, D).
 
         Raises:
-            ValueError: the images are not square, have not three channels, or are integers.
+            ValueError: the images are not square, do not have three channels, or are integers.
         """
         if not images.is_floating_point():
             raise ValueError(
-                f"images must be floating point in [-1, 1], got {images.dtype}; bytes become so by "
+                f"images must be floating point in [-1, 1], got {images.dtype}; convert bytes with "
                 "images / 127.5 - 1"
             )
         if images.ndim != 4 or images.shape[1] != 3 or images.shape[2] != images.shape[3]:
@@ -88,14 +88,13 @@ class ClipEncoder(nn.Module):
             templates: prompts with ``{}`` where the text goes, such as :func:`imagenet_templates`; ``None``
                 encodes the texts as they are.
             normalise: average the unit-norm features of a text's prompts, and scale the average to unit norm;
-                without, average the features as the model puts them out.
+                otherwise average the raw output of the model.
 
         Returns:
             (n, D).
 
         Raises:
-            ValueError: a text is blank or longer than the model's context, or a template has no place for the
-                text.
+            ValueError: a text is blank or longer than the model's context, or a template has no ``{}``.
         """
         if isinstance(texts, str):
             raise ValueError(
@@ -115,12 +114,12 @@ class ClipEncoder(nn.Module):
         return F.normalize(F.normalize(features, dim=-1).mean(1), dim=-1) if normalise else features.mean(1)
 
     def fits(self, texts: Sequence[str]) -> Tensor:
-        """Whether each of n texts is short enough to be read whole: (n,), bool."""
+        """Whether each of n texts fits into the model's context: (n,), bool."""
         return self._tokens(texts)[1]
 
     @torch.no_grad()
     def _text_features(self, texts: Sequence[str]) -> Tensor:
-        """What the model makes of n texts, not normalised: (n, D)."""
+        """Features (n, D) of n texts, not normalised."""
         tokens, fits = self._tokens(texts)
         if not fits.all():
             text, length = texts[int(fits.int().argmin())], self.model.context_length
@@ -134,14 +133,14 @@ class ClipEncoder(nn.Module):
 
     def _tokens(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         length = self.model.context_length
-        # Tokenizers cut silently; with one place more than the model has, a text that fits ends in padding.
+        # Tokenizers truncate silently; with one more token than the model's, a fitting text ends in padding.
         tokens = self.tokenizer([*texts, ""], length + 1)
         return tokens[:-1, :length].to(self.mean.device), tokens[:-1, -1] == tokens[-1, -1]
 
 
 @cache
 def imagenet_templates() -> tuple[str, ...]:
-    """The 79 prompts of StyleGAN-NADA (Gal et al. 2022): CLIP's 80 for ImageNet but the one of many."""
+    """The 79 prompts of StyleGAN-NADA (Gal et al. 2022): CLIP's 80 for ImageNet but "a photo of many {}"."""
     return tuple(Path(__file__).with_name("templates.txt").read_text(encoding="utf-8").splitlines())
 
 
@@ -151,16 +150,16 @@ def open_clip_encoder(
     device: torch.device | str = "cpu",
     file: Path | None = None,
 ) -> ClipEncoder:
-    """A CLIP of open_clip.
+    """Load a CLIP from open_clip.
 
     Args:
-        architecture: one of open_clip's, such as "ViT-B-32"; "hf-hub:..." and "local-dir:..." are open_clip's
-            to resolve.
-        pretrained: weights that open_clip has for it, such as "openai"; with neither these nor a file, they
-            are random, drawn with seed 0.
-        device: where to put it.
-        file: the weights, instead of what open_clip would download: any file that open_clip reads, or
-            OpenAI's own .pt, of which nothing is executed.
+        architecture: an architecture of open_clip, such as "ViT-B-32"; open_clip also resolves "hf-hub:..."
+            and "local-dir:...".
+        pretrained: name of open_clip's weights for it, such as "openai"; without a name and a file, the
+            weights are random, with seed 0.
+        device: device of the encoder.
+        file: weights to use in place of open_clip's download: any file that open_clip reads, or OpenAI's own
+            .pt, without executing its code.
 
     Returns:
         the encoder, in float32.
@@ -168,12 +167,12 @@ def open_clip_encoder(
     Raises:
         ValueError: open_clip has no such architecture, or the file does not hold its weights.
     """
-    import open_clip  # here, since it takes as long as torch, and who samples a generator needs no CLIP
+    import open_clip  # imported here, since it is as slow as torch and sampling needs no CLIP
 
     if ":" not in architecture and architecture not in open_clip.list_models():
         close = get_close_matches(architecture, open_clip.list_models(), cutoff=0.3) or ["ViT-B-32"]
         raise ValueError(
-            f"name={architecture!r} is no CLIP that open_clip or the demo has; close: {', '.join(close)}"
+            f"name={architecture!r} is not a CLIP of open_clip or the demo; similar names: {', '.join(close)}"
         )
     settings = open_clip.get_pretrained_cfg(architecture, pretrained) if pretrained else {}
     script = file is not None and _is_script(file)
@@ -182,7 +181,7 @@ def open_clip_encoder(
         model = open_clip.create_model(
             architecture, pretrained=pretrained if file is None else None if script else str(file),
             precision="fp32", device=device, force_preprocess_cfg=settings,
-            # Weights may ask for another GELU than the model's plain name; open_clip would only warn.
+            # Weights may need another GELU than the architecture's name implies; open_clip only warns.
             force_quick_gelu=script or settings.get("quick_gelu", False),
         )  # fmt: skip
         if file is not None and script:
@@ -224,14 +223,14 @@ def encode_pair(
 
 @contextmanager
 def _weights_of(file: Path | None, architecture: str) -> Iterator[None]:
-    """Errors speak of the file; open_clip's steps and its warning of random weights are known here."""
+    """Name the file in errors; suppress open_clip's messages and its warning of random weights."""
     root, told = logging.getLogger(), "randomly"
     root.addFilter(
         known := lambda record: record.levelno >= logging.WARNING and told not in record.getMessage()
     )
     try:
         yield
-    except Exception as error:  # whatever a damaged or foreign file provokes
+    except Exception as error:  # any error of a damaged or foreign file
         if file is None:
             raise
         raise ValueError(f"{file} does not hold the weights of {architecture}: {error}") from error
@@ -247,7 +246,7 @@ def _is_script(file: Path) -> bool:
 
 
 def _script_tensors(file: Path) -> dict[str, Tensor]:
-    """OpenAI's weights, which are those of open_clip by name, beside three numbers."""
+    """OpenAI's weights, which have open_clip's names, without the three numbers beside them."""
     with file.open("rb") as stream:
         stored = read_script(stream, file.stat().st_size)
         numbers = ("input_resolution", "context_length", "vocab_size")

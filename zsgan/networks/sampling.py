@@ -1,4 +1,4 @@
-"""Seeded samples of a generator: the same images for the same seed, in parts of any size."""
+"""Seeded samples of a generator, independent of the batch size."""
 
 import torch
 from torch import Tensor
@@ -15,17 +15,18 @@ def sample_latents(n: int, z_dim: int, seed: int) -> Tensor:
 
 
 class Samples:
-    """Images of a generator with the fixed noise buffers, as for evaluation; made when asked for.
+    """Images of a generator with its fixed noise buffers, as for evaluation, computed on demand.
 
-    Args:
-        generator: on any device, in any mode.
-        n: how many, >= 1.
-        seed: of the latents, >= 0. Generators adapted from one source give matching images for the same seed.
-        truncation_psi: from 0 to 10; 1 for none, smaller is closer to the mean w.
+        Args:
+            generator: on any device, in any mode.
+            n: number of images, >= 1.
+        seed: seed of the latents, >= 0. Generators adapted from one source give matching images for the same
+            seed.
+        truncation_psi: from 0 to 10; 1 for no truncation, smaller values are closer to the mean w.
 
     Raises:
-        TypeError: ``generator`` is none, but for instance its name.
-        ValueError: a number is out of its range, or none, or the latents do not fit into memory.
+        TypeError: ``generator`` is not a generator, but for instance its name.
+        ValueError: a number is not one or out of its range, or the latents do not fit into memory.
     """
 
     def __init__(self, generator: Generator, n: int, seed: int, truncation_psi: float = 0.7) -> None:
@@ -56,13 +57,13 @@ def sample_images(
     truncation_psi: float = 0.7,
     progress: bool = False,
 ) -> Tensor:
-    """Images of :class:`Samples` at once, (n, 3, R, R) on the CPU, clamped to [-1, 1].
+    """All images of :class:`Samples`, (n, 3, R, R) on the CPU, clamped to [-1, 1].
 
     Args:
         generator: see :class:`Samples`, as for ``n``, ``seed`` and ``truncation_psi``.
-        n: how many.
-        seed: of the latents.
-        truncation_psi: of the mapping network.
+        n: number of images.
+        seed: seed of the latents.
+        truncation_psi: truncation of the mapping network.
         progress: show a progress bar.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Eyes for photographs: the networks that the field measures LPIPS and FID with."""
+"""Feature networks for photographs: VGG-16 for LPIPS and Inception-v3 for FID."""
 
 import importlib
 import io
@@ -21,13 +21,13 @@ VGG, INCEPTION = "vgg16", "inception"
 class Photographs:
     """VGG-16 with the heads of LPIPS for likeness, Inception-v3 for FID.
 
-    They are one of :class:`zsgan.metrics.eyes.Eyes`. LPIPS is version 0.1 of Zhang et al. (2018) on images of
-    256 px, as for intra-cluster LPIPS in the field; Inception is the port of the network that FID was defined
-    with (Heusel et al. 2017), on whole bytes and with TensorFlow's resize to 299 px, as of pytorch-fid and
-    torch-fidelity. Weights are read as data.
+    They implement :class:`zsgan.metrics.eyes.Eyes`. LPIPS is version 0.1 of Zhang et al. (2018) on images of
+    256 px, as is usual for intra-cluster LPIPS. Inception is the port of FID's original network (Heusel et
+    al. 2017), on whole bytes and with TensorFlow's resize to 299 px, as in pytorch-fid and torch-fidelity.
+    Loading the weights executes no code.
 
     Args:
-        device: where to put the networks.
+        device: device of the networks.
 
     Raises:
         ModuleNotFoundError: the packages of the extra "photographs" are missing.
@@ -42,8 +42,8 @@ class Photographs:
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         lpips, fidelity = _package("lpips"), _package("torch_fidelity.feature_extractor_inceptionv3")
-        # The trunk starts from random numbers and is filled here: the package's own way is a download.
-        # The package calls torchvision in an older way, and draws from the random numbers of all.
+        # The trunk starts with random weights, which are replaced here: the package would download them.
+        # It calls a deprecated torchvision interface and draws from the global random generator.
         with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
             warnings.simplefilter("ignore", UserWarning)
             likeness = lpips.LPIPS(net="vgg", version="0.1", pnet_rand=True, verbose=False)
@@ -60,7 +60,7 @@ class Photographs:
 
     @property
     def weights(self) -> Sequence[Tensor]:
-        """(C_l,) of LPIPS's heads, for each of the maps."""
+        """Weights (C_l,) of LPIPS's heads, for each of the maps."""
         return [head.model[-1].weight.flatten() for head in self._likeness.lins]
 
     def maps(self, images: Tensor) -> Sequence[Tensor]:
@@ -75,10 +75,10 @@ class Photographs:
         return features
 
     def read(self, embedding: Tensor) -> NoReturn:
-        """Nothing, since these eyes have no labels.
+        """Not available, since these networks have no labels.
 
         Args:
-            embedding: (N, D), not looked at.
+            embedding: (N, D), not used.
 
         Raises:
             TypeError: always.
@@ -98,9 +98,9 @@ def _package(name: str) -> ModuleType:
 
 @contextmanager
 def _tensors(name: str) -> Iterator[dict[str, Tensor]]:
-    """The tensors of a file of the manifest; errors while a network takes them speak of the file."""
+    """Tensors of a file of the manifest; errors on loading them into a network name the file."""
     file = manifest.path(name)
     try:
         yield torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever a damaged or foreign file provokes
+    except Exception as error:  # any error of a damaged or foreign file
         raise ValueError(f"{file} does not hold the weights of {name}: {error}") from error

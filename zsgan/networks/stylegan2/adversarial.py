@@ -1,4 +1,4 @@
-"""What StyleGAN2 is trained with (Karras et al. 2020): adversarial losses and their two regularisers.
+"""Adversarial losses of StyleGAN2 (Karras et al. 2020) and its two regularisers.
 
 Losses are pure functions of a discriminator's logits (N, 1), large for real images, and have shape ().
 """
@@ -16,7 +16,7 @@ def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
         fake: (M, 1) logits of generated images.
 
     Returns:
-        the loss, >= 0; log 4 of a discriminator that cannot decide.
+        the loss, >= 0; log 4 for a discriminator that outputs 0.
     """
     return F.softplus(-real).mean() + F.softplus(fake).mean()
 
@@ -30,8 +30,8 @@ def r1_penalty(logits: Tensor, images: Tensor) -> Tensor:
     """Half the squared norm of the discriminator's gradient at real images (R1 of Mescheder et al. 2018).
 
     Args:
-        logits: (N, 1), or any scores whose sum is asked.
-        images: (N, 3, R, R) that the logits were computed of, with gradients.
+        logits: (N, 1), or any scores, which are summed.
+        images: (N, 3, R, R), from which the logits were computed, with gradients.
 
     Returns:
         the mean over the images, >= 0; differentiable.
@@ -41,12 +41,12 @@ def r1_penalty(logits: Tensor, images: Tensor) -> Tensor:
 
 
 class PathLength(nn.Module):
-    """Path length regularisation: the Jacobian from W to the image shall stretch equally everywhere.
+    """Path length regularisation, which makes the Jacobian J from W to the image stretch equally everywhere.
 
-    The lengths |J^T y| of random images y are pulled towards a running mean of theirs.
+    It pulls the lengths |J^T y| of random images y towards their running mean.
 
     Args:
-        decay: how far the running mean moves towards the mean of a batch.
+        decay: share by which the running mean moves towards the mean of a batch.
     """
 
     mean: Tensor
@@ -57,7 +57,7 @@ class PathLength(nn.Module):
         self.register_buffer("mean", torch.zeros(()))
 
     def forward(self, images: Tensor, ws: Tensor, noise: Tensor) -> Tensor:
-        """The penalty of a batch, >= 0; it moves the running mean, through which gradients flow too.
+        """Penalty of a batch, >= 0; updates the running mean, which also passes gradients.
 
         Args:
             images: (N, 3, R, R), synthesised from ``ws``.

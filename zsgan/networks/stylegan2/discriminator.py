@@ -1,4 +1,4 @@
-"""StyleGAN2's discriminator (Karras et al. 2020), the judge that trains a source generator.
+"""StyleGAN2's discriminator (Karras et al. 2020), which trains a source generator.
 
 Names of parameters (``r`` is a resolution, R, ..., 8)::
 
@@ -52,7 +52,7 @@ class EqualizedConv(nn.Module):
         self.filter = BinomialFilter() if down else None
 
     def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
-        """(N, C_in, r, r) to (N, C_out, r, r), or r / 2: filter, convolution, bias, leaky ReLU, clamp.
+        """Map (N, C_in, r, r) to (N, C_out, r, r), or r / 2: filter, convolution, bias, leaky ReLU, clamp.
 
         ``gain`` scales the output and its clamp. A linear layer has no bias, activation or clamp.
         """
@@ -101,7 +101,7 @@ class Discriminator(nn.Module):
         image_channels: 3 for RGB.
         architecture: "resnet" (residual blocks), "skip" (the image enters at each resolution) or "orig".
         mbstd_group: images that share one minibatch standard deviation; None for the whole batch. A batch
-            must be a multiple of it, or smaller: then it is one group.
+            must be a multiple of it, or smaller, which makes it one group.
         mbstd_channels: channels that the minibatch standard deviation fills; 0 for none.
         conv_clamp: clamp activations to [-conv_clamp, conv_clamp]; None for no clamp.
         label_dim: width of the mapped label; None for the width at 4 px.
@@ -167,7 +167,7 @@ class Discriminator(nn.Module):
                 if r > 4
             }
         )
-        # At 4 px the reference does not clamp it.
+        # As in the reference, there is no clamp at 4 px.
         self.fromrgbs = nn.ModuleDict(
             {
                 str(r): EqualizedConv(
@@ -192,12 +192,12 @@ class Discriminator(nn.Module):
     def forward(
         self, images: Tensor, c: Tensor | None = None, return_maps: bool = False
     ) -> Tensor | tuple[Tensor, list[Tensor]]:
-        """Judge images.
+        """Logits of images.
 
         Args:
             images: (N, 3, R, R), in [-1, 1].
             c: (N, c_dim) labels; None when the network has none.
-            return_maps: return what the logits were made of, too.
+            return_maps: also return the feature maps.
 
         Returns:
             logits (N, 1), large for real images. With ``return_maps``, these and a map (N, channels[r], r, r)
@@ -214,7 +214,7 @@ class Discriminator(nn.Module):
             if self.fromrgbs:
                 images = self.filter(images, padding=1, stride=2)
                 x = x + self.fromrgbs[str(images.shape[-1])](images)
-            if return_maps:  # else they need not be kept
+            if return_maps:  # otherwise they need not be kept
                 maps.append(x)
         if self.mbstd_channels:
             x = minibatch_standard_deviation(x, self.mbstd_group, self.mbstd_channels)
@@ -237,7 +237,7 @@ def minibatch_standard_deviation(x: Tensor, group: int | None, channels: int = 1
 
     Args:
         x: (N, C, H, W). Sample i belongs to the group i mod (N / group), as in the reference.
-        group: samples in a group; the whole batch when that is smaller, or for None.
+        group: samples in a group; the whole batch if that is smaller, or for None.
         channels: F, a divisor of C: each new channel is the mean over C / F of the features.
 
     Returns:

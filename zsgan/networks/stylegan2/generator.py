@@ -1,6 +1,6 @@
 """StyleGAN2's generator (Karras et al. 2020), the network that the paper adapts: z -> w -> image.
 
-One naming of parameters, whatever format of checkpoint they came from; ``r`` is a resolution, 4, 8, ..., R::
+Parameters have the same names for every checkpoint format; ``r`` is a resolution, 4, 8, ..., R::
 
     mapping.layers.<i>.{weight,bias}
     mapping.embed.{weight,bias}             conditional generators only
@@ -12,12 +12,12 @@ One naming of parameters, whatever format of checkpoint they came from; ``r`` is
     synthesis.blocks.<r>.torgb              .weight .bias .affine.{weight,bias}
     synthesis.blocks.<r>.skip.weight        architecture "resnet" only
 
-So the synthesis constant and the convolutions with their affine layers, noise strengths and biases are all
-parameters of ``synthesis`` without "torgb" in their name. The mapping network is in ``mapping``.
+The parameters of ``synthesis`` without "torgb" in their name are thus the synthesis constant and the
+convolutions with their affine layers, noise strengths and biases. The mapping network is in ``mapping``.
 
-A modulated convolution is computed by scaling activations, not weights: the style scales the input channels,
-one ordinary convolution follows, and the demodulation scales the output channels. The numbers are those of
-per-sample weights of the StyleGAN2 paper, at a fraction of their cost on a CPU.
+A modulated convolution scales activations, not weights: the style scales the input channels, one ordinary
+convolution follows, and the demodulation scales the output channels. The result equals that of the StyleGAN2
+paper's per-sample weights, at a fraction of the cost on a CPU.
 """
 
 import math
@@ -64,8 +64,8 @@ class SynthesisLayer(nn.Module):
         super().__init__()
         self.resolution = resolution
         self.conv_clamp = conv_clamp
-        # ADA adds epsilon to the sum of raw (w s)^2; rosinality after dividing w by sqrt(fan_in), which is
-        # the same as adding fan_in times epsilon to the raw sum.
+        # ADA adds epsilon to the sum of raw (w s)^2; rosinality after dividing w by sqrt(fan_in), which
+        # is equivalent to adding fan_in times epsilon to the raw sum.
         self.epsilon = EPSILON if demodulation == "ada" else EPSILON * in_channels * 9
         self.weight = nn.Parameter(torch.randn(out_channels, in_channels, 3, 3))
         self.bias = nn.Parameter(torch.zeros(out_channels))
@@ -102,7 +102,7 @@ class SynthesisLayer(nn.Module):
         x = torch.addcmul((self.bias * gain_before)[:, None, None].to(x.dtype), x, scale)
         if noise is not None:
             x = x + (noise * (self.noise_strength * gain_before)).to(x.dtype)
-        x = F.leaky_relu(x, LRELU_SLOPE, inplace=True)  # so that its input need not be kept for the gradient
+        x = F.leaky_relu(x, LRELU_SLOPE, inplace=True)  # in place: its input is not kept for the gradient
         return x if self.conv_clamp is None else x.clamp(-self.conv_clamp * gain, self.conv_clamp * gain)
 
 
@@ -175,12 +175,12 @@ class SynthesisBlock(nn.Module):
 
         Args:
             x: (N, C_in, r / 2, r / 2); at 4 px the constant itself.
-            image: (N, 3, r / 2, r / 2), the running image, if there is one yet.
+            image: (N, 3, r / 2, r / 2), the running image, or None at first.
             ws: (N, n + 1, D_w), a style for each of the n convolutions and then ToRGB's.
             noises: n noise maps, or None for no noise.
 
         Returns:
-            activations (N, C_out, r, r), the running image (N, 3, r, r), if there is one yet, and the outputs
+            activations (N, C_out, r, r), the running image (N, 3, r, r) or None, and the outputs
             (N, C_out, r, r) of the n convolutions.
         """
         gain = 1.0 if self.skip is None else math.sqrt(0.5)  # each of two paths has half of the variance
@@ -243,7 +243,7 @@ class SynthesisNetwork(nn.Module):
                 or L - 1 maps, one for each convolution: (r, r), (1, 1, r, r) or (N, 1, r, r).
             generator: source of "random" noise; None means PyTorch's default generator. The maps are drawn on
                 its device: a CPU generator gives the same noise on any device.
-            return_maps: return what the convolutions put out, too.
+            return_maps: also return the outputs of the convolutions.
 
         Returns:
             images (N, 3, R, R), nominally in [-1, 1] but not clamped, in the dtype of the weights. With
@@ -267,7 +267,7 @@ class SynthesisNetwork(nn.Module):
             # A block's ToRGB shares its style with the next block's first convolution.
             first, last = max(2 * i - 1, 0), 2 * i + 1
             x, image, new = block(x, image, ws[:, first : last + 1], noises[first:last])
-            if return_maps:  # else they need not be kept
+            if return_maps:  # otherwise they need not be kept
                 maps += new
         assert image is not None  # the last block has a ToRGB
         return (image, maps) if return_maps else image
@@ -318,7 +318,7 @@ class Generator(nn.Module):
         image_channels: 3 for RGB.
         architecture: "skip" (a ToRGB at each resolution, summed), "resnet" or "orig" (one ToRGB at the end).
         conv_clamp: clamp activations to [-conv_clamp, conv_clamp]; None for no clamp.
-        demodulation: "ada" or "rosinality", the code whose placement of the demodulation's epsilon to follow.
+        demodulation: "ada" or "rosinality", the code that sets where demodulation adds its epsilon.
         embed_dim: width of the label embedding; None for ``w_dim``.
         hidden_dim: width of the mapping network's hidden layers; None for ``w_dim``.
         mapping_lr_multiplier: learning-rate multiplier of the mapping network.

@@ -1,4 +1,4 @@
-"""What StyleGAN2's generator and discriminator share: two layers, and checks of their widths."""
+"""Layers and checks shared by StyleGAN2's generator and discriminator."""
 
 import math
 from collections.abc import Mapping
@@ -69,7 +69,7 @@ def check_channels(resolution: int, channels: Mapping[int, int]) -> dict[int, in
     """The widths at 4, 8, ..., resolution, in that order and with integer keys (JSON makes them strings).
 
     Args:
-        resolution: R, pixels a side of the images.
+        resolution: R, pixels per side of the images.
         channels: resolution -> width.
 
     Returns:
@@ -88,13 +88,13 @@ def check_channels(resolution: int, channels: Mapping[int, int]) -> dict[int, in
 
 
 def check_positive(**values: float | None) -> None:
-    """Refuse what is neither a positive finite number nor None.
+    """Check that values are positive finite numbers or None.
 
     Args:
-        **values: by their names in the message.
+        **values: values by their names for the message.
 
     Raises:
-        ValueError: a value is not one; the message has its name.
+        ValueError: a value is neither.
     """
     for name, value in values.items():
         number = isinstance(value, (int, float)) and not isinstance(value, bool)

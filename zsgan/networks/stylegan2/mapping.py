@@ -14,15 +14,16 @@ class MappingNetwork(nn.Module):
     """The mapping network f: z -> w, with an optional label embedding and the truncation trick.
 
     Args:
-        z_dim: width of z; 0 for a network of labels alone.
+        z_dim: width of z; 0 for a network with labels only.
         w_dim: width D_w of w.
         c_dim: width of the label; 0 for none.
         n_layers: number of fully connected layers.
         n_ws: L, the number of w vectors that the synthesis network takes.
         embed_dim: width of the label embedding; None for ``w_dim``.
         hidden_dim: width of the hidden layers; None for ``w_dim``.
-        lr_multiplier: of the fully connected layers; their stored weights are divided by it.
-        averaged: keep ``w_avg``, which truncation needs; a discriminator's has none.
+        lr_multiplier: learning-rate multiplier of the fully connected layers, whose stored weights are
+            divided by it.
+        averaged: keep ``w_avg``, which truncation needs; False in a discriminator.
     """
 
     w_avg: Tensor
@@ -64,11 +65,11 @@ class MappingNetwork(nn.Module):
         Args:
             z: (N, z_dim), samples of N(0, I).
             c: (N, c_dim) labels; None when the network has none.
-            truncation_psi: 1 for none; w moves to ``w_avg`` as it goes to 0.
-            truncation_cutoff: truncate only the first so many of the L vectors; None for all.
+            truncation_psi: 1 for no truncation; w approaches ``w_avg`` as it goes to 0.
+            truncation_cutoff: number of the first of the L vectors to truncate; None for all.
 
         Returns:
-            ws, (N, L, D_w), the same w for every layer, apart from the cutoff.
+            ws, (N, L, D_w), the same w for every layer, except for the cutoff.
 
         Raises:
             ValueError: a shape or a truncation argument is wrong.
