@@ -68,7 +68,7 @@ class Captions:
         return self.true_of_values(values_of(factors))
 
     def true_of_values(self, values: Tensor) -> Tensor:
-        """Whether caption m is true of values n, see :func:`values_of`: (N, M), 1.0 or 0.0."""
+        """Whether caption m is true of a portrait with values n (:func:`values_of`): (N, M), 1.0 or 0.0."""
         return ((self.said == UNSAID) | (self.said == values[:, None])).all(2).float()
 
 

@@ -120,7 +120,7 @@ def load_evaluator(device: torch.device | str = "cpu") -> Evaluator:
 
 
 def reliability() -> dict[str, float]:
-    """Accuracy of the shipped evaluator on held-out portraits, for each factor.
+    """Accuracy or R2 of the shipped evaluator on held-out portraits, for each factor.
 
     Returns:
         categorical factor -> accuracy, continuous factor -> R2.

@@ -40,7 +40,7 @@ PEACE = 0.25
 EPSILON = 3.0
 """Final radius of the L2 ball, for images in [-1, 1] (0.027 per value, root mean square)."""
 RAMP = 0.6
-"""Share of the training before late batches over which the ball grows to its final radius."""
+"""Share of the training before late batches after which the ball has its final radius."""
 CLEAN = 0.2
 """Share of every batch that is not attacked."""
 MAX_SCALE = math.log(100.0)

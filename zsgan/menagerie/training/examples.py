@@ -23,7 +23,7 @@ parts, but a CLIP trained on them from the start reads badly."""
 OF_SPECIES = 0.75
 """Share of partners of another species; the others are of another style."""
 FLAT = 0.15
-"""Share of constant masks, which blend two pictures evenly."""
+"""Share of constant masks, which blend two pictures uniformly."""
 TRAITS = {
     "ears": ("ear_bend", "ear_length", "ear_spread", "ear_width", "ear_angle", "ear_tip"),
     "eyes": ("eye_size", "eye_slant", "eye_spread", "pupil_width", "iris_mix", "iris"),

@@ -17,10 +17,7 @@ from zsgan.networks.clip import ClipEncoder
 QUESTIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "style": ("{value} of a {animal}", world.STYLES),
     "fur": ("a {value} {animal}", world.FURS),
-    "pattern": (
-        "a {value} {animal}",
-        world.PATTERNS[1:],
-    ),  # no caption says "plain": such animals are left out
+    "pattern": ("a {value} {animal}", world.PATTERNS[1:]),  # without "plain", which no caption says
     "eyes": ("a {animal} with {value} eyes", world.EYES),
     "ears": ("a {animal} with {value} ears", world.EARS),
 }
