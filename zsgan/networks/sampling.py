@@ -17,9 +17,9 @@ def sample_latents(n: int, z_dim: int, seed: int) -> Tensor:
 class Samples:
     """Images of a generator with its fixed noise buffers, as for evaluation, computed on demand.
 
-        Args:
-            generator: on any device, in any mode.
-            n: number of images, >= 1.
+    Args:
+        generator: on any device, in any mode.
+        n: number of images, >= 1.
         seed: seed of the latents, >= 0. Generators adapted from one source give matching images for the same
             seed.
         truncation_psi: from 0 to 10; 1 for no truncation, smaller values are closer to the mean w.
