@@ -32,6 +32,7 @@ EXAMPLES = """examples:
   zsgan cost --profile paper --set weights=random    seconds and memory of a step, and of a table
   zsgan fetch vgg16 inception ViT-B-16/openai    what looks at photographs
   zsgan convert dog.pkl dog.safetensors          a public checkpoint in a format of ours
+  zsgan runs verify                              whether finished runs are what their hashes say
   zsgan completion bash                          source its output, and the tabulator key completes
 """
 
@@ -311,9 +312,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _example(command: str) -> str:
-    return next(
-        line.strip().split("   ")[0] for line in EXAMPLES.splitlines() if f" zsgan {command} " in line
-    )
+    return next(line.strip().split("   ")[0] for line in EXAMPLES.splitlines() if f" {command} " in line)
 
 
 def _versions() -> str:

@@ -149,7 +149,7 @@ def test_the_function_that_is_the_equation_is_shown(function):
 
 def test_code_of_the_library_fits_the_page_and_has_no_checks_of_arguments():
     shown = [
-        getattr(import_module(f"zsgan.{argument.value.id}"), argument.attr)
+        getattr(import_module(f"zsgan.method.{argument.value.id}"), argument.attr)
         for page in CHAPTERS for call in calls(page, "show_source") for argument in call.args
     ]  # fmt: skip
     for function in shown:

@@ -78,7 +78,8 @@ def fisher_information(
 
     def add(i: int) -> dict[str, float]:
         given = features, params, batches[i], t_src, n_probes, generator
-        for running, value in zip(total, _estimate(estimator, *given), strict=True):
+        more = _estimate(estimator, *given)
+        for running, value in zip(total, more, strict=True):
             running += value
         return {}
 
