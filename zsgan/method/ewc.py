@@ -87,15 +87,20 @@ def fisher_information(
     state = {f"sum {i}": sum_ for i, sum_ in enumerate(total)} | {
         f"draws {i}": g for i, g in enumerate(drawn)
     }
-    words = f"Fisher information ({estimator})"
     loop(
-        state, add, len(batches), folder, save_seconds=MINUTE, description=words, progress=progress,
+        state,
+        add,
+        len(batches),
+        folder,
+        save_seconds=MINUTE,
+        description=f"Fisher information ({estimator})",
+        progress=progress,
         arguments={"estimator": estimator},
-    )  # fmt: skip
+    )
     fisher = [value / len(ws) for value in total]
     if granularity == "layer":
         fisher = [x.mean().expand_as(x).clone() for x in fisher]
-    # Only a Hessian's diagonal can be negative; it is clamped after averaging.
+    # Only a Hessian's diagonal can be negative; clamped after averaging.
     clamped = [x.clamp(min=0) for x in fisher]
     return dict(zip(params, clamped, strict=True))
 
