@@ -1,10 +1,12 @@
 import re
 from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 
 import zsgan
 import zsgan.adaptation.config
 from zsgan.book import api_pages
+from zsgan.book.architecture import ADDING, FOLDERS, WALKS
 
 PAGES = api_pages.pages()
 PACKAGE = Path(zsgan.__file__).parent
@@ -38,3 +40,14 @@ def test_settings_stand_with_their_comments_in_place_of_a_signature():
     shorten = (None, "class", "name", zsgan.adaptation.config.Optimiser, None, "(lr: Annotated[...])", None)
     assert api_pages._shorten(*shorten) == ("", None)
     assert api_pages._shorten(*shorten[:3], dict, *shorten[4:]) is None
+
+
+def test_the_architecture_names_every_folder_and_what_there_is():
+    page = PAGES["architecture.md"]
+    assert re.findall(r"^`(\w+)/`\n: \S", page, flags=re.MULTILINE) == list(FOLDERS)
+    for calls in WALKS.values():
+        assert all(resolve_name(call) for call in calls)
+        assert len({call.partition(":")[0] for call in calls}) <= 15
+    assert all(import_module(module) for _, module, _ in ADDING)
+    links = set(re.findall(r"\]\((api/\S+?)\)", page))
+    assert links <= PAGES.keys() and len(links) > 100

@@ -15,7 +15,16 @@ TOP = ("api", "cli")
 """The modules above all folders, in the same order."""
 
 ADDING = (
-    ("a loss", "zsgan.adaptation.terms", "write it as a function of features, and enter it in `TERMS`"),
+    (
+        "a loss of your own",
+        "zsgan.adaptation.plugged",
+        "write it as a function in a file of yours, and name it in a row, `terms: {FILE.py:FUNCTION: 1}`",
+    ),
+    (
+        "a loss of the package",
+        "zsgan.adaptation.terms",
+        "write a function of features and an entry in `KINDS`",
+    ),
     ("a metric", "zsgan.evaluation.judges", "write it in `zsgan.metrics`, and add its column to `Judges`"),
     (
         "a generator format",
@@ -28,6 +37,25 @@ ADDING = (
 )
 """What one may want to add, the module where that begins, and how."""
 
+WALKS = {
+    "A setting, from `zsgan adapt --set moment.lambda_cov=1` to the loss": (
+        "zsgan.cli:main", "zsgan.base.settings:given", "zsgan.api:configuration",
+        "zsgan.runs.profiles:Profile.config", "zsgan.adaptation.config:override", "zsgan.runs.run:run",
+        "zsgan.runs.identity:resolve", "zsgan.runs.make:make", "zsgan.adaptation.by_text:Adaptation",
+        "zsgan.adaptation.objective:Objective", "zsgan.adaptation.terms:KINDS",
+        "zsgan.method.losses:moment_terms",
+    ),
+    "An image, from `zsgan table` to its FID": (
+        "zsgan.cli:main", "zsgan.report.table1:measure", "zsgan.evaluation.results:results",
+        "zsgan.evaluation.bench:Bench.final", "zsgan.networks.sampling:Samples",
+        "zsgan.evaluation.judges:Judges.inspect", "zsgan.metrics.extract:extract_all",
+        "zsgan.base.images:batches", "zsgan.menagerie.evaluator:Evaluator.embed",
+        "zsgan.evaluation.judges:Judges.everything", "zsgan.metrics.summaries:closeness",
+        "zsgan.metrics.frechet:frechet_distance", "zsgan.report.tables:table_1",
+    ),
+}  # fmt: skip
+"""What is followed -> the functions and classes that hand it on, in order."""
+
 
 def page(package: Path = PACKAGE) -> str:
     """The page in MyST Markdown.
@@ -36,7 +64,7 @@ def page(package: Path = PACKAGE) -> str:
         package: folder of the package.
 
     Returns:
-        the folders in order with a sentence and their modules each, and where to add what.
+        the folders in order with a sentence and their modules each, where to add what, and :data:`WALKS`.
     """
     lines = [
         "# Architecture\n",
@@ -51,6 +79,11 @@ def page(package: Path = PACKAGE) -> str:
     lines.append(f"Above all of them stand {top}: a few lines of Python, and the command line.\n")
     lines.append("## Where to add something\n\n| to add | begin in | and |\n| --- | --- | --- |")
     lines += [f"| {what} | [`{module}`]({_page(module)}) | {how} |" for what, module, how in ADDING]
+    lines.append("\n## Two walks\n")
+    for what, calls in WALKS.items():
+        lines.append(f"{what}:\n")
+        lines += [f"1. [`{call}`]({_page(call.partition(':')[0])})" for call in calls]
+        lines.append("")
     return "\n".join(lines) + "\n"
 
 
