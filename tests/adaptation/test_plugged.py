@@ -88,7 +88,7 @@ def test_a_term_in_an_installed_module():
             {"weight": 1, "width": 2},
             "no setting 'width'; its keyword-only arguments are margin",
         ),
-        ("{term}", {"margin": 2}, "Input should be a valid number"),
+        ("{term}", {"margin": 2}, "a number expected"),
         ("{term}", {"weight": -1}, "greater than or equal to 0"),
         ("hinge", 1, "choose one of 'directional'.*or a function of your own, FILE.py:FUNCTION"),
     ],
