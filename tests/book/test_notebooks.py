@@ -326,7 +326,7 @@ import signal
 import sys
 from functools import partial
 from pathlib import Path
-from zsgan import notebooks
+from zsgan.book import notebooks
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 here = Path()
@@ -365,7 +365,7 @@ def test_kernels_end_with_the_process_that_started_them(tmp_path, how, code):
 
 PRINTED = """
 from pathlib import Path
-from zsgan import pages
+from zsgan.book import pages
 
 pages._render = lambda *_: None
 pages.print_pdf(Path())

@@ -72,7 +72,7 @@ def test_names_are_printed_in_every_encoding(tmp_path, environment, escaped):
     """Of files that the user named; the message of an error, too."""
     place = tmp_path / "chats_mâles_ψ"
     environment = {"PYTHONIOENCODING": "", "LC_ALL": "C.UTF-8"} | environment
-    program = "import sys; from zsgan import cli, console; console.prepare(); cli._say(sys.argv[1])"
+    program = "import sys; from zsgan import cli; cli.console.prepare(); cli._say(sys.argv[1])"
     code, out, err = shell('"$@"', sys.executable, "-c", program, place, **environment)
     assert (code, err) == (0, "") and out.endswith(escaped + b"\n")
     code, out, err = shell('"$@"', *FETCH[:4], place.name, **environment)

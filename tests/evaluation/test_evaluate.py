@@ -7,15 +7,14 @@ import json
 import math
 import shutil
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 from tqdm import tqdm
 
 from zsgan import cli
-from zsgan.assets import manifest
-from zsgan.base.files import read_json, sha256, write_json
+from zsgan.adaptation.config import override
+from zsgan.base.files import write_json
 from zsgan.base.images import Folder, save_images
 from zsgan.evaluation import evaluate as evaluation
 from zsgan.evaluation.bench import SAMPLES_SEED
@@ -47,6 +46,7 @@ from zsgan.metrics.summaries import MEASURES
 from zsgan.networks.load import load_clip, load_generator
 from zsgan.networks.sampling import sample_images
 from zsgan.runs.profiles import load_profile
+from zsgan.runs.run import run
 
 QUIET = {"progress": False, "clusters": 3}
 CATS = {"species": "cat", "style": "photo"}
@@ -130,14 +130,12 @@ def test_a_run_knows_its_texts_and_its_source(full_run, tmp_path):
         evaluate(str(full_run.folder), clip="clip-c", folder=tmp_path, **QUIET)
 
 
-def test_a_run_is_compared_with_the_source_it_came_from_alone(full_run, tmp_path):
+def test_a_run_is_compared_with_the_source_it_came_from_alone(full_run, tmp_path, monkeypatch):
     """A generator that now has the source's name is not it."""
-    copy = tmp_path / "run"
-    shutil.copytree(full_run.folder, copy)
-    provenance = read_json(copy / "provenance.json")
-    write_json(copy / "provenance.json", {**provenance, "weights": dict.fromkeys(provenance["weights"], "0")})
+    other = SimpleNamespace(name="generator-dog", identity="0")
+    monkeypatch.setattr("zsgan.assets.names.generator", lambda name: other)
     with pytest.raises(ValueError, match="was adapted from another generator-dog: its weights have changed"):
-        evaluate(str(copy), n=8, folder=tmp_path, **QUIET)
+        evaluate(str(full_run.folder), n=8, folder=tmp_path, **QUIET)
 
 
 def test_a_folders_name_does_not_tell_which_run_it_holds(full_run, place, tmp_path, monkeypatch):
@@ -147,9 +145,8 @@ def test_a_folders_name_does_not_tell_which_run_it_holds(full_run, place, tmp_pa
     monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
     first = evaluate(str(copy), n=8, folder=tmp_path, **QUIET)
     assert not torch.backends.cudnn.allow_tf32
-    shutil.copy(manifest.path("generator-dog"), copy / "generator.safetensors")  # another run takes its place
-    provenance = read_json(copy / "provenance.json")
-    write_json(copy / "provenance.json", {**provenance, "id": "another"})
+    shutil.rmtree(copy)  # another run takes its place
+    shutil.copytree(run(override(full_run.config, {"seed": 1}), folder=tmp_path / "runs").folder, copy)
     second = evaluate(str(copy), n=8, folder=tmp_path, **QUIET)
     assert first["lpips_all"] != second["lpips_all"]
     again = evaluate(str(full_run.folder), n=8, folder=tmp_path, **QUIET)
@@ -167,26 +164,19 @@ def test_eyes_suit_the_generator_unless_they_are_named(full_run, place, tmp_path
 
     monkeypatch.setattr(evaluation, "load_eyes", load)
 
-    def copy(name, file):
-        """The run, as if its source were a file of the reader's own."""
-        folder, generator = tmp_path / name, str(tmp_path / f"{name}.safetensors")
-        shutil.copy(file, generator)
-        shutil.copytree(full_run.folder, folder)
-        write_json(folder / "config.json", read_json(folder / "config.json") | {"generator": generator})
-        provenance = read_json(folder / "provenance.json")
-        weights = {**provenance["weights"], generator: sha256(Path(generator))}
-        write_json(folder / "provenance.json", {**provenance, "weights": weights, "id": name})
-        return folder
+    def adapted(generator):
+        config = override(full_run.config, {"generator": str(generator)})
+        return run(config, folder=tmp_path / "runs").folder
 
     small = {"n": 4, "clusters": 2, "folder": tmp_path, "progress": False, "clip": "clip-b"}
     for folder in (
         full_run.folder,  # of the demo
-        copy("same", manifest.path("generator-dog")),
-        copy("other", full_run.folder / "generator.safetensors"),
+        adapted(full_run.folder / "generator.safetensors"),  # adapted twice, it is of the demo still
+        foreign := adapted("random-16"),
     ):
         evaluate(str(folder), **small)
     evaluate(str(full_run.folder), eyes="photographs", **small)
-    evaluate(str(tmp_path / "other"), eyes="evaluator", **small)
+    evaluate(str(foreign), eyes="evaluator", **small)
     evaluate(str(place / "cats"), folder=tmp_path, **QUIET)
     assert asked == ["evaluator", "evaluator", "photographs", "photographs", "evaluator", "evaluator"]
 

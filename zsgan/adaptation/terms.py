@@ -1,6 +1,6 @@
 """The losses that a row can name, each bound to its settings once, and what they look at.
 
-A loss of the package is a function, an entry in :data:`KINDS` and, if it has settings, a group of the
+A loss of the package is a function, an entry in ``KINDS`` and, if it has settings, a group of the
 configuration.
 """
 

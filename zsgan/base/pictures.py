@@ -64,7 +64,7 @@ def shown(file: Path) -> Image.Image:
     transparent lies on white.
 
     Args:
-        file: in one of :data:`FORMATS`, whatever its name is.
+        file: in one of ``FORMATS``, whatever its name is.
 
     Returns:
         the picture, in mode RGB.

@@ -95,7 +95,7 @@ def checked(name: str, value: Any, kind: type[_Kind]) -> _Kind:
     Args:
         name: of the argument, for the message.
         value: what was given, perhaps as text.
-        kind: such as :data:`Count` or :data:`Seed`.
+        kind: such as ``Count`` or ``Seed``.
 
     Returns:
         the value, as a number where ``kind`` is one.

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zsgan.assets import names
 from zsgan.base.images import Folder, Images, checked, file_names
 from zsgan.base.pictures import check_pairs
 from zsgan.menagerie.portraits import TRUTH_SEED, Drawing
+from zsgan.networks.load import of_demo
 from zsgan.networks.sampling import Samples
 from zsgan.runs.run import Run, open_run
 
@@ -115,14 +115,15 @@ def _samples(
     device: torch.device | str,
 ) -> Subject:  # fmt: skip
     config, weights = found.config, found.provenance["weights"]
-    drawn = names.of_demo(config.generator, weights.get(config.generator, ""))
+    generator = found.generator(device=device)
+    drawn = of_demo(generator)
     eyes = "evaluator" if drawn else "photographs"
     psi = PSI[eyes] if truncation_psi is None else truncation_psi
     settings = {"n": n, "seed": seed, "psi": psi}
     if before is None:
         before = Samples(found.generator(0, device), n, seed, psi)
     return Subject(
-        Samples(found.generator(device=device), n, seed, psi), {"run": found.provenance["id"], **settings},
+        Samples(generator, n, seed, psi), {"run": found.provenance["id"], **settings},
         settings, before, config.target_text, config.source_text, config.prompts, frozenset(weights.values()),
         eyes,
     )  # fmt: skip

@@ -44,7 +44,7 @@ def in_units(
         config: what was measured.
         rows: see :func:`estimate`, as for ``seeds``.
         seeds: runs of every row.
-        least: of :func:`least_memory`.
+        least: of :func:`zsgan.runs.costs.least_memory`.
 
     Returns:
         step_seconds (by part, and "all"), step_processor_seconds, once_seconds, estimated_seconds, and what
