@@ -83,6 +83,8 @@ def configuration(
     settings = dict(settings or {})
     if "weights" in settings:
         chosen = build(Profile, {**vars(chosen), "weights": settings.pop("weights")})
+    if source is not None and "generator" in settings:
+        raise ValueError(f"source={str(source)!r} and the setting generator name two generators; give one")
     source = settings.pop("generator", None) if source is None else str(source)
     if source is not None and source_text is None:
         source_text = settings.pop("source_text", None) or _words_of(source, chosen)
@@ -98,6 +100,8 @@ def configuration(
         )
     given = {name: value for name, value in place.items() if value is not None}
     config = override(base, {**given, **settings})
+    if not names.is_generator(config.generator) and local_path(config.generator).is_dir():
+        open_run(local_path(config.generator))  # which refuses a damaged one
     if profile is None:
         check_of_demo(config.generator)
     return config

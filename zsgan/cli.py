@@ -361,8 +361,8 @@ def _adapt(options: argparse.Namespace) -> None:
     asked = _asked(options)
     asked["settings"] = (options.iterations or {}) | asked["settings"]
     found = adapt(**asked, folder=options.runs, device=options.device, progress=options.progress)
-    contact_sheet(found, options.device)
     _say(found.folder)
+    contact_sheet(found, options.device)
 
 
 def _table(options: argparse.Namespace) -> None:

@@ -246,6 +246,9 @@ class AdaptConfig:
                 )
         elif not self.weights:
             raise ValueError(f"terms={dict(self.terms)!r} has no loss of positive weight; add one")
+        functions = [term.rpartition(":")[2] for term in self.weights if is_plugged(term)]
+        if len(set(functions)) < len(functions):
+            raise ValueError(f"terms: two functions have one name, {sorted(functions)}; give each its own")
         if self.optimiser.stop_at_plateau and not {"directional", "moment"} & set(self.weights):
             raise ValueError(
                 "optimiser.stop_at_plateau=True needs the term 'directional' or 'moment', which say how far "

@@ -6,19 +6,20 @@ keyword-only argument of the function.
 
 import hashlib
 import importlib
-import importlib.util
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from torch import Tensor
 
 from zsgan.adaptation.config import AdaptConfig
 from zsgan.adaptation.terms import Loss, averaged
 from zsgan.base.files import sha256
+from zsgan.base.places import local_path
 
 
 @dataclass(frozen=True)
@@ -77,26 +78,45 @@ def plugged(name: str) -> Plugged:
         ValueError: there is no such file, module or function.
     """
     place, _, function = name.rpartition(":")
-    module = _module(name, place)
-    found = getattr(module, function, None)
-    if not callable(found) or module.__file__ is None:
+    module = _of_file(name, place) if place.endswith(".py") else _installed(name, place)
+    found = module.names.get(function)
+    if not callable(found):
         raise ValueError(f"terms: {name!r}: there is no function {function!r} in {place}")
-    return Plugged(found, name, sha256(Path(module.__file__)))
+    return Plugged(found, name, module.source)
 
 
-def _module(name: str, place: str) -> ModuleType:
-    if not place.endswith(".py"):
-        try:
-            return importlib.import_module(place)
-        except ImportError as error:
-            raise ValueError(f"terms: {name!r}: there is no module {place!r} ({error})") from error
-    file = Path(place).expanduser()
+@dataclass(frozen=True)
+class _Module:
+    """What a file defines, and the SHA-256 of the text that was executed."""
+
+    names: Mapping[str, Any]
+    source: str
+
+
+def _of_file(name: str, place: str) -> _Module:
+    file = local_path(place)
     if not file.is_file():
         raise ValueError(f"terms: {name!r}: there is no file {file}; give the path of the term's file")
-    # A name that no import finds: two files of one name are two modules.
-    unique = f"zsgan_term_{hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:16]}"
-    spec = importlib.util.spec_from_file_location(unique, file)
-    assert spec is not None and spec.loader is not None  # it ends in .py
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return _executed(file, file.read_bytes())
+
+
+@cache
+def _executed(file: Path, text: bytes) -> _Module:
+    """The text of a file, executed once: the code that runs is the code that is hashed."""
+    source = hashlib.sha256(text).hexdigest()
+    module = ModuleType(f"zsgan_term_{source[:16]}")
+    module.__file__ = str(file)
+    exec(compile(text, file, "exec"), module.__dict__)
+    return _Module(module.__dict__, source)
+
+
+@cache
+def _installed(name: str, place: str) -> _Module:
+    """A module as this process knows it, which reads it once."""
+    try:
+        module = importlib.import_module(place)
+    except ImportError as error:
+        raise ValueError(f"terms: {name!r}: there is no module {place!r} ({error})") from error
+    if module.__file__ is None or not module.__file__.endswith(".py"):
+        raise ValueError(f"terms: {name!r}: the source of {place} cannot be read; give a module in Python")
+    return _Module(vars(module), sha256(Path(module.__file__)))

@@ -15,8 +15,8 @@ def message(error: BaseException) -> str:
     text = str(error)
     if any(name in f"{type(error).__name__} {text}" for name in _FULL):
         text = (
-            f"not enough memory ({text.splitlines()[0] if text else type(error).__name__}); lower "
-            "optimiser.batch_size, or compute on another device"
+            f"not enough memory ({text.splitlines()[0] if text else type(error).__name__}); ask for fewer "
+            "images, lower optimiser.batch_size, or compute on another device"
         )
     elif not isinstance(error, _WORDED) or not text:
         text = f"{type(error).__name__}: {text} (a fault of zsgan; --debug shows where)"

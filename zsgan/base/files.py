@@ -8,6 +8,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from errno import EDQUOT, EFBIG, ENOSPC
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -70,10 +71,12 @@ def naming(path: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno is None or isinstance(error, ConnectionError | TimeoutError):  # not of this file
             raise
+        full = error.errno in (ENOSPC, EDQUOT, EFBIG)
+        remedy = "make room" if full else "give another place, or mend this one,"
         raise WriteError(
             error.errno,
-            f"writing failed ({error.strerror}; disk full?); what was written before is intact, "
-            "so make room and repeat",
+            f"writing failed ({error.strerror}{'; disk full?' if full else ''}); what was written before is "
+            f"intact, so {remedy} and repeat",
             str(path),
         ) from error
 

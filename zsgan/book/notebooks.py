@@ -211,7 +211,6 @@ def execute_all(
         ValueError: there is no such chapter, or it has no parameter of a given name.
         BookError: a cell failed. Chapters that were running have then ended, others have not begun.
         KeyboardInterrupt: chapters that were running have been stopped.
-        SystemExit: the same, where a signal ends the process.
     """
     over = Event()
 
@@ -231,10 +230,7 @@ def execute_all(
         try:
             for task in tasks:
                 task.result()
-        except (
-            KeyboardInterrupt,
-            SystemExit,
-        ):  # kernels are in sessions of their own, where Ctrl-C does not reach them
+        except KeyboardInterrupt:  # kernels are in sessions of their own, where no signal reaches them
             over.set()
             for kernel in set(psutil.Process().children()) - others:
                 kernel.terminate()

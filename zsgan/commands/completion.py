@@ -69,7 +69,7 @@ def _values(action: argparse.Action) -> list[str]:
         "generator": _assets("generator-"),
         "assets": sorted(assets()),
         "clip": [name for name in assets() if name.startswith(("clip-", "ViT-"))],
-        "device": ["cpu", "cuda", "mps"],
+        "device": ["cpu", "cuda"],
     }
     return [str(choice) for choice in action.choices or named.get(action.dest, [])]
 

@@ -143,6 +143,8 @@ class Judges:
             networks = {"clip": self.clip.encode_images} | networks
         if set(measures) - OF_CLIP - {"lpips"}:
             networks = {"eyes": self.eyes.embed} | networks
+        if not networks:
+            return {}
         return extract_all(networks, images, device=self.device, progress=progress)
 
     def inspect(self, images: Images, *, progress: bool = False, **others: Network) -> dict[str, Tensor]:

@@ -223,6 +223,8 @@ def _load_file(network: type[Network], path: Path) -> Network:
                 raise ValueError(of_head(head))
             if not all(tensor.isfinite().all() for tensor in module.state_dict().values()):
                 raise ValueError("some of its numbers are not finite")
+        except (MemoryError, torch.OutOfMemoryError):  # not the file's fault
+            raise
         except Exception as error:  # whatever a damaged or hostile file provokes
             raise ValueError(f"{path} does not hold a {network.__name__}: {error}") from error
     return module
