@@ -158,7 +158,7 @@ class _Machine:
             case "STACK_GLOBAL":
                 name, module = self.pop(), self.pop()
                 if not (isinstance(name, str) and isinstance(module, str)):
-                    raise TypeError("a name is no text")  # not printed: nested tuples might take for ever
+                    raise TypeError("a name is not a string")  # not printed: nested tuples may be endless
                 push(Name(f"{module} {name}"))
             case "EXT1" | "EXT2" | "EXT4":
                 push(Name(f"copyreg extension_{argument}"))
@@ -190,7 +190,7 @@ class _Machine:
     def called(self, called: Any, arguments: Any) -> Any:
         """The replacement of a call."""
         if not isinstance(called, (Name, Object)) or not isinstance(arguments, tuple):
-            raise TypeError("a call of what is no name")
+            raise TypeError("a call of an object that is not a name")
         if isinstance(called, Name) and called.name in self.makers:
             return self.makers[called.name](*arguments)
         return Object(called.name, arguments)
@@ -221,7 +221,7 @@ def set_items(target: Any, items: list[Any]) -> None:
         TypeError: the target is not a dictionary, or a key has no value.
     """
     if not isinstance(target, dict) or len(items) % 2:
-        raise TypeError("items for what is no dictionary")
+        raise TypeError("items for an object that is not a dictionary")
     keys = (key if _is_quick(key) else Object("a key", (key,)) for key in items[::2])
     target.update(zip(keys, items[1::2], strict=True))
 

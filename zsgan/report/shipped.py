@@ -169,7 +169,7 @@ def load_summary(name: str) -> Summary:
         name: name of the profile, or its file.
 
     Returns:
-        the summary, which may be out of date, see :attr:`Summary.stale`.
+        the summary, which may be out of date, see ``Summary.stale``.
 
     Raises:
         FileNotFoundError: the profile has no summary.
