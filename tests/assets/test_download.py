@@ -141,7 +141,7 @@ def test_the_first_file_of_an_entry_without_hash_is_kept(big, caplog):
     file = big("good", sha256=None, bytes=None)
     with caplog.at_level(logging.WARNING):
         download.fetch("big")
-    assert f"The first file to arrive has {SHA256}" in caplog.text
+    assert f"The first download has {SHA256}" in caplog.text
     file.unlink()
     manifest.path.cache_clear()
     big("altered", sha256=None, bytes=None)

@@ -64,7 +64,7 @@ def test_a_failed_run_keeps_its_traceback_in_a_file_and_no_tensor(config, tmp_pa
         (AssertionError(), "AssertionError:  (a fault of zsgan; --debug shows where)"),
         (
             MemoryError(),
-            "not enough memory (MemoryError); ask for fewer images, lower optimiser.batch_size, or compute on",
+            "not enough memory (MemoryError); ask for fewer images, lower optimiser.batch_size",
         ),
         (
             RuntimeError("[enforce fail] DefaultCPUAllocator: can't\nframe"),

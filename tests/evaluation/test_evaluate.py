@@ -405,7 +405,7 @@ def test_tensors_paths_and_runs_are_measured_alike(place, full_run, tmp_path):
 def test_what_are_no_images_is_refused_by_its_kind(place, tmp_path, caplog):
     images = Folder(place / "cats")[:]
     for given, message in (
-        (((images + 1) * 127.5).byte(), "got torch.uint8; bring uint8 there by x / 127.5 - 1"),
+        (((images + 1) * 127.5).byte(), "got torch.uint8; convert uint8 by x / 127.5 - 1"),
         (images.numpy(), r"images must be a folder or a tensor \(N, 3, H, W\) in \[-1, 1\], got ndarray"),
         (None, "got NoneType"),
     ):

@@ -108,7 +108,7 @@ def test_batches_are_the_images_in_order():
 @pytest.mark.parametrize(
     ("wrong", "error", "message"),
     [
-        (torch.zeros(2, 3, 8, 8, dtype=torch.uint8), TypeError, "got torch.uint8; bring uint8 there by"),
+        (torch.zeros(2, 3, 8, 8, dtype=torch.uint8), TypeError, "got torch.uint8; convert uint8 by"),
         (torch.zeros(3, 8, 8), ValueError, r"\(N, 3, H, W\), got N of shape \(8, 8\)"),
         (torch.zeros(2, 1, 8, 8), ValueError, r"got N of shape \(1, 8, 8\)"),
         (torch.zeros(0, 3, 8, 8), ValueError, "at least one, got none"),

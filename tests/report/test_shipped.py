@@ -149,7 +149,7 @@ def test_a_sheet_that_is_missing_or_of_other_rows_says_how_to_make_it(measured, 
     summary = load_summary(str(measured[0]))
     twice = replace(summary, finals=summary.finals.query("row == 'L_dm'"))
     with pytest.raises(
-        ValueError, match="has 512 x 192 px and not 512 x 128.*make it anew with: zsgan reproduce"
+        ValueError, match="has 512 x 192 px and not 512 x 128.*make it again with: zsgan reproduce"
     ):
         twice.sheet("dog-to-cat")
     with pytest.raises(ValueError, match="scenario='cat-to-dog' was not measured"):

@@ -1,1 +1,1 @@
-"""From a name to verified bytes: the manifest, downloads, and checkpoint files read as data."""
+"""External files: the manifest, verified downloads, and safe readers of checkpoint files."""

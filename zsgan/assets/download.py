@@ -1,4 +1,4 @@
-"""Downloads of the manifest's files: several addresses and tries, and nothing unverified in its place."""
+"""Downloads of the manifest's files, with several addresses and retries; only verified files are kept."""
 
 import logging
 import time
@@ -13,8 +13,8 @@ from zsgan.base.files import WriteError, naming
 
 log = logging.getLogger(__name__)
 
-TRIES = 3  # at an address that breaks off or does not answer
-PAUSE = 2.0  # seconds before the second try, twice as long before each later one
+TRIES = 3  # per address, if the connection fails
+PAUSE = 2.0  # seconds before the second try; doubles before each later one
 TIMEOUT = 30.0  # seconds without a single byte
 
 
@@ -22,13 +22,13 @@ def names(profile: str) -> list[str]:
     """Names of the files that a profile needs, in order.
 
     Args:
-        profile: one that the manifest knows.
+        profile: a profile named in the manifest.
 
     Returns:
         names of entries.
 
     Raises:
-        ValueError: no file is for such a profile.
+        ValueError: no file belongs to such a profile.
     """
     found = sorted(name for name, entry in assets().items() if profile in entry.profiles)
     if not found:
@@ -40,10 +40,10 @@ def names(profile: str) -> list[str]:
 
 
 def fetch(name: str, progress: bool = False) -> Path:
-    """Download the asset called ``name`` unless it is there, and return its verified file.
+    """Download the asset called ``name`` if it is missing, and return its verified file.
 
-    Every address is tried in turn. A file that is not the one of the manifest is kept aside as
-    ``<file>.refused``, for a look at what it is.
+    Every address is tried in turn. A file that differs from the manifest is kept as ``<file>.refused``, for
+    inspection.
 
     Args:
         name: an entry of the manifest; a shipped one is only verified.
@@ -54,7 +54,7 @@ def fetch(name: str, progress: bool = False) -> Path:
 
     Raises:
         ValueError: there is no such asset.
-        AssetError: no address delivered the file, which can be put in its place by hand.
+        AssetError: no address delivered the file; the message says how to add it by hand.
         WriteError: the file cannot be written.
     """
     entry = asset(name)
@@ -69,9 +69,9 @@ def fetch(name: str, progress: bool = False) -> Path:
             try:
                 _download(entry, url, progress)
                 return path(name)
-            except WriteError:  # no address can help
+            except WriteError:  # another address would not help
                 raise
-            except (OSError, ValueError) as error:  # no answer, or another file
+            except (OSError, ValueError) as error:  # no answer, or a wrong file
                 log.warning("%s: %s", url, error)
                 errors.append(f"{url}: {error}")
     raise AssetError(
@@ -81,18 +81,18 @@ def fetch(name: str, progress: bool = False) -> Path:
 
 
 def fetch_all(wanted: Sequence[str], progress: bool = False) -> Iterator[Path]:
-    """Fetch several assets; one that fails does not keep the others from arriving.
+    """Fetch several assets; if one fails, the others are still fetched.
 
     Args:
         wanted: names of entries.
         progress: show progress bars.
 
     Yields:
-        the local path of each that is there, in order.
+        the local path of each available asset, in order.
 
     Raises:
-        ValueError: there is no asset of a name; nothing is fetched then.
-        AssetError: assets failed; raised at the end, and the message has the error of each.
+        ValueError: a name is unknown; nothing is fetched then.
+        AssetError: some assets failed; raised at the end, with the error of each.
     """
     for name in wanted:
         asset(name)
@@ -112,7 +112,7 @@ def fetch_all(wanted: Sequence[str], progress: bool = False) -> Iterator[Path]:
 
 
 def _download(entry: Asset, url: str, progress: bool) -> None:
-    """Put the verified file in its place; start over when the connection breaks off."""
+    """Download, verify and move the file into place; start over if the connection fails."""
     partial = entry.file.with_name(f".{entry.file.name}.download")
     get = pooch.HTTPDownloader(progressbar=progress, timeout=TIMEOUT)
     try:
@@ -123,7 +123,7 @@ def _download(entry: Asset, url: str, progress: bool) -> None:
                 break
             except WriteError:
                 raise
-            except OSError as error:  # of requests, too
+            except OSError as error:  # includes errors of requests
                 status = getattr(getattr(error, "response", None), "status_code", 500)
                 if status < 500 or attempt == TRIES - 1:
                     raise
@@ -132,7 +132,7 @@ def _download(entry: Asset, url: str, progress: bool) -> None:
         wrong = difference(entry, partial)
         with partial.open("rb") as file:
             if file.read(99).lstrip().lower().startswith((b"<!doctype", b"<html")):
-                wrong = "is a web page"  # which a file whose hash nobody knows must not be
+                wrong = "is a web page"  # an error page; without a published hash, only this reveals it
         if wrong:
             refused = entry.file.with_name(f"{entry.file.name}.refused")
             partial.replace(refused)

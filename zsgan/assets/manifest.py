@@ -1,9 +1,9 @@
-"""The files that zsgan needs beside its code: what they are, where they lie, and whether they are intact.
+"""The manifest of the data files that zsgan needs: description, location and verification.
 
-``data_manifest.yaml`` has one entry a file. One without URLs is shipped with the package; one with URLs is
-downloaded into a cache folder (:mod:`zsgan.assets.download`). A file is compared with its SHA-256 before it
-is used. Where nobody published one, that of the first file to arrive is kept in ``manifest.lock.json`` beside
-the downloads, and every later file is compared with it.
+``data_manifest.yaml`` has one entry per file. Files without URLs are shipped with the package; files with
+URLs are downloaded into a cache folder (:mod:`zsgan.assets.download`). The SHA-256 of a file is checked
+before its use. If none was published, that of the first download is kept in ``manifest.lock.json`` beside the
+downloads, and later files are compared with it.
 """
 
 import logging
@@ -26,13 +26,13 @@ from zsgan.base.yaml_values import read_yaml
 
 log = logging.getLogger(__name__)
 
-ROOT = Path(__file__).resolve().parents[2]  # shipped paths start here
-# In a checkout the manifest stands at the top; a wheel carries it inside the package.
+ROOT = Path(__file__).resolve().parents[2]  # paths of shipped files are relative to it
+# The manifest is at the top of a checkout, but inside the package in a wheel.
 MANIFEST = next(filter(Path.is_file, (ROOT / "data_manifest.yaml", ROOT / "zsgan" / "data_manifest.yaml")))
 
 
 class AssetError(FileNotFoundError):
-    """A file of the manifest is missing, or is not the file that the manifest describes."""
+    """A file of the manifest is missing, or differs from the manifest."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Asset:
 
     @property
     def file(self) -> Path:
-        """Where the file lies, or will lie once it is downloaded."""
+        """Path of the file, which may not be downloaded yet."""
         return (cache_folder() if self.urls else ROOT) / self.path
 
     @property
@@ -72,11 +72,11 @@ class Asset:
         """What to do when the file is missing or altered."""
         if self.urls:
             return f"Run: zsgan fetch {self.name}"
-        return f"Restore it (git checkout -- {self.path}) or make it anew: {self.command}"
+        return f"Restore it (git checkout -- {self.path}) or make it again: {self.command}"
 
 
 def cache_folder() -> Path:
-    """Where downloads lie: the environment variable ``ZSGAN_HOME``, else the platform's folder for caches."""
+    """Folder of downloads: the environment variable ``ZSGAN_HOME``, or else the platform's cache folder."""
     return local_path(os.environ.get("ZSGAN_HOME") or pooch.os_cache("zsgan"))
 
 
@@ -88,7 +88,7 @@ def assets() -> dict[str, Asset]:
         name -> entry, in the order of the file.
 
     Raises:
-        ValueError: the file is no valid YAML; an entry lacks a field, has an unknown one, or repeats a name.
+        ValueError: the file is not valid YAML; an entry lacks a field, has an unknown one, or repeats a name.
     """
     result: dict[str, Asset] = {}
     for entry in read_yaml(MANIFEST)["assets"]:
@@ -107,13 +107,13 @@ def asset(name: str) -> Asset:
     """The entry called ``name``.
 
     Args:
-        name: of an entry.
+        name: name of an entry.
 
     Returns:
-        the entry; its file need not be there.
+        the entry; its file may be missing.
 
     Raises:
-        ValueError: there is none; the message lists the closest ones.
+        ValueError: there is none; the message lists the closest names.
     """
     known = assets()
     if name not in known:
@@ -124,13 +124,13 @@ def asset(name: str) -> Asset:
 
 @cache
 def path(name: str) -> Path:
-    """The local file of the asset called ``name``, verified once a process.
+    """The local file of the asset called ``name``, verified once per process.
 
     Args:
-        name: of an entry.
+        name: name of an entry.
 
     Returns:
-        the path of a file with the size and the hash that the manifest or the lock file says.
+        the path of a file whose size and hash match the manifest or the lock file.
 
     Raises:
         ValueError: there is no such asset.
@@ -149,32 +149,32 @@ def identity(name: str) -> str:
     """SHA-256 of the asset called ``name``, without reading its file.
 
     Args:
-        name: of an entry.
+        name: name of an entry.
 
     Returns:
         64 hexadecimal digits, from the manifest or the lock file.
 
     Raises:
         ValueError: there is no such asset.
-        AssetError: nobody published its hash, and it was not downloaded yet.
+        AssetError: its hash was not published, and it has not been downloaded yet.
     """
     entry = asset(name)
     known = entry.sha256 or _locked().get(name, {}).get("sha256")
     if known is None:
-        path(name)  # says what to do, if it is missing
+        path(name)  # its error says what to do if the file is missing
         known = _locked()[name]["sha256"]
     return str(known)
 
 
 def difference(entry: Asset, file: Path) -> str:
-    """In what a file differs from what is known of an asset.
+    """The difference between a file and the size and hashes of an asset, in words.
 
     Args:
-        entry: of the manifest.
-        file: to compare with it.
+        entry: entry of the manifest.
+        file: file to compare with it.
 
     Returns:
-        the end of a sentence about the file; empty if it does not differ.
+        a sentence without its subject, the file; empty if there is no difference.
     """
     kept = {} if entry.sha256 else _locked().get(entry.name, {})
     where = "manifest.lock.json, the first file to arrive," if kept else MANIFEST.name
@@ -196,14 +196,14 @@ def difference(entry: Asset, file: Path) -> str:
 
 
 def lock(entry: Asset, file: Path) -> None:
-    """Keep the hash of the first file of an asset that has none, with a warning; later files must have it.
+    """Record the hash of an asset without a published one, with a warning; later files must match it.
 
     Args:
-        entry: of the manifest.
+        entry: entry of the manifest.
         file: its file.
 
     Raises:
-        AssetError: another process kept that of another file meanwhile.
+        AssetError: another process has just recorded the hash of another file.
     """
     if entry.sha256 is not None or entry.name in _locked():
         return
@@ -216,8 +216,8 @@ def lock(entry: Asset, file: Path) -> None:
         new = {"sha256": sha256(file), "bytes": file.stat().st_size}
         write_json(place, {**_locked(), entry.name: new})
     log.warning(
-        "%s: nobody published a SHA-256 of %s. The first file to arrive has %s (in %s); it is compared with "
-        "that from now on", entry.name, file.name, new["sha256"], place,
+        "%s: no SHA-256 of %s was published. The first download has %s (recorded in %s); later files are "
+        "compared with it", entry.name, file.name, new["sha256"], place,
     )  # fmt: skip
 
 
@@ -231,16 +231,16 @@ def _lock_file() -> Path:
 
 
 def record(file: Path, *, name: str, description: str, command: str, seed: int, loader: str = "") -> Asset:
-    """Enter a file that a command of this project has made, in place of the older entry of that name.
+    """Add a file made by a command of this project to the manifest, replacing an entry of the same name.
 
     The manifest's text depends on its entries alone: they are sorted, and the comment above them is kept.
 
     Args:
-        file: the file; it lies inside the project.
-        name: what :func:`path` finds it by.
+        file: the file, inside the project.
+        name: name of the entry, for :func:`path`.
         description: one line for a reader.
         command: the command line that makes the file.
-        seed: the seed that the command was given.
+        seed: the seed given to the command.
         loader: see the manifest's first lines.
 
     Returns:
@@ -256,7 +256,7 @@ def record(file: Path, *, name: str, description: str, command: str, seed: int, 
     new = Asset(
         name, place, sha256(file), size, "MIT", description, ["smoke", "demo"], command, seed, loader=loader
     )
-    assets.cache_clear()  # another training may have recorded its file meanwhile
+    assets.cache_clear()  # another training may have recorded its file since
     known = sorted({**assets(), name: new}.items())
     entries = [
         {k: v for k, v in asdict(entry).items() if v or k not in ("md5", "loader")} for _, entry in known

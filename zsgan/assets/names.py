@@ -1,13 +1,13 @@
-"""From a name to weights: one place that knows what a generator or a CLIP may be called.
+"""Names of generators, discriminators and CLIPs, and the weights that they refer to.
 
 =====================  =============================================  =======================
-name                   what it is                                     known by
+name                   what it is                                     identified by
 =====================  =============================================  =======================
 generator-dog, dog     an entry of data_manifest.yaml                 the manifest's SHA-256
-discriminator-dog      the same, of the generator's training          the manifest's SHA-256
+discriminator-dog      the discriminator trained with generator-dog   the manifest's SHA-256
 (none)                 the discriminator in the generator's own file  the file's SHA-256
-                       (a .pkl or .pt has those of a training)
-path/to/a/file         a file of the reader's own                     the file's SHA-256
+                       (.pkl and .pt files of a training have one)
+path/to/a/file         a file of the user                             the file's SHA-256
 path/to/a/run          the adapted generator of a run                 the file's SHA-256
 random-512             a generator of random weights, at the widths   its name
                        of the published ones of that size
@@ -20,7 +20,7 @@ ViT-B-32/path/to/file  weights in a file, for an architecture of      the file's
 ViT-B-32/random        an architecture with random weights            its name
 =====================  =============================================  =======================
 
-A path may begin with a tilde, which is the home.
+A path may begin with a tilde for the home folder.
 """
 
 import re
@@ -32,7 +32,7 @@ from zsgan.base.files import known_sha256
 from zsgan.base.places import local_path
 
 ADAPTED = "generator.safetensors"
-"""In the folder of a run, its adapted generator."""
+"""File of the adapted generator in the folder of a run."""
 
 NAME_A_DISCRIMINATOR = (
     "name one, or give its file: discriminator: FILE in the scenario, or --set few_shot.discriminator=FILE"
@@ -41,15 +41,15 @@ NAME_A_DISCRIMINATOR = (
 
 @dataclass(frozen=True)
 class Weights:
-    """Weights that a name stands for.
+    """Weights that a name refers to.
 
     Attributes:
-        name: in full, such as "generator-dog" for "dog".
-        asset: the manifest's entry, if it is one.
-        file: the reader's own file, if it is one.
-        architecture: of open_clip; empty for a generator and for the demo's CLIPs.
+        name: full name, such as "generator-dog" for "dog".
+        asset: name of the manifest's entry, if there is one.
+        file: the user's own file, if it is one.
+        architecture: open_clip's architecture; empty for a generator and for the demo's CLIPs.
         pretrained: open_clip's name of the weights; empty for others.
-        resolution: of a random generator; 0 for others.
+        resolution: resolution of a random generator; 0 for others.
     """
 
     name: str
@@ -61,10 +61,10 @@ class Weights:
 
     @property
     def identity(self) -> str:
-        """SHA-256 of the file; for random weights and those that only open_clip knows, their name.
+        """SHA-256 of the file; the name for random weights and for weights known to open_clip only.
 
         Raises:
-            AssetError: nobody published the hash of the manifest's file, and it was not downloaded yet.
+            AssetError: the hash of the manifest's file was not published, and it has not been downloaded yet.
         """
         if self.asset:
             return manifest.identity(self.asset)
@@ -74,12 +74,12 @@ class Weights:
 
     @property
     def network(self) -> str:
-        """The identity with the architecture that the weights fill, where that is not theirs to tell."""
+        """The identity, with open_clip's architecture before it, which the weights alone do not determine."""
         return f"{self.architecture}:{self.identity}"
 
     @property
     def path(self) -> Path | None:
-        """The verified local file; ``None`` for random weights, and if open_clip is to find them.
+        """The verified local file; ``None`` for random weights and for those that open_clip loads by name.
 
         Raises:
             AssetError: the manifest's file is missing or altered.
@@ -87,7 +87,7 @@ class Weights:
         return manifest.path(self.asset) if self.asset else self.file
 
     def same_as(self, other: "Weights") -> bool:
-        """Whether these are the same weights, by whichever names; one without a hash is what it is called."""
+        """Whether these are the same weights, perhaps under other names; compares hashes, or else names."""
         if self.asset and self.asset == other.asset:
             return True
         hashes = [manifest.asset(one.asset).sha256 if one.asset else one.identity for one in (self, other)]
@@ -101,7 +101,7 @@ def generator(name: str | Path) -> Weights:
         name: an entry of the manifest with or without "generator-", a file, or the folder of a run.
 
     Returns:
-        what the name stands for; the file is not read.
+        the weights; the file is not read.
 
     Raises:
         ValueError: it is none of these.
@@ -115,13 +115,13 @@ def discriminator(name: str | Path | None, source: Weights) -> Weights:
     """The weights of a source's discriminator.
 
     Args:
-        name: an entry of the manifest with or without "discriminator-", or a file; ``None`` for the one that
-            was trained with the source generator: the manifest's, or the one in the generator's own file,
+        name: an entry of the manifest with or without "discriminator-", or a file. ``None`` is the one that
+            was trained with the source generator: the manifest's, or the one in the generator's own file
             unless that is a .safetensors; for a generator of random weights, one of random weights.
         source: the generator.
 
     Returns:
-        what the name stands for; the file is not read.
+        the weights; the file is not read.
 
     Raises:
         ValueError: it is neither, or the source generator has none.
@@ -165,7 +165,7 @@ def is_generator(name: str) -> bool:
 
 
 def of_demo(name: str, identity: str) -> bool:
-    """Whether a network is of the demo world: one that ships, by its name or by its content."""
+    """Whether a network belongs to the demo, that is, ships with zsgan under this name or identity."""
     shipped = {asset.name: asset.sha256 for asset in manifest.assets().values() if not asset.urls}
     return name in shipped or identity in shipped.values()
 
@@ -177,10 +177,10 @@ def clip(name: str) -> Weights:
         name: see the table above.
 
     Returns:
-        what the name stands for.
+        the weights.
 
     Raises:
-        ValueError: it is none of these, or tells no weights, so that the CLIP would be random.
+        ValueError: it is none of these, or names no weights, so that the CLIP would be random.
     """
     if name in demo_clips():
         return Weights(name, asset=name)
@@ -199,13 +199,13 @@ def clip(name: str) -> Weights:
 
 
 def weights_id(name: str) -> str:
-    """What a network is known by: the SHA-256 of an entry of the manifest, a generator or a CLIP.
+    """The identity of an entry of the manifest, a generator or a CLIP, usually its SHA-256.
 
     Args:
         name: see the table above, or any other entry of the manifest, such as "evaluator".
 
     Returns:
-        the identity, for a CLIP of open_clip with its architecture.
+        the identity; for a CLIP of open_clip with its architecture.
 
     Raises:
         ValueError: there is no network of that name.

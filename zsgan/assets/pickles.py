@@ -1,8 +1,8 @@
-"""Pickles read as data: their opcodes are interpreted here, and nothing that they name is imported or called.
+"""A safe reader of pickles, which imports and calls nothing that a pickle names.
 
-A pickle is a program for a stack machine that can call any function of any module. This machine knows the
-operations that build values. A call of a name that the caller knows gives what the caller's maker makes of
-the arguments. A call of any other name gives an ``Object``, which holds name and arguments and does nothing.
+A pickle is a program for a stack machine that can call any function of any module. This machine implements
+only the operations that build values. A call of a name in ``makers`` calls the caller's maker with the
+arguments. A call of any other name gives an ``Object``, which only holds the name and the arguments.
 Memory and time are linear in the length of the pickle.
 """
 
@@ -11,29 +11,29 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import IO, Any
 
-MAX_OPERATIONS = 1_000_000  # a checkpoint has some 100,000
+MAX_OPERATIONS = 1_000_000  # a checkpoint has about 100,000
 
 Makers = Mapping[str, Callable[..., Any]]
-"""Known names: "module name" -> what stands for a call of it, given the arguments."""
+"""Known names: "module name" -> function that replaces a call of it."""
 
 
 @dataclass(frozen=True)
 class Name:
-    """A function or class that a pickle names, as "module name"."""
+    """A function or class named in a pickle, as "module name"."""
 
     name: str
 
 
 @dataclass(eq=False, repr=False)
 class Object:
-    """A thing that a pickle builds and that stays what it was built from.
+    """An object that a pickle would build by an unknown call, which is recorded and not made.
 
-    What is in it may be nested so that printing it would never end.
+    Its parts may be nested so deeply that printing it would never end.
 
     Attributes:
-        name: what the pickle calls to make it, as "module name".
+        name: the function or class that the pickle calls, as "module name".
         args: arguments of that call.
-        state: what would become its attributes.
+        state: the state that would become its attributes.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Object:
 
     @property
     def refusal(self) -> str:
-        """Why it cannot be used, in words."""
+        """Error message: why it cannot be used."""
         return (
             f"the pickle names {self.name.replace(' ', '.')[:200]!r}, which no checkpoint of StyleGAN2 in "
             "PyTorch needs; it was not executed"
@@ -62,16 +62,16 @@ def read(stream: IO[bytes], makers: Makers, persistent: Callable[[Any], Any] | N
     """Read one pickle.
 
     Args:
-        stream: positioned at the pickle's start; afterwards just behind its end.
-        makers: what the caller knows of the names in the pickle.
-        persistent: what stands for a persistent id; None where there must be none.
+        stream: positioned at the pickle's start; afterwards at its end.
+        makers: known names, see :data:`Makers`.
+        persistent: gives the object of a persistent id; None if the pickle must have none.
 
     Returns:
-        numbers, strings, bytes, lists (for sets too), tuples, dictionaries, what the makers gave, and
-        ``Name`` and ``Object`` for all that is unknown.
+        numbers, strings, bytes, lists (also for sets), tuples, dictionaries, results of the makers, and
+        ``Name`` and ``Object`` for everything unknown.
 
     Raises:
-        ValueError: the pickle is damaged, or does what no pickle on disk does; nothing was executed.
+        ValueError: the pickle is damaged, or has an operation that no checkpoint needs; nothing was executed.
     """
     machine = _Machine(makers, persistent)
     try:
@@ -158,7 +158,7 @@ class _Machine:
             case "STACK_GLOBAL":
                 name, module = self.pop(), self.pop()
                 if not (isinstance(name, str) and isinstance(module, str)):
-                    raise TypeError("a name is no text")  # and tuples of tuples might take for ever to print
+                    raise TypeError("a name is not a string")  # not printed: nested tuples may be endless
                 push(Name(f"{module} {name}"))
             case "EXT1" | "EXT2" | "EXT4":
                 push(Name(f"copyreg extension_{argument}"))
@@ -178,7 +178,7 @@ class _Machine:
                 state, target = self.pop(), self.stack[-1]
                 if isinstance(target, Object):
                     target.state = state
-                elif not isinstance(target, dict):  # attributes of a dictionary are of no interest
+                elif not isinstance(target, dict):  # attributes of dictionaries are ignored
                     raise TypeError(f"{type(target).__name__} has no attributes")
             case "BINPERSID" if self.persistent is not None:
                 push(self.persistent(self.pop()))
@@ -188,9 +188,9 @@ class _Machine:
                 )
 
     def called(self, called: Any, arguments: Any) -> Any:
-        """What stands for a call."""
+        """The replacement of a call."""
         if not isinstance(called, (Name, Object)) or not isinstance(arguments, tuple):
-            raise TypeError("a call of what is no name")
+            raise TypeError("a call of an object that is not a name")
         if isinstance(called, Name) and called.name in self.makers:
             return self.makers[called.name](*arguments)
         return Object(called.name, arguments)
@@ -199,7 +199,7 @@ class _Machine:
         target = self.stack[-1]
         if isinstance(target, list):
             target.extend(items)
-        elif not isinstance(target, Object):  # what is in an unknown object is of no interest
+        elif not isinstance(target, Object):  # items of unknown objects are ignored
             raise TypeError(f"{type(target).__name__} is no list")
 
     def set_items(self, items: list[Any]) -> None:
@@ -210,22 +210,22 @@ class _Machine:
 def set_items(target: Any, items: list[Any]) -> None:
     """Put keys and values into a dictionary.
 
-    Keys other than texts and numbers become objects that are equal to nothing: the hash of nested tuples may
-    take for ever.
+    Keys other than texts and numbers are replaced by unique objects, since hashing nested tuples may take for
+    ever.
 
     Args:
         target: the dictionary.
         items: key, value, key, value...
 
     Raises:
-        TypeError: it is no dictionary, or a key has no value.
+        TypeError: the target is not a dictionary, or a key has no value.
     """
     if not isinstance(target, dict) or len(items) % 2:
-        raise TypeError("items for what is no dictionary")
+        raise TypeError("items for an object that is not a dictionary")
     keys = (key if _is_quick(key) else Object("a key", (key,)) for key in items[::2])
     target.update(zip(keys, items[1::2], strict=True))
 
 
 def _is_quick(key: Any) -> bool:
-    """Whether the hash of a key takes no time."""
+    """Whether a key is quick to hash."""
     return isinstance(key, (str, bytes, float, type(None))) or (isinstance(key, int) and abs(key) < 2**63)

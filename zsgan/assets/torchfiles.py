@@ -1,7 +1,7 @@
-"""Files of ``torch.save``, zip or the older container, read as data: see ``zsgan.assets.pickles``.
+"""Safe readers of ``torch.save`` files, zip or the older container, based on ``zsgan.assets.pickles``.
 
-Tensors stay descriptions until they are asked for, so that the parts of a checkpoint that nobody wants
-(optimisers, discriminators) cost no memory.
+Tensors are loaded on demand, so that unused parts of a checkpoint (optimisers, discriminators) take no
+memory.
 """
 
 import io
@@ -20,7 +20,7 @@ from zsgan.assets.pickles import Makers, Name, Object, read, set_items
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 LEGACY_HEAD = LEGACY_MAGIC.to_bytes(10, "little")  # among the first bytes of the older container
-MAX_ATTRIBUTES, MAX_NAME = 100_000, 500  # of a network's modules; characters of a name
+MAX_ATTRIBUTES, MAX_NAME = 100_000, 500  # in all modules of a network; characters of a name
 DTYPES = {
     "torch FloatStorage": torch.float32,
     "torch DoubleStorage": torch.float64,
@@ -40,12 +40,12 @@ DTYPES = {
 
 @dataclass(eq=False, repr=False)
 class Storage:
-    """Numbers of one type, in a row, somewhere in the file.
+    """A contiguous array of numbers in the file.
 
     Attributes:
-        dtype: of a number.
+        dtype: type of a number.
         numel: how many.
-        load: reads their bytes.
+        load: reads the bytes.
     """
 
     dtype: torch.dtype
@@ -74,7 +74,7 @@ class Stored:
 
     @property
     def nbytes(self) -> int:
-        """Bytes that the tensor would take."""
+        """Size of the tensor in bytes."""
         return math.prod(self.size) * self.storage.dtype.itemsize
 
     def tensor(self) -> Tensor:
@@ -84,7 +84,7 @@ class Stored:
             a tensor of ``size`` that shares memory with others of its storage.
 
         Raises:
-            ValueError: it is not a part of its storage, or repeats it.
+            ValueError: it exceeds its storage, or repeats numbers of it.
         """
         steps = [(n - 1) * step for n, step in zip(self.size, self.stride, strict=True)]
         if 0 in self.size or self.offset + sum(steps) >= self.storage.numel:
@@ -95,7 +95,7 @@ class Stored:
 
 
 def _stored(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Stored | Object:
-    if isinstance(storage, Object):  # of numbers of an unknown type
+    if isinstance(storage, Object):  # its numbers have an unknown type
         return storage
     if not (isinstance(storage, Storage) and isinstance(size, tuple) and isinstance(stride, tuple)):
         raise TypeError("a tensor without a storage")
@@ -110,13 +110,13 @@ def _stored(storage: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Store
 
 
 def _ordered_dict(*pairs: Any) -> dict[Any, Any]:
-    """Python 3 makes it empty and fills it afterwards; Python 2 calls it with a list of [key, value]."""
+    """Replace OrderedDict: Python 3 calls it empty and fills it later, Python 2 with lists [key, value]."""
     made: dict[Any, Any] = {}
     for listed in pairs:
         if pairs[1:] or type(listed) is not list or any(type(p) is not list or len(p) != 2 for p in listed):
             raise TypeError("an ordered dictionary is not made of one list of pairs")
         set_items(made, [part for pair in listed for part in pair])
-        listed[:] = [None] * bool(listed)  # used up: a short pickle could name one long list a million times
+        listed[:] = [None] * bool(listed)  # else a short pickle could use one long list a million times
     return made
 
 
@@ -129,19 +129,19 @@ MAKERS: Makers = {
     "collections defaultdict": lambda *_: {},
     "easydict EasyDict": lambda *_: {},
 }
-"""What ``torch.save`` writes, by Python 2 too, and dictionaries of other kinds."""
+"""Names in files of ``torch.save``, also from Python 2, and other kinds of dictionaries."""
 
 
 def read_zip(stream: IO[bytes], size: int, makers: Makers = MAKERS) -> Any:
-    """Read a file of ``torch.save``, as it is written since 2020.
+    """Read a file of ``torch.save`` in the zip format, used since 2020.
 
     Args:
-        stream: the file; needed as long as tensors are asked for.
+        stream: the file; must stay open while tensors are loaded.
         size: its length in bytes.
         makers: see :func:`zsgan.assets.pickles.read`.
 
     Returns:
-        plain values, with ``Stored`` for tensors and ``Object`` for what is unknown.
+        plain values, with ``Stored`` for tensors and ``Object`` for unknown objects.
 
     Raises:
         ValueError: it is damaged, foreign or compressed.
@@ -153,17 +153,17 @@ def read_zip(stream: IO[bytes], size: int, makers: Makers = MAKERS) -> Any:
 
 
 def read_script(stream: IO[bytes], size: int) -> dict[str, Stored]:
-    """The tensors of a program of TorchScript, such as OpenAI's CLIP; its code is not looked at.
+    """The tensors of a TorchScript program, such as OpenAI's CLIP; its code is ignored.
 
     Args:
-        stream: the file; needed as long as tensors are asked for.
+        stream: the file; must stay open while tensors are loaded.
         size: its length in bytes.
 
     Returns:
-        tensor by the name that it has in a state dict.
+        tensors by their names in a state dict.
 
     Raises:
-        ValueError: it is damaged or no such program.
+        ValueError: it is damaged or not such a program.
     """
     archive = _Archive(stream, size)
     if "constants.pkl" not in archive:
@@ -172,7 +172,7 @@ def read_script(stream: IO[bytes], size: int) -> dict[str, Stored]:
 
 
 def _script_attributes(module: Object) -> Any:
-    """Attributes of a module of a program: its class is one of the program's, whatever its name."""
+    """Attributes of a module of a program, whose class may be any class of the program."""
     if not module.name.startswith("__torch__"):
         raise ValueError(module.refusal)
     return module.state
@@ -182,19 +182,20 @@ def tensors_of(program: Any, attributes: Callable[[Object], Any]) -> dict[str, S
     """The tensors of a module and of all modules inside it.
 
     Args:
-        program: the module, as a pickle gave it.
-        attributes: attribute by name of a module: tensors, modules, and others, which are left out.
+        program: the module, read from a pickle.
+        attributes: gives the attributes of a module by name; those other than tensors and modules are
+            ignored.
 
     Returns:
-        tensor by the name that it has in a state dict.
+        tensors by their names in a state dict.
 
     Raises:
-        ValueError: something is no module, or there is more than a network has: a pickle may have the same
-            module in many places, and those the same modules again.
+        ValueError: an object is not a module, or there are more modules than a network has, since a pickle
+            may nest the same modules many times.
     """
     found: dict[str, Stored] = {}
     modules, seen = [("", program)], 0
-    for prefix, module in modules:  # which grows meanwhile
+    for prefix, module in modules:  # the list grows in the loop
         inside = attributes(module) if isinstance(module, Object) else None
         if not isinstance(inside, Mapping):
             raise ValueError(f"{prefix.rstrip('.') or 'the outermost object'} is no module")
@@ -210,7 +211,7 @@ def tensors_of(program: Any, attributes: Callable[[Object], Any]) -> dict[str, S
 
 
 class _Archive:
-    """A zip archive of PyTorch: members below one folder, of which those with data are not compressed."""
+    """A zip archive of PyTorch: all members are in one folder, and data is not compressed."""
 
     def __init__(self, stream: IO[bytes], size: int) -> None:
         try:
@@ -254,7 +255,7 @@ class _Archive:
 
 
 def read_legacy(stream: IO[bytes], size: int, makers: Makers = MAKERS) -> Any:
-    """Read a file of ``torch.save`` before PyTorch 1.6, or what a pickled storage holds; as ``read_zip``."""
+    """As ``read_zip``, for files of PyTorch before 1.6 and for the bytes of a pickled storage."""
     if read(stream, {}) != LEGACY_MAGIC or read(stream, {}) != 1001:
         raise ValueError("not a file of torch.save, or of a version that is not supported")
     _check_byteorder(read(stream, {})["little_endian"] is True)
@@ -275,7 +276,7 @@ def read_legacy(stream: IO[bytes], size: int, makers: Makers = MAKERS) -> Any:
 
 
 def _storage(pid: Any, storages: dict[str, Storage]) -> Storage | Object | Name:
-    """The storage that a persistent id describes, one for each key; in old files a module's class too."""
+    """The storage of a persistent id, one for each key; in old files also the class of a module."""
     match pid:
         case ("module", Name() as kind, *_):
             return kind
@@ -295,4 +296,4 @@ def _part(stream: IO[bytes], start: int, end: int) -> bytes:
 
 def _check_byteorder(little: bool) -> None:
     if not (little and sys.byteorder == "little"):
-        raise ValueError("the numbers were written big-endian, or this machine is; convert it on its like")
+        raise ValueError("the file or this machine is big-endian; convert the file, or use another machine")

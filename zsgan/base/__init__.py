@@ -1,1 +1,1 @@
-"""What knows nothing of GANs: files, tensors, images, devices, resumable loops and checked settings."""
+"""General utilities, independent of GANs: files, tensors, images, devices, resumable loops and settings."""

@@ -1,4 +1,4 @@
-"""What is expensive to make and determined by its key, kept in a folder: made once, by whoever asks first."""
+"""A cache on disk for expensive results that a key determines; the first process to ask makes them."""
 
 import hashlib
 import json
@@ -18,34 +18,35 @@ from zsgan.base.tensors import content_hash, save_tensors
 log = logging.getLogger(__name__)
 
 JSON = Any
-"""What json.dumps takes: numbers (nan too), text, booleans, null, lists, and mappings from text."""
+"""A value that json.dumps accepts: numbers (also nan), text, booleans, null, lists, mappings from text."""
 
 Value = TypeVar("Value")
 
 
 class Cache:
-    """A folder of results, each in a file that is named by the hash of its key; it holds key and content.
+    """A folder of results. Each file is named by the hash of its key, and holds the key and the result.
 
-    A file whose content does not have the hash that it holds is set aside, and its result is made again.
+    A file whose content does not match its stored hash is set aside, and its result is made again.
 
-    The key must name all that determines the result: settings, hashes of weights, a version of the code.
+    The key must contain everything that determines the result: settings, hashes of weights, a version of
+    the code.
 
     Args:
-        folder: where the files lie; made when the first is written.
+        folder: the folder of the files; created on the first write.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def json(self, key: Mapping[str, JSON], make: Callable[[], JSON]) -> JSON:
-        """The value of ``key``, as JSON gives it back (a tuple comes as a list).
+        """The value of ``key``, after a round trip through JSON (tuples become lists).
 
         Args:
-            key: what determines the value; must be JSON.
-            make: called only when the value is not there; no other process makes it meanwhile.
+            key: everything that determines the value; must be JSON.
+            make: makes the value; called only if it is not cached, and by one process at a time.
 
         Returns:
-            what ``make`` gave, now or when the value was made.
+            the result of ``make``, new or cached.
         """
 
         def write(path: Path) -> None:
@@ -55,14 +56,14 @@ class Cache:
         return self._kept(key, ".json", write, _read_json)
 
     def tensors(self, key: Mapping[str, JSON], make: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
-        """The tensors of ``key`` by name, of any shapes, with the types that they were made in, on the CPU.
+        """The tensors of ``key`` by name, of any shape, in their original dtype, on the CPU.
 
         Args:
-            key: what determines the tensors; must be JSON.
-            make: called only when they are not there; no other process makes them meanwhile.
+            key: everything that determines the tensors; must be JSON.
+            make: makes the tensors; called only if they are not cached, and by one process at a time.
 
         Returns:
-            what ``make`` gave, now or when the tensors were made.
+            the result of ``make``, new or cached.
         """
 
         def write(path: Path) -> None:
@@ -73,13 +74,15 @@ class Cache:
         return self._kept(key, ".safetensors", write, _read_tensors)
 
     def unfinished(self, key: Mapping[str, JSON]) -> Path:
-        """Folder for what ``make`` has so far, see :func:`zsgan.base.loop.loop`; it goes with the result.
+        """Folder for the unfinished work of ``make``, see :func:`zsgan.base.loop.loop`.
+
+        It is deleted once the result is cached.
 
         Args:
             key: see :meth:`tensors`.
 
         Returns:
-            the folder, which is made by what writes to it.
+            the folder, which may not exist yet.
         """
         return self._path(key, ".unfinished")
 
@@ -120,7 +123,7 @@ def _json_hash(value: JSON) -> str:
 
 
 def _compare(known: Mapping[str, JSON], now: str) -> None:
-    """Raise a ValueError unless what is known of an entry has its hash; early entries have none."""
+    """Raise a ValueError if the stored hash differs from the present one; early entries have no hash."""
     if known.get("sha256", now) != now:
         raise ValueError("its content is not what was written")
 

@@ -1,4 +1,4 @@
-"""Where it is computed, and how exactly: devices, precision, threads."""
+"""Devices, numerical precision, memory, threads and worker processes."""
 
 import ctypes
 import multiprocessing
@@ -19,19 +19,19 @@ _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 
 
 def set_up(device: torch.device | str) -> torch.device:
-    """Make ready to compute on a device: float32 in full precision, the same bits in every run.
+    """Prepare a device for computations in full float32 precision that repeat to the bit.
 
-    The settings are torch's global ones. TensorFloat32, which cuDNN takes unless told, keeps 10 of 23 bits;
-    and what cuDNN's benchmark finds to be the fastest algorithm differs from run to run.
+    This changes torch's global settings. TensorFloat32, cuDNN's default, keeps 10 of 23 bits, and cuDNN's
+    benchmark may choose another algorithm in each run.
 
     Args:
         device: such as "cpu", "cuda" (the current GPU) or "cuda:1".
 
     Returns:
-        the device, with :func:`peak_memory` starting at what is on it now.
+        the device; its :func:`peak_memory` is reset to the memory in use.
 
     Raises:
-        ValueError: this machine has no such device, or it is a GPU of Apple's, which has no float64.
+        ValueError: this machine has no such device, or it is an Apple GPU, which has no float64.
     """
     valid = ["cpu"]
     if torch.cuda.is_available():
@@ -48,21 +48,21 @@ def set_up(device: torch.device | str) -> torch.device:
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.deterministic = True
     if torch.device(device).type == "cuda":
-        torch.cuda.init()  # before it there are no statistics to reset
+        torch.cuda.init()  # without it there are no statistics to reset
         torch.cuda.reset_peak_memory_stats(device)
     return torch.device(device)
 
 
 def numerics(device: torch.device | str) -> dict[str, Any]:
-    """What of the machine and of torch's settings takes part in the last bits of a result, for provenance.
+    """The properties of the machine and of torch that affect the last bits of a result, for provenance.
 
     Args:
         device: where the result is computed.
 
     Returns:
-        "device", the model of the GPU, or the kind of device with the instruction set of the CPU; "tf32" and
-        "deterministic", whether it may round products to TensorFloat32, and whether convolutions are asked
-        to repeat their bits; "threads", torch's on the CPU.
+        "device", the model of the GPU, or "cpu" with its instruction set; "tf32", whether products may be
+        rounded to TensorFloat32; "deterministic", whether convolutions are deterministic; "threads", torch's
+        number of threads on the CPU.
     """
     device, cuda, cudnn = torch.device(device), torch.backends.cuda, torch.backends.cudnn
     if device.type == "cuda":
@@ -76,27 +76,27 @@ def numerics(device: torch.device | str) -> dict[str, Any]:
 
 
 def peak_memory(device: torch.device | str) -> int | None:
-    """Most bytes that tensors took on a GPU at a time since :func:`set_up`.
+    """Peak memory of tensors on a GPU since :func:`set_up`.
 
     Args:
         device: torch device.
 
     Returns:
-        bytes; ``None`` for other devices, on which what a process holds is not what its tensors take.
+        bytes; ``None`` for other devices, where the memory of a process is not that of its tensors.
     """
     device = torch.device(device)
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
 
 
 def check_memory(needed: Mapping[str, int], device: torch.device | str = "cpu") -> None:
-    """Refuse what cannot fit, before the allocator does or the machine begins to swap.
+    """Check that settings fit into memory, before an allocation fails or the machine swaps.
 
     Args:
         needed: a setting with its value, such as "n=1000" -> bytes that it needs at least.
-        device: where they would lie.
+        device: where the memory is needed.
 
     Raises:
-        ValueError: one of them needs more than there is, be it free or not.
+        ValueError: one of them needs more than the total memory, free or not.
     """
     there = memory(device)
     for setting, least in needed.items():
@@ -108,7 +108,7 @@ def check_memory(needed: Mapping[str, int], device: torch.device | str = "cpu") 
 
 
 def memory(device: torch.device | str = "cpu") -> int | None:
-    """Bytes of memory of a GPU, or of the machine; ``None`` where the system does not tell."""
+    """Total memory of a GPU or of the machine in bytes; ``None`` if the system does not report it."""
     device = torch.device(device)
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[1]
@@ -121,17 +121,17 @@ def memory(device: torch.device | str = "cpu") -> int | None:
 def tune_cpu(threads: int | None = None) -> None:
     """Keep freed memory in the process, and set the number of threads.
 
-    By default glibc returns every freed block of over 128 kB to the system, so each activation of each step
-    is mapped and zeroed anew; keeping it makes a training step on a CPU several times faster. No effect
-    elsewhere.
+    By default glibc returns every freed block of over 128 kB to the system, so each activation is mapped and
+    zeroed again in each step. Keeping the blocks makes a training step on a CPU several times faster. Other C
+    libraries are not affected.
 
     Args:
-        threads: intra-op threads of torch; ``None`` leaves them alone.
+        threads: intra-op threads of torch; ``None`` keeps their number.
     """
     if sys.platform == "linux":
         try:
             mallopt = ctypes.CDLL(None).mallopt
-        except AttributeError:  # another C library, such as musl: nothing to set
+        except AttributeError:  # another C library, such as musl
             pass
         else:
             mallopt(_M_MMAP_MAX, 0)
@@ -143,19 +143,19 @@ def tune_cpu(threads: int | None = None) -> None:
 
 @contextmanager
 def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """A pool of processes with one thread each, none of which outlives the block or this process.
+    """A pool of processes with one thread each, which end with the block or with this process.
 
     An exception that leaves the block, such as ``KeyboardInterrupt``, ends the processes at once. If this
     process is killed, they end within seconds.
 
     Args:
-        workers: processes at a time.
+        workers: number of processes.
 
     Yields:
         the pool.
     """
     others = set(multiprocessing.active_children())
-    # A fresh interpreter each: a forked one would inherit locks of torch's threads.
+    # A forked process would inherit locks of torch's threads, so each starts a fresh interpreter.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, initializer=begin_worker) as pool:
         try:
@@ -168,10 +168,10 @@ def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
 
 
 def begin_worker() -> None:
-    """Make ready a process of a pool: :func:`tune_cpu` with one thread, and it ends with its parent.
+    """Prepare a process of a pool: it calls :func:`tune_cpu` with one thread, and ends with its parent.
 
-    A terminal sends Ctrl-C to every process of the pool. By default one would fail its present task with
-    ``KeyboardInterrupt``, take the next, and the pool would wait for all of them. Here Ctrl-C ends it.
+    A terminal sends Ctrl-C to every process of the pool. By default, a process would fail its current task
+    with ``KeyboardInterrupt`` and take the next one, until none is left. Here Ctrl-C ends the process.
     """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     parent = multiprocessing.parent_process()
@@ -181,10 +181,10 @@ def begin_worker() -> None:
 
 
 def end_with_parent(parent: int) -> None:
-    """End this process within two seconds of its parent's end, for processes that are in no pool.
+    """End this process within two seconds of its parent's end; for processes outside a pool.
 
     Args:
-        parent: id of the process that started this one, as it knew it itself (``os.getpid()`` there).
+        parent: process id of the parent, from ``os.getpid()`` in the parent.
     """
 
     def watch() -> None:
@@ -195,7 +195,7 @@ def end_with_parent(parent: int) -> None:
 
 
 def _end_after(wait: Callable[[], object]) -> None:
-    """End this process, and release its locks, when ``wait`` returns in a thread of its own."""
+    """Call ``wait`` in a thread; when it returns, end this process, which releases its locks."""
 
     def end() -> None:
         wait()
@@ -206,10 +206,10 @@ def _end_after(wait: Callable[[], object]) -> None:
 
 @contextmanager
 def threads(n: int | None) -> Iterator[None]:
-    """Compute with ``n`` intra-op threads inside the block, and with as many as before after it.
+    """Use ``n`` intra-op threads inside the block, and restore the previous number after it.
 
     Args:
-        n: number of threads; ``None`` leaves it alone.
+        n: number of threads; ``None`` keeps it.
     """
     before = torch.get_num_threads()
     if n is not None:

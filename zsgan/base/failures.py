@@ -1,4 +1,4 @@
-"""Errors as text: what a user reads of them, and the traceback in a file."""
+"""Errors as text: the message for the user, and the traceback in a file."""
 
 import traceback
 from contextlib import suppress
@@ -11,7 +11,7 @@ _FULL = ("OutOfMemoryError", "DefaultCPUAllocator", "MemoryError")
 
 
 def message(error: BaseException) -> str:
-    """What to say of an error, with its notes; a :class:`str`, since the error itself keeps tensors alive."""
+    """The message of an error with its notes, as a :class:`str`: the error itself keeps tensors alive."""
     text = str(error)
     if any(name in f"{type(error).__name__} {text}" for name in _FULL):
         text = (
@@ -29,11 +29,11 @@ def full(error: BaseException) -> str:
 
 
 def keep(error: Exception, path: Path) -> None:
-    """Write the traceback of an error to a file, and say in a note of the error where it is.
+    """Write the traceback of an error to a file, and add a note with its path to the error.
 
     Args:
-        error: what was raised.
-        path: the file; a disk that is full leaves none, and then there is no note.
+        error: the exception.
+        path: the file; if it cannot be written, there is no note.
     """
     with suppress(OSError):
         write_atomically(path, full(error).encode())

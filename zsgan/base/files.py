@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, their hashes, and the versions of what wrote them."""
+"""Atomic writing of files, hashes of files, and versions of libraries."""
 
 import hashlib
 import json
@@ -20,12 +20,12 @@ DAY = 24 * 3600  # seconds
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that take part in the numerics."""
+    """Versions of Python and of the libraries that affect the numerics."""
     return {"python": platform.python_version()} | libraries()
 
 
 def libraries() -> dict[str, str]:
-    """Versions of the libraries that take part in the numerics, which requirements.lock pins."""
+    """Versions of the libraries that affect the numerics, which requirements.lock pins."""
     return {name: version(name) for name in LIBRARIES}
 
 
@@ -35,7 +35,7 @@ def sha256(path: Path) -> str:
 
 
 def known_sha256(path: Path) -> str:
-    """The same as :func:`sha256`, read again only after size, time or inode changed: 300 MB take a second."""
+    """SHA-256 of a file, cached until its size, time or inode changes: 300 MB take a second."""
     status = path.stat()
     return _sha256_of(path.resolve(), status.st_mtime_ns, status.st_size, status.st_ino)
 
@@ -57,14 +57,14 @@ class WriteError(OSError):
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """A block that writes a file; an error of the system, which knows no path, names it.
+    """Add the path to system errors raised in the block, which writes a file.
 
     Args:
         path: the file.
 
     Raises:
         WriteError: it cannot be written.
-        OSError: as raised in the block, if it is not about a file: a connection that breaks off.
+        OSError: as raised in the block, if it is not about a file, such as a lost connection.
     """
     try:
         yield
@@ -84,19 +84,19 @@ def naming(path: Path) -> Iterator[None]:
 def write_atomically(path: Path, data: bytes | memoryview) -> None:
     """Write ``data`` so that a reader sees the old file or the whole new one, never a part.
 
-    That holds for a process that is killed and for a machine that loses power. What killed processes left
-    behind in the folder is swept away after a day.
+    This also holds if the process is killed or the machine loses power. Temporary files that killed processes
+    left in the folder are deleted after a day.
 
     Args:
-        path: the file; its folder is made if it is missing.
-        data: its whole content.
+        path: the file; its folder is created if it is missing.
+        data: the whole content.
 
     Raises:
-        WriteError: it cannot be written, perhaps because the disk is full; the old file is as it was.
+        WriteError: the file cannot be written, perhaps because the disk is full; the old file is unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path.parent)
-    # Unique among the processes of all hosts that share the folder: process ids are not.
+    # Process ids would not be unique if several hosts share the folder.
     partial = path.with_name(f".{path.name}.{uuid4().hex}.partial")
     try:
         with naming(path):
@@ -113,10 +113,10 @@ def check_writable(folder: Path) -> None:
     """Check that files can be written to a folder, which need not exist yet.
 
     Args:
-        folder: where to; nothing is left in it.
+        folder: the folder; the check leaves no file in it.
 
     Raises:
-        OSError: it cannot be made or written to, or it is a file or lies below one.
+        OSError: it cannot be created or written to, or it is a file or lies below one.
     """
     there = lowest(folder)
     try:
@@ -130,7 +130,7 @@ def check_writable(folder: Path) -> None:
 
 
 def lowest(folder: Path) -> Path:
-    """The folder, or the lowest one above it that exists."""
+    """The folder, or its closest parent that exists."""
     return next(place for place in (folder, *folder.absolute().parents) if os.path.lexists(place))
 
 
@@ -146,21 +146,21 @@ def read_json(path: Path) -> Any:
         path: the file, in UTF-8.
 
     Returns:
-        what it holds, as :func:`json.loads` gives it.
+        its content, as :func:`json.loads` gives it.
 
     Raises:
-        ValueError: the file is missing, empty, cut short, or no JSON.
+        ValueError: the file is missing, empty, truncated, or not JSON.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:  # a JSONDecodeError is a ValueError
         raise ValueError(
-            f"{path} cannot be read as JSON ({error}): restore it, or make anew what it belongs to"
+            f"{path} cannot be read as JSON ({error}): restore it, or make again what it belongs to"
         ) from error
 
 
 def _sweep(folder: Path) -> None:
-    """Delete the temporary files of killed processes; one that is still written to is younger than a day."""
+    """Delete the temporary files of killed processes: those older than a day, which no process writes to."""
     for partial in folder.glob(".*.partial"):
         with suppress(FileNotFoundError):  # another process sweeps too
             if time.time() - partial.stat().st_mtime > DAY:

@@ -1,4 +1,4 @@
-"""Images as the library hands them on: a tensor, or a part at a time; uint8 outside, [-1, 1] inside."""
+"""Images as tensors or lazy sequences, in [-1, 1] inside the library and uint8 in files."""
 
 import hashlib
 import logging
@@ -18,16 +18,14 @@ from zsgan.base.pictures import ENDINGS, find, in_words, look_at, shown
 
 log = logging.getLogger(__name__)
 
-_MEMORY = 2**28  # bytes that the activations of a batch, or images that are held, may take: 256 MiB
-_PIXEL = (
-    2**10
-)  # bytes for each pixel: four float32 maps of 64 channels, as StyleGAN2 or VGG hold at full size
+_MEMORY = 2**28  # 256 MiB, the limit for the activations of a batch and for images held in memory
+_PIXEL = 2**10  # bytes per pixel: four float32 maps of 64 channels, as in StyleGAN2 or VGG at full resolution
 
 
 class Images(Protocol):
     """N images of one size: ``len(images)``, and ``images[a:b]`` as (b - a, 3, H, W) in [-1, 1].
 
-    A tensor is one. The others make a part when it is asked for, so that no more than a batch is in memory.
+    A tensor is one implementation. The others make images on demand, so that only one batch is in memory.
     """
 
     def __len__(self) -> int: ...
@@ -36,21 +34,21 @@ class Images(Protocol):
 
 
 def batch_size(pixels: int) -> int:
-    """Images of that many pixels (height times width) that a network takes at a time: 64 of 64 px a side.
+    """Batch size for images of that many pixels (height times width), for instance 64 at 64 x 64 px.
 
-    As many as keep the activations within 256 MiB, at a kibibyte a pixel; at least one.
+    It keeps the activations within 256 MiB, at one KiB per pixel; at least 1.
     """
     return max(1, _MEMORY // (_PIXEL * pixels))
 
 
 def held(images: Images) -> Images:
-    """The images in one tensor if they take no more than 256 MiB, to look at them twice and make them once.
+    """The images in one tensor if they fit into 256 MiB, so that a second pass does not make them again.
 
     Args:
         images: N >= 1 images.
 
     Returns:
-        (N, 3, H, W) in [-1, 1]; of larger images ``images`` itself.
+        (N, 3, H, W) in [-1, 1]; ``images`` itself if they take more memory.
     """
     return images[:] if len(images) * images[:1].nbytes <= _MEMORY else images
 
@@ -58,11 +56,11 @@ def held(images: Images) -> Images:
 def batches(
     images: Images, size: int | None = None, *, label: str = "images", progress: bool = False
 ) -> Iterator[Tensor]:
-    """The images in order, a part at a time.
+    """The images in order, in batches.
 
     Args:
         images: N >= 1 images.
-        size: images of a part; ``None`` for :func:`batch_size` of them.
+        size: images per batch; by default :func:`batch_size`.
         label: of the progress bar.
         progress: show a progress bar.
 
@@ -70,8 +68,8 @@ def batches(
         (size or fewer, 3, H, W) in [-1, 1].
 
     Raises:
-        TypeError: the images are no tensor, or hold whole numbers; see :func:`checked`.
-        ValueError: they are not (N, 3, H, W), or there is none.
+        TypeError: the images are not a tensor, or are integers; see :func:`checked`.
+        ValueError: they are not (N, 3, H, W), or there are none.
     """
     size = size or batch_size(checked(images[:1])[0, 0].numel())
     with tqdm(total=len(images), desc=label, disable=not progress, leave=None) as bar:
@@ -82,16 +80,16 @@ def batches(
 
 
 def checked(images: Tensor) -> Tensor:
-    """The same images, once it is clear that they can be ones in [-1, 1].
+    """The same images, after a check of their type and shape.
 
     Args:
-        images: (N, 3, H, W), floating point, N >= 1; the values are not looked at.
+        images: (N, 3, H, W), floating point, N >= 1; the values are not checked.
 
     Returns:
         ``images`` itself.
 
     Raises:
-        TypeError: no tensor, or one of whole numbers, which would be taken for values in [-1, 1].
+        TypeError: not a tensor, or one of integers, which would be taken for values in [-1, 1].
         ValueError: not (N, 3, H, W), or N is 0.
     """
     if not isinstance(images, Tensor):
@@ -101,30 +99,30 @@ def checked(images: Tensor) -> Tensor:
     if not len(images):
         raise ValueError("images must be at least one, got none")
     if not images.is_floating_point():
-        raise TypeError(f"images must be in [-1, 1], got {images.dtype}; bring uint8 there by x / 127.5 - 1")
+        raise TypeError(f"images must be in [-1, 1], got {images.dtype}; convert uint8 by x / 127.5 - 1")
     return images
 
 
 class Folder:
-    """The images of a folder in the natural order of names, as a viewer shows them; read when asked for.
+    """The images of a folder in the natural order of names, as a viewer shows them; read on demand.
 
-    All files are read once before, so that a damaged one is found at once. What is not read is logged.
+    All files are read once at construction, so that a damaged one is found at once. Ignored files are logged.
 
     Args:
         path: the folder.
-        recursive: the images of its sub-folders too.
+        recursive: include the images of its sub-folders.
         progress: show a progress bar while files are read for the first time.
 
     Attributes:
         path: as given.
         files: the N files.
         looks: size and hash of each, see :class:`zsgan.base.pictures.Look`.
-        left_out: why files are not read ("hidden", "sub-folders", their ending...) -> how many.
+        left_out: reason for ignoring files ("hidden", "sub-folders", their ending...) -> how many.
 
     Raises:
         FileNotFoundError: the folder is missing or holds no image.
         NotADirectoryError: it is a file.
-        ValueError: a file is no image, or the images differ in size.
+        ValueError: a file is not an image, or the images differ in size.
     """
 
     def __init__(self, path: Path, recursive: bool = False, progress: bool = False) -> None:
@@ -158,11 +156,11 @@ class Folder:
 
     @property
     def names(self) -> list[str]:
-        """Paths of the files below the folder, without their endings."""
+        """Paths of the files relative to the folder, without their endings."""
         return [file.relative_to(self.path).with_suffix("").as_posix() for file in self.files]
 
     def counts(self) -> dict[str, Any]:
-        """How many files were read and left out, as JSON: {"read": N, "left_out": {reason: how many}}."""
+        """Numbers of files read and left out, as JSON: {"read": N, "left_out": {reason: how many}}."""
         return {"read": len(self), "left_out": self.left_out}
 
     def content(self) -> str:
@@ -174,15 +172,15 @@ def save_images(images: Images, folder: Path, progress: bool = False) -> None:
     """Write images as ``00000.png``, ``00001.png``...
 
     Args:
-        images: in [-1, 1]; what lies outside is clamped.
-        folder: where to write; made if it is missing.
+        images: in [-1, 1]; values outside are clamped.
+        folder: where to write; created if it is missing.
         progress: show a progress bar.
 
     Raises:
-        FileExistsError: the folder holds other images, which would be taken for some of these.
+        FileExistsError: the folder holds other images, which would be mixed up with these.
         OSError: a file cannot be written, perhaps because the disk is full.
-        TypeError: the images are no tensor, or hold whole numbers; see :func:`checked`.
-        ValueError: they are not (N, 3, H, W), or there is none.
+        TypeError: the images are not a tensor, or are integers; see :func:`checked`.
+        ValueError: they are not (N, 3, H, W), or there are none.
     """
     names = [f"{name}.png" for name in file_names(len(images))]
     present = find(folder)[0] if folder.exists() else []
@@ -198,7 +196,7 @@ def save_images(images: Images, folder: Path, progress: bool = False) -> None:
 
 
 def file_names(n: int) -> list[str]:
-    """Names of the files of n images without endings: 00000, 00001...; more than 100,000 have more digits."""
+    """File names of n images without endings: 00000, 00001...; more than 100,000 images have more digits."""
     width = max(5, len(str(n - 1)))
     return [f"{i:0{width}d}" for i in range(n)]
 
@@ -218,5 +216,5 @@ def read_image(file: Path) -> Tensor:
 
 @cache
 def _say(message: str, level: int) -> None:
-    """Log what is known of a folder, once a process."""
+    """Log a message about a folder once per process."""
     log.log(level, message)

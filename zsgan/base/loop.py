@@ -1,4 +1,4 @@
-"""A resumable loop: the same bits with and without a stop."""
+"""A resumable training loop, whose result is the same to the bit with and without an interruption."""
 
 import json
 import logging
@@ -34,32 +34,32 @@ def loop(
     progress: bool = True,
     arguments: Mapping[str, Any] | None = None,
 ) -> list[dict[str, float]]:
-    """Run ``step(0) ... step(total - 1)``, going on where an earlier call with the same folder was stopped.
+    """Run ``step(0) ... step(total - 1)``, resuming an interrupted call with the same folder.
 
     Args:
         state: everything that the steps change: modules and optimisers (by their state_dict), tensors, and
-            torch.Generators. Resuming restores it, so the steps after a stop are the same, to the bit, as
-            without the stop.
-        step: one training step; returns what to log.
-        total: number of steps, at most.
-        folder: where ``state.pt`` is kept; written whole or not at all. ``None``: nothing is kept.
-        finished: whether no further step is needed; asked before every step, with the values logged so far.
-        save_every: steps between two savings.
-        save_seconds: seconds between two savings, instead of ``save_every``, for steps of unknown length.
+            torch.Generators. Resuming restores it, so the remaining steps are the same, to the bit, as
+            without the interruption.
+        step: one training step; returns the values to log.
+        total: maximum number of steps.
+        folder: where ``state.pt`` is saved atomically; ``None`` saves nothing.
+        finished: whether to stop early; called before every step with the values logged so far.
+        save_every: steps between two saves.
+        save_seconds: seconds between two saves, instead of ``save_every``, for steps of unknown length.
         log_every: steps between two entries of the history, a divisor of ``save_every`` (which is the
             default).
         description: label of the progress bar.
         progress: show a progress bar.
-        arguments: what else determines the result; must be JSON. Kept beside the state, and a state made
-            under others is not resumed.
+        arguments: everything else that determines the result; must be JSON. It is saved with the state, and
+            a state with other arguments is not resumed.
 
     Returns:
         the logged values, one entry for every ``log_every`` steps and one for the last of ``total``.
 
     Raises:
-        ValueError: ``log_every`` does not divide ``save_every``, so that resuming would lose entries' places;
-            or the folder holds the state of a training under other arguments, or a damaged one.
-        OSError: the state cannot be written; the one before is intact, and repeating the call goes on there.
+        ValueError: ``log_every`` does not divide ``save_every``, so that resuming would shift entries; or the
+            folder holds a damaged state, or that of a training with other arguments.
+        OSError: the state cannot be written; the previous one is intact, and repeating the call resumes it.
     """
     log_every = save_every if log_every is None else log_every
     if save_every % log_every:
@@ -73,7 +73,7 @@ def loop(
         if saved["arguments"] != asked:
             raise ValueError(
                 f"{path} belongs to a training with other arguments: {saved['arguments']}, now {asked}. "
-                "Repeat those to go on, or delete the folder to begin anew"
+                "Repeat those to resume it, or delete the folder to start over"
             )
         for name, part in state.items():
             if isinstance(part, torch.Generator):
@@ -85,7 +85,7 @@ def loop(
         first, history, seconds = saved["step"], saved["history"], saved["seconds"]
         log.info("resuming %s at step %d of %d", folder, first, total)
     if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)  # what cannot be kept should fail before the first step
+        folder.mkdir(parents=True, exist_ok=True)  # a folder that cannot be made fails before the first step
     started = last = time.perf_counter()
     steps = tqdm(
         range(first, total),
@@ -112,7 +112,7 @@ def loop(
             log.info("%.0f s  %s", elapsed, "  ".join(f"{k} {v:.4g}" for k, v in history[-1].items()))
         parts = {name: _saved(part) for name, part in state.items()}
         kept = {"state": parts, "step": done, "history": history, "seconds": elapsed, "arguments": asked}
-        buffer = BytesIO()  # torch.save to a full disk would fail with a text about positions
+        buffer = BytesIO()  # on a full disk, torch.save fails with a message about file positions
         torch.save(kept, buffer)
         write_atomically(path, buffer.getbuffer())
     return history
@@ -128,4 +128,4 @@ def _load(path: Path) -> dict[str, Any]:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, OSError, EOFError, UnpicklingError) as error:
-        raise ValueError(f"{path} is damaged; delete it to begin anew") from error
+        raise ValueError(f"{path} is damaged; delete it to start over") from error

@@ -16,7 +16,7 @@ from PIL import Image, ImageCms, PngImagePlugin, UnidentifiedImageError
 from tqdm import tqdm
 
 Image.init()
-FORMATS = tuple(  # not those that start other programs to be read, such as EPS
+FORMATS = tuple(  # without formats that are read by other programs, such as EPS
     name
     for name in ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000", "PPM")
     if name in Image.OPEN
@@ -24,13 +24,13 @@ FORMATS = tuple(  # not those that start other programs to be read, such as EPS
 ENDINGS = frozenset(ending for ending, name in Image.registered_extensions().items() if name in FORMATS)
 
 BACKGROUND = "white"
-"""What transparent pixels are shown on."""
+"""Background of transparent pixels."""
 
 # Pillow refuses a text or a colour profile of more than 1 MiB, but editors write larger ones. All texts of a
-# file together are still held below MAX_TEXT_MEMORY, 64 MiB.
+# file together are still limited to MAX_TEXT_MEMORY, 64 MiB.
 PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
 
-_ORIENTATION = 0x0112  # the tag of EXIF
+_ORIENTATION = 0x0112  # EXIF tag
 _TURNED = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -44,12 +44,12 @@ _TURNED = {
 
 @dataclass(frozen=True)
 class Look:
-    """What is kept of an image file once its pixels have been read.
+    """Properties of an image file whose pixels have been read.
 
     Attributes:
         size: width and height as shown.
         pixels: SHA-256 of size and pixels as shown.
-        as_stored: the pixels are those that the file stores: not turned, on no background, in sRGB.
+        as_stored: the pixels are shown as stored: without rotation, background or colour conversion.
     """
 
     size: tuple[int, int]
@@ -60,33 +60,33 @@ class Look:
 def shown(file: Path) -> Image.Image:
     """The picture in a file as a viewer shows it.
 
-    It is turned as EXIF says, its colours are converted to sRGB if the file has a colour profile, and what is
-    transparent lies on white.
+    It is rotated according to EXIF, its colours are converted to sRGB if the file has a colour profile, and
+    transparent pixels are put on white.
 
     Args:
-        file: in one of ``FORMATS``, whatever its name is.
+        file: in one of ``FORMATS``, with any name.
 
     Returns:
         the picture, in mode RGB.
 
     Raises:
-        ValueError: it is damaged, no image, an animation, or has more than 8 bits a value; the message names
-            the file.
+        ValueError: it is damaged, not an image, an animation, or has more than 8 bits per value; the message
+            names the file.
     """
     with _no_warnings():
         return _shown(file)[0]
 
 
 def look_at(files: Sequence[Path], label: str, progress: bool = False) -> list[Look]:
-    """Read all files once, in threads; a file that has not changed is read once a process.
+    """Read all files in threads; a process reads an unchanged file only once.
 
     Args:
-        files: of images.
+        files: the image files.
         label: of the progress bar.
         progress: show a progress bar.
 
     Returns:
-        a look at each file, in their order.
+        one look per file, in their order.
 
     Raises:
         ValueError: files cannot be read, see :func:`shown`; the message names the first four and counts all.
@@ -102,15 +102,15 @@ def look_at(files: Sequence[Path], label: str, progress: bool = False) -> list[L
 
 
 def find(folder: Path, recursive: bool = False) -> tuple[list[Path], dict[str, list[str]]]:
-    """The image files of a folder, and what else it holds.
+    """The image files of a folder, and the paths that are left out.
 
     Args:
-        folder: that is there.
-        recursive: those of its sub-folders too, but not through links.
+        folder: an existing folder.
+        recursive: include the files of its sub-folders, but do not follow links.
 
     Returns:
-        the files whose ending is an image's, in natural order (img2 before img10), folder by folder; and why
-        something is none of them ("hidden", "sub-folders", its ending...) -> paths below the folder.
+        the files with the ending of an image, in natural order (img2 before img10), folder by folder; and
+        reason for leaving paths out ("hidden", "sub-folders", their ending...) -> paths below the folder.
     """
     files, left_out, places = [], defaultdict(list), [folder]
     while places:
@@ -127,22 +127,22 @@ def find(folder: Path, recursive: bool = False) -> tuple[list[Path], dict[str, l
 
 
 def in_words(left_out: dict[str, list[str]]) -> str:
-    """What :func:`find` left out, as "3 .txt (a.txt...), 1 hidden (.DS_Store)"."""
+    """The paths that :func:`find` left out, such as "3 .txt (a.txt...), 1 hidden (.DS_Store)"."""
     listed = ", ".join(f"{len(paths)} {reason} ({_listed(paths, 1)})" for reason, paths in left_out.items())
     hint = "; zsgan evaluate --recursive reads sub-folders" if "sub-folders" in left_out else ""
     return listed + hint
 
 
 def check_pairs(names: Sequence[str], others: Sequence[str], what: str) -> None:
-    """See that the names of two folders correspond, one by one.
+    """Check that the names of two folders correspond, one by one.
 
-    Names correspond that are the same, or that have the same numbers, such as img7 and 00007. Numbers that
+    Two names correspond if they are equal or have the same numbers, such as img7 and 00007. Numbers that
     all names of a folder share, as in dog2cat-7, are not compared.
 
     Args:
-        names: without their endings.
-        others: as many.
-        what: the argument that gave the others, for the message.
+        names: file names without endings.
+        others: the names of the other folder, the same number.
+        what: name of the argument for the other folder, for the message.
 
     Raises:
         ValueError: two names do not correspond; the message shows the first two.
@@ -156,25 +156,25 @@ def check_pairs(names: Sequence[str], others: Sequence[str], what: str) -> None:
 
 
 def _reason(path: Path, recursive: bool) -> str | None:
-    """Why a path is no image file to read; ``None`` if it is one by its name."""
+    """Reason for leaving a path out; ``None`` if it is an image file by its name."""
     if path.name.startswith("."):
         return "hidden"
     if path.is_dir():
         return "linked folders" if recursive and path.is_symlink() else "sub-folders"
     if path.exists() and not path.is_file():
-        return "FIFOs and devices"  # reading them may never end
+        return "FIFOs and devices"  # reading one may never end
     ending = path.suffix.lower()
     return None if ending in ENDINGS else ending or "without ending"
 
 
 def _order(path: Path) -> tuple[list[list[tuple[str, int]]], str]:
-    """A key to sort by: the numbers in each part of a path are compared as numbers."""
+    """Sort key that compares the numbers in each part of a path as numbers."""
     split = [re.findall("([^0-9]*)([0-9]*)", part) for part in path.with_suffix("").parts]
     return [[(text, int(digits or -1)) for text, digits in part] for part in split], str(path)
 
 
 def _numbers(names: Sequence[str]) -> list[tuple[int, ...]]:
-    """The numbers in each name, without those that are the same in all."""
+    """The numbers in each name, without those that all names share."""
     rows = [tuple(map(int, re.findall("[0-9]+", name))) for name in names]
     if len({len(row) for row in rows}) > 1 or len(rows) < 2:
         return rows
@@ -188,7 +188,7 @@ def _listed(names: Sequence[str], most: int = 3) -> str:
 
 @contextmanager
 def _no_warnings() -> Iterator[None]:
-    """Pillow's warnings name no file, and what they warn of does not keep a viewer from showing it."""
+    """Hide Pillow's warnings, which name no file and are about images that a viewer can show."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
         yield
@@ -224,7 +224,7 @@ def _shown(file: Path) -> tuple[Image.Image, bool]:
     except UnidentifiedImageError:
         content = f"none of {', '.join(FORMATS)} by its content" if file.stat().st_size else "empty"
         fault = f"cannot be read as an image (it is {content}); repair or remove it"
-    except Exception as error:  # whatever a damaged file provokes in the decoders
+    except Exception as error:  # decoders raise many kinds of errors for damaged files
         fault = f"cannot be read as an image ({error or type(error).__name__}); repair or remove it"
     raise ValueError(f"{file} {fault}")
 
@@ -236,14 +236,14 @@ def _fault(picture: Image.Image) -> str | None:
             f"holds more than 8 bits a value (mode {picture.mode}), which would be cut off at 255; save it "
             "with 8 bits"
         )
-    # the further pictures of a photograph (MPO) are previews and depths
+    # the other pictures in a photograph (MPO) are previews and depth maps
     if picture.format != "MPO" and (frames := getattr(picture, "n_frames", 1)) > 1:
         return f"holds {frames} pictures, an animation or pages; save the one that you mean as a file"
     return None
 
 
 def _rescale_key(picture: Image.Image) -> None:
-    """Bring a PNG's transparent colour from the file's bits to the 8 that Pillow brings its pixels to."""
+    """Scale a PNG's transparent colour to 8 bits, as Pillow scales its pixels."""
     key = picture.info.get("transparency")
     if not isinstance(picture, PngImagePlugin.PngImageFile) or key is None:
         return
@@ -255,7 +255,7 @@ def _rescale_key(picture: Image.Image) -> None:
 
 
 def _as_shown(picture: Image.Image) -> Image.Image:
-    """A loaded picture on the background, in sRGB, upright; itself if it is so already."""
+    """A loaded picture on the background, in sRGB, upright; the same object if nothing changes."""
     turn, profile = _turn(picture), picture.info.get("icc_profile")
     if picture.mode[-1] in "Aa" or picture.mode == "P" or "transparency" in picture.info:
         picture = picture.convert("LA" if picture.mode in ("1", "L", "La") else "RGBA")
@@ -274,15 +274,15 @@ def _as_shown(picture: Image.Image) -> Image.Image:
 
 
 def _turn(picture: Image.Image) -> Image.Transpose | None:
-    """How to turn a picture, by its EXIF; a damaged one turns nothing."""
+    """The rotation of a picture according to its EXIF; ``None`` if that is damaged."""
     try:
         return _TURNED.get(picture.getexif().get(_ORIENTATION, 1))
-    except Exception:  # whatever it provokes
+    except Exception:  # damaged EXIF raises many kinds of errors
         return None
 
 
 def _in_srgb(picture: Image.Image, profile: bytes) -> Image.Image:
-    """Colours by their profile; a damaged one, or one for another mode, changes nothing."""
+    """Convert colours by their profile; a profile that is damaged or for another mode is ignored."""
     try:
         transform = _transform(profile, picture.mode)
         return picture if transform is None else ImageCms.applyTransform(picture, transform) or picture

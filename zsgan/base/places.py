@@ -1,16 +1,16 @@
-"""Paths as people write them."""
+"""Paths as users write them."""
 
 from pathlib import Path
 
 
 def local_path(place: str | Path) -> Path:
-    """A path as a person writes it; a tilde at its start is the home.
+    """A path in which a tilde at the start is replaced by the home folder.
 
     Args:
-        place: such as "~/images", "~user/images" or "images"; all other characters stand for themselves.
+        place: such as "~/images", "~user/images" or "images"; no other character is special.
 
     Returns:
-        the path; whether anything is there does not matter.
+        the path, which need not exist.
 
     Raises:
         ValueError: the path is empty, or there is no such user.
@@ -23,7 +23,7 @@ def local_path(place: str | Path) -> Path:
         user = Path(place).parts[0]
         raise ValueError(
             f"{str(place)!r}: {user} is no user's home on this machine; write the home in full, or "
-            f"./{user} for what is called so"
+            f"./{user} for a file of that name"
         ) from None
 
 
@@ -31,14 +31,14 @@ def folder_path(place: str | Path) -> Path:
     """The path of a folder to write into, as :func:`local_path` reads it.
 
     Args:
-        place: of a folder that is there, or can be made.
+        place: a folder that exists or can be created.
 
     Returns:
         the path.
 
     Raises:
         ValueError: the path is empty, or its tilde names no user.
-        NotADirectoryError: a file stands there or above.
+        NotADirectoryError: the path or one of its parents is a file.
     """
     path = local_path(place)
     there = next((above for above in (path, *path.parents) if above.exists()), path)

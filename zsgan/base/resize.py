@@ -1,4 +1,4 @@
-"""Resizing images, the same bits in every run, backward too."""
+"""Deterministic resizing of images, forward and backward."""
 
 from functools import lru_cache
 from typing import Literal, get_args
@@ -11,21 +11,22 @@ Mode = Literal["bicubic", "bilinear"]
 
 
 def resize(images: Tensor, size: int, mode: Mode, antialias: bool = True) -> Tensor:
-    """What ``torch.nn.functional.interpolate`` makes of images, as two fixed products of matrices.
+    """Resize as ``torch.nn.functional.interpolate`` does, by two matrix products.
 
-    Resizing is linear in the pixels and separable: W_h x W_w^T for each channel. Products of matrices are
-    deterministic on a GPU; the backward of ``interpolate`` adds up in whatever order its threads arrive
-    there. The matrices are those of float64, so float32 images come out nearer to the truth than its own.
+    Resizing is linear in the pixels and separable: W_h x W_w^T for each channel. Matrix products are
+    deterministic on a GPU, while the backward pass of ``interpolate`` sums in the order in which its threads
+    finish. The matrices are computed in float64, so float32 results are more exact than those of
+    ``interpolate``.
 
     Args:
-        images: (N, C, H, W), floating point; also where H is not W.
+        images: (N, C, H, W), floating point; H and W may differ.
         size: height and width of the result in pixels.
         mode: "bicubic" or "bilinear", as in ``interpolate``.
         antialias: low-pass filter where the image shrinks, as PIL does.
 
     Returns:
         (N, C, size, size), in the dtype of the images and differentiable any number of times. Bicubic results
-        may lie a little outside the range of the images.
+        may slightly exceed the range of the images.
 
     Raises:
         ValueError: the images have another shape or are integers, the size is not a positive integer, or the
@@ -46,8 +47,8 @@ def resize(images: Tensor, size: int, mode: Mode, antialias: bool = True) -> Ten
 
 @lru_cache(maxsize=64)
 def _matrix(length: int, size: int, mode: Mode, antialias: bool) -> Tensor:
-    """What ``interpolate`` does to one axis: (size, length), float64, on the CPU."""
-    # Outside inference mode whatever the caller's: autograd refuses what was made inside it.
+    """The matrix by which ``interpolate`` resizes one axis: (size, length), float64, on the CPU."""
+    # Tensors made in inference mode cannot take part in autograd later.
     with torch.inference_mode(False), torch.no_grad():
         columns = torch.eye(length, dtype=torch.float64, device="cpu")[None, None]
         return F.interpolate(columns, (size, length), mode=mode, antialias=antialias)[0, 0]

@@ -1,4 +1,4 @@
-"""Plain values, from Python, YAML or a command line, become a checked configuration; the kinds of fields."""
+"""Checked configurations from plain values of Python, YAML or a command line, and types of their fields."""
 
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -27,12 +27,12 @@ CHECKED = ConfigDict(extra="forbid", validate_default=True)
 
 
 MOST = 10_000_000
-"""No setting counts further: not images, steps, layers or crops."""
+"""Upper limit of every count: images, steps, layers, crops."""
 _FLOAT32 = (1.17549435e-38, 3.4028235e38)  # smallest and largest normal number
 
 
 def number(value: Any) -> Any:
-    """Text of digits becomes a number; pydantic would take True for 1, and other scripts' digits."""
+    """Convert digits to a number. Unlike pydantic, refuse True (as 1) and digits of other scripts."""
     if isinstance(value, bool) or value is None:
         raise ValueError("a number expected")
     if not isinstance(value, str):
@@ -45,7 +45,7 @@ def number(value: Any) -> Any:
 
 
 def _in_range(value: float) -> float:
-    """Numbers are computed with in float32."""
+    """Check that a number is in the range of float32, in which all is computed."""
     if value and not _FLOAT32[0] <= abs(value) <= _FLOAT32[1]:
         raise ValueError(
             f"a number of size {_FLOAT32[0]:.2g} to {_FLOAT32[1]:.2g} expected, the range of float32"
@@ -54,18 +54,18 @@ def _in_range(value: float) -> float:
 
 
 def _switch(value: Any) -> Any:
-    """YAML 1.1 and people write yes and no."""
+    """Accept yes, no, on and off, as YAML 1.1 does."""
     known = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
     return known.get(value.lower(), value) if isinstance(value, str) else value
 
 
 def _several(value: Any) -> Any:
-    """One text stands for a list of one."""
+    """Convert a single text to a tuple of one."""
     return (value,) if isinstance(value, str) else value
 
 
 def _at_home(value: Mapping[str, str]) -> Mapping[str, str]:
-    """A tilde in {"folder": path} is the home."""
+    """Expand a tilde in {"folder": path}."""
     return {k: str(local_path(v)) if k == "folder" and v.startswith("~") else v for k, v in value.items()}
 
 
@@ -90,18 +90,18 @@ _Kind = TypeVar("_Kind")
 
 
 def checked(name: str, value: Any, kind: type[_Kind]) -> _Kind:
-    """One value of a kind above.
+    """A value, checked against one of the types above.
 
     Args:
-        name: of the argument, for the message.
-        value: what was given, perhaps as text.
+        name: name of the argument, for the message.
+        value: the given value, perhaps as text.
         kind: such as ``Count`` or ``Seed``.
 
     Returns:
-        the value, as a number where ``kind`` is one.
+        the value, converted to a number if ``kind`` is numeric.
 
     Raises:
-        ValueError: the value is none of that kind.
+        ValueError: the value is not of that type.
     """
     try:
         return TypeAdapter(kind).validate_python(value)
@@ -110,7 +110,7 @@ def checked(name: str, value: Any, kind: type[_Kind]) -> _Kind:
 
 
 def build(cls: type[Config], values: Mapping[str, Any]) -> Config:
-    """Make a configuration from plain values, as YAML or a command line gives them.
+    """A configuration from plain values, as YAML or a command line gives them.
 
     Args:
         cls: a configuration class.
@@ -120,7 +120,7 @@ def build(cls: type[Config], values: Mapping[str, Any]) -> Config:
         the configuration.
 
     Raises:
-        ValueError: a setting is unknown, missing, or its value cannot be read or cannot work.
+        ValueError: a setting is unknown or missing, or its value is invalid.
     """
     try:
         return cls(**{str(name): value for name, value in values.items()})
@@ -131,7 +131,7 @@ def build(cls: type[Config], values: Mapping[str, Any]) -> Config:
 
 
 def _within(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether one error is about a part of what another is about."""
+    """Whether the location of one error lies inside that of another."""
     n = len(other["loc"])
     return len(one["loc"]) > n and one["loc"][:n] == other["loc"]
 
@@ -148,19 +148,19 @@ def _explained(cls: type, details: Mapping[str, Any]) -> str:
 
 
 def _said(details: Mapping[str, Any]) -> str:
-    """Pydantic's message, with a remedy where YAML took a text for something else."""
+    """Pydantic's message, with a remedy if YAML read a text as a number."""
     message = str(details["msg"]).removeprefix("Value error, ")
     number = details["type"] == "string_type" and isinstance(details["input"], int | float)
     return f"{message}; put a text of digits in quotes" if number else message
 
 
 def closest(name: str, known: Sequence[str], most: int = 8) -> str:
-    """The names most like an unknown one, nearest first, as the end of a message.
+    """The known names closest to an unknown one, for the end of an error message.
 
     Args:
         name: the unknown name, perhaps dotted.
-        known: names that there are.
-        most: how many of them to say.
+        known: the known names.
+        most: maximum number of names to list.
 
     Returns:
         the end of a sentence.
@@ -200,10 +200,10 @@ def _names(cls: type) -> Iterator[str]:
 
 
 def given(items: Iterable[str]) -> dict[str, Any]:
-    """Settings as a command line has them.
+    """Settings from the items of a command line.
 
     Args:
-        items: NAME=VALUE each; see :func:`zsgan.base.yaml_values.value_of` for the values.
+        items: texts NAME=VALUE; see :func:`zsgan.base.yaml_values.value_of` for the values.
 
     Returns:
         dotted name -> value.
@@ -227,18 +227,18 @@ def given(items: Iterable[str]) -> dict[str, Any]:
 
 
 REPLACED = ("terms", "target")
-"""Settings that are mappings but no groups: a new value takes the place of the old one."""
+"""Settings whose mappings are replaced as a whole, not merged like groups."""
 
 
 def merge(
     base: Mapping[str, Any], new: Mapping[str, Any], replace: tuple[str, ...] = REPLACED
 ) -> dict[str, Any]:
-    """Settings of ``base`` with those of ``new`` over them, group by group.
+    """Settings of ``base``, updated with those of ``new`` group by group.
 
     Args:
-        base: settings, groups being mappings.
-        new: others; a group need not be complete.
-        replace: names that are no groups.
+        base: settings, in which groups are mappings.
+        new: settings that take precedence; a group need not be complete.
+        replace: names of mappings that are replaced as a whole.
 
     Returns:
         a new mapping.
@@ -252,9 +252,9 @@ def merge(
 
 
 def check_texts(source_text: str, target_text: str) -> None:
-    """Refuse two texts between which there is no direction.
+    """Check that two texts differ, so that they define a direction.
 
-    Case, white space, invisible characters and Unicode normalisation make no difference.
+    Case, white space, invisible characters and Unicode normalisation are ignored.
 
     Args:
         source_text: t_src.

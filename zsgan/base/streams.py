@@ -1,8 +1,8 @@
-"""Random streams by seed, purpose and step: what one draw takes does not shift what another one gets.
+"""Independent random streams by seed, purpose and step, so that one draw does not shift another.
 
-The same stream gives the same bits on one machine and device. Latents are drawn on the CPU and so are the
-same on every device; noise maps are drawn where they are used, since at 1024 px drawing and moving them would
-take longer than the step, and differ from device to device.
+The same stream gives the same bits on one machine and device. Latents are drawn on the CPU and are therefore
+the same on every device. Noise maps are drawn where they are used and differ between devices: at 1024 px,
+drawing them on the CPU and moving them would take longer than the step.
 """
 
 import hashlib
@@ -11,16 +11,16 @@ import torch
 
 
 def stream(seed: int, purpose: str, step: int = 0, device: torch.device | str = "cpu") -> torch.Generator:
-    """A source of randomness of its own.
+    """The random generator of one stream.
 
     Args:
-        seed: of the run.
+        seed: seed of the run.
         purpose: what is drawn, such as "latents".
-        step: of the adaptation.
+        step: step of the adaptation.
         device: where the numbers are drawn.
 
     Returns:
-        a seeded generator; it depends on the arguments alone.
+        a seeded generator that depends on the arguments alone.
     """
     digest = hashlib.sha256(f"{seed}/{purpose}/{step}".encode()).digest()
     return torch.Generator(device).manual_seed(int.from_bytes(digest[:8], "big") >> 1)

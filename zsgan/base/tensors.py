@@ -1,4 +1,4 @@
-"""Tensors in files that say where they come from: safetensors with configuration and provenance."""
+"""Tensors in safetensors files whose headers hold configuration and provenance."""
 
 import hashlib
 import json
@@ -22,12 +22,12 @@ def save_tensors(
     provenance: Mapping[str, Any],
     dtype: torch.dtype | None = None,
 ) -> None:
-    """Write a safetensors file whose header says what it is and how it was made.
+    """Write a safetensors file with configuration and provenance in its header.
 
     Args:
         tensors: name -> tensor of any shape; copied to the CPU.
         path: the file to write (atomically). The same content makes the same bytes.
-        config: what rebuilds the module that the tensors belong to; must be JSON.
+        config: arguments that rebuild the module of the tensors; must be JSON.
         provenance: command, seed, measurements...; must be JSON.
         dtype: storage type of the floating-point tensors; ``None`` keeps theirs.
     """
@@ -53,7 +53,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], dict[st
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is damaged, or has no ``config`` in its header, so it is not one of ours.
+        ValueError: the file is damaged, or has no ``config`` in its header, so zsgan did not write it.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -62,7 +62,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], dict[st
         config, provenance = (json.loads(header.get(key, "null")) for key in ("config", "provenance"))
     except (SafetensorError, json.JSONDecodeError) as error:
         raise ValueError(
-            f"{path} is damaged or no safetensors file ({error}): restore it, or get it anew"
+            f"{path} is damaged or no safetensors file ({error}): restore it, or get it again"
         ) from error
     if config is None:
         raise ValueError(
@@ -74,7 +74,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], dict[st
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """The provenance in a file of :func:`save_tensors`; of the tensors only sizes are read.
+    """The provenance in a file of :func:`save_tensors`, without reading the tensors' values.
 
     Args:
         path: the file.
@@ -84,7 +84,7 @@ def read_header(path: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is cut short, or its header is damaged.
+        ValueError: the file is truncated, or its header is damaged.
     """
     try:
         with safe_open(path, framework="pt") as file:
@@ -95,7 +95,7 @@ def read_header(path: Path) -> dict[str, Any]:
 
 
 def content_hash(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 of names, types, shapes and values, in hexadecimal; in whatever order the tensors come."""
+    """SHA-256 of names, types, shapes and values, in hexadecimal, for any order of the tensors."""
     found = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
@@ -105,7 +105,7 @@ def content_hash(tensors: Mapping[str, Tensor]) -> str:
 
 
 def _canonical(data: bytes) -> bytes:
-    """A safetensors file with the keys of its header in order; the library's order is random."""
+    """A safetensors file with a sorted header; the library writes the keys in random order."""
     start = 8 + int.from_bytes(data[:8], "little")
     header = json.dumps(
         json.loads(data[8:start]), sort_keys=True, separators=(",", ":"), ensure_ascii=False

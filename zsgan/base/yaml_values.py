@@ -1,7 +1,7 @@
-"""YAML as people write it: files that name their faulty line, and values of a command line.
+"""YAML files with errors that name the line, and YAML values on a command line.
 
-Of the many plain words that YAML 1.1 takes for something else, only ``null``, ``true`` and ``false`` and, in
-files, ``~`` and decimal numbers have a meaning. ``no``, ``12:30``, ``010`` and ``2024-01-31`` are words.
+YAML 1.1 gives a meaning to many plain words. Here only ``null``, ``true`` and ``false`` and, in files, ``~``
+and decimal numbers have one. ``no``, ``12:30``, ``010`` and ``2024-01-31`` are words.
 """
 
 import codecs
@@ -15,7 +15,7 @@ _BYTE_ORDER_MARKS = {
     codecs.BOM_UTF8: "UTF-8-SIG", codecs.BOM_UTF16_LE: "UTF-16", codecs.BOM_UTF16_BE: "UTF-16"
 }  # fmt: skip
 _CLOSING = {"[": "]", "{": "}", "'": "'", '"': '"'}
-_HASH = "\ufdd0"  # stands for # while YAML reads a value; no text has it, since Unicode gives it no meaning
+_HASH = "\ufdd0"  # replaces # while YAML reads a value; a Unicode noncharacter, which no text contains
 
 _WORDS = {"bool": r"true|True|TRUE|false|False|FALSE", "null": r"null|Null|NULL"}
 _PLAIN = _WORDS | {
@@ -27,12 +27,12 @@ _PLAIN = _WORDS | {
 
 
 def _resolvers(patterns: dict[str, str]) -> dict[str | None, list[tuple[str, re.Pattern[str]]]]:
-    """What PyYAML's loaders compare plain scalars with, whatever their first character."""
+    """PyYAML's patterns for plain scalars, for any first character."""
     return {None: [(f"tag:yaml.org,2002:{kind}", re.compile(f"({p})$")) for kind, p in patterns.items()]}
 
 
 class _Values(yaml.SafeLoader):
-    """Reads the values of a command line, where numbers stay words until a setting asks for one."""
+    """Loader for command-line values, in which numbers stay words until a setting asks for a number."""
 
     yaml_implicit_resolvers = _resolvers(_WORDS)
 
@@ -58,11 +58,11 @@ def read_yaml(path: Path) -> Any:
         path: the file, in UTF-8, or in UTF-16 with a byte order mark.
 
     Returns:
-        what it holds; ``None`` if it is empty.
+        its content; ``None`` if it is empty.
 
     Raises:
         OSError: the file is missing or cannot be read.
-        ValueError: it is in another encoding, no valid YAML, or has a key twice; the message has the line.
+        ValueError: it has another encoding, is not valid YAML, or has a key twice; the message has the line.
     """
     data = path.read_bytes()
     encoding = next((e for mark, e in _BYTE_ORDER_MARKS.items() if data.startswith(mark)), "UTF-8")
@@ -99,14 +99,14 @@ def _problem(error: yaml.MarkedYAMLError) -> str:
 
 
 def value_of(text: str) -> Any:
-    """The value that stands for ``text`` on a command line.
+    """The value of ``text`` on a command line.
 
     Args:
-        text: true, false or null; a list or mapping in YAML's brackets; a text in quotes; or a word, as it
-            stands: ``#``, ``: `` and the like have no meaning in it.
+        text: true, false or null; a list or mapping in YAML's brackets; a text in quotes; or a plain word, in
+            which ``#``, ``: `` and the like have no special meaning.
 
     Returns:
-        the value; a number is still a word, which becomes one where a setting takes numbers.
+        the value; a number is still a word, which is converted where a setting takes numbers.
 
     Raises:
         ValueError: the text is empty, or the list or mapping cannot be read.

@@ -1,1 +1,1 @@
-"""The book: its notebooks and pages, and how everything is reproduced."""
+"""The book: its notebooks and pages, and the command that reproduces everything."""

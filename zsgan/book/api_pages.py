@@ -1,7 +1,7 @@
-"""The reference in the book: a page for each module of the package, made of its docstrings.
+"""The API reference of the book, with a page for each module of the package.
 
-The pages are written when the book is staged; Sphinx's autodoc, of which this module is an extension, fills
-them.
+The pages are written when the book is staged. Sphinx's autodoc, which this module extends, fills them with
+the docstrings.
 """
 
 import ast
@@ -19,7 +19,7 @@ from zsgan.book.architecture import PACKAGE, first_line
 _INDEX = """\
 # API reference
 
-What every module offers, from its docstrings. `import zsgan` has the names that one needs first.
+The contents of every module, from its docstrings. `import zsgan` has the names that most users need.
 
 """
 
@@ -62,13 +62,13 @@ def _file(name: str, package: Path) -> str:
 
 
 def setup(app: Any) -> dict[str, bool]:
-    """Make docstrings fit for reStructuredText, and settings readable; Sphinx calls it.
+    """Register this Sphinx extension, which adjusts docstrings and the display of settings.
 
     Args:
-        app: of Sphinx.
+        app: the Sphinx application.
 
     Returns:
-        that pages can be read side by side.
+        metadata: pages can be read in parallel.
     """
     app.connect("autodoc-process-docstring", _escape)
     app.connect("autodoc-process-docstring", _add_settings)
@@ -77,7 +77,7 @@ def setup(app: Any) -> dict[str, bool]:
 
 
 def _escape(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
-    """Let |t| be a length, which reStructuredText would take for a substitution; ``code`` stays as it is."""
+    """Escape bars outside ``code``, since reStructuredText reads |t| as a substitution."""
     for i, line in enumerate(lines):
         parts = re.split(r"(``.*?``)", line)
         lines[i] = "".join(p if p.startswith("``") else p.replace("|", r"\|") for p in parts)
@@ -86,12 +86,12 @@ def _escape(app: Any, what: str, name: str, thing: Any, options: Any, lines: lis
 def _shorten(
     app: Any, what: str, name: str, thing: Any, options: Any, signature: str | None, returned: str | None
 ) -> tuple[str, None] | None:
-    """No signature for a class of settings: it would be pages of pydantic's checks."""
+    """Omit the signature of settings classes, which would be pages of pydantic's checks."""
     return ("", None) if what == "class" and is_pydantic_dataclass(thing) else None
 
 
 def _add_settings(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
-    """In its place its settings, as they stand in the source, with their comments."""
+    """Show the fields of settings classes as source code with comments."""
     if what == "class" and is_pydantic_dataclass(thing):
         source = textwrap.dedent(inspect.getsource(thing))
         (body,) = ast.parse(source).body

@@ -1,4 +1,4 @@
-"""The page "Architecture" of the book, made of the package's folders and the first lines of docstrings."""
+"""The page "Architecture" of the book, made from the package's folders and the first lines of docstrings."""
 
 import ast
 from pathlib import Path
@@ -9,10 +9,10 @@ FOLDERS = (
     "base", "method", "assets", "networks", "metrics", "menagerie", "rivals", "adaptation", "runs",
     "evaluation", "report", "book", "commands",
 )  # fmt: skip
-"""The folders of the package from the ground up: a folder imports only what stands before it."""
+"""The folders of the package in order; a folder imports only from those before it."""
 
 TOP = ("api", "cli")
-"""The modules above all folders, in the same order."""
+"""The modules above all folders, in order."""
 
 ADDING = (
     (
@@ -35,7 +35,7 @@ ADDING = (
     ("a row of another kind", "zsgan.adaptation.by_text", "write a `Trainer`: a state, a step and a result"),
     ("a chapter", "zsgan.book.notebooks", "add `book/NN_name.md` and a line to `book/_toc.yml`"),
 )
-"""What one may want to add, the module where that begins, and how."""
+"""Common additions: what to add, the module to start with, and how."""
 
 WALKS = {
     "A setting, from `zsgan adapt --set moment.lambda_cov=1` to the loss": (
@@ -64,20 +64,20 @@ def page(package: Path = PACKAGE) -> str:
         package: folder of the package.
 
     Returns:
-        the folders in order with a sentence and their modules each, where to add what, and :data:`WALKS`.
+        the folders in order, each with a sentence and its modules, common additions, and :data:`zsgan.book.architecture.WALKS`.
     """
     lines = [
         "# Architecture\n",
-        "A folder imports only what stands above it in this list; a test reads the imports and checks that. "
-        "So the list can be read from top to bottom, and each folder understood by what came before.\n",
+        "A folder imports only from those above it in this list; a test checks the imports. "
+        "So the code can be read from top to bottom.\n",
     ]
     for folder in FOLDERS:
         lines.append(f"`{folder}/`\n: {first_line(package / folder / '__init__.py')}")
         modules = [_link(file, package) for file in sorted((package / folder).rglob("*.py"))]
         lines.append(f"  {', '.join(module for module in modules if module)}\n")
     top = " and ".join(f"[`{name}`](api/{name}.md)" for name in TOP)
-    lines.append(f"Above all of them stand {top}: a few lines of Python, and the command line.\n")
-    lines.append("## Where to add something\n\n| to add | begin in | and |\n| --- | --- | --- |")
+    lines.append(f"The modules {top} use all of them: the functions of `zsgan`, and the command line.\n")
+    lines.append("## Where to add something\n\n| to add | start in | and |\n| --- | --- | --- |")
     lines += [f"| {what} | [`{module}`]({_page(module)}) | {how} |" for what, module, how in ADDING]
     lines.append("\n## Two walks\n")
     for what, calls in WALKS.items():
@@ -88,7 +88,7 @@ def page(package: Path = PACKAGE) -> str:
 
 
 def first_line(file: Path) -> str:
-    """The summary of a module, as plain Markdown."""
+    """The first line of a module's docstring, in Markdown."""
     summary = (ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").split("\n")[0]
     return summary.replace("``", "`").replace(":mod:", "")
 

@@ -1,4 +1,4 @@
-"""What a notebook of the book needs beside the method itself."""
+"""Helper functions for the notebooks of the book."""
 
 import ast
 import inspect
@@ -11,19 +11,19 @@ from IPython.display import Markdown, display
 from zsgan.adaptation.config import AdaptConfig, override
 from zsgan.runs.profiles import Profile
 
-_MIME = "application/papermill.record/text/plain"  # recorded in the notebook without being shown in the cell
+_MIME = "application/papermill.record/text/plain"  # recorded in the notebook but not displayed
 
 
 def glue(name: str, value: Any, text: str | None = None) -> None:
-    """Record a number or a word of this notebook so that the book's prose can print it.
+    """Record a number or a word of this notebook for the book's prose.
 
-    The role ``{glue:text}`` prints it, on the same page as ``name`` or ``name:.2f``, on another one as
-    ``01_chapter.ipynb::name:.2f``, where the format must be given (``:s`` for words).
+    The role ``{glue:text}`` prints it: on the same page as ``name`` or ``name:.2f``, on another page as
+    ``01_chapter.ipynb::name:.2f``, where the format is required (``:s`` for words).
 
     Args:
-        name: unique in the notebook.
+        name: a name that is unique in the notebook.
         value: a number, string, or scalar array or tensor.
-        text: what the prose prints; ``None`` for the value itself.
+        text: the printed text; by default the value itself.
     """
     shown = text if text is not None else value.item() if hasattr(value, "item") else value
     record = {"name": name, "mime_prefix": _MIME.removesuffix("text/plain")}
@@ -31,17 +31,17 @@ def glue(name: str, value: Any, text: str | None = None) -> None:
 
 
 def row_with(profile: Profile, *terms: str) -> str:
-    """The row of a profile whose loss has just these terms; of several, the one with the fewest settings.
+    """The row of a profile whose loss has exactly these terms; of several, the one with the fewest settings.
 
     Args:
-        profile: whose rows.
+        profile: the profile.
         *terms: names such as "moment" and "ewc".
 
     Returns:
-        Its label.
+        The label of the row.
 
     Raises:
-        ValueError: no row has just these terms.
+        ValueError: no row has exactly these terms.
     """
     scenario = next(iter(profile.scenarios))
     found = [row for row in profile.rows if set(profile.config(scenario, row).weights) == set(terms)]
@@ -53,12 +53,13 @@ def row_with(profile: Profile, *terms: str) -> str:
 
 
 def pushed_on(profile: Profile) -> AdaptConfig:
-    """The run in which collapse is looked at: the directional loss, pushed far beyond where the table stops.
+    """Configuration of the run that shows collapse: the directional loss, trained far beyond the table's row.
 
-    Adam's way is about its step size times the number of steps: here six times that of the table's row.
+    The distance that Adam covers is about its step size times the number of steps, here six times that of
+    the table's row.
 
     Args:
-        profile: whose first scenario and seed.
+        profile: the profile, of which the first scenario and seed are used.
 
     Returns:
         The configuration.
@@ -74,16 +75,16 @@ def pushed_on(profile: Profile) -> AdaptConfig:
 
 
 def show_source(*functions: Callable[..., Any]) -> Markdown:
-    """The code of functions of the library, as it runs, without docstrings and checks of the arguments.
+    """The source code of library functions, without docstrings and checks of the arguments.
 
-    The docstrings are in the API reference. A check is an ``if`` that does nothing but raise, or a call of a
-    function whose name begins with ``_check``.
+    The docstrings are in the API reference. A check is an ``if`` that only raises, or a call of a function
+    whose name begins with ``_check``.
 
     Args:
-        *functions: of the library.
+        *functions: functions of the library.
 
     Returns:
-        What a notebook shows when it is the last value of a cell.
+        Markdown, which a notebook displays if it is the last value of a cell.
     """
     return Markdown("\n\n".join(f"```python\n{_code(function)}\n```" for function in functions))
 
@@ -95,13 +96,13 @@ def _code(function: Callable[..., Any]) -> str:
     docstring = body.body[:1] if ast.get_docstring(body) is not None else []
     for statement in reversed([*docstring, *filter(_checks, body.body)]):
         del lines[statement.lineno - 1 : statement.end_lineno]
-        if not lines[statement.lineno - 1]:  # that parted it from what follows
+        if not lines[statement.lineno - 1]:  # the empty line after the statement
             del lines[statement.lineno - 1]
     return "\n".join(lines)
 
 
 def _checks(statement: ast.stmt) -> bool:
-    """Whether a statement does no more than refuse arguments."""
+    """Whether a statement only checks arguments."""
     match statement:
         case ast.If(body=[ast.Raise()], orelse=[]):
             return True

@@ -1,13 +1,13 @@
-"""The chapters of the book as notebooks: derived and executed; :mod:`zsgan.book.pages` makes pages of them.
+"""Derivation and execution of the book's notebooks; :mod:`zsgan.book.pages` makes pages of them.
 
-A chapter is a MyST Markdown notebook, ``book/NAME.md``. What is made of it is made in one direction only::
+A chapter is a MyST Markdown notebook, ``book/NAME.md``, from which two notebooks are made::
 
     book/NAME.md -> book/NAME.ipynb        derived, without outputs, for Colab
     book/NAME.md -> executed/NAME.ipynb    run by papermill
 
-Both begin with a cell that installs zsgan where it is missing.
+Both begin with a cell that installs zsgan if it is missing.
 
-``python -m zsgan.book.notebooks`` writes the derived notebooks; with ``--check`` it names those out of date.
+``python -m zsgan.book.notebooks`` writes the derived notebooks; with ``--check`` it lists those out of date.
 """
 
 import argparse
@@ -73,13 +73,13 @@ class _OwnPython(AsyncKernelManager):
 
 
 def chapters(book: Path = BOOK) -> list[Path]:
-    """The sources of the book's notebooks in reading order, which is that of their numbered names.
+    """The sources of the book's notebooks, in the order of their numbered names.
 
     Args:
         book: the folder of sources.
 
     Returns:
-        files in Markdown, those that are notebooks.
+        the Markdown files that are notebooks.
 
     Raises:
         FileNotFoundError: there is no book, as in an installation from a wheel.
@@ -95,9 +95,9 @@ def _is_notebook(page: Path) -> bool:
 
 
 def load(page: Path) -> nbformat.NotebookNode:
-    """The notebook of a chapter, with cell names that depend on nothing but their order.
+    """The notebook of a chapter, with cell ids that depend only on their order.
 
-    Before its first cell of code stands one that installs zsgan from the repository in ``_config.yml``.
+    A cell before its first code cell installs zsgan from the repository in ``_config.yml``.
 
     Args:
         page: ``NAME.md`` in the book's folder.
@@ -117,12 +117,12 @@ def load(page: Path) -> nbformat.NotebookNode:
 
 
 def derive(page: Path) -> str:
-    """The text of the notebook that belongs beside ``page``: without outputs, the same bytes every time."""
+    """The deterministic text of the notebook beside ``page``, without outputs."""
     return nbformat.writes(load(page)) + "\n"
 
 
 def stale(book: Path = BOOK) -> list[str]:
-    """Names of derived notebooks that are missing, differ from their chapter, or have lost it."""
+    """Names of derived notebooks that are missing, differ from their chapter, or have no chapter."""
     wanted = {page.with_suffix(".ipynb"): derive(page) for page in chapters(book)}
     found = {file: file.read_text(encoding="utf-8") for file in book.glob("*.ipynb")}
     return sorted(file.name for file in wanted | found if wanted.get(file) != found.get(file))
@@ -137,7 +137,7 @@ def execute(
         name: the chapter, without suffix.
         parameters: values for names that the chapter's ``parameters`` cell sets. Paths become absolute,
             since the kernel works in the book's folder.
-        folder: where the executed notebook is written: as ``NAME.ipynb``, once it is complete.
+        folder: where the executed notebook is written, as ``NAME.ipynb``, once it is complete.
         book: the folder of the sources.
         progress: show a progress bar over the cells.
 
@@ -170,13 +170,13 @@ def execute(
                 kernel_name="python3",
                 kernel_manager_class=_OwnPython,
                 config=Config(ConnectionFileMixin={"connection_file": f"{scratch}/connection.json"}),
-                # Where the kernel works. Papermill's cwd would move this process, and other chapters with it.
+                # The kernel's folder. Papermill's cwd would move this process, and other chapters with it.
                 resources={"metadata": {"path": str(book)}},
                 progress_bar=progress,
                 extra_arguments=[
-                    "--log-level=ERROR",  # not a warning on local ports for every chapter
+                    "--log-level=ERROR",  # hides a warning on local ports in every chapter
                     "--IPKernelApp.matplotlib=inline",  # pictures go into the notebook
-                    f"--ipython-dir={scratch}",  # not the user's, with its settings and startup files
+                    f"--ipython-dir={scratch}",  # ignores the user's settings and startup files
                 ],
             )
     except PapermillExecutionError as error:
@@ -195,22 +195,22 @@ def execute_all(
     workers: int = 1,
     progress: bool = False,
 ) -> None:
-    """Run chapters, ``workers`` at a time; the last ones, which take longest, begin first.
+    """Run chapters, ``workers`` in parallel; the last ones, which take longest, start first.
 
-    What a chapter computes does not depend on ``workers``: a kernel has one thread of torch's, unless
-    ``OMP_NUM_THREADS`` or ``MKL_NUM_THREADS`` says otherwise.
+    The results do not depend on ``workers``: torch has one thread in a kernel, unless ``OMP_NUM_THREADS`` or
+    ``MKL_NUM_THREADS`` is set.
 
     Args:
-        names: of chapters, see :func:`execute`, which also has the other arguments.
-        parameters: for all of them.
+        names: names of chapters.
+        parameters: values for all of them, see :func:`execute`.
         folder: where the executed notebooks are written.
-        workers: kernels at a time.
-        progress: show a progress bar for each.
+        workers: number of kernels in parallel.
+        progress: show a progress bar for each chapter.
 
     Raises:
         ValueError: there is no such chapter, or it has no parameter of a given name.
-        BookError: a cell failed. Chapters that were running have then ended, others have not begun.
-        KeyboardInterrupt: chapters that were running have been stopped.
+        BookError: a cell failed. Running chapters were finished first, and no others were started.
+        KeyboardInterrupt: the user interrupted; running chapters were stopped.
     """
     over = Event()
 
@@ -230,7 +230,7 @@ def execute_all(
         try:
             for task in tasks:
                 task.result()
-        except KeyboardInterrupt:  # kernels are in sessions of their own, where no signal reaches them
+        except KeyboardInterrupt:  # signals do not reach the kernels, which are in their own sessions
             over.set()
             for kernel in set(psutil.Process().children()) - others:
                 kernel.terminate()
@@ -241,7 +241,7 @@ def execute_all(
 
 @contextmanager
 def _one_thread_each() -> Iterator[None]:
-    """For the processes that are started inside the block."""
+    """Give processes that are started inside the block one thread, unless the environment says otherwise."""
     name = "OMP_NUM_THREADS"
     before = os.environ.get(name)
     os.environ.setdefault(name, "1")

@@ -1,4 +1,4 @@
-"""The book as pages: executed notebooks are laid out, rendered by jupyter-book, and printed by a browser.
+"""The pages of the book: executed notebooks are staged, rendered by jupyter-book, and printed by Chromium.
 
 ::
 
@@ -29,23 +29,23 @@ _MATHJAX = "sphinx-mathjax-offline/static/mathjax/tex-svg-full.js"  # one file, 
 def stage(
     executed: Path, figures: Path, staged: Path, *, banner: str | None = None, book: Path = BOOK
 ) -> None:
-    """Lay out what jupyter-book reads: pages, executed notebooks in place of chapters, figures, MathJax.
+    """Collect the inputs of jupyter-book: pages, executed notebooks in place of chapters, figures, MathJax.
 
     Args:
         executed: folder of the notebooks from :func:`zsgan.book.notebooks.execute`.
         figures: folder that pages refer to as ``figures/``.
-        staged: the folder to make; an older one is replaced.
-        banner: stands at the top of every page.
+        staged: the folder to create; an older one is replaced.
+        banner: text at the top of every page.
         book: the folder of the sources.
 
     Raises:
         ValueError: ``staged`` would replace the sources or the figures.
-        BookError: A chapter has not been executed to its end, or not in its present form.
+        BookError: A chapter has not been executed, or has been edited since.
     """
     check_places(figures, staged, book)
     shutil.rmtree(staged, ignore_errors=True)
     sources = {page.stem: page for page in chapters(book)}
-    # A page must not be there twice, as .md and as .ipynb.
+    # A page must not exist as both .md and .ipynb.
     shutil.copytree(book, staged, ignore=shutil.ignore_patterns(".*", *(f"{name}.*" for name in sources)))
     for name, page in sources.items():
         notebook = _finished(executed / f"{name}.ipynb", load(page))
@@ -55,7 +55,7 @@ def stage(
         write_atomically(staged / name, text.encode())
     shutil.copytree(figures, staged / "figures")
     mathjax = Path(str(distribution("sphinx-mathjax-offline").locate_file(_MATHJAX)))
-    # Not below _static, where jupyter-book would load every script a second time.
+    # Not in _static, from which jupyter-book would load every script a second time.
     (staged / "_extra" / "mathjax").mkdir(parents=True)
     shutil.copy(mathjax, staged / "_extra" / "mathjax")
     if banner is not None:
@@ -65,15 +65,16 @@ def stage(
 
 
 def check_places(figures: Path, staged: Path, book: Path = BOOK) -> None:
-    """Check that nothing is in the way of the folders that :func:`stage` and :func:`build` replace.
+    """Check that :func:`stage` and :func:`build` replace neither the sources nor the figures.
 
     Args:
         figures: folder of figures.
-        staged: the folder that is laid out; ``_build`` stands beside it.
+        staged: the staging folder; ``_build`` is beside it.
         book: the folder of the sources.
 
     Raises:
-        ValueError: the sources or the figures lie in a folder that is replaced, or it in that of the figures.
+        ValueError: the sources or the figures are in a folder that is replaced, or ``staged`` is in the
+            folder of the figures.
     """
     staged, places = staged.resolve(), {"the sources": book.resolve(), "the figures": figures.resolve()}
     for replaced in (staged, staged.with_name("_build")):
@@ -87,7 +88,7 @@ def check_places(figures: Path, staged: Path, book: Path = BOOK) -> None:
 
 
 def _finished(executed: Path, source: nbformat.NotebookNode) -> nbformat.NotebookNode:
-    """An executed notebook without what differs between runs: papermill's cell, clock times, the log."""
+    """An executed notebook without the parts that vary between runs: papermill's cell, times, the log."""
     remedy = f"Execute it with: zsgan reproduce --only {executed.stem}"
     if not executed.is_file():
         raise BookError(f"chapter {executed.stem!r} has not been executed: {executed} is missing. {remedy}")
@@ -111,7 +112,7 @@ def build(executed: Path, figures: Path, out: Path, *, banner: str | None = None
         executed: folder of the notebooks from :func:`zsgan.book.notebooks.execute`.
         figures: folder that pages refer to as ``figures/``.
         out: folder for ``staged/`` and ``_build/html/``; both are replaced.
-        banner: stands at the top of every page.
+        banner: text at the top of every page.
         book: the folder of the sources.
 
     Returns:
@@ -127,7 +128,7 @@ def build(executed: Path, figures: Path, out: Path, *, banner: str | None = None
 
 
 def print_pdf(out: Path) -> Path:
-    """Print the whole book, which :func:`build` has laid out, to one file.
+    """Print the whole book to one PDF file, after :func:`build`.
 
     Args:
         out: folder of the book.
@@ -136,7 +137,7 @@ def print_pdf(out: Path) -> Path:
         ``book.pdf`` in it.
 
     Raises:
-        BookError: There is no Chromium, or it prints nothing; or the book as one page has faults.
+        BookError: There is no Chromium, it prints nothing, or the single-page book has faults.
     """
     browser = chromium()
     _render(out, "singlehtml")
@@ -144,7 +145,7 @@ def print_pdf(out: Path) -> Path:
     pdf.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory() as profile:
         options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}"]
-        # Math is drawn by a script, for which the clock of the page runs ahead.
+        # The virtual time gives the script that draws the math time to finish.
         options += ["--no-pdf-header-footer", "--virtual-time-budget=60000", f"--print-to-pdf={pdf}"]
         command = [browser, *options, page.resolve().as_uri()]
         result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
@@ -154,10 +155,10 @@ def print_pdf(out: Path) -> Path:
 
 
 def chromium() -> str:
-    """The Chromium that prints the book.
+    """Path of the Chromium that prints the book.
 
     Returns:
-        its path.
+        the path.
 
     Raises:
         BookError: There is none.
@@ -172,7 +173,7 @@ def chromium() -> str:
 
 
 def _render(out: Path, builder: str) -> None:
-    """Call jupyter-book on what is staged."""
+    """Call jupyter-book on the staged folder."""
     program = [sys.executable, "-c", "from jupyter_book.cli.main import main; main()"]
     options = ["build", out / "staged", "--path-output", out, "--builder", builder]
     result = subprocess.run(

@@ -1,4 +1,4 @@
-"""What ``zsgan reproduce`` needs of a machine, checked before the first run and not hours later."""
+"""Checks that the machine can complete ``zsgan reproduce``, made before the first run."""
 
 import os
 import shutil
@@ -14,9 +14,9 @@ from zsgan.book import pages
 from zsgan.runs.identity import resolve
 
 OF_A_RUN = 4
-"""Bytes that a run takes at least, relative to its generator's file: it keeps snapshots along the way."""
+"""Minimum size of a run, as a multiple of its generator's file, since a run keeps snapshots."""
 OF_THE_BOOK = 100 * 2**20
-"""Bytes that the notebooks, the figures and the pages take at least."""
+"""Minimum size of the notebooks, the figures and the pages in bytes."""
 
 
 def check(
@@ -24,20 +24,20 @@ def check(
 ) -> None:
     """Check that the machine has what the runs, the notebooks and the book need.
 
-    For a user without a home, as in some containers, the folder that ``ZSGAN_HOME`` names becomes the home.
+    For a user without a home folder, as in some containers, ``ZSGAN_HOME`` becomes the home folder.
 
     Args:
-        configs: the runs that are asked for.
+        configs: the requested runs.
         runs: folder of runs.
-        folders: where else files are written.
+        folders: other folders that are written to.
         book: whether notebooks are executed.
         pdf: whether the book is printed.
 
     Raises:
-        FileNotFoundError: there is no home.
+        FileNotFoundError: there is no home folder.
         ImportError: a tool of the book is missing.
-        OSError: a folder cannot be written to, or the disk has clearly too little room.
-        BookError: there is no Chromium that could print the book.
+        OSError: a folder cannot be written to, or the disk clearly has too little space.
+        BookError: there is no Chromium to print the book.
     """
     if book:
         _home()
@@ -76,7 +76,7 @@ def _tools() -> None:
 
 
 def _bytes(generator: str) -> int:
-    """Size of a generator's file; 0 where there is none, as of random weights."""
+    """Size of a generator's file; 0 if there is none, as for random weights."""
     known = names.generator(generator)
     file = manifest.asset(known.asset).file if known.asset else known.file
     return file.stat().st_size if file is not None and file.is_file() else 0

@@ -1,4 +1,4 @@
-"""Everything again from nothing: adaptations, notebooks, figures, tables and the book."""
+"""Reproduction of all results: adaptations, notebooks, figures, tables and the book."""
 
 import logging
 from itertools import product
@@ -14,9 +14,9 @@ from zsgan.runs.run import RUNS, run_all
 log = logging.getLogger(__name__)
 
 BANNER = "A test build, made of a few steps and images: its pictures and numbers mean nothing."
-"""Stands on every page of a book of the smoke profile."""
+"""Banner on every page of the book of the smoke profile."""
 WITH_BOOK = ("smoke", "demo")
-"""Profiles whose scenarios and rows the chapters speak of."""
+"""Profiles with the scenarios and rows of the book's chapters."""
 
 
 def reproduce(
@@ -31,14 +31,13 @@ def reproduce(
     pdf: bool = False,
     progress: bool = False,
 ) -> Path:
-    """Make or find the runs of all the profile's scenarios, execute the notebooks, render the book.
+    """Make the missing runs of all the profile's scenarios, execute the notebooks and render the book.
 
-    Runs and measurements that are finished are not made again: a call after a failure goes on from there.
-    What the machine lacks is said before the first run (:mod:`zsgan.book.preconditions`).
+    Finished runs and measurements are reused, so a call after a failure resumes it. The machine is checked
+    before the first run (:mod:`zsgan.book.preconditions`).
 
-    Of a profile that is summarised (demo-full, ablations, scenarios...), no book is made; its
-    measurements are written beside its file, where the book's chapters find them
-    (:mod:`zsgan.report.shipped`).
+    A summarised profile (demo-full, ablations, scenarios...) has no book. Its measurements are written beside
+    its file, where the book's chapters find them (:mod:`zsgan.report.shipped`).
 
     Args:
         profile: "smoke", "demo", or one that is summarised.
@@ -46,9 +45,9 @@ def reproduce(
             the demo alone, and ``build/<profile>/figures`` for every other profile.
         build: where executed notebooks and the book go.
         runs: folder of runs.
-        only: execute this chapter alone, and do not render the book.
+        only: execute only this chapter, and do not render the book.
         device: torch device of adaptations and measurements.
-        workers: adaptations, measurements and chapters at a time.
+        workers: number of adaptations, measurements or chapters in parallel.
         pdf: also print the book to ``build/book.pdf``; needs Chromium.
         progress: show progress bars.
 
@@ -56,11 +55,11 @@ def reproduce(
         The first page of the book, the executed notebook with ``only``, or the folder of the summary.
 
     Raises:
-        ValueError: The profile or the chapter is unknown, there is no book of the profile, or none that could
-            be printed; or figures and the book would be in each other's way.
-        OSError: A folder cannot be written to, the disk has too little room, or there is no home.
+        ValueError: The profile or the chapter is unknown, the profile has no book or none to print, or the
+            folders of figures and book overlap.
+        OSError: A folder cannot be written to, the disk has too little space, or there is no home folder.
         ImportError: A tool of the book is missing.
-        RuntimeError: Adaptations failed; the others are kept.
+        RuntimeError: Some adaptations failed; the others are kept.
         BookError: A notebook failed (the message has the cell and the traceback), or the rendering did.
     """
     settings = load_profile(profile)
@@ -79,7 +78,7 @@ def reproduce(
     grid = list(product(settings.scenarios, settings.rows, settings.seeds))
     configs = [settings.config(*which) for which in grid]
     labels = [f"{scenario}, {row}, seed {seed}" for scenario, row, seed in grid]
-    if not settings.summarised:  # the longest one first, so that no worker waits for it in the end
+    if not settings.summarised:  # the longest run first, so that the other workers do not wait for it
         configs, labels = [pushed_on(settings), *configs], ["chapter 1, pushed on", *labels]
     if figures is None:
         figures = Path("figures") if profile == "demo" else build / profile / "figures"

@@ -21,17 +21,16 @@ def load_generator(name_or_path: str | Path, device: torch.device | str = "cpu")
     """A generator in evaluation mode.
 
     Args:
-        name_or_path: "dog", "generator-dog", "random-512", or a file: a .pkl of stylegan2-ada-pytorch, a .pt
-            of rosinality's, a .safetensors of ours, told apart by their content; see
-            :mod:`zsgan.assets.names`.
+        name_or_path: "dog", "generator-dog", "random-512", or a file: a .pkl of stylegan2-ada-pytorch, a
+            rosinality .pt, or a zsgan .safetensors, recognised by content; see :mod:`zsgan.assets.names`.
         device: where to put it.
 
     Returns:
-        the generator, in float32: unconditional, and of square RGB images.
+        the generator, in float32, unconditional, with square RGB images.
 
     Raises:
-        TypeError: ``name_or_path`` is neither a text nor a path.
-        ValueError: neither a name nor a file, not a generator, or one of other images.
+        TypeError: ``name_or_path`` is neither a string nor a path.
+        ValueError: it is neither a name nor a file, not a generator, or its images are not square RGB.
         FileNotFoundError: the file of a name is missing or altered.
     """
     _check_type(name_or_path=name_or_path)
@@ -39,21 +38,21 @@ def load_generator(name_or_path: str | Path, device: torch.device | str = "cpu")
     if found.resolution:
         return random_generator(found.resolution).to(device)
     path = found.path
-    assert path is not None  # all others are files
+    assert path is not None  # only random weights have no file
     generator = load_generator_file(path)
     check_adaptable(generator, name_or_path)
     return generator.to(device)
 
 
 def check_adaptable(generator: Generator, name: str | Path) -> None:
-    """Refuse a generator that has labels, or whose images are not RGB; that it is square was checked before.
+    """Check that a generator is unconditional and makes RGB images; loading has checked that they are square.
 
     Args:
-        generator: any.
-        name: what to call it in the message.
+        generator: any generator.
+        name: its name in the message.
 
     Raises:
-        ValueError: the generator is one of these.
+        ValueError: the generator has labels, or its images are not RGB.
     """
     config = generator.config
     if labels := config["c_dim"]:
@@ -69,7 +68,7 @@ def check_adaptable(generator: Generator, name: str | Path) -> None:
 
 
 def of_demo(generator: Generator) -> bool:
-    """Whether a generator is one of the demo's, perhaps converted or adapted: these keep its noise maps."""
+    """Whether a generator is one of the demo's by its noise maps, which converting and adapting keep."""
     shipped = [
         name for name, asset in manifest.assets().items() if name.startswith("generator-") and not asset.urls
     ]
@@ -99,8 +98,8 @@ def load_discriminator(
         the discriminator, in float32.
 
     Raises:
-        TypeError: a name is neither a text nor a path.
-        ValueError: neither a name nor a file, not a discriminator, or the source has none.
+        TypeError: a name is neither a string nor a path.
+        ValueError: it is neither a name nor a file, not a discriminator, or the source has none.
         FileNotFoundError: the file of a name is missing or altered.
     """
     _check_type(source=source, **({} if name_or_path is None else {"name_or_path": name_or_path}))
@@ -108,7 +107,7 @@ def load_discriminator(
     if found.resolution:
         return random_discriminator(found.resolution).to(device)
     path = found.path
-    assert path is not None  # all others are files
+    assert path is not None  # only random weights have no file
     try:
         return load_discriminator_file(path).to(device)
     except ValueError as error:
@@ -118,21 +117,21 @@ def load_discriminator(
 
 
 def load_clip(name: str, pretrained: str | None = None, device: torch.device | str = "cpu") -> ClipEncoder:
-    """A CLIP, frozen.
+    """A frozen CLIP.
 
     Args:
-        name: "clip-a", "clip-b" or "clip-c" for the demo's, else an architecture of open_clip such as
+        name: "clip-a", "clip-b" or "clip-c" for the demo's, or an architecture of open_clip such as
             "ViT-B-32", alone or with weights as in "ViT-B-32/openai"; see :mod:`zsgan.assets.names`.
-        pretrained: which of open_clip's weights, such as "openai", or a file; an architecture without any is
-            left random.
+        pretrained: name of open_clip's weights, such as "openai", or a file; without weights, the
+            architecture stays random.
         device: where to put it.
 
     Returns:
         the encoder, in float32.
 
     Raises:
-        TypeError: ``name`` is no text.
-        ValueError: there is no such model, or ``pretrained`` is given for one of the demo's.
+        TypeError: ``name`` is not a string.
+        ValueError: there is no such model, or ``pretrained`` is given for a CLIP of the demo.
         FileNotFoundError: the file of a name is missing or altered.
     """
     if not isinstance(name, str):
@@ -158,7 +157,7 @@ def load_clip(name: str, pretrained: str | None = None, device: torch.device | s
 
 
 def _check_type(**named: object) -> None:
-    """Refuse what is neither a text nor a path."""
+    """Check that the arguments are strings or paths."""
     for argument, value in named.items():
         if not isinstance(value, (str, Path)):
             raise TypeError(f"{argument} must be a name or the path of a file, got {value!r:.80}")

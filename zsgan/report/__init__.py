@@ -1,1 +1,1 @@
-"""From measurements to tables and pictures, and the summaries of the larger grids that ship."""
+"""Tables and figures of measurements, and the summaries of larger grids that ship with zsgan."""

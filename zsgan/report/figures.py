@@ -1,4 +1,4 @@
-"""Pictures of results: PNG and SVG, the same bytes every time, and a JSON sidecar with their origin."""
+"""Figures of results as deterministic PNG and SVG files, with a JSON sidecar for provenance."""
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,9 +20,9 @@ from zsgan.base.files import libraries, write_atomically, write_json
 from zsgan.base.images import checked, to_array
 
 STYLE: dict[str, Any] = {
-    "figure.dpi": 160,  # in notebooks; a page scales it down
+    "figure.dpi": 160,  # for notebooks, whose pages scale figures down
     "savefig.dpi": 160,
-    "font.size": 12,  # still read where a phone scales seven inches down to its own width
+    "font.size": 12,  # legible on a phone, which scales seven inches down to its width
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -30,7 +30,7 @@ STYLE: dict[str, Any] = {
     "legend.frameon": False,
     "svg.fonttype": "path",
 }
-# seaborn's "colorblind", written out: seaborn takes a second to import, and most figures need no more of it.
+# seaborn's "colorblind" palette, copied because seaborn takes a second to import.
 PALETTE = (
     "#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc",
     "#ca9161", "#fbafe4", "#949494", "#ece133", "#56b4e9",
@@ -39,16 +39,16 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 
 LOOK = ("default", STYLE)
-"""Matplotlib's own defaults, then ``STYLE``: the user's settings of matplotlib have no effect."""
+"""Matplotlib's defaults, then ``STYLE``, so that the user's settings of matplotlib have no effect."""
 
 
 def use_style() -> None:
-    """Set the look that all figures share."""
+    """Set the common style of all figures."""
     plt.style.use(LOOK)
 
 
 class _Figure(Figure):
-    """A figure that is saved in the look that all figures share, wherever its user saves it."""
+    """A figure whose ``savefig`` uses the common style of all figures."""
 
     def savefig(self, *arguments: Any, **options: Any) -> None:
         with plt.style.context(LOOK):
@@ -59,13 +59,13 @@ def save_figure(figure: Figure, stem: str, folder: Path, *, alt: str, provenance
     """Write ``<stem>.png``, ``<stem>.svg`` and the sidecar ``<stem>.json``.
 
     Args:
-        figure: what to write; closed afterwards by nobody, so that a notebook still shows it.
-        stem: name without ending.
-        folder: where to.
-        alt: text for those who cannot see the picture.
-        provenance: what made it: profile, seeds, run ids...
+        figure: the figure; it stays open, so that a notebook still shows it.
+        stem: file name without ending.
+        folder: where to write.
+        alt: alternative text for readers who cannot see the picture.
+        provenance: profile, seeds, run ids...
     """
-    # Salt and missing date make the bytes depend on the picture alone; a grid's own savefig has no salt.
+    # A fixed salt and no date make the bytes depend on the picture alone; a grid's own savefig has no salt.
     with plt.style.context([*LOOK, {"svg.hashsalt": stem}]):
         for ending, metadata in (("png", {"Software": "zsgan"}), ("svg", {"Date": None, "Creator": "zsgan"})):
             buffer = io.BytesIO()
@@ -77,7 +77,7 @@ def save_figure(figure: Figure, stem: str, folder: Path, *, alt: str, provenance
 
 @contextmanager
 def _own_pixels(figure: Figure) -> Iterator[None]:
-    """Inside the block, images are embedded pixel by pixel and not at the resolution of the page."""
+    """Embed images at their own resolution inside the block, not at that of the page."""
     before = [(image, image.get_interpolation()) for image in figure.findobj(AxesImage)]
     for image, _ in before:
         image.set_interpolation("none")
@@ -96,22 +96,22 @@ def image_grid(
     size: float = 0.9,
     title: str | None = None,
 ) -> Figure:
-    """Rows of images, each under its label; a column is one latent, or one animal.
+    """A grid of images with a label above each row; a column is one latent, or one animal.
 
-    Neither the figure nor what its ``savefig`` writes depends on the user's settings of matplotlib.
+    The user's settings of matplotlib affect neither the figure nor the files of its ``savefig``.
 
     Args:
         rows: label -> images (n, 3, H, W) in [-1, 1], the same n for all.
         columns: n labels above the columns.
-        size: inches a picture.
-        title: above the grid.
+        size: width of an image in inches.
+        title: title above the grid.
 
     Returns:
         the figure.
 
     Raises:
-        TypeError: ``rows`` is no mapping, or its images are no tensors in [-1, 1].
-        ValueError: the rows differ in length or size, there are none, or the columns' labels are not as many.
+        TypeError: ``rows`` is not a mapping, or its images are not tensors in [-1, 1].
+        ValueError: the rows differ in length or size, there are none, or ``columns`` has another length.
     """
     if not isinstance(rows, Mapping):
         raise TypeError(
@@ -127,7 +127,7 @@ def image_grid(
     n = counts.pop()
     if columns is not None and len(columns) != n:
         raise ValueError(f"columns must be one label for each of the {n} images of a row, got {len(columns)}")
-    # One picture a row: an axis for each image would take seconds to draw.
+    # Each row is drawn as one picture, since an axis for each image would take seconds.
     side, gap = next(iter(rows.values())).shape[-1], 2
     step = side + gap
     figure, axes = _rows_of_axes(len(rows), figsize=(n * size, len(rows) * (size + 0.35)))
@@ -136,7 +136,7 @@ def image_grid(
         for j, image in enumerate(images):
             strip[:, j * step : j * step + side] = to_array(image)
         axis.imshow(strip, interpolation="antialiased")
-        # Above the row and large: still read where a page of a phone's width shows the grid.
+        # Large and above the row, to be legible on a phone.
         axis.set_title(label, loc="left", fontsize=14, pad=3)
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
@@ -150,24 +150,24 @@ def image_grid(
 
 
 def _rows_of_axes(n: int, figsize: tuple[float, float]) -> tuple[Figure, Any]:
-    """A figure with ``n`` axes above one another."""
+    """A figure with a column of ``n`` axes."""
     make = partial(
         plt.subplots, n, 1, figsize=figsize, squeeze=False, layout="constrained", FigureClass=_Figure
     )
     try:
         return make()
-    except ImportError:  # the user's settings name a window system that is not here; a file needs none
+    except ImportError:  # the user's settings name a missing window system, which files do not need
         plt.switch_backend("agg")
         return make()
 
 
 def curves(data: pd.DataFrame, x: str, y: str, rows: list[str], *, xlabel: str, ylabel: str) -> Figure:
-    """One line a row of the table, with a band from the least to the greatest seed; no legend yet.
+    """A curve for each row of the table, with a band from the lowest to the highest seed; without a legend.
 
     Args:
         data: columns ``row``, ``seed``, ``x`` and ``y``.
-        x: column of the abscissa.
-        y: column of the ordinate.
+        x: column of the x axis.
+        y: column of the y axis.
         rows: the rows to draw, in the order of the legend.
         xlabel: label with unit.
         ylabel: label with unit.
@@ -186,12 +186,12 @@ def curves(data: pd.DataFrame, x: str, y: str, rows: list[str], *, xlabel: str, 
 
 
 def stretch_rates(axis: Axes) -> None:
-    """Make a target rate the abscissa, stretched near 1, where most points of a run are.
+    """Scale the x axis for target rates, stretched near 1, where most points of a run are.
 
     Args:
-        axis: with rates in [0, 1].
+        axis: axes with rates in [0, 1].
     """
-    # odd, so that the axis can begin a little to the left of 0
+    # An odd function, so that the axis can begin to the left of 0.
     axis.set_xscale(
         "function",
         functions=(lambda x: np.sign(x) * np.abs(x) ** 3, lambda x: np.sign(x) * np.abs(x) ** (1 / 3)),
@@ -200,11 +200,11 @@ def stretch_rates(axis: Axes) -> None:
 
 
 def dots(data: pd.DataFrame, *, xlabel: str, axis: Axes) -> None:
-    """A line of marks for each row of a table, one for each column, the first row on top.
+    """Draw the numbers of a table as marks, a line for each row, the first on top, and a mark per column.
 
     Args:
         data: numbers; a nan has no mark.
-        xlabel: what they are.
+        xlabel: label of the x axis.
         axis: where to draw.
     """
     places = range(len(data))
@@ -220,14 +220,14 @@ def dots(data: pd.DataFrame, *, xlabel: str, axis: Axes) -> None:
 def heat_maps(
     panels: Mapping[str, Tensor], *, label: str, low: float, high: float, size: float = 2.3
 ) -> Figure:
-    """Square matrices side by side on one scale of colours; rows and columns count from 1.
+    """Heat maps of square matrices side by side with one colour scale; rows and columns count from 1.
 
     Args:
         panels: title -> matrix (n, n).
-        label: what the colours mean.
+        label: label of the colour bar.
         low: value of the darkest colour.
         high: value of the brightest colour.
-        size: inches a matrix.
+        size: width of a matrix in inches.
 
     Returns:
         the figure, with one colour bar for all panels.

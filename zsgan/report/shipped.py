@@ -1,15 +1,16 @@
-"""What the runs of a large grid came to, small enough to ship: tables beside the profile that they belong to.
+"""Summaries of the runs of a large grid, small enough to ship beside their profile.
 
-``zsgan/runs/profiles/<name>/`` holds what ``zsgan reproduce --profile <name>`` measured::
+``zsgan/runs/profiles/<name>/`` holds the measurements of ``zsgan reproduce --profile <name>``::
 
     finals.csv        a line for each run, at its end, see :func:`zsgan.evaluation.results.results`
     course.csv        a line for each snapshot, see :func:`zsgan.evaluation.results.frontier`
-    differences.csv   to the profile's baseline, with a paired bootstrap's intervals, see
-    zsgan.evaluation.comparisons provenance.json   ids of the runs, weights, settings and versions
+    differences.csv   differences to the profile's baseline, with intervals of a paired bootstrap, see
+                      zsgan.evaluation.comparisons
+    provenance.json   ids of the runs, weights, settings and versions
     <scenario>.png    pictures, if the profile says ``sheets: true``, see zsgan.report.contact_sheets
 
-A run's id is a hash of all that determines it, so that a summary can be told from one of other networks or
-settings without a single run being there.
+A run's id is a hash of everything that determines it, so a summary of other networks or settings is
+recognised without the runs.
 """
 
 from dataclasses import dataclass, replace
@@ -32,9 +33,9 @@ from zsgan.runs.identity import resolve
 from zsgan.runs.profiles import Profile, load_profile, profile_file
 
 RATES = (0.5, 0.75, 0.9)
-"""Target rates at which rows are compared: the evaluator's, or CLIP's where no evaluator reads the target."""
+"""Target rates at which rows are compared: the evaluator's, or CLIP's if no evaluator knows the target."""
 VARIED = ("lpips_all", "clip_variance")
-"""Measures of diversity that are known image by image."""
+"""Measures of diversity with a value for each image."""
 TABLES = ("finals", "course", "differences")
 _OF_RUNS = ("settings", "overrides", "weights")
 _COUNTS = (
@@ -54,11 +55,11 @@ class Summary:
     """The shipped measurements of a profile.
 
     Attributes:
-        profile: whose, as it is now.
+        profile: the profile in its present state.
         finals: a line for each run.
         course: a line for each snapshot.
         differences: a line for each row, measure and target rate (nan: at the end of the runs).
-        provenance: what it rests on.
+        provenance: ids of the runs, weights, settings and versions.
     """
 
     profile: Profile
@@ -69,7 +70,7 @@ class Summary:
 
     @property
     def stale(self) -> list[str]:
-        """Why these are not the measurements that the profile would give today; empty if they are."""
+        """Reasons why the measurements are out of date for the present profile; empty if they are not."""
         found = self.provenance
         reasons = [
             f"{name} has other weights"
@@ -86,27 +87,27 @@ class Summary:
 
     @property
     def origin(self) -> str:
-        """A sentence in Markdown that belongs beside whatever is shown of it."""
+        """A sentence in Markdown on the origin of the numbers, to show beside them."""
         profile, n = self.profile, self.finals["seed"].nunique()
         text = f"From profile {profile.name}: {len(self.finals)} runs, {n} seed{'s' * (n > 1)}."
         if not self.stale:
             return text
         return (
             f"**These numbers are out of date** ({'; '.join(self.stale)}); "
-            f"`zsgan reproduce --profile {profile.name}` makes them anew. {text}"
+            f"`zsgan reproduce --profile {profile.name}` makes them again. {text}"
         )
 
     def of(self, scenario: str) -> "Summary":
-        """What belongs to one scenario.
+        """The summary of one scenario.
 
         Args:
-            scenario: one of the profile's.
+            scenario: one of the profile's scenarios.
 
         Returns:
             the summary with the lines of that scenario alone.
 
         Raises:
-            ValueError: it has no lines.
+            ValueError: the summary has no lines of it.
         """
         if scenario not in set(self.finals["scenario"]):
             known = ", ".join(self.finals["scenario"].unique())
@@ -115,15 +116,15 @@ class Summary:
         return replace(self, **{name: table[table["scenario"] == scenario] for name, table in tables.items()})
 
     def beside(self, profile: Profile, scenario: str) -> pd.DataFrame:
-        """Runs that can stand in a table of another profile, which were made and measured as its own are.
+        """Runs that can be added to the table of another profile with the same settings.
 
         Args:
-            profile: whose table.
-            scenario: one of the profile's.
+            profile: the profile of the table.
+            scenario: one of that profile's scenarios.
 
         Returns:
-            the lines of ``finals`` of rows that the profile lacks; none, if anything else than the rows and
-            the seeds differs, or these are out of date.
+            the lines of ``finals`` for rows that the profile lacks; empty if anything but the rows and the
+            seeds differs, or if the summary is out of date.
         """
         same = (
             self.profile.scenarios.get(scenario) == profile.scenarios[scenario]
@@ -135,10 +136,10 @@ class Summary:
         return self.finals[ours & same]
 
     def sheet(self, scenario: str) -> dict[str, Tensor]:
-        """Pictures of one scenario: what the same latents give in the source generator and in each row.
+        """Pictures of one scenario: images of the source generator and of each row for the same latents.
 
         Args:
-            scenario: one of the profile's.
+            scenario: one of the profile's scenarios.
 
         Returns:
             "source" and every row -> images (N, 3, H, W) in [-1, 1], of the lowest seed.
@@ -147,7 +148,7 @@ class Summary:
             FileNotFoundError: no pictures ship with the summary.
             ValueError: the scenario was not measured, or its picture does not belong to the tables.
         """
-        # Of the rows as they were measured, since the profile may have changed.
+        # The measured rows, since the profile may have changed.
         labels = (SOURCE, *self.of(scenario).finals["row"].unique())
         file = summary_folder(self.profile.name) / f"{scenario}.png"
         command = f"zsgan reproduce --profile {self.profile.name}"
@@ -158,20 +159,20 @@ class Summary:
         try:
             return read_sheet(file, labels)
         except ValueError as error:
-            raise ValueError(f"{error}; make it anew with: {command}") from None
+            raise ValueError(f"{error}; make it again with: {command}") from None
 
 
 def load_summary(name: str) -> Summary:
     """The measurements that ship with a profile.
 
     Args:
-        name: of the profile, or its file.
+        name: name of the profile, or its file.
 
     Returns:
-        the summary, which says itself whether it is stale.
+        the summary, which may be out of date, see ``Summary.stale``.
 
     Raises:
-        FileNotFoundError: nobody has measured the profile.
+        FileNotFoundError: the profile has no summary.
     """
     place = summary_folder(name)
     if not (place / "provenance.json").is_file():
@@ -181,7 +182,7 @@ def load_summary(name: str) -> Summary:
 
 
 def summary_folder(name: str) -> Path:
-    """Where the summary of a profile lies: beside its file."""
+    """Folder of a profile's summary, beside the profile's file."""
     return profile_file(name).with_suffix("")
 
 
@@ -194,14 +195,14 @@ def summarise(
     workers: int = 1,
     progress: bool = False,
 ) -> None:
-    """Measure every run of a profile and write its summary; what has been measured is not measured again.
+    """Measure every run of a profile and write its summary; existing measurements are reused.
 
     Args:
-        profile: whose runs, which are there already.
+        profile: profile whose runs are finished.
         place: folder of the summary, see :func:`summary_folder`.
-        folder: of runs.
+        folder: folder of the runs.
         device: where images are made and measured.
-        workers: rows that are measured at a time.
+        workers: number of rows that are measured in parallel.
         progress: show progress bars.
     """
     _measure_all(profile, folder, device, workers, progress)
@@ -221,7 +222,7 @@ def summarise(
 
 
 def run_ids(profile: Profile) -> dict[str, str]:
-    """Scenario, row and seed of each of a profile's runs -> the id that the run has today."""
+    """Scenario, row and seed of each of a profile's runs -> the present id of the run."""
     return {
         f"{scenario}, {row}, seed {seed}": resolve(profile.config(scenario, row, seed)).id
         for scenario, row, seed in product(profile.scenarios, profile.rows, profile.seeds)
@@ -248,7 +249,7 @@ def _provenance(profile: Profile, folder: Path, device: str) -> dict[str, Any]:
 
 
 def _differences(bench: Bench) -> pd.DataFrame:
-    """At the end of the runs, and at every rate of RATES."""
+    """Differences to the baseline at the end of the runs, and at every rate of RATES."""
     seeds = len(bench.profile.seeds)
     known = bench.judges.known_rate
     found = [differences(bench, (known, *VARIED)).assign(arrived=seeds)]
@@ -259,7 +260,7 @@ def _differences(bench: Bench) -> pd.DataFrame:
 
 
 def _measure_all(profile: Profile, folder: Path, device: str, workers: int, progress: bool) -> None:
-    """Fill the cache of measurements, one row of a scenario after the other."""
+    """Fill the cache of measurements; a task is one row of a scenario."""
     rows = list(product(profile.scenarios, profile.rows))
     bar = tqdm(total=len(rows), desc="measuring", disable=not progress)
     with bar:

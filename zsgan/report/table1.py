@@ -1,4 +1,4 @@
-"""Table 1 of a profile, from one call: the runs made or found, measured, and what the numbers rest on."""
+"""Table 1 of a profile in one call, which makes missing runs, measures them and records provenance."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -24,22 +24,22 @@ from zsgan.runs.run import RUNS, run_all
 OF_PROFILE = (
     "seeds", "samples", "judge", "eyes", "clusters", "neighbours", "truncation_psi", "other_psi", "weights",
 )  # fmt: skip
-"""Entries of a profile that a caller may replace beside settings of the runs."""
+"""Entries of a profile that a caller may replace, in addition to settings of the runs."""
 OF_ROWS = ("terms", "selection", "few_shot")
-"""Settings that make a row what it is."""
+"""Settings that define a row."""
 
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """Table 1 and what belongs to it.
+    """Table 1 and the measurements behind it.
 
     Attributes:
-        main: of :func:`zsgan.report.tables.table_1`.
-        others: of :func:`zsgan.report.tables.metrics_table`.
-        basis: a line that has to stand beside them.
-        provenance: what they rest on.
-        runs: of :func:`zsgan.evaluation.results.results`.
-        references: of :func:`zsgan.evaluation.results.bounds`.
+        main: table from :func:`zsgan.report.tables.table_1`.
+        others: table from :func:`zsgan.report.tables.metrics_table`.
+        basis: a sentence on the measurements, to show beside the tables.
+        provenance: from :func:`zsgan.evaluation.results.provenance`.
+        runs: from :func:`zsgan.evaluation.results.results`.
+        references: from :func:`zsgan.evaluation.results.bounds`.
     """
 
     main: pd.DataFrame
@@ -50,10 +50,10 @@ class Measured:
     references: pd.DataFrame
 
     def content(self) -> dict[str, Any]:
-        """All numbers as they were measured, not rounded, for JSON; None where there is nothing to measure.
+        """All numbers for JSON, not rounded; None if there is no value.
 
-        "runs" has a line for each row and seed, "means" each row's over its seeds, "references" a line for
-        the source generator and for true images; "basis" and "provenance" say what they rest on.
+        "runs" has a line for each row and seed, "means" the mean of each row over its seeds, "references" a
+        line each for the source generator and for true images; "basis" and "provenance" are as above.
         """
         means = self.runs.groupby("row", sort=False).mean(numeric_only=True).drop(columns="seed")
         return {
@@ -65,7 +65,7 @@ class Measured:
         }
 
     def save(self, folder: Path) -> None:
-        """Write both as CSV, Markdown and LaTeX with sidecars: table1 and table_metrics."""
+        """Write table1 and table_metrics as CSV, Markdown and LaTeX with sidecars."""
         for stem, table in (("table1", self.main), ("table_metrics", self.others)):
             tables.save_table(table, stem, folder, caption=self.basis, provenance=self.provenance)
 
@@ -80,17 +80,17 @@ def measure(
     device: torch.device | str = "cpu",
     progress: bool = True,
 ) -> Measured:
-    """Table 1 of one scenario: its runs are found or made, one after the other, and then measured.
+    """Table 1 of one scenario; missing runs are made one after the other.
 
-    All names are looked up, and the networks that measure are loaded, before any run is made. A call after
-    one that was stopped goes on from there.
+    All names are checked, and the measuring networks are loaded, before any run starts. A call after an
+    interrupted one resumes it.
 
     Args:
-        profile: a name, or a .yaml file; the demo's by default, which is for generators of the demo world.
-        scenario: one of the profile's; its first by default.
-        rows: some of the profile's; by default all whose targets are there, be it texts or images.
+        profile: a name, or a .yaml file; the demo's by default, which is for generators of the demo.
+        scenario: one of the profile's scenarios; its first by default.
+        rows: some of the profile's rows; by default all whose target texts or images are available.
         settings: see :func:`chosen`.
-        folder: of runs.
+        folder: folder of the runs.
         device: where runs are made and measured.
         progress: show progress bars.
 
@@ -100,7 +100,7 @@ def measure(
     Raises:
         ValueError: a name or a setting is unknown.
         FileNotFoundError: the file of a name is missing.
-        RuntimeError: runs failed; the others are kept.
+        RuntimeError: some runs failed; the others are kept.
     """
     device = set_up(device)
     whole = load_profile(profile)
@@ -139,24 +139,24 @@ def _plain(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def chosen(profile: Profile, scenario: str, rows: Sequence[str], settings: Mapping[str, Any]) -> Profile:
-    """A profile of one scenario and some rows, with a caller's settings over its own.
+    """A profile reduced to one scenario and some rows, with settings replaced by the caller's.
 
     Args:
-        profile: the whole one.
-        scenario: one of its.
-        rows: some of its; none for all whose targets are there.
+        profile: the whole profile.
+        scenario: one of its scenarios.
+        rows: some of its rows; if empty, all whose targets are available.
         settings: dotted name -> value: entries of a profile (:data:`OF_PROFILE`), of a scenario
-            (truth.folder...) or of :class:`zsgan.adaptation.config.AdaptConfig` (optimiser.iterations...),
-            then for all rows. With weights -> "random", generator and CLIPs are random, and eyes the demo's
-            evaluator.
+            (truth.folder...) or, for all rows, of :class:`zsgan.adaptation.config.AdaptConfig`
+            (optimiser.iterations...). With weights -> "random", generator and CLIPs are random, and eyes is
+            the demo's evaluator.
 
     Returns:
         the profile.
 
     Raises:
-        ValueError: a name is unknown, a value cannot work, or a setting would make other rows of the rows.
+        ValueError: a name is unknown, a value is invalid, or a setting defines a row.
     """
-    profile.config(scenario, next(iter(profile.rows)))  # which refuses a scenario that it has not
+    profile.config(scenario, next(iter(profile.rows)))  # raises an error if the scenario is unknown
     if unknown := [row for row in rows if row not in profile.rows]:
         raise ValueError(f"row={unknown[0]!r} is unknown; choose one of {', '.join(profile.rows)}")
     all_names = [*OF_PROFILE, *names_of(Scenario), *names_of(AdaptConfig)]
@@ -196,7 +196,7 @@ def chosen(profile: Profile, scenario: str, rows: Sequence[str], settings: Mappi
 
 
 def _random(scenario: Scenario) -> Scenario:
-    """The scenario with a random generator: of the size that its name says, or of its own resolution."""
+    """The scenario with a random generator, at the resolution in its name or that of the scenario."""
     size = names.generator(scenario.generator).resolution or scenario.resolution
     if size is None:
         raise ValueError("weights=random needs the scenario's resolution; add it")

@@ -1,4 +1,4 @@
-"""Tables of results as CSV, Markdown and LaTeX, with a JSON sidecar that says what made them."""
+"""Tables of results as CSV, Markdown and LaTeX, with a JSON sidecar for provenance."""
 
 import math
 import re
@@ -24,14 +24,14 @@ PAPER_TABLE_1: Mapping[str, tuple[float, float, float, float]] = {
 }
 
 PAPER_SCENARIO = "dog-to-cat"
-"""The scenario of the paper's table, as profiles call it."""
+"""Name of the scenario of the paper's table in profiles."""
 
-ABSENT = "–"  # a cell that has no value
+ABSENT = "–"  # a cell without a value
 
 EYES = {"evaluator": "the demo's evaluator", "photographs": "VGG-16 and Inception-v3"}
-"""Name of eyes -> the networks."""
+"""Value of ``eyes`` in a profile -> the networks of LPIPS and FID."""
 
-# Characters that tables have, and that plain LaTeX does not.
+# Characters in tables that plain LaTeX lacks.
 _TEX = {
     "±": r"$\pm$", "ψ": r"$\psi$", "–": "--", "≥": r"$\geq$", "≤": r"$\leq$", "✓": r"$\checkmark$",
     "²": "$^2$", "→": r"$\to$",
@@ -41,22 +41,22 @@ _TEX = {
 def table_1(
     results: pd.DataFrame, bounds: pd.DataFrame, label: str, scenario: str = PAPER_SCENARIO
 ) -> pd.DataFrame:
-    """Table 1 of one scenario: what the paper prints and what was measured here, in columns of their own.
+    """Table 1 of one scenario, with the paper's values and those measured here in separate columns.
 
-    Measured values are means over the seeds; after ± stands the spread inside a run (over the clusters, over
-    the images), as in the paper, averaged over the seeds. The interval over the seeds is another thing, that
-    of the mean "Avg." with 95 % confidence (:func:`zsgan.metrics.statistics.over_seeds`). Diversity is in
-    both readings: distances to the medoid, and "literal", the mean over pairs inside a cluster.
+    Measured values are means over the seeds. The number after ± is the standard deviation inside a run (over
+    the clusters, over the images), as in the paper, averaged over the seeds. The interval over the seeds is
+    the 95 % confidence interval of the mean "Avg." (:func:`zsgan.metrics.statistics.over_seeds`). Diversity
+    has both definitions: distances to the medoid, and "literal", the mean over pairs inside a cluster.
 
     Args:
-        results: one line for each run, of :func:`zsgan.evaluation.results.results`.
-        bounds: one line for each reference row, of :func:`zsgan.evaluation.results.bounds`.
-        label: heads the measured columns, such as the profile's name; "paper" heads the paper's.
-        scenario: whose lines to take.
+        results: one line for each run, from :func:`zsgan.evaluation.results.results`.
+        bounds: one line for each reference row, from :func:`zsgan.evaluation.results.bounds`.
+        label: heading of the measured columns, such as the profile's name; "paper" is reserved.
+        scenario: the scenario to show.
 
     Returns:
-        finished cells, a line for each row of ``results`` and ``bounds``, the scenario heading their names;
-        for the paper's scenario also a line for each row of the paper's table.
+        formatted cells, a line for each row of ``results`` and ``bounds``, with the scenario as the name of
+        the index; for the paper's scenario also a line for each row of the paper's table.
 
     Raises:
         ValueError: there is no line of the scenario, or the label is "paper".
@@ -71,15 +71,15 @@ def table_1(
 
 
 def basis(results: pd.DataFrame, eyes: str, scenario: str = PAPER_SCENARIO) -> str:
-    """What the measured numbers of a table rest on: a sentence that belongs beside it.
+    """A sentence on how the numbers of a table were measured, to show beside it.
 
     Args:
-        results: one line for each run, of :func:`zsgan.evaluation.results.results`.
-        eyes: what LPIPS and FID look through, as a profile says it.
-        scenario: whose lines to take.
+        results: one line for each run, from :func:`zsgan.evaluation.results.results`.
+        eyes: the networks of LPIPS and FID, a key of :data:`EYES`.
+        scenario: the scenario to show.
 
     Returns:
-        n, ψ, seeds, iterations (where rows differ, those of each) and eyes.
+        n, ψ, seeds, iterations (with those of rows that differ) and eyes.
     """
     runs = results[results["scenario"] == scenario]
     n, psi = (", ".join(f"{value:g}" for value in runs[name].unique()) for name in ("n", "psi"))
@@ -96,17 +96,17 @@ def basis(results: pd.DataFrame, eyes: str, scenario: str = PAPER_SCENARIO) -> s
 def metrics_table(
     results: pd.DataFrame, bounds: pd.DataFrame, scenario: str = PAPER_SCENARIO
 ) -> pd.DataFrame:
-    """What Table 1 has no room for: other measures, what a step costs, and what the numbers rest on.
+    """The measures that Table 1 has no room for, the costs of a step, and the settings of the measurement.
 
-    Costs are relative to the row L_dir (to the first where there is none), by the medians over the seeds.
+    Costs are medians over the seeds, relative to the row L_dir, or to the first row if there is no L_dir.
 
     Args:
-        results: one line for each run, of :func:`zsgan.evaluation.results.results`.
-        bounds: one line for each reference row, of :func:`zsgan.evaluation.results.bounds`.
-        scenario: whose lines to take.
+        results: one line for each run, from :func:`zsgan.evaluation.results.results`.
+        bounds: one line for each reference row, from :func:`zsgan.evaluation.results.bounds`.
+        scenario: the scenario to show.
 
     Returns:
-        finished cells, a line for each row of ``results`` and ``bounds``, means over the seeds.
+        formatted cells, a line for each row of ``results`` and ``bounds``, with means over the seeds.
 
     Raises:
         ValueError: there is no line of the scenario.
@@ -181,13 +181,13 @@ def _other(runs: pd.DataFrame, baseline: pd.DataFrame) -> dict[str, str]:
 
 
 def _range(values: pd.Series) -> str:
-    """The one value that all seeds have, or the least and the most."""
+    """The common value of all seeds, or the lowest and the highest."""
     low, high = values.min(), values.max()
     return f"{low:g}" if low == high else f"{low:g} to {high:g}"
 
 
 def _interval(runs: pd.DataFrame) -> str:
-    """Of the mean "Avg."; one run has none."""
+    """The confidence interval of the mean "Avg."; a dash for a single run."""
     if runs["seed"].count() < 2:
         return ABSENT
     _, low, high = over_seeds(torch.tensor(runs["lpips_avg"].to_numpy()))
@@ -195,7 +195,7 @@ def _interval(runs: pd.DataFrame) -> str:
 
 
 def _relative(runs: pd.DataFrame, baseline: pd.DataFrame, column: str) -> str:
-    """Median over the seeds by that of the baseline; a dash where no run knows."""
+    """Median over the seeds divided by that of the baseline; a dash if it is unknown."""
     ratio = runs[column].astype(float).median() / baseline[column].astype(float).median()
     return _cell(ratio, ".2f")
 
@@ -210,11 +210,11 @@ def save_table(
     """Write ``<stem>.csv``, ``<stem>.md``, ``<stem>.tex`` and the sidecar ``<stem>.json``.
 
     Args:
-        table: finished cells, the index being the first column.
-        stem: name without ending.
-        folder: where to.
-        caption: what a reader needs to know to read it.
-        provenance: what made it: profile, seeds, run ids...
+        table: formatted cells; the index is the first column.
+        stem: file name without ending.
+        folder: where to write.
+        caption: caption of the table.
+        provenance: profile, seeds, run ids...
     """
     write_atomically(folder / f"{stem}.csv", table.to_csv(lineterminator="\n").encode())
     write_atomically(folder / f"{stem}.md", (markdown(table) + "\n").encode())
@@ -223,7 +223,7 @@ def save_table(
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """The table in Markdown, the first column to the left and the others to the right."""
+    """The table in Markdown, with the first column aligned left and the others right."""
     header = [table.index.name or "", *map(str, table.columns)]
     lines = [header, ["---", *["---:"] * len(table.columns)]]
     lines += [[str(index), *map(str, row)] for index, row in zip(table.index, table.to_numpy(), strict=True)]
@@ -231,7 +231,7 @@ def markdown(table: pd.DataFrame) -> str:
 
 
 def latex(table: pd.DataFrame, caption: str) -> str:
-    """The table as LaTeX in ASCII, the first column to the left; needs the package booktabs."""
+    """The table as ASCII LaTeX, with the first column aligned left; needs the package booktabs."""
     text = table.reset_index().to_latex(
         index=False, escape=True, column_format="l" + "r" * table.shape[1],
         caption=re.sub(r"([&%$#_{}])", r"\\\1", caption),

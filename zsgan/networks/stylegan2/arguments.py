@@ -1,4 +1,4 @@
-"""Arguments of our networks, from the tensors of public ones and from the arguments of their constructors."""
+"""Arguments of our networks, derived from the tensors and the constructor arguments of public networks."""
 
 import re
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from torch import Tensor
 
 from zsgan.networks.stylegan2.layouts import FILTER
 
-# Name of theirs -> name of ours, or the names in a nested mapping.
+# Their name -> our name, or the names in a nested mapping.
 Names = Mapping[str, "str | Names"]
 
 _MAPPING: Names = {
@@ -25,7 +25,7 @@ _COMMON: Names = {
     "mapping_kwargs": _MAPPING,
 }
 GENERATOR: Mapping[str, Names] = {
-    # stylegan2-ada-pytorch takes the arguments of the blocks nested, stylegan3's code flat.
+    # The arguments of the blocks are nested in stylegan2-ada-pytorch and flat in stylegan3.
     "ada": {**_COMMON, **_BLOCKS, "z_dim": "z_dim", "w_dim": "w_dim", "synthesis_kwargs": _BLOCKS},
     "rosinality": {
         "size": "resolution",
@@ -44,15 +44,15 @@ DISCRIMINATOR: Mapping[str, Names] = {
     },
     "rosinality": {"size": "resolution"},
 }
-# Widths are read from the tensors, and everything is computed in the precision of the weights; without noise,
-# there are no tensors of it; layers are frozen, or w averaged, in training alone.
+# Widths and the use of noise follow from the tensors, the precision is that of the weights, and the others
+# concern training only.
 _WITHOUT_EFFECT = {
     "channel_base", "channel_max", "channel_multiplier", "num_fp16_res", "use_fp16", "fp16_channels_last",
     "channels_last", "fused_modconv_default", "use_noise", "freeze_layers", "freeze_embed", "w_avg_beta",
     "class_name",
 }  # fmt: skip
 _ONLY = {"activation": "lrelu", "kernel_size": 3, "resample_filter": FILTER, "blur_kernel": FILTER}
-# Ours that no tensor tells; all the others have to agree with the tensors.
+# Our arguments that do not follow from the tensors; all others must agree with the tensors.
 _NOT_IN_TENSORS = {"conv_clamp", "mapping_lr_multiplier", "mbstd_group"}
 
 
@@ -99,15 +99,15 @@ def discriminator_arguments(tensors: Mapping[str, Tensor]) -> dict[str, Any]:
 
 
 def complete(config: Mapping[str, Any], init_kwargs: Mapping[str, Any], names: Names) -> dict[str, Any]:
-    """The configuration that the tensors gave, with what only the constructor's arguments tell.
+    """Complete the arguments read from the tensors with those that only the public constructor knows.
 
     Args:
-        config: arguments of ours, read from the tensors.
+        config: our arguments, read from the tensors.
         init_kwargs: arguments of the public constructor; any may be missing.
         names: ``GENERATOR[layout]`` or ``DISCRIMINATOR[layout]``.
 
     Returns:
-        arguments of ours.
+        our arguments.
 
     Raises:
         ValueError: an argument is unknown, not supported, or contradicts the tensors.
@@ -145,7 +145,7 @@ def _translated(arguments: Mapping[str, Any], names: Names) -> dict[str, Any]:
 
 
 def _mapping_config(tensors: Mapping[str, Tensor], output: str) -> dict[str, Any]:
-    """What the mapping network's tensors tell; ``output`` is our name of the width of its last layer."""
+    """Arguments of the mapping network from its tensors; ``output`` names the width of its last layer."""
     layers = dict(_matching(tensors, r"mapping\.layers\.(\d{1,3})\.weight"))
     first, last = (_get(tensors, f"mapping.layers.{i}.weight") for i in (0, max(0, len(layers) - 1)))
     embed_dim = c_dim = 0
@@ -162,7 +162,7 @@ def _mapping_config(tensors: Mapping[str, Tensor], output: str) -> dict[str, Any
 
 
 def _matching(tensors: Mapping[str, Tensor], pattern: str) -> list[tuple[str, Tensor]]:
-    """The weights whose name matches, with the group of the pattern."""
+    """The weights whose name matches the pattern, each after the pattern's group."""
     found = [(match[1], name) for name in tensors if (match := re.fullmatch(pattern, name))]
     return [(group, _get(tensors, name)) for group, name in found]
 

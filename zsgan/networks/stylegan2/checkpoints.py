@@ -1,9 +1,9 @@
-"""Weights of StyleGAN2: every public format, and our own safetensors files; reading executes nothing.
+"""Loading and saving of StyleGAN2 weights in the public formats and in our own; loading executes no code.
 
 - "ada": pickles of NVlabs/stylegan2-ada-pytorch, of StyleGAN2s trained by NVlabs/stylegan3, or a state dict.
 - "rosinality": files of rosinality/stylegan2-pytorch, converted or trained, of its successors (encoders,
   BasicSR), or a state dict.
-- Our files hold the tensors and, in the header, the configuration that rebuilds the network and the
+- Our safetensors files hold the tensors and, in the header, the configuration of the network and the
   provenance of the weights.
 """
 
@@ -47,7 +47,7 @@ from zsgan.networks.stylegan2.nvidia import MAKERS
 log = logging.getLogger(__name__)
 
 W_AVG_SAMPLES = 4096
-SEED = 0  # of what a rosinality file may lack: the mean w and the noise maps
+SEED = 0  # for the mean w and the noise maps if a rosinality file lacks them
 
 Network = TypeVar("Network", Generator, Discriminator)
 
@@ -56,7 +56,7 @@ def save(module: Generator | Discriminator, path: Path, provenance: Mapping[str,
     """Write a network to one of our safetensors files.
 
     Args:
-        module: the network; its buffers (``w_avg``, noise maps) are kept too.
+        module: the network; its buffers (``w_avg``, noise maps) are included.
         path: the file to write, atomically.
         provenance: how the weights were made (command, seed, ...); must be JSON.
     """
@@ -64,12 +64,12 @@ def save(module: Generator | Discriminator, path: Path, provenance: Mapping[str,
 
 
 def save_rosinality(generator: Generator, path: Path) -> None:
-    """Write a generator as rosinality's code and its successors read it: {"g_ema": ..., "latent_avg": ...}.
+    """Write a generator in rosinality's format, {"g_ema": ..., "latent_avg": ...}.
 
-    That implementation has no clamp; where this generator has one, a warning says that it is lost.
+    That implementation has no clamp; if this generator has one, a warning says that it is lost.
 
     Args:
-        generator: of architecture "skip", without labels.
+        generator: a generator of architecture "skip", without labels.
         path: the file to write, atomically.
 
     Raises:
@@ -86,37 +86,37 @@ def save_rosinality(generator: Generator, path: Path) -> None:
 def load_generator_file(path: Path | str) -> Generator:
     """Read a generator from a file of any known format: float32, on the CPU, in evaluation mode.
 
-    The format is told by the content: safetensors, ours or a state dict; a pickle of stylegan2-ada-pytorch;
-    a file of torch.save (zip or older container). In all but ours the generator is found by the names of its
-    tensors, wherever it is; of several the averaged one, such as G_ema or g_ema. Nothing in a file is
-    executed; memory and time are bounded by its size.
+    The format is recognised by content: safetensors, ours or a state dict; a pickle of stylegan2-ada-pytorch;
+    a file of torch.save (zip or older container). In all but our files, the generator is found by the names
+    of its tensors, at any place; of several, the averaged one is taken, such as G_ema or g_ema. Nothing in a
+    file is executed; memory and time are bounded by its size.
 
     Args:
         path: the file.
 
     Returns:
-        the generator that its header describes.
+        the generator.
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: the file is damaged or holds anything but a generator.
+        ValueError: the file is damaged or holds no generator.
     """
     return _load_file(Generator, Path(path))
 
 
 def load_discriminator_file(path: Path | str) -> Discriminator:
-    """Read a discriminator, D or d in public files; otherwise as ``load_generator_file``."""
+    """As ``load_generator_file``, for a discriminator, which public files call D or d."""
     return _load_file(Discriminator, Path(path))
 
 
 def random_generator(resolution: int) -> Generator:
-    """A generator of random weights (seed 0) at the shapes of the published ones, to try out what they cost.
+    """A generator with random weights (seed 0) and the shapes of the published ones, to measure costs.
 
     Args:
         resolution: R, a power of two, at least 8.
 
     Returns:
-        the generator, with widths 32768 / r up to 512, a clamp of 256, and noise that counts.
+        the generator, with widths 32768 / r up to 512, a clamp of 256, and noise strength 0.1.
     """
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.default_generator.manual_seed(SEED)
@@ -148,8 +148,8 @@ def convert(
 ) -> Generator:
     """Build a generator from the state dict of a public implementation.
 
-    Sizes, architecture and the placement of the demodulation's epsilon follow from tensors and layout. What
-    tensors do not tell has to be given: above all the clamp, 256 in NVIDIA's released files.
+    Sizes, architecture and the placement of the demodulation's epsilon follow from tensors and layout. Other
+    arguments must be given, above all the clamp, which is 256 in NVIDIA's released files.
 
     Args:
         state_dict: the tensors under the names of that implementation.
@@ -157,9 +157,9 @@ def convert(
         latent_avg: (D_w,), (1, D_w) or (L, D_w) with equal rows, the mean w that rosinality's files keep
             beside the state dict; None for the mean of 4096 w drawn with a fixed seed. Not for "ada", which
             has it among the tensors.
-        **init_kwargs: arguments of that implementation's constructor: z_dim, c_dim, w_dim, img_resolution,
-            img_channels, mapping_kwargs and synthesis_kwargs, or what is in these by itself, for "ada"; size,
-            style_dim, n_mlp... for "rosinality". What the tensors tell as well has to agree with them.
+        **init_kwargs: arguments of that implementation's constructor. For "ada": z_dim, c_dim, w_dim,
+            img_resolution, img_channels, mapping_kwargs and synthesis_kwargs, or the entries of these two;
+            for "rosinality": size, style_dim, n_mlp... They must agree with the tensors.
 
     Returns:
         the generator, float32, on the CPU, in evaluation mode.
@@ -194,7 +194,7 @@ def convert(
 def convert_discriminator(
     state_dict: Mapping[str, Tensor], layout: str = "ada", **init_kwargs: Any
 ) -> Discriminator:
-    """Build a discriminator from the state dict of a public implementation; otherwise as ``convert``."""
+    """As ``convert``, for a discriminator."""
     tensors = discriminator_tensors(state_dict, layout)
     config = complete(discriminator_arguments(tensors), init_kwargs, DISCRIMINATOR[layout])
     return _build(Discriminator, config, tensors)
@@ -215,7 +215,7 @@ def _load_file(network: type[Network], path: Path) -> Network:
                 module = _found(network, read_zip(file, size, MAKERS), size, path)
             elif head.startswith(b"\x80"):
                 with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
-                    content = cast(IO[bytes], mapped)  # which never takes memory for more than there is
+                    content = cast(IO[bytes], mapped)  # cannot allocate more than the file's size
                     legacy = LEGACY_HEAD in head[:16]
                     contents = read_legacy(content, size, MAKERS) if legacy else read(content, MAKERS)
                     module = _found(network, contents, size, path)
@@ -225,13 +225,13 @@ def _load_file(network: type[Network], path: Path) -> Network:
                 raise ValueError("some of its numbers are not finite")
         except (MemoryError, torch.OutOfMemoryError):  # not the file's fault
             raise
-        except Exception as error:  # whatever a damaged or hostile file provokes
+        except Exception as error:  # damaged or hostile files cause many kinds of errors
             raise ValueError(f"{path} does not hold a {network.__name__}: {error}") from error
     return module
 
 
 def _is_foreign(path: Path) -> bool:
-    """Whether a safetensors file is without our header; a damaged one is ours to name."""
+    """Whether a safetensors file lacks our header; False if it is damaged, which ``load_tensors`` reports."""
     try:
         with safe_open(path, framework="pt") as file:
             return "config" not in (file.metadata() or {})
@@ -249,7 +249,7 @@ def _of_ours(network: type[Network], config: Mapping[str, Any], tensors: Mapping
 
 
 def _found(network: type[Network], contents: Any, size: int, path: Path) -> Network:
-    """The network in a file, of tensors that are no larger than the file."""
+    """The network in a file; refuses tensors larger than the file."""
     part = find(contents, network.__name__, path)
     if sum(tensor.nbytes for tensor in part.tensors.values()) > size:
         raise ValueError("the tensors declare more numbers than the file has")
@@ -269,13 +269,13 @@ def _found(network: type[Network], contents: Any, size: int, path: Path) -> Netw
 
 
 def _build(network: type[Network], config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Network:
-    """The network that the configuration describes, filled with all the tensors, in evaluation mode.
+    """The network of a configuration with the given tensors, in evaluation mode.
 
-    PyTorch's default random generator stays where it was.
+    The state of PyTorch's default random generator does not change.
 
     Raises:
-        ValueError: a tensor is missing, superfluous or of the wrong shape; found before any memory is
-            taken for what the configuration declares.
+        ValueError: a tensor is missing, superfluous or of the wrong shape; raised before memory is
+            allocated for the network.
     """
     layers = config.get("mapping_layers", 0)
     if layers > len(tensors):
@@ -292,7 +292,7 @@ def _build(network: type[Network], config: Mapping[str, Any], tensors: Mapping[s
 
 
 def _idle_noise(resolution: int) -> dict[str, Tensor]:
-    """Noise of strength 0, for a generator that was built without any (``use_noise=False``)."""
+    """Noise of strength 0, for a generator built without noise (``use_noise=False``)."""
     maps = {name: int(name.split(".")[2]) for name in rosinality_noises(resolution)}
     strengths = {name.replace("noise_const", "noise_strength"): torch.zeros(()) for name in maps}
     return {name: torch.zeros(r, r) for name, r in maps.items()} | strengths

@@ -1,4 +1,4 @@
-"""Which part of a checkpoint is the network: it is found by the names of its tensors, wherever they are."""
+"""Find the network in a checkpoint by the names of its tensors, at any place in the file."""
 
 import logging
 import re
@@ -16,17 +16,17 @@ from zsgan.networks.stylegan2.layouts import from_basicsr
 
 log = logging.getLogger(__name__)
 
-DEPTH, ENTRIES = 4, 200_000  # how deep groups are looked into, and how many keys in all
+DEPTH, ENTRIES = 4, 200_000  # maximum depth of groups, and total number of keys, that are searched
 
 Groups = list[tuple[tuple[str, ...], dict[Any, Any] | Object]]
 
 
 @dataclass(frozen=True)
 class _Signs:
-    """What tells a network of a layout.
+    """Names that identify a network of a layout.
 
     Attributes:
-        anchor: name of a tensor that every such network has, and nothing else.
+        anchor: name of a tensor that every such network has, and no other.
         heads: first parts of the names of its tensors, which may be in several groups.
     """
 
@@ -52,7 +52,7 @@ _SIGNS = {
 }
 _AVERAGED = re.compile(r"ema|.*_ema|ema_.*|.*_avg|g_running|gs", re.IGNORECASE)
 _TRAINED = {"Generator": ("g", "netg", "params"), "Discriminator": ("d", "netd")}
-# torch.nn.DataParallel and torch.compile put these into names.
+# torch.nn.DataParallel and torch.compile add these to names.
 _WRAPPERS = re.compile(r"(?<![^.])(module|_orig_mod)\.")
 
 
@@ -62,9 +62,9 @@ class Part:
 
     Attributes:
         layout: "ada" or "rosinality".
-        tensors: tensor by the name that it has in that implementation.
+        tensors: tensors by their names in that implementation.
         latent_avg: the mean w that the file keeps beside the network, if there is one.
-        arguments: of the network's constructor; None where the file does not have them.
+        arguments: arguments of the network's constructor; None if the file lacks them.
     """
 
     layout: str
@@ -76,25 +76,25 @@ class Part:
 @dataclass(frozen=True)
 class _Candidate:
     layout: str
-    group: tuple[str, ...]  # where the group with the anchor is
-    prefix: str  # of the names of its tensors
+    group: tuple[str, ...]  # keys that lead to the group with the anchor
+    prefix: str  # prefix of the names of its tensors
     module: Object | None = None
 
 
 def find(contents: Any, kind: str, name: object) -> Part:
-    """The network in a file; of several generators the averaged one.
+    """The network in a file; of several generators, the averaged one.
 
     Args:
-        contents: what the file holds.
+        contents: content of the file.
         kind: "Generator" or "Discriminator".
-        name: what to call the file in a warning.
+        name: name of the file in a warning.
 
     Returns:
         the network's part.
 
     Raises:
-        ValueError: there is no such network, there are several, or something in it is unknown. The message
-            says what the file holds.
+        ValueError: there is no such network, there are several, or it contains unknown objects. The message
+            describes the file's content.
     """
     groups = list(_groups(contents))
     candidates = [candidate for path, group in groups for candidate in _candidates(path, group, kind)]
@@ -143,10 +143,10 @@ def loaded(tensor: Stored | Tensor) -> Tensor:
 
 
 def _groups(contents: Any) -> Iterator[tuple[tuple[str, ...], dict[Any, Any] | Object]]:
-    """Dictionaries and objects of a file, with the keys that lead to them; the outermost first."""
+    """Dictionaries and objects in a file, with the keys that lead to them, breadth first."""
     queue: list[tuple[tuple[str, ...], Any]] = [((), contents)]
     seen = 0
-    for path, group in queue:  # which grows meanwhile
+    for path, group in queue:  # the queue grows in the loop
         n = len(group) if isinstance(group, dict) else isinstance(group, Object)
         if n == 0 or seen + n > ENTRIES:
             continue
@@ -161,12 +161,12 @@ def _groups(contents: Any) -> Iterator[tuple[tuple[str, ...], dict[Any, Any] | O
 
 
 def _is_name(key: object) -> bool:
-    """Whether a key can be a part of a tensor's name: long ones, used often, would take for ever."""
+    """Whether a key can be a part of a tensor's name. Long keys, used often, would take for ever."""
     return isinstance(key, int) or (isinstance(key, str) and len(key) <= MAX_NAME)
 
 
 def _name(path: tuple[str, ...], key: object) -> str:
-    """The name of a tensor in a group, without what wrappers put into it."""
+    """The name of a tensor in a group, without the additions of wrappers."""
     return _WRAPPERS.sub("", ".".join((*path, str(key))))
 
 
@@ -182,7 +182,7 @@ def _candidates(path: tuple[str, ...], group: dict[Any, Any] | Object, kind: str
 
 
 def _rank(candidate: _Candidate, kind: str) -> int:
-    """0 for an averaged generator, 2 for one that is not, 1 where nothing tells."""
+    """0 for an averaged generator, 2 for a generator in training, 1 if its name does not say."""
     parts = candidate.prefix.rstrip(".").split(".")
     if kind == "Discriminator":
         return int(not any(part.lower() in _TRAINED[kind] for part in parts))
@@ -192,7 +192,7 @@ def _rank(candidate: _Candidate, kind: str) -> int:
 
 
 def _refuse_lost_average(contents: Any) -> None:
-    """Refuse a file whose averaged generator is something unknown, rather than take another one."""
+    """Refuse a file whose averaged generator is unreadable, rather than take another generator."""
     for key, value in contents.items() if isinstance(contents, dict) else ():
         if not (isinstance(key, str) and len(key) <= MAX_NAME and _AVERAGED.fullmatch(key)):
             continue
@@ -233,7 +233,7 @@ def _tensors(groups: Groups, chosen: _Candidate, kind: str) -> dict[str, Stored 
 
 
 def _latent_avg(groups: Groups, prefix: str) -> Any:
-    """The mean w in the generator's group or in one around it, the nearest."""
+    """The mean w in the generator's group, or in the nearest group around it."""
     kept = {
         _name(path, key): value
         for path, group in groups

@@ -1,4 +1,4 @@
-"""What a file holds and looks like, in words, for the message that refuses it."""
+"""Descriptions of unsuitable files, for error messages."""
 
 import re
 from collections.abc import Iterator
@@ -11,11 +11,11 @@ from zsgan.assets.pickles import Name, Object
 from zsgan.assets.torchfiles import Stored
 from zsgan.networks.stylegan2 import nvidia
 
-KEYS, INSIDE, LETTERS = 8, 3, 60  # shown of a group, of each group in it, and of a name
-NAMES = 20_000  # looked at
+KEYS, INSIDE, LETTERS = 8, 3, 60  # shown keys of a group, keys of each group in it, letters of a name
+NAMES = 20_000  # maximum number of names that are examined
 MODULE = "class torch.nn.Module"
 
-# A pattern of names of tensors, and what has such names.
+# A pattern of tensor names, and the description of a file that has them.
 _LOOKS = (
     (
         r"synthesis\.(input\.(freqs|phases)|L\d+_\d+_\d+)|magnitude_ema",
@@ -44,7 +44,7 @@ _LOOKS = (
         "a classifier such as ResNet, VGG or Inception",
     ),
 )
-# How other files begin.
+# The first bytes of other files, and their description.
 _HEADS = (
     (
         rb"\s*(<!doctype|<html|<\?xml)",
@@ -60,10 +60,10 @@ _HEADS = (
 
 
 def of_head(head: bytes) -> str:
-    """What a file is that starts in a way that no checkpoint does.
+    """Description of a file that does not start like a checkpoint.
 
     Args:
-        head: its first bytes, 300 or all.
+        head: its first 300 bytes, or all if it is shorter.
 
     Returns:
         a sentence.
@@ -80,13 +80,13 @@ def of_head(head: bytes) -> str:
 
 
 def described(contents: Any) -> str:
-    """What a file holds and what it looks like.
+    """Description of a file's content, and of the kind of file that it resembles.
 
     Args:
-        contents: as it was read; may hold itself a million times.
+        contents: content of the file; it may contain itself many times.
 
     Returns:
-        a sentence of some hundred letters.
+        a sentence of a few hundred letters.
     """
     names = list(_names(contents))
     look = next((look for pattern, look in _LOOKS if any(re.search(pattern, name) for name in names)), None)
@@ -104,7 +104,7 @@ def described(contents: Any) -> str:
 def _names(contents: Any) -> Iterator[str]:
     """Names of keys and tensors, "class ..." for objects, and ``MODULE`` for modules saved whole."""
     groups, seen, modules = [("", contents)], 0, 0
-    for prefix, group in groups:  # which grows meanwhile
+    for prefix, group in groups:  # the list grows in the loop
         if isinstance(group, Object):
             modules += 1
             if modules > KEYS:
@@ -123,19 +123,19 @@ def _names(contents: Any) -> Iterator[str]:
 
 
 def _inside(group: Any) -> dict[Any, Any]:
-    """What is in a group, or in one of NVIDIA's modules."""
+    """The items of a group, or the tensors of one of NVIDIA's modules."""
     if isinstance(group, dict):
         return group
     if isinstance(group, (tuple, list)):
         return dict(enumerate(group[:KEYS]))
     try:
         return {**nvidia.tensors(group)} if isinstance(group, Object) else {}
-    except (ValueError, KeyError, TypeError):  # of another code, or damaged
+    except (ValueError, KeyError, TypeError):  # from other code, or damaged
         return {}
 
 
 def _listed(group: dict[Any, Any]) -> str:
-    """The first keys of a group with what they stand for."""
+    """The first keys of a group with short descriptions of their values."""
     shown = []
     for key, value in islice(group.items(), KEYS):
         name = _key(key)
@@ -145,7 +145,7 @@ def _listed(group: dict[Any, Any]) -> str:
 
 
 def _short(value: Any) -> str:
-    """A value in a few words."""
+    """Description of a value in a few words."""
     match value:
         case Stored() | Tensor():
             return "a tensor"

@@ -1,9 +1,9 @@
-"""Tensors of the two public implementations under our names, and back; nothing here knows of files.
+"""Conversion between the tensor names and shapes of the two public implementations and ours.
 
 - "ada": NVlabs/stylegan2-ada-pytorch.
 - "rosinality": rosinality/stylegan2-pytorch.
 
-Convolution weights need no flip between them; rosinality's tensors have axes of length 1 that ours have not.
+Convolution weights need no flip; rosinality's tensors have additional axes of length 1.
 """
 
 import re
@@ -18,7 +18,7 @@ LAYOUTS = ("ada", "rosinality")
 FILTER = (1, 3, 3, 1)
 
 _TAPS = torch.tensor(FILTER, dtype=torch.float64)
-# Buffers that are constants of the architecture: checked, not kept.
+# Buffers that are constants of the architecture; they are checked and dropped.
 _FILTER_NAME = re.compile(r"(.+\.)?(resample_filter|kernel)")
 
 Rules = tuple[tuple[str, str], ...]  # (pattern of a public name, our name)
@@ -36,7 +36,7 @@ _ADA_DISCRIMINATOR: Rules = (
     (r"b4\.((conv|fc|out)\..+)", r"\1"),
     (r"b(\d+)\.((conv0|conv1|skip)\..+)", r"blocks.\1.\2"),
 )
-# The parts of a layer in rosinality's files. The last is ToRGB's.
+# The tensors of a layer in rosinality's files. The last is ToRGB's bias.
 _ROSINALITY_PARTS = {
     "conv.weight": "weight",
     "conv.modulation.weight": "affine.weight",
@@ -60,7 +60,7 @@ _ROSINALITY_BLOCK = {
     "conv2.2.bias": "conv1.bias",
     "skip.1.weight": "skip.weight",
 }
-# BasicSR's names, from rosinality's code, in the order in which they are replaced.
+# Patterns of BasicSR's names and their replacements in rosinality's, applied in this order.
 _BASICSR: Rules = (
     (r"^style_mlp\.", "style."),
     (r"^constant_input\.weight$", "input.input"),
@@ -75,14 +75,14 @@ def generator_tensors(state_dict: Mapping[str, Tensor], layout: str) -> dict[str
     """A public generator's tensors under our names and in our shapes, without copies.
 
     Args:
-        state_dict: of that implementation.
+        state_dict: tensors under that implementation's names.
         layout: "ada" or "rosinality".
 
     Returns:
-        tensor by our name.
+        tensors by our names.
 
     Raises:
-        ValueError: the layout is unknown, a name is foreign to it, or a low-pass filter is another.
+        ValueError: the layout is unknown, a name does not belong to it, or a low-pass filter differs.
     """
     if _known_layout(layout) == "ada":
         return _renamed(state_dict, lambda name: _by_rules(name, _ADA_GENERATOR), filter_gain=1)
@@ -91,7 +91,7 @@ def generator_tensors(state_dict: Mapping[str, Tensor], layout: str) -> dict[str
 
 
 def discriminator_tensors(state_dict: Mapping[str, Tensor], layout: str) -> dict[str, Tensor]:
-    """A public discriminator's tensors under our names; otherwise as ``generator_tensors``."""
+    """As ``generator_tensors``, for a discriminator."""
     if _known_layout(layout) == "ada":
         tensors = _renamed(state_dict, lambda name: _by_rules(name, _ADA_DISCRIMINATOR), filter_gain=1)
         largest = max(
@@ -105,17 +105,17 @@ def discriminator_tensors(state_dict: Mapping[str, Tensor], layout: str) -> dict
 
 
 def from_basicsr(name: str) -> str:
-    """Rosinality's name of a tensor of a generator of BasicSR, whose tensors have the same shapes."""
+    """Rosinality's name of a tensor in BasicSR's generator; the shapes are the same."""
     for theirs, rosinalitys in _BASICSR:
         name = re.sub(theirs, rosinalitys, name)
     return name
 
 
 def to_rosinality(generator: Generator) -> dict[str, Tensor]:
-    """The tensors of a generator as rosinality's ``Generator`` names and shapes them, filters included.
+    """The tensors of a generator in the names and shapes of rosinality's ``Generator``, with its filters.
 
     Args:
-        generator: any.
+        generator: any generator.
 
     Returns:
         copies of the tensors by that implementation's names.
@@ -153,10 +153,10 @@ def to_rosinality(generator: Generator) -> dict[str, Tensor]:
 
 
 def check_square(tensors: Mapping[str, Tensor]) -> None:
-    """Refuse a generator of rectangular images.
+    """Check that a generator's images are square.
 
     Args:
-        tensors: of a generator, under our names.
+        tensors: tensors of a generator, under our names.
 
     Raises:
         ValueError: the constant that the images grow from is not 4 x 4.
@@ -176,7 +176,7 @@ def check_square(tensors: Mapping[str, Tensor]) -> None:
 
 
 def one_mean(latent_avg: Tensor) -> Tensor:
-    """The mean w of a file that may keep it once for each layer, as encoders' files do.
+    """The mean w, from a single copy or from one copy per layer, as in the files of encoders.
 
     Args:
         latent_avg: (D_w,), or (..., D_w) with equal rows.
@@ -197,7 +197,7 @@ def one_mean(latent_avg: Tensor) -> Tensor:
 
 
 def rosinality_noises(resolution: int) -> list[str]:
-    """Our names of the noise maps of a generator, in rosinality's order 4, 8, 8, 16, 16, ... px."""
+    """Our names of a generator's noise maps, in rosinality's order: 4, 8, 8, 16, 16, ... px."""
     n = 2 * (resolution.bit_length() - 3) + 1
     return [f"synthesis.blocks.{_rosinality_convolution(i)}.noise_const" for i in range(n)]
 
@@ -261,12 +261,12 @@ def _from_rosinality_discriminator(name: str, size: int) -> str | None:
 
 
 def _rosinality_convolution(index: int) -> str:
-    """Place of a convolution in our blocks; rosinality counts them over 4, 8, 8, 16, 16, ... px."""
+    """Our name of rosinality's convolution ``index``; these are at 4, 8, 8, 16, 16, ... px."""
     return f"{2 ** ((index + 1) // 2 + 2)}.conv{0 if index % 2 else 1}"
 
 
 def _strip(theirs: str, tensor: Tensor) -> Tensor:
-    """Drop the axes of length 1 that rosinality's tensors have and ours have not."""
+    """Remove the axes of length 1 that only rosinality's tensors have."""
     if theirs.startswith("noises."):
         return tensor.squeeze(0).squeeze(0)
     if theirs.startswith("to_rgb") and theirs.endswith(".bias") and not theirs.endswith("modulation.bias"):

@@ -1,7 +1,7 @@
-"""Modules in pickles of NVlabs/stylegan2-ada-pytorch and stylegan3, see ``zsgan.assets.pickles``.
+"""Networks in pickles of NVlabs/stylegan2-ada-pytorch and stylegan3, read by ``zsgan.assets.pickles``.
 
-Such a pickle holds its networks as source code, which is to be executed, and the state of their modules. The
-source is left alone, and the state is walked.
+Such a pickle holds the source code of its networks and the state of their modules. The source code is never
+executed; the tensors are read from the state.
 """
 
 import io
@@ -23,7 +23,7 @@ _ARGUMENTS = {
         "num_fp16_res", "conv_clamp", "cmap_dim", "block_kwargs", "mapping_kwargs", "epilogue_kwargs",
     ),
 }  # fmt: skip
-# A layer whose clamp is that of all: the default is None in stylegan2-ada-pytorch and 256 in stylegan3.
+# A layer that has the common clamp: the default is None in stylegan2-ada-pytorch and 256 in stylegan3.
 _CLAMPED = {"Generator": ("synthesis", "b4", "conv1"), "Discriminator": ("b4", "conv")}
 _PERSISTENT = "torch_utils.persistence _reconstruct_persistent_obj"
 _FORMATS = {
@@ -32,7 +32,7 @@ _FORMATS = {
 
 
 def class_of(module: Object) -> str | None:
-    """Name of the class of one of NVIDIA's modules; None for any other object."""
+    """Class name of one of NVIDIA's modules; None for any other object."""
     meta = module.args[0] if module.name == _PERSISTENT and len(module.args) == 1 else None
     name = meta.get("class_name") if isinstance(meta, dict) else None
     return name if isinstance(name, str) else None
@@ -45,10 +45,10 @@ def tensors(module: Object) -> dict[str, Stored]:
         module: a module.
 
     Returns:
-        tensor by the name that it has in a state dict.
+        tensors by their names in a state dict.
 
     Raises:
-        ValueError: something in it is not a module of theirs.
+        ValueError: it contains an object that is not one of NVIDIA's modules.
     """
     return tensors_of(module, _attributes)
 
@@ -61,10 +61,10 @@ def arguments(module: Object, kind: str) -> dict[str, Any]:
         kind: "Generator" or "Discriminator".
 
     Returns:
-        argument by name, and the clamp as its layers keep it.
+        arguments by name, with the clamp stored in its layers.
 
     Raises:
-        ValueError: the arguments are more than numbers, texts and groups of these.
+        ValueError: an argument is not a number, a text or a group of these.
     """
     state = _meta(module)["state"]
     found = dict(zip(_ARGUMENTS[kind], state.get("_init_args", ()), strict=False))
@@ -82,7 +82,7 @@ def arguments(module: Object, kind: str) -> dict[str, Any]:
 
 
 def _check_plain(value: Any, depth: int) -> None:
-    """Refuse what cannot be looked at and printed: what is nested may hold itself a million times."""
+    """Refuse values that cannot be compared and printed, since nested ones may contain themselves."""
     if isinstance(value, Object):
         raise ValueError(value.refusal)
     group = isinstance(value, (dict, list, tuple))
@@ -93,7 +93,7 @@ def _check_plain(value: Any, depth: int) -> None:
 
 
 def _meta(module: Object) -> Mapping[str, Any]:
-    """What a module was pickled with."""
+    """The dictionary with which a module was pickled."""
     if module.name != _PERSISTENT:
         raise ValueError(module.refusal)
     meta = module.args[0] if len(module.args) == 1 else None
@@ -112,7 +112,7 @@ def _attributes(module: Object) -> dict[str, Any]:
 
 
 def _scalar(dtype: Any, data: Any) -> Any:
-    """A number of NumPy."""
+    """A NumPy scalar."""
     kind = dtype.args[0] if isinstance(dtype, Object) and dtype.args else None
     form = _FORMATS.get(kind) if isinstance(kind, str) else None
     if form is None or not isinstance(data, bytes) or len(data) != struct.calcsize(form):
@@ -121,7 +121,7 @@ def _scalar(dtype: Any, data: Any) -> Any:
 
 
 def _encoded(text: Any, encoding: Any) -> bytes | Object:
-    """Bytes of a number, as old protocols write them."""
+    """The bytes of a NumPy scalar in old pickle protocols."""
     if not isinstance(text, str) or len(text) > 100 or encoding not in ("latin1", "latin-1"):
         return Object("_codecs encode", (text, encoding))
     return text.encode("latin-1")
@@ -142,4 +142,4 @@ MAKERS: Makers = {
     "numpy._core.multiarray scalar": _scalar,
     "_codecs encode": _encoded,
 }
-"""What ``torch.save`` and NVIDIA's code write."""
+"""Names in files of ``torch.save`` and of NVIDIA's code."""
