@@ -1,4 +1,4 @@
-"""Losses that a row brings along: a function in a file, or in an installed module.
+"""Plugged-in terms: losses given as a function in a file or in an installed module.
 
 A row names one as ``terms: {mine.py:hinge: {weight: 2, margin: 0.1}}``; every setting but the weight is a
 keyword-only argument of the function.
@@ -23,13 +23,13 @@ from zsgan.base.files import sha256
 
 @dataclass(frozen=True)
 class Plugged:
-    """A term that is not the package's own.
+    """A term that is not part of the package.
 
     Attributes:
         function: features of one guide's target images (N, D), with gradients, of its source images (N, D),
             the guide, and settings by keyword -> a scalar.
-        name: of the term, as a row writes it.
-        source: SHA-256 of the file that the function stands in.
+        name: name of the term in a row.
+        source: SHA-256 of the file of the function.
     """
 
     function: Callable[..., Tensor]
@@ -40,13 +40,13 @@ class Plugged:
         """The term with the settings that a configuration gives it.
 
         Args:
-            config: has the name of the term among its terms.
+            config: a configuration with this term.
 
         Returns:
             the term, averaged over the guides.
 
         Raises:
-            ValueError: the function does not take such a setting.
+            ValueError: the function does not take a setting.
         """
         given = config.settings_of(self.name)
         taken = [
@@ -68,7 +68,7 @@ def plugged(name: str) -> Plugged:
     """The term that a row names as FILE.py:FUNCTION or MODULE:FUNCTION.
 
     Args:
-        name: of the term.
+        name: name of the term.
 
     Returns:
         the term.
@@ -93,7 +93,7 @@ def _module(name: str, place: str) -> ModuleType:
     file = Path(place).expanduser()
     if not file.is_file():
         raise ValueError(f"terms: {name!r}: there is no file {file}; give the path of the term's file")
-    # A name that no import finds: two files of one name are two modules.
+    # A unique name: two files of one name are two modules.
     unique = f"zsgan_term_{hashlib.sha256(str(file.resolve()).encode()).hexdigest()[:16]}"
     spec = importlib.util.spec_from_file_location(unique, file)
     assert spec is not None and spec.loader is not None  # it ends in .py
