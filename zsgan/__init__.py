@@ -1,7 +1,7 @@
 """Zero-shot GAN adaptation with semantic variations: Jeon et al., ICCV 2023, re-executable.
 
-Import from here what the README shows; the modules hold the rest. Names are loaded when first used, so that
-``zsgan --help`` does not wait for torch.
+This module has the names that the README uses. They are imported on first use, so that ``zsgan --help`` does
+not load torch.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""What the command line and a few lines of Python share."""
+"""Functions shared by the command line and Python: adapt, configure, and open a generator."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,34 +31,34 @@ def adapt(
     progress: bool = True,
     settings: Mapping[str, Any] | None = None,
 ) -> Run:
-    """Adapt a generator to a text, or find the finished run.
+    """Adapt a generator to a text, or load the finished run.
 
     Args:
         source: source generator: "dog", "cat", a file (.pkl, .pt, .safetensors), or the folder of a run,
             whose adapted generator is adapted further; by default the scenario's.
-        text: the target domain in words; the scenario's by default, if ``source`` is, too. A row that adapts
-            to images has them from the profile, or by the setting few_shot.target.
-        source_text: what the source generator makes; by default the name of the generator, or a run's target.
-        profile: where the settings come from; the demo's by default, for generators of the demo world alone.
-        scenario: of the profile; its first by default.
+        text: the target domain in words; the scenario's by default if ``source`` is, too. A row that adapts
+            to images takes them from the profile or from the setting few_shot.target.
+        source_text: the source domain in words; by default the name of the generator, or a run's target.
+        profile: profile of the settings; by default the demo's, which is for generators of the demo world.
+        scenario: scenario of the profile; its first by default.
         row: row of Table 1; the full method (the profile's last row) by default.
-        seed: of variations, latents and noise.
-        folder: of runs.
+        seed: seed of variations, latents and noise.
+        folder: folder of runs.
         device: torch device.
         progress: show progress bars.
         settings: dotted names of :class:`zsgan.adaptation.config.AdaptConfig`, such as "moment.lambda_cov" ->
-            values that take the place of the profile's; "weights" -> "random" for random networks of the
+            values that replace the profile's; "weights" -> "random" for random networks of the
             profile's shapes.
 
     Returns:
-        the finished run, which gives the adapted generator and the history of its losses.
+        the finished run, with the adapted generator and the history of its losses.
 
     Raises:
         ValueError: a name, a setting or a word of the text is unknown.
         FileNotFoundError: the file of a name is missing.
         RunInProgress: another process is making the same run.
     """
-    set_up(device)  # which refuses a device that is not there before any file is looked for
+    set_up(device)  # first, to refuse an unknown device before any files are read
     config = configuration(
         source, text, source_text=source_text, profile=profile, scenario=scenario, row=row, seed=seed,
         settings=settings,
@@ -77,7 +77,7 @@ def configuration(
     seed: int = 0,
     settings: Mapping[str, Any] | None = None,
 ) -> AdaptConfig:
-    """What :func:`adapt` would run; its arguments and errors are explained there."""
+    """The configuration that :func:`adapt` runs; see there for arguments and errors."""
     chosen = load_profile(profile)
     label = list(chosen.rows)[-1] if row is None else row
     settings = dict(settings or {})
@@ -89,7 +89,7 @@ def configuration(
     if source is not None and source_text is None:
         source_text = settings.pop("source_text", None) or _words_of(source, chosen)
     if source is not None and text is None and "target_text" not in settings:
-        raise ValueError(f"text is needed: what shall {source} make, in words?")
+        raise ValueError(f"text is needed: what should {source} make, in words?")
     place = {"generator": source, "source_text": source_text, "target_text": text}
     base = chosen.config(next(iter(chosen.scenarios)) if scenario is None else scenario, label, seed)
     named = any(name == "few_shot" or name.startswith("few_shot.target") for name in settings)
@@ -108,7 +108,7 @@ def configuration(
 
 
 def _words_of(source: str, profile: Profile) -> str:
-    """What a generator makes, in words, where that is known."""
+    """The domain of a generator in words; an error asks for it where it is unknown."""
     if names.is_generator(source):
         found = names.generator(source).name
         if names.of_demo(found, ""):
@@ -119,12 +119,12 @@ def _words_of(source: str, profile: Profile) -> str:
     elif local_path(source).is_dir():
         return open_run(local_path(source)).config.target_text
     elif not local_path(source).is_file() and not Path(source).suffix:
-        return names.generator(source).name  # of random weights; others are refused here
+        return names.generator(source).name  # random weights; other names raise an error here
     raise ValueError(f"source_text is needed: what does the generator in {source} make, in words?")
 
 
 def open_generator(name: str, device: torch.device | str = "cpu") -> Generator:
-    """The generator of a run's folder, or a source generator by name or file, on a device made ready."""
+    """The generator of a run's folder, or a source generator by name or file; also sets up the device."""
     set_up(device)
     if not names.is_generator(name) and local_path(name).is_dir():
         return open_run(local_path(name)).generator(device=device)

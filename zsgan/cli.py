@@ -1,4 +1,4 @@
-"""Command line of zsgan: options of every command, and what it calls and prints."""
+"""Command line of zsgan: options, calls and output of every command."""
 
 import argparse
 import json
@@ -26,22 +26,22 @@ EXAMPLES = """examples:
   zsgan adapt --source dog --text "grey cat" --row L_dir --set optimiser.lr=2e-3
   zsgan table --profile demo                     Table 1: its runs made or found, and measured
   zsgan sample runs/<id> --n 32 --out cats/      pictures of an adapted generator
-  zsgan evaluate cats/ --against drawn:cat       how varied, and how close to the true cats
+  zsgan evaluate cats/ --against drawn:cat       diversity, and closeness to the true cats
   zsgan list texts                               the words that a text may have; also rows, runs...
-  zsgan info <id>                                a run: its settings, its course, what comes next
+  zsgan info <id>                                a run: its settings, its course, next steps
   zsgan cost --profile paper --set weights=random    seconds and memory of a step, and of a table
-  zsgan fetch vgg16 inception ViT-B-16/openai    what looks at photographs
+  zsgan fetch vgg16 inception ViT-B-16/openai    networks that measure photographs
   zsgan convert dog.pkl dog.safetensors          a public checkpoint in a format of ours
-  zsgan runs verify                              whether finished runs are what their hashes say
-  zsgan completion bash                          source its output, and the tabulator key completes
+  zsgan runs verify                              check finished runs against their hashes
+  zsgan completion bash                          source its output for tab completion
 """
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command; returns the exit code.
 
-    0: done; 1: failed; 2: wrong arguments; 130: stopped by Ctrl-C, 143: by SIGTERM; 141: the reader of the
-    output has gone.
+    0: success; 1: failure; 2: wrong arguments; 130: stopped by Ctrl-C; 143: stopped by SIGTERM; 141: the
+    reader of the output has ended.
     """
     name, debug = "zsgan", False
     try:
@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
         with console.printing():
             options = _parser().parse_args(argv)
         name, debug = f"zsgan {options.name}", options.debug
-        # A log, of a CI service for instance, has no use for a bar that is drawn over itself.
+        # Progress bars clutter logs, for instance those of a CI service.
         options.progress = not options.quiet and sys.stderr.isatty()
         _run(options)
     except console.ReaderGone:
@@ -73,19 +73,19 @@ def _run(options: argparse.Namespace) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     if options.debug:
         logging.getLogger("zsgan").setLevel(logging.DEBUG)
-    # A line of the log stands above a bar, not inside it.
+    # Log lines appear above a progress bar, not inside it.
     with logging_redirect_tqdm() if options.progress else nullcontext(), _terminable():
         options.command(options)
 
 
 def _say(text: object) -> None:
-    """Print what a command has found, now."""
+    """Print the result of a command and flush it."""
     with console.printing():
         print(text)
 
 
 class _Terminated(KeyboardInterrupt):
-    """SIGTERM, as Slurm, docker and timeout send it: what Ctrl-C ends, it ends."""
+    """SIGTERM, as sent by Slurm, docker and timeout; handled like Ctrl-C."""
 
 
 @contextmanager
@@ -96,7 +96,7 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         raise _Terminated
 
-    if current_thread() is not main_thread():  # where no signal can be handled
+    if current_thread() is not main_thread():  # other threads cannot handle signals
         yield
         return
     before = signal.signal(signal.SIGTERM, stop)
@@ -129,10 +129,10 @@ def _parser() -> argparse.ArgumentParser:
 
     def add_profile(sub: argparse.ArgumentParser) -> None:
         sub.add_argument(
-            "--profile", help="demo, paper, or a .yaml file: where settings come from; by default demo, for "
+            "--profile", help="demo, paper, or a .yaml file: profile of the settings; by default demo, for "
             "generators of the demo world",
         )  # fmt: skip
-        sub.add_argument("--scenario", help="of the profile, such as cat-to-dog; its first by default")
+        sub.add_argument("--scenario", help="one of the profile, such as cat-to-dog; its first by default")
 
     def add_adaptation(sub: argparse.ArgumentParser) -> None:
         sub.add_argument(
@@ -140,7 +140,7 @@ def _parser() -> argparse.ArgumentParser:
             help="source generator: dog, cat, a file, or the folder of a run; the scenario's by default",
         )
         sub.add_argument(
-            "--source-text", help="what the source generator makes, in words; its name or target by default"
+            "--source-text", help="the source domain in words; the generator's name or target by default"
         )
         sub.add_argument(
             "--text", help="the target domain, in words that the CLIP knows; the scenario's by default"
@@ -149,11 +149,11 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument(
             "--row", help="row of Table 1, such as L_dir or 'L_dm + L_EWC'; the full method by default"
         )
-        sub.add_argument("--seed", type=seed, default=0, help="of variations, latents and noise")
+        sub.add_argument("--seed", type=seed, default=0, help="seed of variations, latents and noise")
         sub.add_argument(
             "--set", action="append", default=[], metavar="NAME=VALUE",
             help="any setting by its dotted name, such as moment.lambda_cov=1, or terms.ewc=1e4 for a "
-            "weight; it goes over the row's own; weights=random for random networks of the profile's shapes",
+            "weight; it overrides the row's own; weights=random for random networks of the profile's shapes",
         )  # fmt: skip
 
     sub = add("reproduce", _reproduce, "run the notebooks, write every figure and table, build the book")
@@ -164,21 +164,21 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--only", metavar="CHAPTER", help="one notebook, for instance 04_results; no book")
     sub.add_argument(
         "--workers", type=positive, default=min(2, os.cpu_count() or 1),
-        help="adaptations, then chapters at a time, up to 2.2 GB of memory each",
+        help="parallel adaptations, then chapters; up to 2.2 GB of memory each",
     )  # fmt: skip
     sub.add_argument(
         "--figures", type=folder,
-        help="where figures and tables go: figures for the demo, else below --build",
+        help="folder for figures and tables; figures for the demo, else below --build",
     )  # fmt: skip
-    sub.add_argument("--build", type=folder, default=Path("build"), help="where notebooks and the book go")
+    sub.add_argument("--build", type=folder, default=Path("build"), help="folder for notebooks and the book")
     sub.add_argument("--pdf", action="store_true", help="print the book too, to book.pdf; needs chromium")
     add_device(sub)
 
     sub = add("fetch", _fetch, "download and verify the files of data_manifest.yaml")
-    sub.add_argument("assets", nargs="*", help="names of files; all of the profile by default")
-    sub.add_argument("--profile", default="demo", help="whose files: demo (they ship) or paper (gigabytes)")
+    sub.add_argument("assets", nargs="*", help="names of files; all files of the profile by default")
+    sub.add_argument("--profile", default="demo", help="demo (files are included) or paper (gigabytes)")
 
-    sub = add("convert", _convert, "write a generator in another format, without executing anything in it")
+    sub = add("convert", _convert, "write a generator in another format, without executing code in the file")
     sub.add_argument(
         "input", type=path, metavar="IN",
         help="a .pkl of stylegan2-ada-pytorch, a .pt of rosinality's, or a .safetensors of ours",
@@ -196,7 +196,7 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = add("table", _table, "make or find the runs of a scenario, measure them, and print Table 1")
     add_profile(sub)
-    sub.add_argument("--row", action="append", default=[], help="of the table, more than once for several")
+    sub.add_argument("--row", action="append", default=[], help="row of the table; repeat for several")
     sub.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE",
         help="any setting of all rows, such as optimiser.iterations=500, or of the profile: seeds=[0], "
@@ -207,26 +207,26 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--runs", type=folder, default=Path("runs"), help="folder of runs")
     add_device(sub)
 
-    sub = add("list", _list, "show what there is: profiles, scenarios, rows, words, settings, networks, runs")
+    sub = add("list", _list, "list profiles, scenarios, rows, words, settings, networks or runs")
     sub.add_argument(
-        "what", nargs="?", choices=KINDS, help="one kind; profiles, networks and runs by default"
+        "what", nargs="?", choices=KINDS, help="kind of items; profiles, networks and runs by default"
     )
-    sub.add_argument("--profile", default="demo", help="whose scenarios, rows and settings")
+    sub.add_argument("--profile", default="demo", help="profile of scenarios, rows, texts and settings")
     sub.add_argument("--runs", type=folder, default=Path("runs"), help="folder of runs")
     sub.add_argument("--json", action="store_true", help="print JSON")
 
-    sub = add("info", _info, "tell what a run is, how it went, why it ended, and what it is good for")
-    sub.add_argument("run", metavar="RUN", help="folder of a run, or its id, or the id's first characters")
-    sub.add_argument("--profile", help="whose nearest row it is compared with; demo or paper by default")
+    sub = add("info", _info, "describe a run: settings, course, reason of its end, and commands to use it")
+    sub.add_argument("run", metavar="RUN", help="folder of a run, its id, or the first characters of the id")
+    sub.add_argument("--profile", help="profile to find the nearest row in; demo and paper by default")
     sub.add_argument("--runs", type=folder, default=Path("runs"), help="folder of runs")
     sub.add_argument("--json", action="store_true", help="print JSON")
 
-    sub = add("completion", _completion, "print what completes commands and options by the tabulator key")
+    sub = add("completion", _completion, "print a script for the tab completion of commands and options")
     sub.add_argument("shell", choices=("bash", "zsh"), help='eval "$(zsgan completion bash)" in ~/.bashrc')
 
-    sub = add("cost", _cost, "take a few steps of an adaptation, and print seconds by part and memory")
+    sub = add("cost", _cost, "take a few steps of an adaptation, and print seconds by part, and memory")
     add_adaptation(sub)
-    sub.add_argument("--steps", type=positive, default=3, help="how many; the medians are printed")
+    sub.add_argument("--steps", type=positive, default=3, help="number of steps; medians are printed")
     sub.add_argument("--json", action="store_true", help="print JSON")
     add_device(sub)
 
@@ -234,15 +234,15 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "generator", type=place, help="folder of a run, or a source generator: dog, cat, or a file"
     )
-    sub.add_argument("--n", type=positive, default=16, help="how many")
-    sub.add_argument("--seed", type=seed, default=0, help="of the latents")
+    sub.add_argument("--n", type=positive, default=16, help="number of images")
+    sub.add_argument("--seed", type=seed, default=0, help="seed of the latents")
     sub.add_argument("--psi", type=psi, default=0.7, help="truncation; 1 for none")
     sub.add_argument("--out", type=folder, required=True, help="folder for PNG files")
     add_device(sub)
 
-    sub = add("evaluate", _evaluate, "measure diversity, and likeness to a target domain")
+    sub = add("evaluate", _evaluate, "measure diversity, and closeness to a target domain")
     sub.add_argument(
-        "images", type=place, help="folder of a run, or of images: turned by EXIF, in sRGB, alpha on white"
+        "images", type=place, help="folder of a run, or of images (rotated by EXIF, in sRGB, alpha on white)"
     )
     sub.add_argument("--recursive", action="store_true", help="read sub-folders of image folders too")
     sub.add_argument(
@@ -250,28 +250,28 @@ def _parser() -> argparse.ArgumentParser:
         help="true images of the target: a folder, or drawn:SPECIES[:STYLE] of the demo world",
     )  # fmt: skip
     sub.add_argument(
-        "--n", type=positive, default=500, help="how many images to draw, of a run and of the truth"
+        "--n", type=positive, default=500, help="number of images to draw, of a run and of the truth"
     )
     sub.add_argument(
-        "--seed", type=seed, help="of the latents, the truth and the choice for LPIPS; by default the tables'"
+        "--seed", type=seed, help="seed of latents, true images and the LPIPS subset; by default the tables'"
     )
     sub.add_argument(
-        "--psi", type=psi, help="truncation, when sampling a run; as in the tables by default: 1 for one of "
+        "--psi", type=psi, help="truncation of a run's images; as in the tables by default: 1 for runs of "
         "the demo world, 0.7 for others",
     )  # fmt: skip
     sub.add_argument(
-        "--before", type=place, help="the source's images, of the same names or numbers; a run has its own"
+        "--before", type=place, help="the source's images, with the same names or numbers; a run has its own"
     )
     sub.add_argument(
         "--measures", metavar="NAME,...", help="only these: diversity, adaptation, closeness, kept, or "
-        "single ones such as fid,lpips; all that can be known by default",
+        "single ones such as fid,lpips; all available ones by default",
     )  # fmt: skip
     sub.add_argument(
         "--lpips-images", type=at_most, default=2000, metavar="N|all",
-        help="LPIPS, which compares all with all, takes a random N of more images",
+        help="compute LPIPS, which compares all pairs, on a random N of the images",
     )  # fmt: skip
     sub.add_argument("--text", help="the target in words, for the CLIP score; that of a run by default")
-    sub.add_argument("--source-text", help="the source in words, for the rate that CLIP takes for the target")
+    sub.add_argument("--source-text", help="the source in words, for the target rate by CLIP")
     sub.add_argument(
         "--clip",
         help="the judging CLIP, one that did not guide the images; by default clip-b of the demo world, and "
@@ -279,34 +279,30 @@ def _parser() -> argparse.ArgumentParser:
     )
     sub.add_argument(
         "--eyes", choices=("evaluator", "photographs"),
-        help="what LPIPS, FID and their like look through: the evaluator of the demo world, or VGG-16 and "
+        help="networks behind LPIPS, FID and similar metrics: evaluator of the demo world, or VGG-16 and "
         "Inception-v3 (zsgan fetch vgg16 inception ViT-B-16/openai; pip install 'zsgan[photographs]'); by "
-        "default these for a run whose generator is not of the demo world, the evaluator for all else",
+        "default photographs for a run of a generator outside the demo world, else evaluator",
     )  # fmt: skip
     sub.add_argument(
         "--preset", action="append", choices=("paper", "literal", "ojha", "air"),
-        help="definition of intra-cluster LPIPS, more than once for several; paper and literal by default",
+        help="definition of intra-cluster LPIPS; repeat for several; paper and literal by default",
     )  # fmt: skip
-    sub.add_argument(
-        "--centres", type=place, help="folder of images that others are assigned to, for --preset ojha"
-    )
+    sub.add_argument("--centres", type=place, help="folder of cluster centres, for --preset ojha")
     sub.add_argument("--clusters", type=positive, default=10, help="k of intra-cluster LPIPS")
     sub.add_argument(
         "--neighbours", type=positive, default=3, help="k of precision, recall, density and coverage"
     )
-    sub.add_argument(
-        "--out", type=path, metavar="FILE", help="write the JSON there, too, before it is printed"
-    )
+    sub.add_argument("--out", type=path, metavar="FILE", help="also write the JSON to this file")
     sub.add_argument(
         "--runs", type=folder, default=Path("runs"), help="folder of runs, whose cache keeps LPIPS distances"
     )
     add_device(sub)
 
-    of_runs = commands.add_parser("runs", help="what lies in a folder of runs").add_subparsers(
+    of_runs = commands.add_parser("runs", help="check a folder of runs").add_subparsers(
         dest="part", required=True, metavar="COMMAND"
     )
     sub = add("verify", _verify, "compare every file of finished runs with the hashes in them", of_runs)
-    sub.add_argument("ids", nargs="*", metavar="ID", help="of some runs; all by default")
+    sub.add_argument("ids", nargs="*", metavar="ID", help="ids of the runs to check; all by default")
     sub.add_argument("--runs", type=folder, default=Path("runs"), help="folder of runs")
     return parser
 
@@ -316,7 +312,7 @@ def _example(command: str) -> str:
 
 
 def _versions() -> str:
-    """The versions that a report of a problem needs."""
+    """Versions for a bug report."""
     return f"zsgan {version('zsgan')}, torch {version('torch')}, Python {platform.python_version()}"
 
 

@@ -99,7 +99,7 @@ def test_a_run_that_stopped_before_others_stays_as_it_was(bench, monkeypatch):
 def test_unknown_names_are_refused(bench):
     with pytest.raises(ValueError, match="baseline='L_foo' is unknown; choose one of L_dir, L_dm"):
         differences(bench, baseline="L_foo")
-    with pytest.raises(ValueError, match="measure='fid' is not known image by image; choose of clip_var"):
+    with pytest.raises(ValueError, match="measure='fid' is not known image by image; choose one of clip_var"):
         differences(bench, ["fid"])
 
 

@@ -1,1 +1,1 @@
-"""From a configuration to a trained generator: guides, the terms of the loss, the steps, when to stop."""
+"""From a configuration to a trained generator: guides, loss terms, training steps and early stopping."""

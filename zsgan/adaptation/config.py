@@ -1,7 +1,7 @@
-"""What determines an adaptation: nested, typed and checked; the defaults are the paper's full method.
+"""Configuration of an adaptation: nested, typed and checked; the defaults are the paper's full method.
 
-"open" marks what the paper leaves open: there the default is this project's reading. Settings have dotted
-names, such as ``moment.lambda_cov``, on the command line and in :func:`override`.
+"open" marks settings that the paper leaves open, whose default is this project's reading. On the command line
+and in :func:`override`, settings have dotted names, such as ``moment.lambda_cov``.
 """
 
 from collections.abc import Mapping
@@ -43,7 +43,7 @@ Term = Literal["directional", "moment", "relation", "in_domain_angle", "ewc", "s
 
 
 def is_plugged(term: str) -> bool:
-    """Whether a term is not one of the package's own but FILE.py:FUNCTION or MODULE:FUNCTION."""
+    """Whether a term is plugged in, as FILE.py:FUNCTION or MODULE:FUNCTION, rather than the package's."""
     return ":" in term
 
 
@@ -55,7 +55,7 @@ def _known(term: str) -> str:
 
 
 def _weighed(value: Any) -> Any:
-    """A weight, or a mapping of "weight" and the settings of a term that is plugged in."""
+    """A weight, or a mapping of "weight" and the settings of a plugged-in term."""
     weight = value.get("weight") if isinstance(value, Mapping) else value
     checked = TypeAdapter(NonNegative).validate_python(weight)
     return {**value, "weight": checked} if isinstance(value, Mapping) else checked
@@ -77,9 +77,9 @@ class Stage1:
     start: Literal["random", "closed_form", "captions"] = (
         "random"  # N(0, I) and Adam, the optimum itself, or attributes of the target in words; open
     )
-    attributes: tuple[Text, ...] = ()  # of captions: K texts with {}, such as "white {}"; not in the paper
+    attributes: tuple[Text, ...] = ()  # for captions: K texts with {}, such as "white {}"; not in the paper
     seed: Seed | None = None  # of the random start; None: the run's
-    renormalise: Switch = False  # |v_i| brought back to |E_T(t_trg)|; printed: no
+    renormalise: Switch = False  # rescale |v_i| to |E_T(t_trg)|; printed: no
 
     @model_validator(mode="after")
     def _fit(self) -> "Stage1":
@@ -103,14 +103,14 @@ class Stage1:
 
 @dataclass(frozen=True, config=CHECKED)
 class Features:
-    """What the losses see of an image and of a text."""
+    """Features of images and texts that the losses see."""
 
     normalise: Switch = True  # unit-norm features; open
     antialias: Switch = True  # of the resize to CLIP's size; open
     crops: Annotated[Whole, Field(le=1024)] = (
-        0  # views of each image whose mean feature is taken, see zsgan.rivals.crops; 0: the whole image
+        0  # views of each image whose features are averaged, see zsgan.rivals.crops; 0: the whole image
     )
-    direction_floor: Positive = 1e-8  # norms in the cosines count at least this, see directional_loss; open
+    direction_floor: Positive = 1e-8  # lower bound of the norms in the cosines, see directional_loss; open
 
 
 @dataclass(frozen=True, config=CHECKED)
@@ -149,7 +149,7 @@ class Relation:
 
 @dataclass(frozen=True, config=CHECKED)
 class Spectral:
-    """Spectral consistency of SCR (Liu et al. 2023), a rival of eqs. (4) and (5); numbers are its code's."""
+    """Spectral consistency of SCR (Liu et al. 2023), a rival of eqs. (4) and (5); values from its code."""
 
     probes: Count = 3  # random directions of a latent
     delta: Positive = 1.0  # of the Huber loss
@@ -160,46 +160,42 @@ class Optimiser:
     """Adam on the target generator."""
 
     iterations: Count = 2000  # span of Fig. 3a
-    stop_at_plateau: Switch = (
-        False  # end before, where the run has levelled off, see zsgan.adaptation.stopping
-    )
+    stop_at_plateau: Switch = False  # stop earlier at a plateau, see zsgan.adaptation.stopping
     batch_size: Batch = 4  # N, sec. 4.1
     lr: Positive = 0.002  # sec. 4.1
     betas: tuple[Decay, Decay] = (0.0, 0.99)  # sec. 4.1
-    ema: Decay | None = (
-        None  # decay of a moving average of the weights, which then is the result; printed: no
-    )
+    ema: Decay | None = None  # decay of a moving average of the weights, returned as the result; printed: no
 
 
 @dataclass(frozen=True, config=CHECKED)
 class Selection:
-    """Adaptive layer selection of StyleGAN-NADA, anew before every step (Gal et al. 2022, sec. 4.3)."""
+    """Adaptive layer selection of StyleGAN-NADA, before every step (Gal et al. 2022, sec. 4.3)."""
 
     k: Count  # layers trained in a step
-    iterations: Count = 1  # steps on the latents by which layers are ranked
+    iterations: Count = 1  # optimisation steps on the latents to rank the layers
     layer_map: LayerMap = "corrected"  # see zsgan.rivals.layer_selection
     batch_size: Batch = 8  # latents that rank the layers
 
 
 @dataclass(frozen=True, config=CHECKED)
 class FewShot:
-    """Adaptation to a few images instead of a text (Ojha et al. 2021); numbers are those of its code."""
+    """Adaptation to a few images instead of a text (Ojha et al. 2021); values from its code."""
 
     target: Domain  # factors that drawn images share, {species: ..., style: ...}, or {folder: ...}
     images: Count = 10  # target images, and as many anchors in the latent space
     discriminator: Text | None = (
-        None  # of the source, see zsgan.assets.names; None: the one of the source generator
+        None  # the source's, see zsgan.assets.names; None: the one of the source generator
     )
     lambda_distance: NonNegative = 1e3  # of cross-domain distance consistency
-    distance_batch: Few = 4  # images that it compares
-    anchor_every: Count = 4  # steps; whole images near the anchors are judged in one of them, else patches
-    anchor_deviation: NonNegative = 0.1  # of latents from an anchor; 0.05 in the text
+    distance_batch: Few = 4  # images in its comparison
+    anchor_every: Count = 4  # one step in so many judges whole images near the anchors, the others patches
+    anchor_deviation: NonNegative = 0.1  # standard deviation of latents around an anchor; 0.05 in the text
     patch_level: Whole = 3  # patches are judged in the discriminator's map of R / 2^level px; 32 px of 256
     lambda_r1: NonNegative = 10.0
     r1_every: Count = 16
     lambda_path: NonNegative = 2.0
     path_every: Count = 4
-    mixing: Probability = 0.9  # of two latents in the styles of one image
+    mixing: Probability = 0.9  # probability of two latents in the styles of one image
 
 
 def _full_method() -> Mapping[str, float]:
@@ -217,7 +213,7 @@ class AdaptConfig:
         "ViT-B-32/openai",
     )  # guiding CLIPs, sec. 4.1, see zsgan.assets.names; several are averaged
     clip_weights: Annotated[tuple[Positive, ...], Field(min_length=1)] | None = (
-        None  # of the guiding CLIPs in their mean; None: all the same
+        None  # weights of the guiding CLIPs in their mean; None: equal
     )
     templates: Texts = ("imagenet",)  # "imagenet" (79 of StyleGAN-NADA), or texts with {}; open
     # eq. (6), sec. 4.1: each loss of zsgan.adaptation.terms -> its weight
@@ -230,14 +226,14 @@ class AdaptConfig:
     spectral: Spectral = Field(default_factory=Spectral)
     optimiser: Optimiser = Field(default_factory=Optimiser)
     selection: Selection | None = None  # None: all trained parameters, always
-    few_shot: FewShot | None = None  # not None: no text guides, few images do; then terms must be {}
+    few_shot: FewShot | None = None  # not None: few images guide instead of a text; then terms must be {}
     trained: Trained = "convolutions"  # see trained_parameters; open
     shared_noise: Switch = False  # the same noise maps for the source's and the target's images; open
     seed: Seed = 0  # of stage 1, latents and noise
 
     @model_validator(mode="after")
     def _fit(self) -> "AdaptConfig":
-        """Refuse what cannot work together, before anything is computed."""
+        """Refuse settings that contradict each other."""
         if self.few_shot is not None:
             if self.weights or self.selection is not None:
                 raise ValueError(
@@ -251,8 +247,8 @@ class AdaptConfig:
             raise ValueError(f"terms: two functions have one name, {sorted(functions)}; give each its own")
         if self.optimiser.stop_at_plateau and not {"directional", "moment"} & set(self.weights):
             raise ValueError(
-                "optimiser.stop_at_plateau=True needs the term 'directional' or 'moment', which say how far "
-                f"images follow the text, got {self.weights}; give a number of iterations instead"
+                "optimiser.stop_at_plateau=True needs the term 'directional' or 'moment', which measure how "
+                f"far images follow the text, got {self.weights}; give a number of iterations instead"
             )
         check_texts(self.source_text, self.target_text)
         if self.clip_weights is not None and len(self.clip_weights) != len(self.clips):
@@ -277,7 +273,7 @@ class AdaptConfig:
 
     @property
     def prompts(self) -> tuple[str, ...]:
-        """Templates to hand to a CLIP."""
+        """Prompt templates for CLIP."""
         return imagenet_templates() if self.templates == ("imagenet",) else self.templates
 
     @property
@@ -293,7 +289,7 @@ class AdaptConfig:
 
     @property
     def weights(self) -> dict[str, float]:
-        """The terms that count: those whose weight is not zero."""
+        """The terms with a weight other than zero."""
         weights = {
             term: value["weight"] if isinstance(value, Mapping) else value
             for term, value in self.terms.items()
@@ -301,7 +297,7 @@ class AdaptConfig:
         return {term: weight for term, weight in weights.items() if weight}
 
     def settings_of(self, term: str) -> dict[str, Any]:
-        """The settings of a term that is plugged in, as a row gives them beside its weight."""
+        """The settings of a plugged-in term, without its weight."""
         value = self.terms[term]
         return {k: v for k, v in value.items() if k != "weight"} if isinstance(value, Mapping) else {}
 
@@ -316,8 +312,8 @@ def override(config: AdaptConfig, changes: Mapping[str, Any]) -> AdaptConfig:
 
     Args:
         config: the configuration to start from; it is not changed.
-        changes: dotted name (``moment.lambda_cov``, ``terms.ewc``) or group (``moment``) -> new value; of a
-            group, only the settings that are given are replaced.
+        changes: dotted name (``moment.lambda_cov``, ``terms.ewc``) or group (``moment``) -> new value; in a
+            group, only the given settings are replaced.
 
     Returns:
         a checked configuration.

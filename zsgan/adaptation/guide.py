@@ -1,4 +1,4 @@
-"""What guides an adaptation before its first step: text features, variations, Fisher information."""
+"""Preparation of an adaptation: text features, semantic variations, source features, Fisher information."""
 
 from collections.abc import Sequence
 from copy import deepcopy
@@ -28,7 +28,7 @@ from zsgan.rivals.consistency import probe_directions
 from zsgan.rivals.crops import random_crops
 
 GAP_SAMPLES = 64
-"""Source images that say where images lie, for variations from captions."""
+"""Number of source images that estimate the modality gap, for variations from captions."""
 
 
 def make_guide(
@@ -40,13 +40,13 @@ def make_guide(
         encoder: E_I and E_T.
         config: texts, templates and stage 1.
         progress: show a progress bar.
-        g_src: source generator; only variations from captions need it.
+        g_src: source generator, needed for variations from captions only.
 
     Returns:
         the guide.
 
     Raises:
-        ValueError: the texts are the same to the encoder, or cannot be encoded.
+        ValueError: the encoder cannot tell the texts apart, or cannot encode them.
     """
     t_src, t_trg = encode_pair(
         encoder, config.source_text, config.target_text, config.prompts, config.features.normalise
@@ -75,7 +75,7 @@ def _stage_1(t_trg: Tensor, config: AdaptConfig, progress: bool) -> Variations:
 def _from_captions(
     encoder: ClipEncoder, t_src: Tensor, t_trg: Tensor, config: AdaptConfig, g_src: Generator | None
 ) -> Variations:
-    """Variations from attributes in words, without the prompt and the gap between texts and images."""
+    """Variations from attributes in words, with the prompt and the modality gap projected out."""
     if g_src is None:
         raise ValueError("g_src is needed for stage1.start='captions': its images show the modality gap")
     texts = [attribute.replace("{}", config.target_text) for attribute in config.stage1.attributes]
@@ -83,7 +83,7 @@ def _from_captions(
     z = torch.randn(GAP_SAMPLES, g_src.mapping.z_dim, generator=stream(0, "gap latents"))
     with torch.no_grad():
         images = g_src.synthesis(g_src.mapping(z.to(device_of(g_src))), noise="const")
-        gap = encode(encoder, images, config).mean(0) - t_src  # of the source domain, in which both are known
+        gap = encode(encoder, images, config).mean(0) - t_src  # the source domain has both
     return caption_variations(t_trg, captions, config.stage1.epsilon, without=gap[None])
 
 
@@ -91,7 +91,7 @@ def trained_parameters(generator: Generator, trained: str = "convolutions") -> d
     """Parameters of ``generator`` that adaptation changes, by name.
 
     Args:
-        generator: whose parameters.
+        generator: the generator.
         trained: "convolutions": the synthesis constant and the convolutions with their affine layers, noise
             strengths and biases; "convolutions_and_torgb": these and every ToRGB;
             "convolutions_without_affine": these without the affine layers; "affine": the convolutions'
@@ -118,7 +118,7 @@ def step_latents(g_src: Generator, config: AdaptConfig, step: int) -> Tensor:
 
 
 def step_probes(g_src: Generator, config: AdaptConfig, step: int) -> Tensor:
-    """Random directions of a step's latents in W+, (P, N, L, D_w), for :mod:`zsgan.rivals.consistency`."""
+    """Random directions at a step's latents in W+, (P, N, L, D_w), for :mod:`zsgan.rivals.consistency`."""
     z = _step_z(g_src, config, step)
     size, random = (config.spectral.probes, *z.shape), stream(config.seed, "probes", step)
     signs = 2 * torch.randint(2, size, generator=random) - 1
@@ -139,14 +139,14 @@ def source_features(
     progress: bool = False,
     folder: Path | None = None,
 ) -> list[Tensor]:
-    """What every encoder sees of the source images of every step; the rows of a table share it.
+    """Features of the source images of every step, for each encoder; the rows of a table share them.
 
     Args:
         g_src: source generator.
         encoders: one for each guide.
         config: seed, batch, iterations, and how images are encoded.
         progress: show a progress bar.
-        folder: where to keep what there is so far, every minute, so that a call after a stop resumes.
+        folder: folder for intermediate results, saved every minute, from which a later call resumes.
 
     Returns:
         for each encoder (iterations, N, D), on the generator's device.
@@ -182,14 +182,14 @@ class _Features:
 
 
 def encode(encoder: ClipEncoder, images: Tensor, config: AdaptConfig, step: int | None = None) -> Tensor:
-    """Features of images, as the configuration wants them.
+    """Features of images with the settings of a configuration.
 
     Args:
         encoder: E_I.
         images: (N, 3, H, H) in [-1, 1].
         config: how images are encoded.
-        step: of the adaptation, whose crops are taken if the configuration has any: all images of a step, the
-            source's and the target's, get the same. ``None``: no crops, the whole images.
+        step: step of the adaptation, which determines the crops if the configuration has any; images of the
+            source and of the target get the same ones. ``None``: whole images.
 
     Returns:
         (N, D).
@@ -217,14 +217,14 @@ def source_fisher(
 ) -> dict[str, Tensor]:
     """Fisher information of the source generator, eq. (4), averaged over the guides.
 
-    Independent of the row, the target text and the seed: one result serves many runs.
+    It does not depend on the row, the target text or the seed, so many runs share one result.
 
     Args:
         g_src: source generator; not changed.
-        guides: whose features are asked.
+        guides: guides whose features define it.
         config: estimator, granularity and sample.
         progress: show a progress bar.
-        folder: where to keep what there is so far, every minute, so that a call after a stop resumes.
+        folder: folder for intermediate results, saved every minute, from which a later call resumes.
 
     Returns:
         F by name of the parameter, on the generator's device.
@@ -259,5 +259,5 @@ def source_fisher(
 
 
 def device_of(generator: Generator) -> torch.device:
-    """Where a generator lives."""
+    """The device of a generator."""
     return generator.synthesis.const.device

@@ -1,4 +1,4 @@
-"""What an adaptation needs at least, by setting: an estimate that refuses what can never fit."""
+"""Lower bounds of the memory of an adaptation, by setting, to refuse those that can never fit."""
 
 from torch import Tensor
 
@@ -12,14 +12,14 @@ _FLOAT = 4  # bytes
 
 
 def check_size(config: AdaptConfig, g_src: Generator) -> None:
-    """Refuse a configuration that has a setting too large for the memory of the generator's device.
+    """Refuse a configuration with a setting too large for the memory of the generator's device.
 
     Args:
-        config: what is asked for.
+        config: the configuration.
         g_src: source generator.
 
     Raises:
-        ValueError: a setting is too large; the message has it with the bytes that it needs at least.
+        ValueError: a setting is too large; the message names it and the bytes that it needs at least.
     """
     check_memory(_least(config, g_src), device_of(g_src))
 
@@ -28,11 +28,11 @@ def check_steps(config: AdaptConfig, features: list[Tensor]) -> None:
     """Refuse a number of steps whose source features do not fit.
 
     Args:
-        config: what is asked for.
-        features: (D,) one of each guide's.
+        config: the configuration.
+        features: one feature (D,) of each guide.
 
     Raises:
-        ValueError: there are too many.
+        ValueError: there are too many steps.
     """
     n, batch = config.optimiser.iterations, config.optimiser.batch_size
     least = n * batch * sum(feature.nbytes for feature in features)
@@ -40,11 +40,11 @@ def check_steps(config: AdaptConfig, features: list[Tensor]) -> None:
 
 
 def _least(config: AdaptConfig, g_src: Generator) -> dict[str, int]:
-    """Setting with its value -> bytes; counted are the largest tensors alone."""
+    """Setting with its value -> bytes of its largest tensors."""
     size, batch = g_src.config["resolution"], config.optimiser.batch_size
     channels = g_src.config["channels"].items()
     image = 3 * size**2 * _FLOAT
-    maps = sum(int(side) ** 2 * width * _FLOAT for side, width in channels)  # of one image, one for each side
+    maps = sum(int(side) ** 2 * width * _FLOAT for side, width in channels)  # of one image, all resolutions
     latent = g_src.synthesis.n_ws * g_src.synthesis.w_dim * _FLOAT
     least = {f"optimiser.batch_size={batch}": batch * maps}
     if (shots := config.few_shot) is not None:

@@ -1,4 +1,4 @@
-"""Eq. (6), the loss of stage 2: the weighted sum of the terms that a row names."""
+"""The loss of stage 2, eq. (6)."""
 
 from collections.abc import Iterator, Sequence
 
@@ -16,11 +16,11 @@ class Objective:
         config: ``config.terms`` names the terms, their weights, and the settings of plugged-in ones.
 
     Raises:
-        ValueError: a plugged-in term cannot be found, or does not have the settings that it is given.
+        ValueError: a plugged-in term does not exist, or does not take the given settings.
     """
 
     def __init__(self, config: AdaptConfig) -> None:
-        # Always in this order, so that a sum has the same bits however a row is written.
+        # A fixed order, so that the sum has the same bits for any order in a row.
         known = [
             (config.weights[name], kind.bind(config))
             for name, kind in KINDS.items()
@@ -37,7 +37,7 @@ class Objective:
         """Name, weight in the whole loss, and value (a scalar with gradients) of each part.
 
         Args:
-            batch: of a step.
+            batch: batch of a step.
 
         Yields:
             the parts in a fixed order.
@@ -47,7 +47,7 @@ class Objective:
                 yield name, weight * factor, value
 
     def __call__(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss, a scalar with gradients, and the unweighted values of its parts, without."""
+        """The loss, a scalar with gradients, and the unweighted values of its parts, detached."""
         loss: Tensor | None = None
         values: dict[str, Tensor] = {}
         for name, weight, value in self.parts(batch):

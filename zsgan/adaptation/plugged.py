@@ -1,4 +1,4 @@
-"""Losses that a row brings along: a function in a file, or in an installed module.
+"""Plugged-in terms: losses given as a function in a file or in an installed module.
 
 A row names one as ``terms: {mine.py:hinge: {weight: 2, margin: 0.1}}``; every setting but the weight is a
 keyword-only argument of the function.
@@ -24,13 +24,13 @@ from zsgan.base.places import local_path
 
 @dataclass(frozen=True)
 class Plugged:
-    """A term that is not the package's own.
+    """A term that is not part of the package.
 
     Attributes:
         function: features of one guide's target images (N, D), with gradients, of its source images (N, D),
             the guide, and settings by keyword -> a scalar.
-        name: of the term, as a row writes it.
-        source: SHA-256 of the file that the function stands in.
+        name: name of the term in a row.
+        source: SHA-256 of the file of the function.
     """
 
     function: Callable[..., Tensor]
@@ -41,13 +41,13 @@ class Plugged:
         """The term with the settings that a configuration gives it.
 
         Args:
-            config: has the name of the term among its terms.
+            config: a configuration with this term.
 
         Returns:
             the term, averaged over the guides.
 
         Raises:
-            ValueError: the function does not take such a setting.
+            ValueError: the function does not take a setting.
         """
         given = config.settings_of(self.name)
         taken = [
@@ -69,7 +69,7 @@ def plugged(name: str) -> Plugged:
     """The term that a row names as FILE.py:FUNCTION or MODULE:FUNCTION.
 
     Args:
-        name: of the term.
+        name: name of the term.
 
     Returns:
         the term.

@@ -1,4 +1,4 @@
-"""The few images that stand for a target domain where no text does: drawn, or those of a folder."""
+"""Target images for few-shot adaptation: drawn ones, or those of a folder."""
 
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,18 @@ from zsgan.base.resize import resize
 from zsgan.menagerie.portraits import Drawing
 
 TARGETS_SEED = 8_100_001
-"""Seed of drawn target images, which are none of those that runs are measured against."""
+"""Seed of drawn target images; those of the evaluation have another."""
 
 
 def targets_key(settings: FewShot) -> dict[str, Any]:
-    """What determines the target images.
+    """Cache key of the target images.
 
     Args:
-        settings: which images, and how many.
+        settings: source and number of the images.
 
     Returns:
-        as JSON: their files' hashes, and those of the pixels if a viewer shows others than a file stores
-        (turned, on white, in sRGB); or what is drawn.
+        as JSON: hashes of the files, and of the pixels if those shown differ from those stored (rotated, on
+        white, in sRGB); or labels, seed and number of drawn images.
 
     Raises:
         ValueError: the folder holds too few images, or a factor is unknown.
@@ -34,7 +34,7 @@ def targets_key(settings: FewShot) -> dict[str, Any]:
         places = _places(folder, settings)
         key = {"files": [sha256(folder.files[place]) for place in places]}
         looks = [folder.looks[place] for place in places]
-        # only then, so that runs of files whose pixels are as stored keep their id
+        # added only if they differ, so that earlier runs keep their id
         stored = all(look.as_stored for look in looks)
         return key if stored else key | {"pixels": [look.pixels for look in looks]}
     unknown = set(settings.target) - {"species", "style"}
@@ -43,18 +43,18 @@ def targets_key(settings: FewShot) -> dict[str, Any]:
             f"few_shot.target={dict(settings.target)} must be {{species: ..., style: ...}} or one of them, "
             "or {folder: ...}"
         )
-    Drawing(settings.target, 1)  # which refuses names that are unknown
+    Drawing(settings.target, 1)  # refuses unknown names
     return {"drawn": dict(settings.target), "seed": TARGETS_SEED, "images": settings.images}
 
 
 def targets(settings: FewShot, resolution: int) -> Tensor:
     """The target images: those of a folder, or drawn ones.
 
-    Of a folder that holds more than are asked for it is every second one, from the second on, as far as they
-    go. For if it is the truth's, :class:`zsgan.evaluation.truth.Found` compares with the others.
+    In a folder with more images than needed, every second one comes first, starting with the second, because
+    :class:`zsgan.evaluation.truth.Found` compares with the others if the folder is also the truth.
 
     Args:
-        settings: which images, and how many.
+        settings: source and number of the images.
         resolution: R, pixels a side.
 
     Returns:
@@ -76,7 +76,7 @@ def targets(settings: FewShot, resolution: int) -> Tensor:
 
 
 def _places(folder: Folder, settings: FewShot) -> list[int]:
-    """Odd ones before even ones, which are those that a truth is compared with."""
+    """Odd indices before even ones, which the evaluation compares with."""
     n = len(folder)
     return sorted([*range(1, n, 2), *range(0, n, 2)][: settings.images])
 

@@ -1,4 +1,4 @@
-"""The losses that a row can name, each bound to its settings once, and what they look at.
+"""The terms that a row can name, and the batches that they see.
 
 A loss of the package is a function, an entry in ``KINDS`` and, if it has settings, a group of the
 configuration.
@@ -27,13 +27,13 @@ from zsgan.rivals.consistency import spectral_loss
 
 @dataclass(frozen=True, eq=False)
 class Guide:
-    """One CLIP and what it makes of the two texts.
+    """One CLIP with the features of the two texts.
 
     Attributes:
         encoder: E_I and E_T.
         t_src: (D,) E_T(t_src).
         t_trg: (D,) E_T(t_trg).
-        variations: stage 1; ``None`` where no term needs it.
+        variations: result of stage 1; ``None`` if no term needs it.
         text_set: (K + 1, D) T of eq. (3), or (1, D) dT alone.
     """
 
@@ -46,15 +46,15 @@ class Guide:
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """What one guide sees of a batch.
+    """Features of a batch from one guide.
 
     Attributes:
-        guide: whose features these are.
+        guide: the guide.
         f_src: (N, D) features of the source generator's images.
         f_trg: (N, D) features of the target generator's images of the same latents; these have gradients.
         stretch_src: (N,) how much ``f_src`` moves with the latent, see :mod:`zsgan.rivals.consistency`;
-            ``None`` where no term needs it.
-        stretch_trg: (N,) the same of ``f_trg``, with gradients.
+            ``None`` if no term needs it.
+        stretch_trg: (N,) as ``stretch_src`` for ``f_trg``, with gradients.
     """
 
     guide: Guide
@@ -66,13 +66,13 @@ class Seen:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """All that a term may look at in one step.
+    """Inputs of the terms in one step.
 
     Attributes:
-        seen: what each guide sees.
+        seen: features from each guide.
         params: trained parameters of the target generator by name.
-        source_params: the same of the source generator.
-        fisher: their Fisher information; empty where no term needs it.
+        source_params: the same parameters of the source generator.
+        fisher: their Fisher information; empty if no term needs it.
     """
 
     seen: Sequence[Seen]
@@ -84,9 +84,9 @@ class Batch:
 Parts = Mapping[str, tuple[float, Tensor]]
 """Name of a part of a term -> its weight inside the term, and its value, a scalar."""
 Loss = Callable[[Batch], Parts]
-"""A term that knows its settings."""
+"""A term bound to its settings."""
 OfGuide = Callable[[Seen], Parts]
-"""A term of one guide's features that knows its settings."""
+"""A term of one guide's features, bound to its settings."""
 
 
 @dataclass(frozen=True)
@@ -95,8 +95,8 @@ class Kind:
 
     Attributes:
         bind: a configuration -> the term with its settings.
-        parts: names of its parts, as histories have them.
-        settings: groups of the configuration that matter to it alone: "moment", "ewc"...
+        parts: names of its parts in histories.
+        settings: groups of the configuration that only this term reads: "moment", "ewc"...
     """
 
     bind: Callable[[AdaptConfig], Loss]
@@ -152,7 +152,7 @@ def _ewc(batch: Batch) -> Parts:
 
 
 def averaged(loss: OfGuide, shares: Sequence[float]) -> Loss:
-    """The mean of a term over the guides, each with its share."""
+    """The mean of a term over the guides, weighted by their shares."""
 
     def averaged(batch: Batch) -> Parts:
         found = [loss(seen) for seen in batch.seen]
@@ -191,11 +191,11 @@ KINDS: Mapping[Term, Kind] = {
 }
 
 PARTS: Mapping[str, Term] = {part: term for term, kind in KINDS.items() for part in kind.parts}
-"""Part of a loss, as histories call it -> the term that it belongs to."""
+"""Name of a part in histories -> the term that it belongs to."""
 
 
 def needs(config: AdaptConfig, settings: str) -> bool:
-    """Whether a term of the configuration reads a group of settings, and so needs what they describe.
+    """Whether a term of the configuration reads a group of settings, and so needs its quantities.
 
     Args:
         config: a configuration.

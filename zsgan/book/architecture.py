@@ -64,7 +64,7 @@ def page(package: Path = PACKAGE) -> str:
         package: folder of the package.
 
     Returns:
-        the folders in order, each with a sentence and its modules, common additions, and :data:`zsgan.book.architecture.WALKS`.
+        the folders in order, each with a sentence and its modules, common additions, and two walks.
     """
     lines = [
         "# Architecture\n",

@@ -1,1 +1,1 @@
-"""What single commands of the command line need: arguments, output, lists, a run's description."""
+"""Parts of the command line: arguments, output, lists and the description of a run."""

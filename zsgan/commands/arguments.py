@@ -1,4 +1,4 @@
-"""Types of arguments on a command line; what is wrong with one is said before anything begins."""
+"""Types of command-line arguments, checked before a command starts."""
 
 import argparse
 from collections.abc import Callable
@@ -11,7 +11,7 @@ Value = TypeVar("Value")
 
 
 def _argument(read: Callable[[str], Value]) -> Callable[[str], Value]:
-    """``read`` as a type of argparse, which shows the message of no other error."""
+    """``read`` as an argparse type; argparse shows messages of ArgumentTypeError only."""
 
     def argument(text: str) -> Value:
         try:
@@ -31,7 +31,7 @@ psi = _argument(lambda text: checked("value", text, Psi))
 path = _argument(local_path)
 """A path, in which a tilde is the home."""
 folder = _argument(folder_path)
-"""A folder to write into, where no file stands."""
+"""A folder to write into, which must not be a file."""
 
 
 @_argument
@@ -46,6 +46,6 @@ def at_most(text: str) -> int | None:
 
 
 def steps(text: str) -> dict[str, Any]:
-    """The setting that a number of steps stands for, or "auto"."""
+    """The setting for a number of steps, or for "auto"."""
     auto = text == "auto"
     return {"optimiser.stop_at_plateau": True} if auto else {"optimiser.iterations": positive(text)}

@@ -1,4 +1,4 @@
-"""Completion in a shell, written from the command line's own parser."""
+"""Shell completion, generated from the parser of the command line."""
 
 import argparse
 import shlex
@@ -28,14 +28,14 @@ _ZSH = "autoload -U +X compinit && compinit\nautoload -U +X bashcompinit && bash
 
 
 def script(parser: argparse.ArgumentParser, shell: str) -> str:
-    """What the shell has to run so that the tabulator key completes ``zsgan``.
+    """Shell script for the tab completion of ``zsgan``.
 
     Args:
-        parser: of the command line, with its commands as subparsers.
+        parser: parser of the command line, with its commands as subparsers.
         shell: "bash" or "zsh".
 
     Returns:
-        commands, options, and the values of options that have names; where there are none, files complete.
+        a script that completes commands, options and their named values, and files elsewhere.
     """
     (commands,) = (a.choices for a in parser._actions if isinstance(a, argparse._SubParsersAction))
     values, options = [], []
@@ -62,7 +62,7 @@ def _values(action: argparse.Action) -> list[str]:
     named: Mapping[str, list[str]] = {
         "profile": sorted(
             file.name.removesuffix(".yaml")
-            for file in (files("zsgan") / "profiles").iterdir()  # zsgan.runs.profiles would wait for torch
+            for file in (files("zsgan") / "profiles").iterdir()  # zsgan.runs.profiles would load torch
             if file.name.endswith(".yaml")
         ),
         "source": _assets("generator-"),

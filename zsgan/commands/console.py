@@ -9,17 +9,17 @@ from typing import TextIO
 
 
 class OutputError(OSError):
-    """Standard output takes no text."""
+    """Standard output cannot be written."""
 
 
 class ReaderGone(OutputError):
-    """The program that reads standard output has ended, as ``head`` does after its lines."""
+    """The program that reads standard output has ended, such as ``head``."""
 
 
 def prepare() -> None:
-    """Let both streams take every character, as a backslash escape where their encoding has none.
+    """Make both streams escape characters outside their encoding with a backslash.
 
-    A closed standard error swallows what is written to it.
+    Text for a closed standard error is discarded.
 
     Raises:
         OutputError: standard output is closed.
@@ -30,18 +30,18 @@ def prepare() -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     if sys.stdout is None:
-        # Else the next file that is opened would take its number, and receive what is printed.
+        # Otherwise the next file to be opened gets its number, and receives the printed text.
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
         raise OutputError("standard output is closed, and the result would be lost; redirect it: > FILE")
 
 
 @contextmanager
 def printing() -> Iterator[None]:
-    """A block that prints; all of it has arrived when the block ends.
+    """A block that prints; its output is flushed at the end.
 
     Raises:
-        ReaderGone: the reader has gone.
-        OutputError: it could not be written, perhaps because the disk is full.
+        ReaderGone: the reader of standard output has ended.
+        OutputError: standard output cannot be written, for instance because the disk is full.
     """
     try:
         try:
@@ -60,7 +60,7 @@ def printing() -> Iterator[None]:
 
 
 def complain(text: str) -> None:
-    """Write a line to standard error, if it can be written; the exit code says the rest."""
+    """Write a line to standard error, if that is possible."""
     try:
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
@@ -69,7 +69,7 @@ def complain(text: str) -> None:
 
 
 def _give_up(stream: TextIO) -> None:
-    """Direct what is left in the buffer elsewhere, so that Python does not fail on it when it ends."""
+    """Redirect the stream to the null device, so that Python's flush at exit does not fail."""
     try:
         place = stream.fileno()
     except OSError:  # a stream in memory

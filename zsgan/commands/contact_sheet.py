@@ -1,4 +1,4 @@
-"""A look at a run: the source's images above the adapted generator's, beside the run's files."""
+"""Contact sheet of a run: the source's images above the adapted generator's."""
 
 import io
 import logging
@@ -19,14 +19,14 @@ LATENTS = 8
 
 
 def contact_sheet(run: Run, device: torch.device | str = "cpu") -> Path | None:
-    """Write ``sheet.png`` into a run's folder, unless it is there.
+    """Write ``sheet.png`` into a run's folder, unless it exists.
 
-    It shows the images that ``zsgan sample`` writes by default. It is no part of the run: where the folder
-    cannot be written, or the source generator has changed, there is a warning instead.
+    It shows the images that ``zsgan sample`` writes by default. It is not part of the run: if the folder
+    cannot be written, or the source generator has changed, a warning is logged instead.
 
     Args:
         run: the finished run.
-        device: where to make the images.
+        device: torch device.
 
     Returns:
         the file; ``None`` if it could not be made.
@@ -48,7 +48,7 @@ def contact_sheet(run: Run, device: torch.device | str = "cpu") -> Path | None:
 
 
 def _png(rows: dict[str, torch.Tensor]) -> bytes:
-    """The grid, the same bytes whatever the user's matplotlib looks like."""
+    """The grid as PNG bytes, independent of the user's matplotlib settings."""
     buffer = io.BytesIO()
     with mpl.rc_context():
         mpl.rcdefaults()

@@ -1,4 +1,4 @@
-"""What a run is, how it went and what comes next: the answers of ``zsgan info``."""
+"""Output of ``zsgan info``: the settings of a run, its course, and commands to use it."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,18 +14,18 @@ from zsgan.runs.wording import flat, flow, in_columns, in_words
 
 
 def about(place: Path, profile: str | None = None) -> dict[str, Any]:
-    """What a finished run is, how it went, and what can be done with it.
+    """Facts about a finished run: its settings, its course, and commands to use it.
 
     Args:
         place: the run's folder.
-        profile: whose nearest row its settings are compared with; the nearer of demo and paper by default.
+        profile: profile whose nearest row it is compared with; demo and paper by default.
 
     Returns:
-        facts under the names that ``zsgan info`` prints; "course" has a line for some of its steps.
+        facts under the names that ``zsgan info --json`` prints; "course" has rows of a few steps.
 
     Raises:
-        FileNotFoundError: it is not there, or not finished.
-        ValueError: it is damaged, or there is no such profile.
+        FileNotFoundError: the run does not exist or is not finished.
+        ValueError: the run is damaged, or the profile does not exist.
     """
     found = open_run(place)
     config, history, made = asdict(found.config), found.history, found.provenance
@@ -33,7 +33,7 @@ def about(place: Path, profile: str | None = None) -> dict[str, Any]:
     try:
         levelled: int | None = plateau(alignment(history))
         rule = "not within these steps" if levelled is None else f"at step {levelled}"
-    except ValueError:  # it followed no text
+    except ValueError:  # no text guided it
         levelled, rule = None, "unknown: no text guided it"
     asked = found.config.optimiser.iterations
     early = found.config.optimiser.stop_at_plateau and found.iterations < asked
@@ -66,7 +66,7 @@ def about(place: Path, profile: str | None = None) -> dict[str, Any]:
 
 
 def in_lines(facts: Mapping[str, Any]) -> str:
-    """What :func:`about` gives, to read: without the settings that the nearest row has, too."""
+    """The result of :func:`about` as text, without the settings that equal those of the nearest row."""
     differing = [f"{name}={flow(new)} ({flow(old)})" for name, (new, old) in
                  facts["settings that differ from it"].items()]  # fmt: skip
     versions = facts["versions"] or {}
@@ -94,7 +94,7 @@ def in_lines(facts: Mapping[str, Any]) -> str:
 
 
 def _nearest(config: Mapping[str, Any], profiles: Sequence[str]) -> tuple[str, dict[str, list[Any]]]:
-    """The row that differs in the fewest settings, and name -> the run's value and the row's."""
+    """The row that differs in the fewest settings; differing setting -> the run's value and the row's."""
     own = flat(config)
     found: list[tuple[str, dict[str, list[Any]]]] = []
     for name in profiles:

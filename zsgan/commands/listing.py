@@ -1,4 +1,4 @@
-"""What there is to choose from: the answers of ``zsgan list``."""
+"""Output of ``zsgan list``: profiles, rows, settings, networks and runs."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -11,25 +11,25 @@ from zsgan.assets.manifest import assets
 from zsgan.base.files import read_json
 from zsgan.runs.wording import flat, flow, in_columns, row_in_words
 
-# Modules that wait for torch are imported where they are needed: a list of runs is there at once.
+# Modules that load torch are imported in functions, so that a list of runs appears at once.
 
 Lines = list[dict[str, Any]]
 
 
 def listing(kinds: Sequence[str], profile: str, runs: Path) -> dict[str, Lines]:
-    """What there is, by kind.
+    """Available items by kind.
 
     Args:
         kinds: "profiles", "scenarios", "rows", "texts" (words that a CLIP knows), "settings", "generators",
-            "clips" or "runs"; none for an overview.
-        profile: whose scenarios, rows and settings, and whose CLIPs' words.
+            "clips" or "runs"; empty for an overview.
+        profile: profile of the scenarios, rows, settings and texts.
         runs: folder of runs.
 
     Returns:
-        kind -> a line for each item: what it is called, and what it is.
+        kind -> a line for each item, with name and description.
 
     Raises:
-        ValueError: there is no such profile.
+        ValueError: the profile does not exist.
     """
     found = {
         "profiles": _profiles,
@@ -45,7 +45,7 @@ def listing(kinds: Sequence[str], profile: str, runs: Path) -> dict[str, Lines]:
 
 
 def in_lines(found: Mapping[str, Lines]) -> str:
-    """What :func:`listing` gives, as tables to read."""
+    """The result of :func:`listing` as text tables."""
     return "\n\n".join(f"{kind}\n{in_columns(lines)}" for kind, lines in found.items())
 
 
@@ -154,8 +154,8 @@ def find_run(name: str, runs: Path) -> Path:
         the folder.
 
     Raises:
-        FileNotFoundError: there is none.
-        ValueError: several ids begin so.
+        FileNotFoundError: no run has this name.
+        ValueError: several ids start with it.
     """
     if name and Path(name).is_dir():
         return Path(name)

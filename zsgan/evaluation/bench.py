@@ -1,4 +1,4 @@
-"""The bench that a scenario's runs are measured on: the same latents, judges and truth for all, each once."""
+"""Measurement of a scenario's runs: the same latents, judges and truth for all, each computed once."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -29,19 +29,19 @@ from zsgan.runs.run import RUNS, Run, run
 from zsgan.runs.run_shares import run_shares
 
 METRICS = 3
-"""Version of the measurements; raised whenever the same images give other numbers."""
+"""Version of the measurements; increased whenever the same images give different numbers."""
 
 SAMPLES_SEED = 7_000_001
-"""Seed of the images that every row is measured on, far from those of training."""
+"""Seed of the images for the measurements of every row, far from the seeds of training."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured of one generator.
+    """Measurements of one generator.
 
     Attributes:
         columns: measure -> number.
-        each: measure that is a mean over images -> what each of the N images contributes.
+        each: measure that is a mean over images -> the contribution of each of the N images.
     """
 
     columns: Mapping[str, float]
@@ -50,13 +50,13 @@ class Measured:
 
 @dataclass(frozen=True, eq=False)
 class Bench:
-    """Measures the runs of one scenario; what has been measured is kept beside the runs.
+    """Measures the runs of one scenario; a cache beside the runs keeps the results.
 
     Attributes:
-        profile: whose runs, numbers of images and settings.
+        profile: profile of the runs, the numbers of images and the settings.
         scenario: one of the profile's.
-        folder: of runs.
-        device: where runs are made, and images made and measured.
+        folder: folder of runs.
+        device: device for runs, images and measurements.
     """
 
     profile: Profile
@@ -65,7 +65,7 @@ class Bench:
     device: torch.device | str = "cpu"
 
     def __post_init__(self) -> None:
-        """Make the device ready, and refuse one that is not there."""
+        """Set up the device; an unavailable one is refused."""
         set_up(self.device)
 
     @cached_property
@@ -82,7 +82,7 @@ class Bench:
         return run(self.profile.config(self.scenario, row, seed), folder=self.folder, device=self.device)
 
     def source(self, n: int, truncation_psi: float) -> Samples:
-        """The source generator's images of the rows' latents."""
+        """The source generator's images of the latents that all rows share."""
         generator = load_generator(self.profile.scenarios[self.scenario].generator, self.device)
         return Samples(generator, n, SAMPLES_SEED, truncation_psi)
 
@@ -92,7 +92,7 @@ class Bench:
         return self._embedding(self.source(self.profile.samples, self.profile.truncation_psi))
 
     def final(self, found: Run, progress: bool = False) -> Measured:
-        """Everything about an adapted generator, on ``profile.samples`` images."""
+        """All measurements of an adapted generator, on ``profile.samples`` images."""
         n = self.profile.samples
 
         def measure() -> dict[str, Any]:
@@ -119,12 +119,12 @@ class Bench:
     def point(self, found: Run, step: int) -> Measured:
         """A point of the frontier: adaptation and diversity after ``step`` steps, on as many images.
 
-        Columns beside those of :meth:`snapshot`: lpips_avg and lpips_all (see
+        Columns besides those of :meth:`snapshot`: lpips_avg and lpips_all (see
         :func:`zsgan.metrics.summaries.lpips_columns`), clip_variance, other_fid and other_recall (at the
-        profile's other truncation), and of images that are not truncated the means over the continuous
-        factors of :func:`zsgan.menagerie.factor_report.report`: factors_kept (1: as varied as true images)
-        and ideal_distance, an error as a share of that of chance (0: the ideal answers, 1: whatever the
-        latents said is lost). These two are nan where no ideal answer is known.
+        profile's other truncation), and for images without truncation the means over the continuous factors
+        of :func:`zsgan.menagerie.factor_report.report`: factors_kept (1: as varied as true images) and
+        ideal_distance, the error relative to that of chance (0: the ideal answers, 1: no better than chance).
+        The last two are nan where no ideal answer is known.
         """
         n, truth_n, other = self.profile.curve_samples, self.profile.samples, self.profile.other_psi
 
@@ -153,7 +153,7 @@ class Bench:
         return {"factors_kept": float(found["kept"].mean()), "ideal_distance": float(lost)}
 
     def factors(self, found: Run) -> dict[str, dict[str, float]]:
-        """The factors of an adapted generator's images, not truncated, see :func:`factor_report`."""
+        """Result of :meth:`factor_report` for an adapted generator's images, without truncation."""
 
         def measure() -> dict[str, dict[str, float]]:
             return self.factor_report(Samples(found.generator(device=self.device), n, SAMPLES_SEED, 1.0))
@@ -163,7 +163,7 @@ class Bench:
         return kept
 
     def shares(self, found: Run) -> dict[str, dict[str, float]]:
-        """How strongly each part of the loss pulled, see :func:`zsgan.runs.run_shares.run_shares`."""
+        """Gradient shares of the parts of the loss, see :func:`zsgan.runs.run_shares.run_shares`."""
         kept: dict[str, dict[str, float]] = self._kept(
             found, {"what": "shares"}, lambda: run_shares(found, folder=self.folder, device=self.device)
         )
@@ -173,13 +173,13 @@ class Bench:
         """:func:`zsgan.menagerie.factor_report.report` of a generator that came from the scenario's source.
 
         Args:
-            images: of the rows' latents, not truncated: only then is the ideal answer to a latent known.
+            images: images of the rows' latents without truncation; ideal answers are known for these alone.
 
         Returns:
             factor -> kept, error and chance.
 
         Raises:
-            ValueError: the target's species is not known, or the eyes read nothing.
+            ValueError: the target's species is not known, or the eyes read no factors.
         """
         if self.judges.eyes.labels is None:
             raise ValueError(
@@ -199,7 +199,7 @@ class Bench:
     def species(self) -> str | None:
         """Species of the ideal answers: the truth's, else that of a matched source; ``None`` if unknown.
 
-        Also ``None`` where the eyes read nothing: then no image can be held against its answer.
+        Also ``None`` where the eyes read no factors, since images cannot be compared with answers then.
         """
         labels, generator = self.judges.truth.labels, self.profile.scenarios[self.scenario].generator
         if labels is None or self.judges.eyes.labels is None:
@@ -212,7 +212,7 @@ class Bench:
 
     @cached_property
     def _answers(self) -> Callable[[int], tuple[Prediction, Prediction]]:
-        """What is read in the ideal answers to the first n latents, and in n true images."""
+        """Function of n: factors read in the ideal answers to the first n latents, and in n true images."""
 
         def answers(n: int) -> tuple[Prediction, Prediction]:
             truth, resolution = self.judges.truth, self.judges.resolution
@@ -240,17 +240,17 @@ class Bench:
         return Samples(found.generator(step, self.device), n, SAMPLES_SEED, psi)
 
     def networks(self, found: Run) -> dict[str, str]:
-        """Name -> identity of every network that takes part in a run or its measurement."""
+        """Name -> identity of every network used in a run or its measurement."""
         names = [
             found.config.generator, *found.config.clips, self.profile.judge, *self.judges.eyes.networks
         ]  # fmt: skip
         return {name: weights_id(name) for name in names}
 
     def _kept(self, found: Run, what: Mapping[str, Any], measure: Callable[[], Any]) -> Any:
-        """The measurement from the cache if it is there, else made and kept."""
-        # What the judging CLIP is asked; a run that images guide does not depend on any text.
+        """The measurement from the cache; computed and stored if missing."""
+        # Texts for the judging CLIP: a run guided by images does not depend on any text.
         asked = self.profile.config(self.scenario, next(iter(self.profile.rows)))
-        # After no step it is the source generator, which a scenario's runs share (its weights are below).
+        # Step 0 is the source generator, which a scenario's runs share (its weights are below).
         key = {
             "run": "source" if what.get("step") == 0 else found.folder.name, **what,
             "texts": [asked.source_text, asked.target_text], "templates": asked.templates,

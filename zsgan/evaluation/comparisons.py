@@ -1,8 +1,8 @@
-"""One row against another, with intervals: at the end of the runs, and at the same adaptation.
+"""Comparison of rows, with intervals: at the end of the runs, and at equal adaptation.
 
-Two kinds of interval. What is known image by image (a Bench's ``each``) has a paired bootstrap's over seeds
-and latents; what is known of a run as a whole (a column of :mod:`zsgan.evaluation.results`) has Student's
-over the seeds, which is wide with few of them.
+There are two kinds of interval. Measures that are known for each image (a Bench's ``each``) have that of a
+paired bootstrap over seeds and latents. Measures of a whole run (a column of :mod:`zsgan.evaluation.results`)
+have Student's interval over the seeds, which is wide for few seeds.
 """
 
 import math
@@ -19,18 +19,18 @@ from zsgan.metrics.matched import Course, at_matched, highest_common, matched_di
 from zsgan.metrics.statistics import over_seeds, paired_difference
 
 PRICE = {"lpips_avg": ("diversity", ".3f"), "evaluator_rate": ("target rate", ".2f"), "fid": ("FID", ".1f")}
-"""Columns of the results that a step is judged by -> what they are called, and how they are written."""
+"""Column of the results that summarises a row -> its name in prose, and its number format."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """How one number differs between two rows.
+    """Difference of one number between two rows.
 
     Attributes:
-        mean: over the seeds that both rows have; nan if the number is known of none.
-        low: of Student's 95 % interval; nan for less than two seeds.
-        high: of the same.
-        seeds: how many.
+        mean: mean over the seeds that both rows have; nan without any.
+        low: lower end of Student's 95 % interval; nan for fewer than two seeds.
+        high: upper end of the interval.
+        seeds: number of seeds.
     """
 
     mean: float
@@ -39,13 +39,13 @@ class Change:
     seeds: int
 
     def __format__(self, form: str) -> str:
-        """Such as "+0.014 (+0.002 to +0.025)", each number by ``form``, or the mean alone."""
+        """Text such as "+0.014 (+0.002 to +0.025)", each number formatted by ``form``, or the mean alone."""
         mean, low, high = (format(value, form) for value in (self.mean, self.low, self.high))
         return mean if math.isnan(self.low) else f"{mean} ({low} to {high})"
 
     @property
     def verdict(self) -> str:
-        """Whether the whole interval is "higher" or "lower"; else "undecided"."""
+        """Whether the whole interval is above 0 ("higher") or below ("lower"); else "undecided"."""
         if self.low > 0:
             return "higher"
         return "lower" if self.high < 0 else "undecided"
@@ -54,13 +54,13 @@ class Change:
 def changes(
     measured: pd.DataFrame, before: str, after: str, columns: Iterable[str] = tuple(PRICE)
 ) -> dict[str, Change]:
-    """What a row changes against another one, seed by seed.
+    """Paired differences of two rows over their common seeds.
 
     Args:
         measured: a line for each run, of one scenario, with columns row, seed and ``columns``.
-        before: a row.
-        after: another row.
-        columns: which to compare.
+        before: the row to compare with.
+        after: the other row.
+        columns: columns to compare.
 
     Returns:
         column -> change.
@@ -77,21 +77,21 @@ def changes(
 
 
 def change_of(values: pd.Series) -> Change:
-    """The change that some differences amount to, one for each seed."""
+    """The change from the differences of all seeds."""
     if len(values) < 2:
         return Change(values.mean(), math.nan, math.nan, len(values))
     return Change(*over_seeds(torch.tensor(values.to_numpy(float))), len(values))
 
 
 def sentences(measured: pd.DataFrame, rows: Sequence[str]) -> Iterator[str]:
-    """A sentence for each row of a ladder: what it changes against the row below it, and how surely.
+    """A sentence for each row on its difference from the row before it, with intervals.
 
     Args:
         measured: see :func:`changes`.
         rows: from the least to the most terms.
 
     Yields:
-        Markdown, without the numbers that nobody knows.
+        Markdown, without unknown numbers.
     """
     for before, after in pairwise(rows):
         found = changes(measured, before, after)
@@ -111,20 +111,20 @@ def _span(change: Change, form: str) -> str:
 def at_rate(
     course: pd.DataFrame, rate: float, values: Sequence[str], adaptation: str = "evaluator_rate"
 ) -> pd.DataFrame:
-    """What every run had when it first came as far as ``rate``, by straight lines between its snapshots.
+    """Values of every run when it first reaches ``rate``, interpolated linearly between snapshots.
 
     Args:
-        course: of one scenario: a line for each snapshot, with columns row, seed, step, ``values`` and
+        course: a line for each snapshot of one scenario, with columns row, seed, step, ``values`` and
             ``adaptation``.
-        rate: how far.
-        values: the columns to read off.
-        adaptation: the column that says how far.
+        rate: the rate to reach.
+        values: the columns to interpolate.
+        adaptation: the column of the rate.
 
     Returns:
-        columns row, seed and ``values``, a line for each run; nan for one that never came so far.
+        columns row, seed and ``values``, a line for each run; nan for a run that never reaches the rate.
 
     Raises:
-        ValueError: the adaptation is not known everywhere.
+        ValueError: the adaptation is nan for some snapshots.
     """
     _known(course, adaptation)
     lines = []
@@ -141,10 +141,10 @@ def at_common_rate(
     """A value of every row at the highest rate that all of their runs reach.
 
     Args:
-        course: see :func:`at_rate`, as for what it may raise.
-        rows: which to compare.
+        course: see :func:`at_rate`, also for errors.
+        rows: rows to compare.
         value: the column to compare.
-        adaptation: the column that says how far.
+        adaptation: the column of the rate.
 
     Returns:
         the rate, and columns mean, low and high over the seeds, a line for each row.
@@ -160,8 +160,8 @@ def _known(course: pd.DataFrame, adaptation: str) -> None:
     unknown = course.loc[course[adaptation].isna(), "row"].unique()
     if len(unknown):
         raise ValueError(
-            f"adaptation={adaptation!r} is nan for {', '.join(unknown)}: nobody labelled that target domain, "
-            "and no evaluator can read it; compare at another rate, such as adaptation='clip_rate'"
+            f"adaptation={adaptation!r} is nan for {', '.join(unknown)}: that target domain has no labels "
+            "that an evaluator can read; compare at another rate, such as adaptation='clip_rate'"
         )
 
 
@@ -175,10 +175,10 @@ def differences(
     """Differences of the rows to one of them, with a paired bootstrap's interval over seeds and latents.
 
     Args:
-        bench: of the scenario.
+        bench: bench of the scenario.
         measures: names of :meth:`Judges.each <zsgan.evaluation.judges.Judges.each>`.
         baseline: a row; the profile's by default.
-        level: of confidence, in (0, 1).
+        level: confidence level, in (0, 1).
 
     Returns:
         a line for each other row and measure, with columns row, baseline, measure, seeds, n, difference,
@@ -213,20 +213,19 @@ def matched_differences(
     *,
     level: float = 0.95,
 ) -> pd.DataFrame:
-    """Differences of the rows' diversity to one of them, where their runs have adapted equally far.
+    """Differences of the rows' diversity to one of them, at equal adaptation.
 
     Args:
-        bench: of the scenario.
-        target: how far.
-        diversity: name of one of :meth:`Judges.each <zsgan.evaluation.judges.Judges.each>` that says how
-            varied.
-        adaptation: name of one that says how far.
+        bench: bench of the scenario.
+        target: adaptation at which to compare.
+        diversity: measure of diversity in :meth:`Judges.each <zsgan.evaluation.judges.Judges.each>`.
+        adaptation: measure of adaptation there.
         baseline: a row; the profile's by default.
-        level: of confidence, in (0, 1).
+        level: confidence level, in (0, 1).
 
     Returns:
-        as :func:`differences`, with columns target and arrived, how many runs of the row come so far. Where
-        not every run of both rows does, there is no comparison: difference, low and high are nan.
+        the columns of :func:`differences`, and target and arrived, the number of the row's runs that reach
+        it. Unless all runs of both rows do, difference, low and high are nan.
 
     Raises:
         ValueError: the baseline or a measure is unknown.
@@ -257,7 +256,7 @@ def _courses(bench: Bench, adaptation: str, diversity: str) -> dict[str, Course]
 
 
 def _as_long_as_the_longest(runs: Sequence[Tensor]) -> Tensor:
-    """(2, R, T, N) of R runs (2, T_r, N): one that stopped before others stays as it was."""
+    """(2, R, T, N) of R runs (2, T_r, N); a shorter run is padded with its last values."""
     longest = max(run.shape[1] for run in runs)
     ends = [run[:, -1:].expand(-1, longest - run.shape[1], -1) for run in runs]
     return torch.stack([torch.cat(parts, 1) for parts in zip(runs, ends, strict=True)], 1)
@@ -266,7 +265,7 @@ def _as_long_as_the_longest(runs: Sequence[Tensor]) -> Tensor:
 def _of(measured: Measured, name: str) -> Tensor:
     if name not in measured.each:
         known = ", ".join(sorted(measured.each))
-        raise ValueError(f"measure={name!r} is not known image by image; choose of {known}")
+        raise ValueError(f"measure={name!r} is not known image by image; choose one of {known}")
     return torch.tensor(measured.each[name], dtype=torch.float64)
 
 

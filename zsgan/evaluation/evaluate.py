@@ -1,4 +1,4 @@
-"""Measurements of a run or of any images: all is checked first, then everything is computed."""
+"""Measurements of a run or of any images; all arguments are checked before the computation."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -39,10 +39,10 @@ from zsgan.runs.run import RUNS, Run
 log = logging.getLogger(__name__)
 
 JUDGES = {"evaluator": "clip-b", "photographs": "ViT-B-16/openai"}
-"""Eyes -> the CLIP that judges beside them: one that saw such images, and that guides no profile's rows."""
+"""Eyes -> the default judging CLIP: one trained on such images that guides no row of a profile."""
 
 LPIPS_IMAGES = 2000
-"""Images that LPIPS, which compares all with all, takes of a larger number by default."""
+"""Default limit of images for LPIPS, which compares all pairs."""
 
 
 def evaluate(
@@ -68,54 +68,52 @@ def evaluate(
     device: torch.device | str = "cpu",
     progress: bool = True,
 ) -> dict[str, Any]:
-    """Diversity of images, their closeness to a target domain, and what is kept of the source.
+    """Diversity of images, closeness to a target domain, and similarity to the source.
 
-    Columns have the names of the tables, and of a run, with the defaults and the target as ``against``, also
-    their numbers. (Against a folder there is one difference: all of it counts here, while a table keeps every
-    second image for its row "true target".) What begins with "clip" is measured in the space of a CLIP, all
-    else in the features of the eyes; every result names both. "kid" is over all pairs of images. LPIPS
-    distances are kept in ``folder/cache``, if that can be written, so that other clusters or another target
-    are a matter of seconds.
+    Columns have the names of the tables. For a run, with defaults and the target as ``against``, they also
+    have the numbers of the tables, with one exception: a folder counts as a whole here, while a table keeps
+    every second image for its row "true target". Columns that begin with "clip" are measured in the space of
+    a CLIP, all others in the features of the eyes; results name both. "kid" is over all pairs of images.
+    LPIPS distances are kept in ``folder/cache`` if it is writable, so repeated calls are fast.
 
     Args:
         images: a run or its folder (n images are sampled), a folder of images (all are read), or images
-            (N, 3, H, W) in [-1, 1]. Files are taken as a viewer shows them, see
-            :func:`zsgan.base.pictures.shown`;
-            "files" counts those read and left out.
+            (N, 3, H, W) in [-1, 1]. Files are read as a viewer shows them, see
+            :func:`zsgan.base.pictures.shown`; "files" counts those read and left out.
         against: true images of the target, or "drawn:SPECIES[:STYLE]" for n of the demo world.
-        before: the source's image of each latent, in files under the same name or number (img7 is 00007); a
-            run has its own.
-        centres: images that others are assigned to, for the preset "ojha": the ten targets.
-        text: the target in words; that of a run by default.
-        source_text: the source in words; that of a run by default.
+        before: the source's image of each latent, in files with the same name or number (img7 is 00007);
+            for a run they are made by default.
+        centres: cluster centres for the preset "ojha": the ten targets.
+        text: the target in words; a run's by default.
+        source_text: the source in words; a run's by default.
         measures: groups or names of :data:`zsgan.metrics.summaries.MEASURES`, such as "fid,lpips"; no others
-            are computed. By default all that can be known; of a group those that can.
+            are computed. By default all available ones; of a group, its available ones.
         presets: definitions of intra-cluster LPIPS, see :data:`zsgan.metrics.diversity.DEFINITIONS`.
-        n: how many images to draw.
-        seed: of latents, of drawn images, and of the choice for LPIPS; by default the seeds of the tables.
-        truncation_psi: when sampling a run, > 0; by default that of the tables, see
+        n: number of images to draw.
+        seed: seed of latents, drawn images and the subset for LPIPS; by default the seeds of the tables.
+        truncation_psi: truncation of a run's images, > 0; by default that of the tables, see
             :data:`zsgan.evaluation.subjects.PSI`.
         clusters: k of the k-medoids.
         neighbours: k of precision, recall, density and coverage.
-        lpips_images: most images that LPIPS rests on, a random choice of them; ``None`` for all.
+        lpips_images: limit of images for LPIPS, chosen at random; ``None`` for all.
         clip: a CLIP that did not guide the images; by default the one in :data:`JUDGES` that suits the eyes.
         eyes: "evaluator" of the demo world, or "photographs"; see :func:`zsgan.evaluation.judges.load_eyes`.
-            By default those that suit, see :class:`zsgan.evaluation.subjects.Subject`.
-        recursive: of all folders of images, their sub-folders too.
-        folder: of runs, with the cache.
+            For the default see :class:`zsgan.evaluation.subjects.Subject`.
+        recursive: whether to read sub-folders of image folders too.
+        folder: folder of runs, with the cache.
         device: torch device.
         progress: show progress bars.
 
     Returns:
-        first what the numbers rest on, then the numbers. "evaluator_rate" is known with "drawn:" and eyes
-        that can read it, "clip_rate" with both texts, and both are ``None`` if not; without either a warning
-        says that diversity stands alone. "clip_score" is there with the target's text.
+        first the settings behind the numbers, then the numbers. "evaluator_rate" needs "drawn:" and eyes that
+        read factors, "clip_rate" needs both texts; otherwise they are ``None``, and without either there is a
+        warning. "clip_score" needs the target's text.
 
     Raises:
         FileNotFoundError: a folder is missing or holds no image.
-        NotADirectoryError: a file stands where a folder is expected.
-        TypeError: the images are neither a run nor a folder nor a tensor, or a tensor of whole numbers.
-        ValueError: an argument cannot work or is unknown, or there are too few images.
+        NotADirectoryError: a path is a file instead of a folder.
+        TypeError: the images are neither a run nor a folder nor a tensor, or a tensor of integers.
+        ValueError: an argument is invalid, or there are too few images.
     """
     wanted, named = measures_of(measures)
     if "lpips" in wanted:
@@ -163,7 +161,7 @@ def evaluate(
         result |= {"n_lpips": n_lpips, "clusters": clusters}
     costs = _costs(len(made), n_lpips, 0 if true is None else len(true), wanted)
     with Progress(costs, progress) as bar:
-        made = held(Watched(made, bar.of("images")))  # networks look at them in turn
+        made = held(Watched(made, bar.of("images")))  # several networks read them
         seen: dict[str, Tensor] = {}
         if "lpips" in wanted:
             lpips, choice = Lpips.through(seeing), _choice(len(made), n_lpips, seed or 0)
@@ -234,7 +232,7 @@ class _Shown:
 def _judge(
     subject: Subject, clip: str, words: tuple[str | None, str | None], device: torch.device
 ) -> tuple[ClipEncoder, Tensor]:
-    """The judging CLIP, and its features of source and target text, of the target alone, or of none."""
+    """The judging CLIP, and its features of the texts: (2, D), (1, D) for the target alone, or empty."""
     if names.clip(clip).identity in subject.networks:
         raise ValueError(f"clip={clip!r} guided this run, and cannot judge what it guided; name another CLIP")
     encoder = load_clip(clip, device=device)
@@ -247,14 +245,14 @@ def _judge(
 
 
 def _choice(n: int, n_lpips: int, seed: int) -> Tensor | None:
-    """Places of the images that LPIPS rests on, ascending; ``None`` for all."""
+    """Indices of the images for LPIPS, ascending; ``None`` for all."""
     if n_lpips == n:
         return None
     return torch.randperm(n, generator=torch.Generator().manual_seed(seed))[:n_lpips].sort().values
 
 
 def _costs(n: int, n_lpips: int, m: int, wanted: frozenset[str]) -> dict[str, float]:
-    """What each part takes beside an image's way through a network, about, on a CPU."""
+    """Approximate cost of each part on a CPU, in forward passes of an image."""
     lpips = n_lpips if "lpips" in wanted else 0
     near = n * n + m * m + n * m if set(Manifolds._fields) & wanted else 0
     return {
@@ -269,7 +267,7 @@ def _costs(n: int, n_lpips: int, m: int, wanted: frozenset[str]) -> dict[str, fl
 
 
 def _cached(folder: Path, key: Mapping[str, Any], make: Callable[[], Tensor]) -> Tensor:
-    """The tensor of a key from the cache; made and not kept where the cache cannot be read or written."""
+    """The tensor of a key from the cache; computed without it if the cache cannot be read or written."""
     made: list[Tensor] = []
     making = False
 

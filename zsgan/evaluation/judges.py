@@ -1,4 +1,4 @@
-"""What measures an adaptation: eyes, a judging CLIP and the true target domain; no row is guided by them."""
+"""Judges of an adaptation: eyes, a CLIP and the true target domain, none of which guides a row."""
 
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -42,17 +42,17 @@ from zsgan.networks.vgg_inception import Photographs
 from zsgan.runs.profiles import Profile
 
 Seen = Mapping[str, Tensor]
-"""What networks saw of N images: "eyes" and "clip", features (N, D) each, and "distances", the LPIPS of all
-pairs, (N, N). Measures need some of these only."""
+"""Features of N images: "eyes" and "clip", (N, D) each, and "distances", the LPIPS of all pairs, (N, N). A
+measure needs some of these only."""
 
 EYES: Mapping[str, Callable[[torch.device | str], Eyes]] = {
     "evaluator": load_evaluator, "photographs": Photographs
 }  # fmt: skip
-"""Name -> what makes the eyes on a device."""
+"""Name -> constructor of the eyes on a device."""
 
 
 def truth_hits(prediction: Prediction, labels: Mapping[str, str]) -> Tensor:
-    """(N,) whether the evaluator reads every factor that the target domain shares."""
+    """(N,) whether the evaluator reads the shared factors of the target domain in each image."""
     right = torch.ones(len(prediction), dtype=torch.bool)
     for kind, name in labels.items():
         right &= prediction.label(kind).cpu() == index_of(kind, name)
@@ -60,14 +60,14 @@ def truth_hits(prediction: Prediction, labels: Mapping[str, str]) -> Tensor:
 
 
 def truth_rate(prediction: Prediction, labels: Mapping[str, str]) -> float:
-    """Share of images in which the evaluator reads every factor that the target domain shares."""
+    """Share of images in which the evaluator reads the shared factors of the target domain."""
     return truth_hits(prediction, labels).double().mean().item()
 
 
 def rate(
     eyes: Eyes, embedding: Tensor, labels: Mapping[str, str] | None, device: torch.device | str
 ) -> float:
-    """:func:`truth_rate` of an embedding (N, D); nan where nothing can be read or nothing is labelled."""
+    """:func:`truth_rate` of an embedding (N, D); nan if the eyes read no factors or there are no labels."""
     if labels is None or eyes.labels is None:
         return math.nan
     return truth_rate(eyes.read(embedding.to(device)), labels)
@@ -75,21 +75,21 @@ def rate(
 
 @dataclass(frozen=True, eq=False)
 class Judges:
-    """Networks and true images that measure what an adaptation made.
+    """Networks and true images that measure an adaptation.
 
     Attributes:
-        eyes: their features serve all but the measures in CLIP space; they read factors where they can.
-        clip: the judging CLIP; ``None`` if no measure of :data:`zsgan.metrics.summaries.OF_CLIP` is wanted.
-        texts: (2, D) the judging CLIP's features of source and target text; (1, D) of the target's alone, or
-            (0, D), where measures that need the others are not wanted.
+        eyes: networks for all measures outside CLIP space; some also read factors.
+        clip: the judging CLIP; ``None`` if no measure of :data:`zsgan.metrics.summaries.OF_CLIP` is computed.
+        texts: (2, D) the judging CLIP's features of source and target text; (1, D) of the target alone, or
+            empty, if no computed measure needs the others.
         truth: the true target domain.
-        resolution: pixels a side of the true images, those of the generator.
-        n: images of the truth.
+        resolution: pixels a side of the true images, as of the generator's.
+        n: number of true images.
         clusters: k of the k-medoids.
         neighbours: k of precision, recall, density and coverage.
-        device: where eyes and CLIP live.
-        definitions: of intra-cluster LPIPS, see :data:`zsgan.metrics.diversity.DEFINITIONS`.
-        seed: of what a definition draws.
+        device: device of eyes and CLIP.
+        definitions: definitions of intra-cluster LPIPS, see :data:`zsgan.metrics.diversity.DEFINITIONS`.
+        seed: seed of random choices in a definition.
     """
 
     eyes: Eyes
@@ -111,19 +111,19 @@ class Judges:
 
     @property
     def known_rate(self) -> str:
-        """The strictest rate that is known: clip_rate where eyes read nothing or the truth has no labels."""
+        """The strictest known rate: evaluator_rate, or clip_rate without factors read or labels."""
         known = self.truth.labels is not None and self.eyes.labels is not None
         return "evaluator_rate" if known else "clip_rate"
 
     def closeness(
         self, embedding: Tensor, measures: Collection[str] = ALL, progress: bool | Advance = False
     ) -> dict[str, float]:
-        """How close images are to the truth.
+        """Closeness of images to the truth.
 
         Args:
             embedding: (N, D) the eyes' features of the images.
-            measures: the wanted ones.
-            progress: show a bar for the distances of neighbours, or what is told the share that is done.
+            measures: measures to compute.
+            progress: show a bar for the neighbours' distances, or a function to call with the finished share.
 
         Returns:
             the columns of :data:`zsgan.metrics.summaries.CLOSENESS`; nan where there are no true images.
@@ -136,7 +136,7 @@ class Judges:
     def look(
         self, images: Images, *, measures: Collection[str] = ALL, progress: bool = False, **others: Network
     ) -> dict[str, Tensor]:
-        """Features (N, D) that the measures need, and of other networks by their names, in one pass."""
+        """Features (N, D) for the measures and from other networks by name, in one pass over the images."""
         networks: dict[str, Network] = dict(others)
         if OF_CLIP & set(measures):
             assert self.clip is not None
@@ -148,7 +148,7 @@ class Judges:
         return extract_all(networks, images, device=self.device, progress=progress)
 
     def inspect(self, images: Images, *, progress: bool = False, **others: Network) -> dict[str, Tensor]:
-        """What :meth:`look` gives, and "distances" (N, N), the LPIPS of all pairs: all that is measured."""
+        """The result of :meth:`look` for all measures, and "distances" (N, N), the LPIPS of all pairs."""
         images = held(images)
         lpips = Lpips.through(self.eyes)
         return self.look(images, measures=ALL, progress=progress, **others) | {
@@ -158,15 +158,15 @@ class Judges:
     def adaptation(
         self, seen: Seen, measures: Collection[str] = ALL, progress: bool | Advance = False
     ) -> dict[str, float]:
-        """How far the adaptation went: share that each judge calls target, and closeness to the truth.
+        """Measures of adaptation: target rates of the judges, and closeness to the truth.
 
         Args:
-            seen: what :meth:`look` gives of the images that the adaptation made.
-            measures: the wanted ones.
+            seen: result of :meth:`look` for the adapted images.
+            measures: measures to compute.
             progress: see :meth:`closeness`.
 
         Returns:
-            evaluator_rate (nan where nothing can be read), clip_rate, clip_score, and those of
+            evaluator_rate (nan if no factors can be read), clip_rate, clip_score, and those of
             :meth:`closeness`.
         """
         columns = {}
@@ -181,16 +181,16 @@ class Judges:
         return columns | self.closeness(seen["eyes"], measures, progress)
 
     def diversity(self, seen: Seen, measures: Collection[str] = ALL) -> dict[str, float]:
-        """How different the images are from each other; needs no target.
+        """Measures of diversity, which need no target.
 
         Args:
-            seen: what :meth:`inspect` gives of them.
-            measures: the wanted ones.
+            seen: result of :meth:`inspect`.
+            measures: measures to compute.
 
         Returns:
             intra-cluster LPIPS in the definitions (see :func:`zsgan.metrics.summaries.lpips_columns`),
-            clip_variance (in the judging CLIP's space), vendi (in the eyes' space), and, where the eyes read,
-            an Inception score of every factor that the target leaves open.
+            clip_variance (in the judging CLIP's space), vendi (in the eyes' space), and, if the eyes read
+            factors, an Inception score of every factor that the target leaves open.
         """
         columns: dict[str, float] = {}
         if "lpips" in measures:
@@ -210,7 +210,7 @@ class Judges:
         """:meth:`diversity`, :meth:`adaptation`, and :func:`zsgan.metrics.summaries.kept_of_source`.
 
         Args:
-            seen: what :meth:`inspect` gives of images that an adaptation made, or of others.
+            seen: result of :meth:`inspect`.
             source: (N, D) the eyes' features of the source's images of the same latents.
 
         Returns:
@@ -219,13 +219,13 @@ class Judges:
         return self.diversity(seen) | self.adaptation(seen) | kept_of_source(source, seen["eyes"])
 
     def each(self, seen: Seen) -> dict[str, list[float]]:
-        """What each image contributes to measures that are means over images, for intervals over latents.
+        """Contribution of each image to measures that are means over images, for intervals over latents.
 
         Args:
-            seen: what :meth:`look` or :meth:`inspect` gives.
+            seen: result of :meth:`look` or :meth:`inspect`.
 
         Returns:
-            N values each: evaluator_rate and clip_rate (hits, 0 or 1; the first is missing where nothing can
+            N values each: evaluator_rate and clip_rate (hits, 0 or 1; the first is missing if no factors can
             be read), clip_score, clip_variance (squared distances to the mean, scaled so that their mean is
             the variance), and with "distances" lpips_all (distances to the medoid, as in Table 1).
         """
@@ -246,17 +246,17 @@ class Judges:
 
 
 def load_eyes(name: str, device: torch.device | str = "cpu") -> Eyes:
-    """What the metrics look through.
+    """Load the networks behind LPIPS, FID and similar metrics.
 
     Args:
         name: "evaluator" of the demo world, or "photographs" (VGG-16 and Inception-v3).
-        device: where to put it.
+        device: torch device.
 
     Returns:
         the eyes.
 
     Raises:
-        ValueError: there are none of that name.
+        ValueError: the name is unknown.
         FileNotFoundError: their weights are missing or altered.
         ModuleNotFoundError: photographs need two more packages.
     """
@@ -269,15 +269,15 @@ def load_judges(profile: Profile, scenario: str, device: torch.device | str = "c
     """The judges of a scenario.
 
     Args:
-        profile: the judging CLIP, the number of true images, and the settings of the metrics.
+        profile: names the judging CLIP, the number of true images and the settings of the metrics.
         scenario: one of the profile's.
-        device: where the networks look.
+        device: device of the networks.
 
     Returns:
-        the judges, their resolution that of the scenario's generator.
+        the judges, at the resolution of the scenario's generator.
 
     Raises:
-        ValueError: the profile has no such scenario, or its truth cannot be understood or has too few images.
+        ValueError: the profile has no such scenario, or its truth is invalid or has too few images.
     """
     config = profile.config(scenario, next(iter(profile.rows)))
     clip = load_clip(profile.judge, device=device)

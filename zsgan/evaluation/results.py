@@ -49,21 +49,20 @@ def results(
     device: Device = "cpu",
     progress: bool = False,
 ) -> pd.DataFrame:
-    """Every measurement of Table 1's rows.
+    """All measurements of the rows of Table 1.
 
     Args:
-        profile: whose runs; missing ones are made.
-        scenario: one of the profile's; ``None`` for all of them, one after the other.
-        folder: of runs.
-        device: where runs are made, and images made and measured.
+        profile: profile of the runs; missing ones are made.
+        scenario: one of the profile's; ``None`` for all.
+        folder: folder of runs.
+        device: device for runs, images and measurements.
         progress: show a progress bar.
 
     Returns:
         a line for each run, with columns scenario, row, seed, iterations, n, psi (truncation), those of
-        :meth:`Judges.everything <zsgan.evaluation.judges.Judges.everything>`, and what the run cost, as far
-        as it knows: step_seconds and peak_memory (bytes on a GPU), nan where it does not; and levelled_off,
-        the step at which :func:`zsgan.adaptation.stopping.plateau` would stop: inf for none, nan where no
-        text guides.
+        :meth:`Judges.everything <zsgan.evaluation.judges.Judges.everything>`, and the recorded cost of
+        the run: step_seconds and peak_memory (bytes on a GPU), nan if unknown; and levelled_off, the step at
+        which :func:`zsgan.adaptation.stopping.plateau` would stop: inf for none, nan for a run without texts.
     """
     lines = []
     for bench in _benches(profile, scenario, folder, device):
@@ -80,16 +79,16 @@ def results(
 
 
 def bounds(profile: Profile, scenario: str | None = None, *, device: Device = "cpu") -> pd.DataFrame:
-    """The same of what needs no adaptation: the source generator, and fresh true images of the target.
+    """Reference rows of :func:`results`: the source generator, and fresh true images of the target.
 
     Args:
-        profile: see :func:`results`, as for ``scenario``.
+        profile: see :func:`results`.
         scenario: one of the profile's, or ``None`` for all.
-        device: where images are made and measured.
+        device: device for images and measurements.
 
     Returns:
-        three lines for each scenario, those of the source truncated as the rows are, of the source
-        at the profile's other truncation (if it is another), and of the truth, if there are images of it.
+        up to three lines for each scenario: the source at the truncation of the rows, the source at the
+        profile's other truncation (if it differs), and the truth (if there are images of it).
     """
     lines = []
     n, psi, other = profile.samples, profile.truncation_psi, profile.other_psi
@@ -117,13 +116,13 @@ def course(
     device: Device = "cpu",
     progress: bool = False,
 ) -> pd.DataFrame:
-    """How every run went: SSE in the guiding CLIP's space (Fig. 3a) and the adaptation, at each snapshot.
+    """Course of every run: SSE in the guiding CLIP's space (Fig. 3a) and adaptation at each snapshot.
 
     Args:
-        profile: see :func:`results`, as for what follows.
+        profile: see :func:`results`.
         scenario: one of the profile's, or ``None`` for all.
-        folder: of runs.
-        device: where to compute.
+        folder: folder of runs.
+        device: torch device.
         progress: show a progress bar.
 
     Returns:
@@ -145,10 +144,10 @@ def frontier(
     """:func:`course` with diversity beside adaptation at each snapshot; takes about three times as long.
 
     Args:
-        profile: see :func:`results`, as for what follows.
+        profile: see :func:`results`.
         scenario: one of the profile's, or ``None`` for all.
-        folder: of runs.
-        device: where to compute.
+        folder: folder of runs.
+        device: torch device.
         progress: show a progress bar.
 
     Returns:
@@ -179,19 +178,19 @@ def factor_table(
     device: Device = "cpu",
     progress: bool = False,
 ) -> pd.DataFrame:
-    """Which factors of the demo world lost how much spread, and how far they are from the ideal answers.
+    """Spread of each factor of the demo world, and its distance from the ideal answers.
 
     Args:
-        profile: see :func:`results`, as for what follows.
+        profile: see :func:`results`.
         scenario: one of the profile's, or ``None`` for all.
-        folder: of runs.
-        device: where to compute.
+        folder: folder of runs.
+        device: torch device.
         progress: show a progress bar.
 
     Returns:
         a line for each run and factor: columns scenario, row, seed, n, factor, and those of
-        :func:`zsgan.menagerie.factor_report.report`. The row "source, not adapted" (seed nan) has kept
-        everything. Images are not truncated.
+        :func:`zsgan.menagerie.factor_report.report`. The row "source, not adapted" (seed nan) is the
+        reference. Images have no truncation.
 
     Raises:
         ValueError: the ideal answers are not known, see
@@ -218,19 +217,19 @@ def generator_quality(
     neighbours: int = 3,
     device: Device = "cpu",
 ) -> pd.DataFrame:
-    """How close a source generator is to the domain that it was trained on.
+    """Closeness of a source generator to its training domain.
 
     Args:
         name: the generator.
-        truth: its domain, as a scenario names one.
-        n: images of each line, and true ones that they are compared with.
+        truth: its domain, in the format of a scenario's truth.
+        n: number of images in each line, and of true ones for comparison.
         truncations: psi of the generator's images, a line for each; 1 for none.
         neighbours: k of precision, recall, density and coverage.
-        device: where to compute.
+        device: torch device.
 
     Returns:
         columns evaluator_rate and those of :func:`zsgan.metrics.summaries.closeness`. The first line, "drawn"
-        or "true", is for other images of the domain, and the best that a generator can be expected to reach.
+        or "true", measures other images of the domain: the best that a generator can be expected to reach.
     """
     set_up(device)
     eyes, generator, domain = load_evaluator(device), load_generator(name, device), truth_of(truth)
@@ -251,7 +250,7 @@ def generator_quality(
 def provenance(
     profile: Profile, scenario: str, folder: Path = RUNS, device: Device = "cpu"
 ) -> dict[str, Any]:
-    """What a figure or table of a scenario rests on: settings, seeds, runs and weights."""
+    """Origin of a figure or table of a scenario: settings, seeds, runs and weights."""
     bench = Bench(profile, scenario, folder, device)
     return {
         "profile": profile.name,
@@ -278,13 +277,13 @@ def _with_bar(bench: Bench, what: str, progress: bool) -> Iterator[tuple[str, in
 def _levelled_off(found: Run) -> float:
     try:
         curve = alignment(found.history)
-    except ValueError:  # it followed no text
+    except ValueError:  # no text guided it
         return math.nan
     return plateau(curve) or math.inf
 
 
 def _cost(found: Run) -> dict[str, float]:
-    """What the run's provenance says; runs of earlier versions say nothing."""
+    """Costs in the run's provenance; nan for runs of earlier versions."""
     return {
         name: math.nan if found.provenance.get(name) is None else found.provenance[name]
         for name in ("step_seconds", "peak_memory")

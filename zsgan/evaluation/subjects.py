@@ -1,4 +1,4 @@
-"""What is to be measured: the images of a run, of a folder or in a tensor, and what is known about them."""
+"""Images to measure: those of a run, a folder or a tensor, with their texts and origin."""
 
 import hashlib
 import json
@@ -25,24 +25,24 @@ Given = str | Path | Tensor
 """Images as a caller gives them: a folder, or (N, 3, H, W) in [-1, 1]."""
 
 PSI = {"evaluator": 1.0, "photographs": 0.7}
-"""Eyes -> the truncation that the tables have: demo's for runs of the demo world, paper's for all others."""
+"""Eyes -> truncation in the tables: that of demo for runs of the demo world, else that of paper."""
 
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """Images, and what comes with them.
+    """Images to measure, with their origin.
 
     Attributes:
         images: N images.
-        key: what determines them, as JSON.
-        settings: what a reader has to know of them.
-        before: the source's images of the same latents, where there are some.
-        text: the target in words; a run knows it, as what follows.
-        source_text: the source in words.
+        key: cache key of the images, as JSON.
+        settings: number of images, and for a run seed and truncation; part of the result.
+        before: the source's images of the same latents, if there are any.
+        text: the target in words, known for a run.
+        source_text: the source in words, known for a run.
         prompts: templates of the texts; ``None`` for the texts as they are.
-        networks: identities of the weights that took part in making them.
-        eyes: which suit: "photographs" for a run of a generator that is not of the demo world, else the
-            "evaluator", also for a folder of which nothing is known.
+        networks: identities of the weights used to make the images.
+        eyes: default eyes: "photographs" for a run of a generator outside the demo world, else
+            "evaluator", also for a folder or a tensor.
     """
 
     images: Images
@@ -66,28 +66,28 @@ def subject_of(
     recursive: bool = False,
     progress: bool = False,
 ) -> Subject:
-    """The images of a run (samples), of a folder (all that it holds), or of a tensor.
+    """The images of a run (samples), of a folder (all), or of a tensor.
 
     Args:
         given: a run or its folder, or images.
-        before: the source's images. Names of files correspond to those of ``given``, and beside a run or a
-            tensor 0, 1... are the numbers of its images. A run has its own.
-        n: samples of a run.
-        seed: of their latents.
-        truncation_psi: of their latents; by default the one in :data:`PSI`.
-        device: where a run's generator lives.
-        recursive: of folders of images, their sub-folders too.
+        before: the source's images. Their file names match those of ``given``; for a run or a tensor, they
+            match the numbers 0, 1... of its images. By default, those of a run are made.
+        n: number of samples of a run.
+        seed: seed of their latents.
+        truncation_psi: truncation of their latents; by default the one in :data:`PSI`.
+        device: device of a run's generator.
+        recursive: whether to read sub-folders of image folders too.
         progress: show progress bars while files are checked.
 
     Returns:
-        the images: those of folders are checked, those of generators not made yet.
+        the images; files are checked, and samples are made on access.
 
     Raises:
         FileNotFoundError: a folder is missing or holds no image.
-        NotADirectoryError: a file stands where a folder is expected.
-        TypeError: something else is given, or a tensor of whole numbers.
-        ValueError: a file is no image, the images differ in size, number or names, the run is damaged, or its
-            source has changed since (give ``before``).
+        NotADirectoryError: a path is a file instead of a folder.
+        TypeError: ``given`` is neither, or a tensor of integers.
+        ValueError: a file is not an image, the images differ in size, number or names, the run is damaged, or
+            its source has changed since (give ``before``).
     """
     if isinstance(given, str | Path) and is_run(Path(given)):
         given = open_run(given)
@@ -130,12 +130,12 @@ def _samples(
 
 
 def images_of(name: str, given: Given, recursive: bool = False, progress: bool = False) -> Images:
-    """Images that a caller gives.
+    """Images of a folder or a tensor.
 
     Args:
-        name: of the argument, for messages.
+        name: name of the argument, for messages.
         given: a folder or a tensor.
-        recursive: of a folder, its sub-folders too.
+        recursive: whether to read sub-folders of a folder too.
         progress: show a progress bar while files are checked.
 
     Returns:
@@ -143,9 +143,9 @@ def images_of(name: str, given: Given, recursive: bool = False, progress: bool =
 
     Raises:
         FileNotFoundError: the folder is missing or holds no image.
-        NotADirectoryError: it is a file.
-        TypeError: ``given`` is neither, or a tensor of whole numbers.
-        ValueError: the tensor is not (N, 3, H, W) with values in [-1, 1], or a file is no image.
+        NotADirectoryError: the path is a file.
+        TypeError: ``given`` is neither, or a tensor of integers.
+        ValueError: the tensor is not (N, 3, H, W) with values in [-1, 1], or a file is not an image.
     """
     if isinstance(given, str | Path):
         return Folder(Path(given), recursive, progress)
@@ -155,7 +155,7 @@ def images_of(name: str, given: Given, recursive: bool = False, progress: bool =
         )
     images = checked(given).detach().float().cpu()
     low, high = images.min().item(), images.max().item()
-    if not (low >= -1.001 and high <= 1.001):  # nan is refused, too
+    if not (low >= -1.001 and high <= 1.001):  # also refuses nan
         raise ValueError(
             f"{name} must lie in [-1, 1], got values from {low:.4g} to {high:.4g}; bytes come there by "
             "x / 127.5 - 1, and what a generator makes by clamp(-1, 1)"
@@ -174,13 +174,13 @@ def _named(given: Given | None) -> str:
 
 
 def is_run(place: Path) -> bool:
-    """Whether a folder is one of a run, finished or not; files of other programs may be called as a run's.
+    """Whether a folder is that of a run, finished or not, by the content of its JSON files.
 
     Args:
         place: the folder, which may be missing.
 
     Returns:
-        there is a configuration or a provenance as zsgan writes them, or a generator of a damaged run.
+        whether it has a configuration or a provenance in zsgan's format, or the generator of a damaged run.
     """
     ours = {"config.json": {"generator", "target_text"}, "provenance.json": {"id", "weights"}}
     return (place / "generator.safetensors").is_file() or any(
@@ -189,7 +189,7 @@ def is_run(place: Path) -> bool:
 
 
 def _keys(file: Path) -> set[str]:
-    """Of the JSON object in a file; none if it holds anything else or is no regular file."""
+    """Keys of the JSON object in a file; empty for any other content or if it is not a regular file."""
     if not file.is_file():
         return set()
     try:
@@ -211,25 +211,25 @@ def true_images(
 
     Args:
         against: images, or "drawn:SPECIES[:STYLE]" of the demo world; the style is photo by default.
-        n: how many to draw.
-        made: what they are compared with; drawn ones are as large.
-        seed: of drawn ones.
-        recursive: of a folder, its sub-folders too.
+        n: number of images to draw.
+        made: the images to compare with; drawn ones have their size.
+        seed: seed of drawn images.
+        recursive: whether to read sub-folders of a folder too.
         progress: show a progress bar while files are checked.
 
     Returns:
-        the images, and the factors that they share where that is known.
+        the images, and the factors that they share if those are known.
 
     Raises:
         FileNotFoundError: a folder is missing or holds no image.
-        NotADirectoryError: a file stands where a folder is expected.
-        TypeError: something else is given.
-        ValueError: a species or style is unknown, or a file is no image.
+        NotADirectoryError: the path is a file.
+        TypeError: ``against`` is neither a folder nor a tensor.
+        ValueError: a species or style is unknown, or a file is not an image.
     """
     if not isinstance(against, str) or not against.startswith("drawn:"):
         return images_of("against", against, recursive, progress), None
     _, species, *style = against.split(":", 2)
     labels = {"species": species, "style": (style and style[0]) or "photo"}
-    # as large as the images, up to the next size that can be drawn
+    # drawn sizes are multiples of 16
     resolution = 16 * math.ceil(max(made[:1].shape[2:]) / 16)
     return Drawing(labels, n, resolution, seed), labels

@@ -1,4 +1,4 @@
-"""The true target domain: drawn by the demo world, a folder of images, or not seen by anybody."""
+"""The true target domain: drawings of the demo world, a folder of images, or none."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from zsgan.menagerie.portraits import TRUTH_SEED, Drawing
 
 
 class Truth(Protocol):
-    """A target domain, and what is known of it."""
+    """A target domain with its images and labels."""
 
     @property
     def seen(self) -> bool:
@@ -23,34 +23,34 @@ class Truth(Protocol):
 
     @property
     def labels(self) -> Mapping[str, str] | None:
-        """Categorical factor -> the value that all its images share; ``None`` when nobody labelled them."""
+        """Categorical factor -> the value that all its images share; ``None`` without labels."""
         ...
 
     @property
     def key(self) -> dict[str, Any]:
-        """What determines its images, as JSON."""
+        """Cache key of its images, as JSON."""
         ...
 
     def images(self, n: int, resolution: int, fresh: bool = False) -> Images:
         """True images.
 
         Args:
-            n: how many; a folder may hold fewer.
+            n: number of images; a folder may hold fewer.
             resolution: R, pixels a side.
-            fresh: other images of the domain than those without ``fresh``.
+            fresh: whether to return other images of the domain than by default.
 
         Returns:
             the images, in [-1, 1].
 
         Raises:
-            ValueError: nobody has seen any.
+            ValueError: there are no images of the domain.
         """
         ...
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """A part of the demo world; it never runs out of images.
+    """A part of the demo world, with an unlimited number of images.
 
     Attributes:
         labels: factors that its images share.
@@ -71,7 +71,7 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Found:
-    """A folder of square images without labels: every second one is for comparing, the others are fresh.
+    """A folder of square images without labels; every second one is for comparison, the others are fresh.
 
     Attributes:
         path: the folder.
@@ -103,7 +103,7 @@ class Found:
 
 
 class _Half:
-    """The images of a folder with even (first=0) or odd places, n at most, at a resolution."""
+    """At most n images of a folder with even (first=0) or odd (first=1) indices, resized."""
 
     def __init__(self, folder: Folder, n: int, resolution: int, first: int) -> None:
         if n < 1:
@@ -121,7 +121,7 @@ class _Half:
 
 
 class Unseen:
-    """A target domain of which there are no images: what needs none can still be measured."""
+    """A target domain without images; measures that need none are still available."""
 
     labels = None
     seen = False
@@ -132,12 +132,12 @@ class Unseen:
         return {}
 
     def images(self, n: int, resolution: int, fresh: bool = False) -> NoReturn:
-        """None, see :class:`Truth`.
+        """Raise an error, see :class:`Truth`.
 
         Args:
-            n: how many, not looked at, as what follows.
-            resolution: R, pixels a side.
-            fresh: other images.
+            n: ignored.
+            resolution: ignored.
+            fresh: ignored.
 
         Raises:
             ValueError: always.
@@ -155,10 +155,10 @@ def truth_of(truth: Mapping[str, str]) -> Truth:
         truth: the "truth" of a scenario in a profile.
 
     Returns:
-        a folder's images as they are, portraits drawn when they are asked for, or for {} one that is unseen.
+        :class:`Found` for a folder, :class:`Drawn` for factors, or :class:`Unseen` for {}.
 
     Raises:
-        ValueError: it names something else, or a factor beside a folder.
+        ValueError: it has other keys, or a factor beside a folder.
     """
     if not truth:
         return Unseen()

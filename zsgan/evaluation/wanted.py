@@ -1,4 +1,4 @@
-"""What is asked of ``evaluate``: which measures, and whether all that they need is there and can work."""
+"""Checks of the arguments of ``evaluate``: which measures are requested and available."""
 
 import math
 import os
@@ -12,19 +12,19 @@ from zsgan.metrics.manifold import Manifolds
 from zsgan.metrics.summaries import ALL, CLOSENESS, MEASURES
 
 READ = ("inception", "evaluator_rate")
-"""Measures of what the eyes read."""
+"""Measures of the factors that the eyes read."""
 
-_BYTES = 8192  # an image's latent and features, at least
+_BYTES = 8192  # lower bound for an image's latent and features
 
 
 def measures_of(asked: Sequence[str] | str | None) -> tuple[frozenset[str], frozenset[str]]:
     """The measures that groups and names stand for.
 
     Args:
-        asked: of :data:`zsgan.metrics.summaries.MEASURES`; ``None`` for all.
+        asked: groups or names of :data:`zsgan.metrics.summaries.MEASURES`; ``None`` for all.
 
     Returns:
-        all measures that are wanted, and those that are named themselves.
+        all requested measures, and those requested by name.
 
     Raises:
         ValueError: a name is unknown, or there is none.
@@ -44,18 +44,18 @@ def measures_of(asked: Sequence[str] | str | None) -> tuple[frozenset[str], froz
 def known_measures(
     wanted: frozenset[str], named: Collection[str], missing: Mapping[str, str]
 ) -> frozenset[str]:
-    """The wanted measures that can be known.
+    """The requested measures that are available.
 
     Args:
-        wanted: by groups and names.
-        named: those that were named themselves.
-        missing: measure -> what it needs and is not there.
+        wanted: measures requested by group or name.
+        named: measures requested by name.
+        missing: measure -> its missing input.
 
     Returns:
-        a part of ``wanted``.
+        a subset of ``wanted``.
 
     Raises:
-        ValueError: one was named and cannot be known, or none can.
+        ValueError: a measure requested by name is not available, or none is.
     """
     known = wanted - missing.keys()
     lacking = [name for name in missing if name in named or (name in wanted and not known)]
@@ -67,17 +67,17 @@ def known_measures(
 def missing_for(
     source_text: str | None, text: str | None, before: bool, against: bool, labels: bool
 ) -> dict[str, str]:
-    """What measures need and do not have, but for eyes that read.
+    """Missing inputs of measures, except for eyes that read factors.
 
     Args:
         source_text: the source in words.
         text: the target in words.
         before: whether there are images of the source.
         against: whether there are true images.
-        labels: whether it is known what they show.
+        labels: whether the true images have labels.
 
     Returns:
-        measure -> what it needs, in words.
+        measure -> its missing input, in words.
     """
     missing: dict[str, str] = {}
     if not labels:
@@ -94,14 +94,14 @@ def missing_for(
 
 
 def check_words(source_text: str | None, text: str | None) -> None:
-    """Refuse texts that say nothing: an empty one, the source's alone, or two that are the same.
+    """Refuse an empty text, a source text without a target text, and two equal texts.
 
     Args:
-        source_text: the source in words, if it is known.
-        text: the target in words, if it is known.
+        source_text: the source in words, if known.
+        text: the target in words, if known.
 
     Raises:
-        ValueError: the texts cannot be used.
+        ValueError: the texts are invalid.
     """
     for name, words in (("source_text", source_text), ("text", text)):
         if words is not None and not words.strip():
@@ -117,10 +117,10 @@ def check_presets(presets: Sequence[str], centres: Given | None) -> None:
 
     Args:
         presets: names of :data:`zsgan.metrics.diversity.DEFINITIONS`.
-        centres: images that others are assigned to.
+        centres: cluster centres.
 
     Raises:
-        ValueError: there is no preset, or one that cannot work.
+        ValueError: there is no preset, or one is unknown or lacks its centres.
     """
     if not presets or isinstance(presets, str):
         raise ValueError(f"presets={presets!r} must be a list of one or more of {', '.join(DEFINITIONS)}")
@@ -132,16 +132,16 @@ def check_presets(presets: Sequence[str], centres: Given | None) -> None:
 
 
 def check_numbers(n: int, seed: int | None, truncation_psi: float | None, lpips_images: int | None) -> None:
-    """Refuse numbers that cannot work, whatever the images are.
+    """Refuse numbers that are invalid for any images.
 
     Args:
-        n: how many images to draw.
-        seed: of everything that is drawn.
-        truncation_psi: of a run's images.
-        lpips_images: most images that LPIPS rests on.
+        n: number of images to draw.
+        seed: seed of latents and drawn images.
+        truncation_psi: truncation of a run's images.
+        lpips_images: limit of images for LPIPS.
 
     Raises:
-        ValueError: a number is out of range, or so many images do not fit into memory.
+        ValueError: a number is out of range, or n images do not fit into memory.
     """
     for name, value, least in (("n", n, 1), ("seed", seed, 0), ("lpips_images", lpips_images, 3)):
         if value is not None and (type(value) is not int or value < least):
@@ -156,18 +156,18 @@ def check_numbers(n: int, seed: int | None, truncation_psi: float | None, lpips_
 def check_sizes(
     made: Images, true: Images | None, n_lpips: int, clusters: int, neighbours: int, wanted: Collection[str]
 ) -> None:
-    """Refuse too few images, and more than fit.
+    """Refuse too few images, and more than fit into memory.
 
     Args:
         made: the images.
-        true: true ones.
-        n_lpips: images that LPIPS rests on.
+        true: true images.
+        n_lpips: number of images for LPIPS.
         clusters: k of the k-medoids.
         neighbours: k of precision, recall, density and coverage.
-        wanted: measures.
+        wanted: requested measures.
 
     Raises:
-        ValueError: a measure cannot be computed of so few or so many.
+        ValueError: a measure cannot be computed from so few or so many.
     """
     n = len(made)
     if n < 3:

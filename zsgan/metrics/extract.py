@@ -22,18 +22,18 @@ def extract(
     """Apply a network in batches.
 
     Args:
-        network: what to apply.
+        network: the network.
         images: N images on any device.
-        batch_size: images at a time; ``None`` for as many as :func:`zsgan.base.images.batch_size` says.
-        device: where the network lives.
+        batch_size: images at a time; ``None`` for :func:`zsgan.base.images.batch_size`.
+        device: device of the network.
         progress: show a progress bar.
 
     Returns:
         features (N, D) on the CPU.
 
     Raises:
-        TypeError: the images are no tensor, or hold whole numbers; see :func:`zsgan.base.images.checked`.
-        ValueError: they are not (N, 3, H, W), or there is none.
+        TypeError: the images are not a tensor, or are integers; see :func:`zsgan.base.images.checked`.
+        ValueError: they are not (N, 3, H, W), or there are none.
     """
     found = extract_all({"": network}, images, batch_size=batch_size, device=device, progress=progress)
     return found[""]
@@ -50,14 +50,14 @@ def extract_all(
 ) -> dict[str, Tensor]:
     """Apply several networks to each batch, so that every image is made or read once; see :func:`extract`.
 
-    A network takes batches of one size, to which the last is filled up: with another size the last bits of a
-    feature may be others, and one image would have two features.
+    The last batch is padded to the size of the others, because the last bits of a feature may depend on the
+    batch size, and one image would then have two features.
 
     Args:
-        networks: what to apply, by name.
+        networks: the networks by name.
         images: N images on any device.
-        batch_size: images at a time; ``None`` for as many as :func:`zsgan.base.images.batch_size` says.
-        device: where the networks live.
+        batch_size: images at a time; ``None`` for :func:`zsgan.base.images.batch_size`.
+        device: device of the networks.
         progress: show a progress bar.
 
     Returns:

@@ -20,10 +20,10 @@ from zsgan.metrics.progress import Advance, silent, told
 from zsgan.metrics.rounding import rounding
 
 _EPSILON = 1e-10  # added to the norm over the channels, as the lpips package does
-# float64 numbers copied at a time in lpips_matrix: on a CPU few enough to stay in its cache
+# float64 values copied at a time in lpips_matrix; on a CPU they fit into its cache
 _CHUNK_CPU, _CHUNK = 2**20, 2**26
 _SUMS = 1e-14  # relative error of the sums over F in float64
-_PAIR = 1 / 250  # what a distance takes beside an image's way through the network, on a CPU
+_PAIR = 1 / 250  # cost of a distance relative to an image's forward pass, on a CPU
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,7 @@ class Lpips:
         network: images (N, 3, H, W) in [-1, 1] -> feature maps (N, C_l, H_l, W_l), one for each layer.
         weights: (C_l,) >= 0 for each layer; ``None`` weighs all channels alike, so that the distance is the
             mean over the layers of the squared distance of unit vectors.
-        size: resize images to this many pixels a side first (bilinear, antialiased), for instance 256;
-            ``None`` leaves them.
+        size: pixels a side to resize images to (bilinear, antialiased), for instance 256; ``None`` for none.
     """
 
     network: Callable[[Tensor], Sequence[Tensor]]
@@ -48,7 +47,7 @@ class Lpips:
 
     @classmethod
     def through(cls, eyes: Eyes) -> "Lpips":
-        """The distance as these eyes see it, at the size that they look at."""
+        """LPIPS with the maps and weights of these eyes, at their input size."""
         return cls(eyes.maps, eyes.weights)
 
     @classmethod
@@ -71,7 +70,7 @@ class Lpips:
             the vectors, without gradients.
 
         Raises:
-            ValueError: there are not as many weights as layers.
+            ValueError: weights and layers differ in number.
         """
         if self.size is not None and images.shape[-2:] != (self.size, self.size):
             images = resize(images, self.size, "bilinear")
@@ -102,19 +101,18 @@ class Lpips:
         Args:
             images: N images on any device.
             others: M images, for instance given centres of clusters.
-            batch_size: images that pass through the network at a time; ``None`` for as many as
-                :func:`zsgan.base.images.batch_size` says.
-            memory: bytes that features may take. When those of all images need more (VGG at 256 px: 32 MB an
+            batch_size: images in a forward pass; ``None`` for :func:`zsgan.base.images.batch_size`.
+            memory: bytes that features may take. If those of all images need more (VGG at 256 px: 32 MB an
                 image), a block of them is kept and the others pass through the network once for every block.
-            device: where the network lives, and where to compute.
-            progress: show a progress bar, or what is called with the share that is done.
+            device: device of the network and of the computation.
+            progress: show a progress bar, or a function to call with the finished share.
 
         Returns:
             float64 (N, N), symmetric with a zero diagonal, or (N, M); on the CPU.
 
         Raises:
-            TypeError: the images are no tensor, or hold whole numbers; see :func:`zsgan.base.images.checked`.
-            ValueError: they are not (N, 3, H, W), there is none, or weights and layers differ in number.
+            TypeError: the images are not a tensor, or are integers; see :func:`zsgan.base.images.checked`.
+            ValueError: they are not (N, 3, H, W), there are none, or weights and layers differ in number.
         """
         with told(progress, "LPIPS") as advance:
             return self._distances(images, others, batch_size, memory, device, advance)
@@ -169,13 +167,13 @@ class Lpips:
 def lpips_matrix(features: Tensor, others: Tensor | None = None, advance: Advance = silent) -> Tensor:
     """All squared distances ``|a|^2 + |b|^2 - 2 a.b`` of the vectors of :meth:`Lpips.features`.
 
-    Products are accumulated in float64: near-duplicates cancel, and float32 would lose them. What is left of
-    one image beside itself is rounding, and exactly 0 here.
+    Products are accumulated in float64, since float32 would lose the distances of near-duplicates. Distances
+    that are rounding alone, as between copies of an image, are set to 0.
 
     Args:
         features: (N, F).
         others: (M, F); ``None`` compares ``features`` with themselves.
-        advance: called with the share that is done.
+        advance: called with the finished share.
 
     Returns:
         float64 (N, N), symmetric with a zero diagonal, or (N, M).
@@ -195,7 +193,7 @@ def lpips_matrix(features: Tensor, others: Tensor | None = None, advance: Advanc
         advance(min(1.0, (start + step) / features.shape[1]))
     squares = squares_a + squares_b
     distances = squares - 2 * product
-    smallest = max(rounding(features.dtype) ** 2, _SUMS) / 2  # of |a|^2 + |b|^2, twice the squared norm
+    smallest = max(rounding(features.dtype) ** 2, _SUMS) / 2  # share of |a|^2 + |b|^2, twice the squared norm
     distances = distances.masked_fill(distances <= smallest * squares, 0)
     if others is None:
         distances = distances.triu(1)

@@ -1,8 +1,8 @@
 """Generated and real images as two manifolds: precision and recall, density and coverage.
 
 A set's manifold is the union of balls around its points, each reaching to the point's k-th nearest neighbour
-in the set. Images may be there more than once; then a radius can be 0, and the ball is its centre. So
-distances are those of differences in float64, and 0 between features that differ by rounding alone
+in the set. Duplicate images are allowed; a radius can then be 0, and the ball is its centre. Distances are
+therefore computed from differences in float64, and are 0 between features that differ by rounding alone
 (:func:`zsgan.metrics.rounding.rounding`). No result depends on the order of the images.
 """
 
@@ -26,10 +26,10 @@ class PrecisionRecall(NamedTuple):
 
 
 class DensityCoverage(NamedTuple):
-    """Density: how crowded the real places are where generated images lie. Coverage: share of real ones met.
+    """Density: mean number of real balls around a generated image. Coverage: share of real images met.
 
-    Density is 1 on average for two sets of one distribution, and may be larger. Coverage is in [0, 1]; for
-    two large sets of one distribution and of one size it is 1 - 2^-k.
+    Density is divided by k: it is 1 on average for two sets of one distribution, and may be larger. Coverage
+    is in [0, 1]; for two large sets of one distribution and of one size it is 1 - 2^-k.
     """
 
     density: float
@@ -69,13 +69,13 @@ def precision_recall(generated: Tensor, real: Tensor, k: int = 3) -> PrecisionRe
 def density_coverage(generated: Tensor, real: Tensor, k: int = 5) -> DensityCoverage:
     """Density and coverage (Naeem et al. 2020).
 
-    Both look at the balls around real points alone, which an outlier among the generated ones cannot blow up.
+    Both use the balls around real points alone, which generated outliers cannot enlarge.
     Density is the mean number of balls that a generated point lies in, divided by k; coverage is the share of
     real points whose ball holds a generated point.
 
-    A ball is without its surface, as in the paper's code, but has its centre also where the radius is 0: a
-    copy of a real image lies in that image's ball. So a set of different images has density 1 to itself, and
-    one in which each is there m > k times has m / k.
+    A ball excludes its surface, as in the paper's code, but includes its centre even if the radius is 0: a
+    copy of a real image lies in that image's ball. So a set of distinct images has density 1 to itself, and a
+    set with m > k copies of each has m / k.
 
     Args:
         generated: (N, D) features of generated images, N > k.

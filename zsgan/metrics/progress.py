@@ -11,7 +11,7 @@ from tqdm import tqdm
 from zsgan.base.images import Images
 
 Advance = Callable[[float], object]
-"""What a computation calls with the share of it that is done, from 0 to 1, ascending."""
+"""A function that a computation calls with its finished share, ascending from 0 to 1."""
 
 
 def silent(share: float) -> None:
@@ -19,11 +19,11 @@ def silent(share: float) -> None:
 
 
 class Progress:
-    """A bar with the time that is left, over computations that follow one another.
+    """One bar with the remaining time, over consecutive computations.
 
     Args:
-        costs: computation -> what it takes beside the others, in any unit.
-        shown: whether there is a bar at all.
+        costs: computation -> its relative cost, in any unit.
+        shown: whether to show the bar.
     """
 
     def __init__(self, costs: Mapping[str, float], shown: bool = True) -> None:
@@ -41,7 +41,7 @@ class Progress:
         self._bar.close()
 
     def of(self, name: str) -> Advance:
-        """What the computation of that name calls; the bar then has its name."""
+        """The :data:`Advance` of a computation; its calls also set the label of the bar."""
         start, cost = self._starts[name], self._costs[name]
 
         def advance(share: float) -> None:
@@ -53,11 +53,11 @@ class Progress:
 
 @contextmanager
 def told(progress: bool | Advance, name: str) -> Iterator[Advance]:
-    """What a computation calls: a given function, or that of a bar of its own.
+    """The :data:`Advance` of a computation: a given function, or that of a new bar.
 
     Args:
-        progress: whether there is a bar, or the function.
-        name: of the bar.
+        progress: whether to show a bar, or the function.
+        name: label of the bar.
 
     Yields:
         the function.
@@ -70,11 +70,11 @@ def told(progress: bool | Advance, name: str) -> Iterator[Advance]:
 
 
 class Watched:
-    """Images that say how far they have been taken.
+    """Images that report the progress of reading them.
 
     Args:
         images: N images.
-        advance: called with the share of them that precedes the end of what was taken.
+        advance: called with the share of images up to the last one read.
     """
 
     _PART = 64  # images taken at a time
@@ -97,11 +97,11 @@ class Watched:
 
 
 class Picked:
-    """Some of the images, in the order of their places.
+    """Some of the images, in a given order.
 
     Args:
         images: N images.
-        places: n of their indices.
+        places: n indices.
     """
 
     def __init__(self, images: Images, places: Tensor) -> None:

@@ -1,17 +1,17 @@
-"""How far apart the features of one image can be."""
+"""Rounding error of the features of one image."""
 
 import torch
 
 
 def rounding(dtype: torch.dtype) -> float:
-    """The most by which two features of one image differ, as a share of their norm.
+    """Upper bound of the distance of two features of one image, relative to their norm.
 
-    A network's sums are taken in an order that depends on the batch, so that an image which is there twice
-    may have features that differ in their last bits. Two images that differ by one level of one pixel are
+    The order of a network's sums depends on the batch, so the features of two copies of an image may differ
+    in their last bits. Two images that differ by one level of one pixel are
     about ten times as far apart (the demo's evaluator at 64 px, float32).
 
     Args:
-        dtype: in which the features were computed.
+        dtype: type of the features.
 
     Returns:
         32 units in the last place: 4e-6 for float32.

@@ -1,4 +1,4 @@
-"""Measures that are always taken together, as columns of a table."""
+"""Groups of measures, as columns of a table."""
 
 import math
 from collections.abc import Collection, Iterable, Mapping
@@ -16,7 +16,7 @@ from zsgan.metrics.manifold import Manifolds, manifolds
 from zsgan.metrics.progress import Advance, told
 
 CLOSENESS = ("fid", "kid", *Manifolds._fields)
-"""What :func:`closeness` measures."""
+"""Columns of :func:`closeness`."""
 
 MEASURES: Mapping[str, tuple[str, ...]] = {
     "diversity": ("lpips", "clip_variance", "vendi", "inception"),
@@ -24,13 +24,13 @@ MEASURES: Mapping[str, tuple[str, ...]] = {
     "closeness": CLOSENESS,
     "kept": ("identity_kept", "structure_kept"),
 }
-"""Group -> its measures, each the name of a column or what the names of its columns begin with."""
+"""Group -> its measures, each the name of a column or the prefix of several."""
 
 ALL = frozenset(name for names in MEASURES.values() for name in names)
 """Every measure."""
 
 OF_CLIP = frozenset(name for name in ALL if name.startswith("clip_"))
-"""Measures in the space of the judging CLIP; all others are in that of the eyes."""
+"""Measures in the space of the judging CLIP; all others use the features of the eyes."""
 
 
 def closeness(
@@ -41,14 +41,14 @@ def closeness(
     measures: Collection[str] = CLOSENESS,
     progress: bool | Advance = False,
 ) -> dict[str, float]:
-    """How close images are to true ones.
+    """Closeness of images to true ones.
 
     Args:
         made: (N, D) features of the images.
         true: (M, D) features of true images.
         neighbours: k of precision, recall, density and coverage.
-        measures: some of :data:`CLOSENESS`; no other is computed.
-        progress: show a bar for the distances of neighbours, or what is called with the share that is done.
+        measures: those of :data:`CLOSENESS` to compute.
+        progress: show a bar for the neighbours' distances, or a function to call with the finished share.
 
     Returns:
         the columns of ``measures``, in the order of :data:`CLOSENESS`.
@@ -65,15 +65,15 @@ def closeness(
 
 
 def kept_of_source(before: Tensor | None, after: Tensor, measures: Collection[str] = ALL) -> dict[str, float]:
-    """What an adaptation kept of the source's images.
+    """How much of the source's images an adaptation keeps.
 
     Args:
         before: (N, D) features of the source's images; ``None`` if there are none.
         after: (N, D) features of the images of the same latents.
-        measures: the wanted ones.
+        measures: measures to compute.
 
     Returns:
-        identity_kept (a mean) and structure_kept, as far as wanted; nan without ``before``.
+        identity_kept (a mean) and structure_kept if in ``measures``; nan without ``before``.
     """
     columns = {name: math.nan for name in MEASURES["kept"] if name in measures}
     if before is not None and "identity_kept" in measures:
@@ -97,8 +97,8 @@ def lpips_columns(
         distances: (N, N) LPIPS between all images.
         clusters: k of the k-medoids.
         definitions: names of :data:`zsgan.metrics.diversity.DEFINITIONS`.
-        to_given: (N, k') LPIPS to given centres, for definitions that have them.
-        seed: of what a definition draws.
+        to_given: (N, k') LPIPS to given centres, for definitions that use them.
+        seed: seed of random choices in a definition.
 
     Returns:
         lpips_avg, lpips_avg_std, lpips_all and lpips_all_std for "paper"; the same with the definition's name
@@ -119,8 +119,8 @@ def label_scores(prediction: Prediction, shared: Mapping[str, str] | None = None
     """Inception score of every categorical factor that may differ between the images.
 
     Args:
-        prediction: what the eyes read in the images.
-        shared: factors that all images are meant to share, left out.
+        prediction: factors that the eyes read in the images.
+        shared: factors that all images should share; these are left out.
 
     Returns:
         inception_fur and so on.

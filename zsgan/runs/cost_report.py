@@ -1,4 +1,4 @@
-"""What :mod:`zsgan.runs.costs` measured, with units, and what whole runs and tables will take."""
+"""Reports of :mod:`zsgan.runs.costs`: costs with units, and estimates for whole runs and tables."""
 
 import math
 from collections.abc import Mapping
@@ -9,18 +9,18 @@ from zsgan.runs.costs import Costs
 
 
 def estimate(found: Costs, config: AdaptConfig, rows: int, seeds: int) -> dict[str, float]:
-    """Seconds of whole adaptations, from those of their parts; without measuring what they made.
+    """Estimate the seconds of whole adaptations from those of their parts, without evaluation.
 
     Args:
         found: the costs of ``config``.
-        config: what was measured.
-        rows: of a table, counted as if each took as long a step as this one.
+        config: the configuration that was measured.
+        rows: rows of a table; the estimate assumes that their steps take as long as those of this row.
         seeds: runs of every row.
 
     Returns:
         "run": texts and stage 1, source images of all steps, Fisher information of the whole sample, and the
-        steps; "row": its seeds, which share the Fisher information; "table": its rows, which share the source
-        images of a seed, too.
+        steps; "row": all seeds, which share the Fisher information; "table": all rows, which also share the
+        source images of each seed.
     """
     optimiser = config.optimiser
     batches = math.ceil(config.ewc.samples / optimiser.batch_size)
@@ -41,14 +41,14 @@ def in_units(
 
     Args:
         found: the costs of ``config``.
-        config: what was measured.
-        rows: see :func:`estimate`, as for ``seeds``.
+        config: the configuration that was measured.
+        rows: see :func:`estimate`.
         seeds: runs of every row.
-        least: of :func:`zsgan.runs.costs.least_memory`.
+        least: result of :func:`zsgan.runs.costs.least_memory`.
 
     Returns:
-        step_seconds (by part, and "all"), step_processor_seconds, once_seconds, estimated_seconds, and what
-        these count: iterations, rows, seeds; memory_MB, least_memory_MB (and "all" of them), and machine.
+        step_seconds (by part, and "all"), step_processor_seconds, once_seconds, estimated_seconds and the
+        numbers behind them (iterations, rows, seeds); memory_MB, least_memory_MB (with "all"), and machine.
     """
 
     def megabytes(held: Mapping[str, int]) -> dict[str, float]:
@@ -67,7 +67,7 @@ def in_units(
 
 
 def in_lines(costs: Mapping[str, Any]) -> str:
-    """What :func:`in_units` gives, as a table to read."""
+    """The result of :func:`in_units` as a text table."""
     counted = {
         "run": f"one run of {costs['iterations']} steps",
         "row": f"a row of {costs['seeds']} seeds",

@@ -1,4 +1,4 @@
-"""What an adaptation costs: seconds of a step by part, and memory, measured with the code that adapts."""
+"""Cost of an adaptation: seconds of a step by part, and memory, measured on the code that adapts."""
 
 import sys
 import time
@@ -34,17 +34,17 @@ PARTS = (
 
 @dataclass(frozen=True)
 class Costs:
-    """What was measured.
+    """Measured costs of an adaptation.
 
     Attributes:
         step: part of a step -> seconds, the median over the steps. "losses" are computed and differentiated;
-            "latents" are the mapping network, and layer selection if there is one.
-        once: part of what precedes the steps -> seconds. Source images are those of one step, Fisher
-            information is that of one batch.
-        memory: stage -> most bytes at a time. On a GPU those of the tensors in this stage; elsewhere those of
-            the process since it began, Python and libraries included; empty where nobody can tell.
-        processor: seconds of processor time of a step, those of all threads summed; on a CPU that other work
-            keeps busy, these tell the cost better than the clock does.
+            "latents" covers the mapping network, and layer selection if there is one.
+        once: part of the preparation -> seconds. Source images are those of one step, Fisher information is
+            that of one batch.
+        memory: stage -> peak bytes. On a GPU, those of the tensors in this stage; elsewhere, those of the
+            process since its start, Python and libraries included; empty where the system does not tell.
+        processor: processor seconds of a step, summed over threads; on a busy CPU, a better measure of the
+            cost than wall-clock time.
         machine: see :func:`zsgan.base.device.numerics`.
     """
 
@@ -58,16 +58,16 @@ class Costs:
 def measure(
     config: AdaptConfig, steps: int = 3, device: torch.device | str = "cpu", progress: bool = False
 ) -> Costs:
-    """Take a few steps of an adaptation, and look at the clock between their parts.
+    """Take a few steps of an adaptation and time their parts.
 
-    Nothing is kept. Stage "step" is measured with a Fisher information of zeros, since values cost nothing;
-    its estimation is measured for itself, on one batch.
+    Nothing is kept. The steps use a Fisher information of zeros, since its values do not change the cost; its
+    estimation is timed separately, on one batch.
 
     Args:
-        config: what to adapt; ``generator="random-512"`` and ``clips=("ViT-B-32/random",)`` need no files.
-        steps: of the median; the first one also makes room for the optimiser's state.
+        config: the adaptation; ``generator="random-512"`` and ``clips=("ViT-B-32/random",)`` need no files.
+        steps: number of steps for the median; the first one also allocates the optimiser's state.
         device: torch device.
-        progress: show a progress bar of the stages, and below it those of their parts.
+        progress: show a progress bar for the stages, and one for each stage below it.
 
     Returns:
         the costs.
@@ -116,7 +116,7 @@ def measure(
             started = time.process_time()
             parts = _parts(adaptation, steps, clock)
             processor = (time.process_time() - started) / steps
-        del once["step"], adaptation, zeros  # what is measured next has the memory for itself
+        del once["step"], adaptation, zeros  # free the memory for the next stage
         if needs(config, "ewc"):
             batch = replace(config.ewc, samples=config.optimiser.batch_size)
             with stage("Fisher information"):
@@ -125,26 +125,26 @@ def measure(
 
 
 def least_memory(config: AdaptConfig) -> dict[str, int]:
-    """Bytes that a step holds at least, counted from shapes: for a machine that has not that much, too.
+    """Lower bound of the bytes that a step holds, from shapes alone: works on smaller machines, too.
 
-    What is not counted: workspaces of convolutions, gradients that are passed on, and the allocator's slack.
+    Workspaces of convolutions, gradients of activations and the allocator's slack are not counted.
 
     Args:
-        config: what to adapt.
+        config: the adaptation.
 
     Returns:
-        "networks": source, target and CLIPs; "adaptation": of the trained parameters, the source's values,
+        "networks": source, target and CLIPs; "adaptation": for the trained parameters, the source's values,
         gradients, Adam's two averages and Fisher information (if a term needs it); "activations": what the
-        forward pass keeps for the backward one, that of the step or that of layer selection, which is larger.
+        forward pass keeps for the backward pass, of the step or of layer selection, whichever is larger.
 
     Raises:
         ValueError: a name is unknown.
     """
-    mode = FakeTensorMode(allow_non_fake_inputs=True)  # tensors that have shapes, and no numbers
+    mode = FakeTensorMode(allow_non_fake_inputs=True)  # tensors with shapes but no values
     generator = load_generator(config.generator).requires_grad_(False)
     encoders = [load_clip(name) for name in config.clips]
     size = generator.config["resolution"]
-    for encoder in encoders:  # what it keeps for later images, such as matrices of the resize, needs numbers
+    for encoder in encoders:  # fill caches, such as matrices of the resize, with real values first
         encode(encoder, torch.zeros(1, 3, size, size), config)
     networks = _bytes(generator, generator, *encoders)
     for network in (generator, *encoders):
@@ -153,8 +153,8 @@ def least_memory(config: AdaptConfig) -> dict[str, int]:
     def activations(
         batch: int, chosen: Iterable[nn.Parameter], latents: bool = False, step: int | None = 0
     ) -> int:
-        """What a forward pass keeps to differentiate by some parameters, or by the latents too."""
-        kept: dict[int, torch.UntypedStorage] = {}  # by address, which no other gets while they live
+        """Bytes that a forward pass keeps for gradients of some parameters, or of the latents too."""
+        kept: dict[int, torch.UntypedStorage] = {}  # by address, unique while they live
 
         def keep(tensor: Tensor) -> Tensor:
             storage = tensor.untyped_storage()
@@ -178,7 +178,7 @@ def least_memory(config: AdaptConfig) -> dict[str, int]:
     trained = list(trained_parameters(generator, config.trainable).values())
     if (selection := config.selection) is None:
         passes = [activations(config.optimiser.batch_size, trained)]
-    else:  # the first step ranks all layers by a batch of its own; then the last k are trained at least
+    else:  # layers are ranked on their own batch; training the last k needs the least memory
         last = layers(generator.synthesis.n_ws, selection.layer_map)[-selection.k :]
         names = frozenset().union(*layer_parameters(generator, last).values())
         few = [parameter for name, parameter in generator.named_parameters() if name in names]
@@ -203,7 +203,7 @@ def _bytes(*networks: nn.Module) -> int:
 
 
 class _Clock:
-    """Every call ends the interval since the one before, and adds its seconds to a part of the step."""
+    """Timer: each call adds the seconds since the previous call to a part of the step."""
 
     def __init__(self, device: torch.device) -> None:
         self.device, self.last, self.held = device, 0.0, False
@@ -221,7 +221,7 @@ class _Clock:
 
 
 class _Clocked(Adaptation):
-    """Nobody looks at the clock while layers are selected: all of it counts as latents, whatever it asks."""
+    """An adaptation whose clock pauses during layer selection, so that all of it counts as latents."""
 
     def __init__(self, clock: _Clock, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -234,7 +234,7 @@ class _Clocked(Adaptation):
 
 
 def _parts(adaptation: Adaptation, steps: int, clock: _Clock) -> dict[str, float]:
-    """Take the steps; part -> seconds, and "all" of them."""
+    """Take the steps; returns part -> median seconds, with "all" for their sum."""
     taken = []
     with ExitStack() as hooks:
         for handle in _hooks(adaptation, clock):
@@ -248,13 +248,13 @@ def _parts(adaptation: Adaptation, steps: int, clock: _Clock) -> dict[str, float
 
 
 def _hooks(adaptation: Adaptation, clock: _Clock) -> Iterator[RemovableHandle]:
-    """Look at the clock where one part of a step ends and the next begins."""
+    """Hooks that read the clock where one part of a step ends and the next begins."""
     synthesis = adaptation.g_trg.synthesis
     yield synthesis.register_forward_pre_hook(lambda *_: clock("latents"))
     yield synthesis.register_forward_hook(lambda *_: clock("generator, forward"))
     yield synthesis.register_full_backward_pre_hook(lambda *_: clock("CLIP, backward"))
 
-    def arrived(*_: object) -> None:  # of several CLIPs, the first one differentiated ends the losses
+    def arrived(*_: object) -> None:  # with several CLIPs, the first backward pass ends the losses
         clock("CLIP, backward" if "losses" in clock.parts else "losses")
 
     for guide in adaptation.guides:
@@ -264,14 +264,14 @@ def _hooks(adaptation: Adaptation, clock: _Clock) -> Iterator[RemovableHandle]:
 
 
 def _now(device: torch.device) -> float:
-    """Seconds, when all that was asked of the device is done."""
+    """Clock time in seconds, after the device has finished its queue."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
 
 
 def _most_memory(device: torch.device) -> int | None:
-    """Most bytes that were held at a time, see :class:`Costs`."""
+    """Peak bytes, see :class:`Costs`."""
     if device.type != "cpu":
         return devices.peak_memory(device)
     try:

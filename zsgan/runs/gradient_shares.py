@@ -1,4 +1,4 @@
-"""How much each term of a loss pulls: a term that hardly pulls is not what a row should be named after."""
+"""Relative gradient norms of the terms of a loss: which terms drive an adaptation."""
 
 import torch
 
@@ -10,7 +10,7 @@ def gradient_norms(adaptation: Adaptation, step: int) -> dict[str, float]:
 
     Args:
         adaptation: in any state; it is not changed.
-        step: whose latents and noise to take.
+        step: step whose latents and noise to use.
 
     Returns:
         part of the loss, as in a run's history -> norm over all trained parameters.
@@ -24,17 +24,17 @@ def gradient_norms(adaptation: Adaptation, step: int) -> dict[str, float]:
 
 
 def gradient_shares(adaptation: Adaptation, step: int) -> dict[str, float]:
-    """The same relative to the part that pulls most, whose share is 1.
+    """Gradient norm of each part relative to the largest one, whose share is 1.
 
-    Norms and not projections: parts may pull against each other, and a share says how strongly one does, not
-    whether it gets its way.
+    These are norms, not projections: parts may oppose each other, so a share says how strong a gradient is,
+    not whether it prevails.
 
     Args:
         adaptation: in any state; it is not changed.
-        step: whose latents and noise to take.
+        step: step whose latents and noise to use.
 
     Returns:
-        part of the loss -> share in [0, 1]; at the start, EWC has none, as the weights are the source's.
+        part of the loss -> share in [0, 1]; EWC's is 0 at the start, where the weights are the source's.
     """
     norms = gradient_norms(adaptation, step)
     leading = max(norms.values())

@@ -19,15 +19,15 @@ from zsgan.rivals.layer_selection import check_k
 
 @dataclass(frozen=True)
 class Job:
-    """What is to be made, resolved once; everything that follows hashes and loads the same.
+    """A configuration with its names resolved once, so that hashing and loading agree.
 
     Attributes:
-        config: as it was asked for, with the full names of the weights.
+        config: the requested configuration, with full names of weights.
         weights: name -> SHA-256 of each network's weights.
-        id: hash of all that determines the result, and of nothing else: content of files, not their names;
-            no setting of a term that does not take part.
-        content: what the id stands for beside the settings: the content of the networks and images, the
-            version of the numerics, and the source of terms that are not zsgan's own.
+        id: hash of everything that determines the result, and of nothing else: contents of files rather than
+            their names, and no settings of unused terms.
+        content: what the id covers besides the settings: the contents of networks and images, the version of
+            the numerics, and the source code of plugged-in terms.
     """
 
     config: AdaptConfig
@@ -37,7 +37,7 @@ class Job:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What a finished run says of itself: the same whenever and wherever it is made."""
+        """Identity of the finished run, independent of when and where it is made."""
         return {
             "id": self.id,
             "config": asdict(self.config),
@@ -50,15 +50,15 @@ def resolve(config: AdaptConfig) -> Job:
     """Look up every name of a configuration.
 
     Args:
-        config: what is asked for.
+        config: the configuration.
 
     Returns:
         the job.
 
     Raises:
         ValueError: a name is neither in the manifest nor a file nor one of open_clip's; there are too few
-            target images; or the source of a term cannot be read.
-        TypeError: it is no configuration, but for instance a mapping.
+            target images; or the source code of a term cannot be read.
+        TypeError: ``config`` is not a configuration, but for instance a mapping.
     """
     if not isinstance(config, AdaptConfig):
         raise TypeError(
@@ -67,7 +67,7 @@ def resolve(config: AdaptConfig) -> Job:
         )
     generator = names.generator(config.generator)
     content: dict[str, Any] = {"generator": generator.identity, "numerics": NUMERICS}
-    if own := list(filter(is_plugged, config.weights)):  # a change of its code makes another run
+    if own := list(filter(is_plugged, config.weights)):  # a change of their code changes the id
         content["sources"] = {_function(name): plugged(name).source for name in own}
     if config.few_shot is None:
         others = [names.clip(name) for name in config.clips]
@@ -86,14 +86,14 @@ def run_id(config: AdaptConfig, content: Mapping[str, Any]) -> str:
 
 
 def check(configs: Sequence[AdaptConfig]) -> None:
-    """Refuse configurations that could not be made, before the first of them is.
+    """Refuse configurations that cannot run, before any of them starts.
 
     Args:
-        configs: what is asked for.
+        configs: the configurations.
 
     Raises:
         ValueError: a name is unknown, the generator has fewer layers than are to be selected, or target
-            images are too few, no images or not square.
+            images are too few, unreadable or not square.
         FileNotFoundError: the file of a name is missing.
     """
     generators: dict[str, Generator] = {}
@@ -114,9 +114,9 @@ def check(configs: Sequence[AdaptConfig]) -> None:
 
 
 def relevant(config: AdaptConfig) -> dict[str, Any]:
-    """The settings that take part in the result, without names of weights and places of images."""
+    """The settings that affect the result, without names of weights and paths of images."""
     values = asdict(config) | {"terms": terms_key(config)}
-    if not config.optimiser.stop_at_plateau:  # then the id is what it was before there was this switch
+    if not config.optimiser.stop_at_plateau:  # keeps the ids from before this switch existed
         del values["optimiser"]["stop_at_plateau"]
     if config.few_shot is not None:
         of_images = {name: values[name] for name in ("few_shot", "optimiser", "shared_noise", "seed")}
@@ -127,7 +127,7 @@ def relevant(config: AdaptConfig) -> dict[str, Any]:
     for name in ("generator", "clips", "clip_weights"):
         del values[name]
     values |= uneven(config)
-    if not config.features.crops:  # likewise
+    if not config.features.crops:  # as above
         del values["features"]["crops"]
     for group in ("stage1", "moment", "relation", "ewc", "spectral"):
         if not needs(config, group):
@@ -136,7 +136,7 @@ def relevant(config: AdaptConfig) -> dict[str, Any]:
 
 
 def terms_key(config: AdaptConfig) -> dict[str, Any]:
-    """The terms and their weights; plugged-in ones by function and settings, without their place."""
+    """The terms and their weights; plugged-in ones by function and settings, without their path."""
     return {
         (f"plugged {_function(name)}" if is_plugged(name) else name): (
             {"weight": weight, **config.settings_of(name)} if is_plugged(name) else weight
@@ -150,10 +150,10 @@ def _function(term: str) -> str:
 
 
 def uneven(config: AdaptConfig) -> dict[str, Any]:
-    """The shares of the guiding CLIPs, where they differ."""
+    """The shares of the guiding CLIPs if they differ, else nothing."""
     return {"shares": config.shares} if len(set(config.shares)) > 1 else {}
 
 
 def digest(value: Any) -> str:
-    """16 hexadecimal digits that stand for a value of JSON."""
+    """Hash of a JSON value, 16 hexadecimal digits."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

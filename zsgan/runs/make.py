@@ -1,4 +1,4 @@
-"""How a run's files come about; :mod:`zsgan.runs.run` says what they are."""
+"""Making of a run's files, which :mod:`zsgan.runs.run` lists."""
 
 import os
 import platform
@@ -35,10 +35,10 @@ from zsgan.runs.identity import Job, uneven
 from zsgan.runs.verification import hashes
 
 SNAPSHOTS = 10
-"""Generators kept along an adaptation."""
+"""Number of snapshots kept during an adaptation."""
 ERROR = "error.txt"
-"""File in a run's folder: the traceback of what stopped it last."""
-SMALL = 128  # px; up to here a second thread gains nothing, and a single one always adds up in the same order
+"""File in a run's folder with the traceback of its last error."""
+SMALL = 128  # px; up to here a second thread gains nothing, and a single one sums in a fixed order
 
 
 class RunInProgress(RuntimeError):
@@ -46,20 +46,20 @@ class RunInProgress(RuntimeError):
 
 
 def make(job: Job, place: Path, *, device: torch.device | str, progress: bool, label: str) -> None:
-    """Adapt, and leave a finished run in ``place``; the caches lie beside it.
+    """Adapt, and write a finished run into ``place``; the caches lie beside it.
 
-    Everything that can be refused is refused before the folder exists.
+    All checks precede the creation of the folder.
 
     Args:
-        job: what to make.
-        place: the run's folder; an interrupted run in it is gone on with.
+        job: the resolved configuration.
+        place: the run's folder; an interrupted run in it resumes.
         device: torch device.
         progress: show progress bars.
-        label: of the bar of the steps.
+        label: label of the progress bar of the steps.
 
     Raises:
-        RunInProgress: another process holds it.
-        ValueError: a text cannot be encoded, the generator cannot be adapted, the device is not there, or a
+        RunInProgress: another process is computing this run.
+        ValueError: a text cannot be encoded, the generator cannot be adapted, the device does not exist, or a
             setting is too large for its memory.
         Exception: a step failed; the traceback is kept in the folder.
     """
@@ -101,7 +101,7 @@ def make(job: Job, place: Path, *, device: torch.device | str, progress: bool, l
 
 
 def threads_for(g_src: Generator) -> int | None:
-    """Intra-op threads to adapt a generator with where it lives; ``None`` for torch's own number."""
+    """Number of intra-op threads for adapting a generator on its device; ``None`` for torch's default."""
     small = g_src.config["resolution"] <= SMALL
     return 1 if small and device_of(g_src).type == "cpu" else None
 
@@ -115,17 +115,17 @@ def guides_of(config: AdaptConfig, device: torch.device | str = "cpu", progress:
 def fisher_of(
     config: AdaptConfig, g_src: Generator, guides: Sequence[Guide], folder: Path, progress: bool = False
 ) -> dict[str, Tensor]:
-    """Fisher information of the source, once for all runs that share it on one kind of device.
+    """Fisher information of the source, computed once for all runs that share it on a type of device.
 
     Args:
-        config: which Fisher information.
+        config: estimator, granularity and sample.
         g_src: source generator.
-        guides: whose features are asked.
-        folder: of runs; its ``cache`` keeps the result.
+        guides: guides whose features define it.
+        folder: folder of runs; its ``cache`` keeps the result.
         progress: show a progress bar.
 
     Returns:
-        f by name of the parameter, on the generator's device.
+        F by name of the parameter, on the generator's device.
     """
     key = {
         "what": "fisher",
@@ -144,7 +144,7 @@ def fisher_of(
 def source_features_of(
     config: AdaptConfig, g_src: Generator, guides: Sequence[Guide], folder: Path, progress: bool = False
 ) -> list[Tensor]:
-    """Features of every step's source images, once for all runs that share them; see :func:`fisher_of`."""
+    """Features of every step's source images, computed once for all runs that share them."""
     key = {"what": "source features", **_shared(config, g_src), "seed": config.seed}
     key["iterations"] = config.optimiser.iterations
     if config.features.crops:
@@ -160,9 +160,9 @@ def source_features_of(
 
 
 def _shared(config: AdaptConfig, g_src: Generator) -> dict[str, object]:
-    """What determines any features of source images; their noise maps are drawn on the device."""
+    """Cache key of features of source images; it has the device because noise maps are drawn on it."""
     features = asdict(config.features)
-    for name in ("direction_floor", "crops"):  # of losses, of steps
+    for name in ("direction_floor", "crops"):  # they matter to losses and steps alone
         del features[name]
     return {
         "generator": names.generator(config.generator).identity,
@@ -175,7 +175,7 @@ def _shared(config: AdaptConfig, g_src: Generator) -> dict[str, object]:
 
 
 def _by_text(job: Job, g_src: Generator, folder: Path, progress: bool) -> Callable[[], Trainer]:
-    """What begins an adaptation that texts guide, once it is clear that they can be encoded."""
+    """Encode the texts, and return the function that starts an adaptation guided by them."""
     config = job.config
     guides = guides_of(config, device_of(g_src), progress)
     check_steps(config, [guide.t_src for guide in guides])
@@ -189,7 +189,7 @@ def _by_text(job: Job, g_src: Generator, folder: Path, progress: bool) -> Callab
 
 
 def _few_shot(config: AdaptConfig, g_src: Generator, device: torch.device) -> Callable[[], Trainer]:
-    """The same of one that target images guide."""
+    """Check the target images, and return the function that starts an adaptation to them."""
     assert config.few_shot is not None
     discriminator = load_discriminator(config.few_shot.discriminator, config.generator, device)
     images = targets(config.few_shot, g_src.config["resolution"])
@@ -198,7 +198,7 @@ def _few_shot(config: AdaptConfig, g_src: Generator, device: torch.device) -> Ca
 
 
 def _adapt(job: Job, trainer: Trainer, place: Path, progress: bool, label: str, took: list[float]) -> None:
-    """Adapt; ``took`` gets the seconds of every step that this process takes."""
+    """Adapt; the seconds of every step of this process are appended to ``took``."""
     iterations = job.config.optimiser.iterations
     every = snapshot_every(iterations)
 
@@ -220,12 +220,12 @@ def _adapt(job: Job, trainer: Trainer, place: Path, progress: bool, label: str, 
 
 
 def snapshot_every(iterations: int) -> int:
-    """Steps between two snapshots of a run."""
+    """Number of steps between two snapshots of a run."""
     return max(1, iterations // SNAPSHOTS)
 
 
 def steps_kept(place: Path) -> int:
-    """Steps of a run in progress after which its last snapshot was kept."""
+    """Step of the last snapshot of a run in progress; 0 without one."""
     return max((int(file.stem) for file in (place / "snapshots").glob("*.safetensors")), default=0)
 
 
@@ -251,7 +251,7 @@ def _with_snapshots(
 
 @contextmanager
 def locked(place: Path) -> Iterator[None]:
-    """Hold the run's folder; the lock ends with the process, however it ends.
+    """Lock the run's folder; the lock ends with the process, however it ends.
 
     Args:
         place: the folder.
@@ -260,7 +260,7 @@ def locked(place: Path) -> Iterator[None]:
         nothing.
 
     Raises:
-        RunInProgress: another process holds it.
+        RunInProgress: another process holds the lock.
     """
     owner = place / "owner.txt"
     lock = FileLock(place / "lock")

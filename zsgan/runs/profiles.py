@@ -1,4 +1,4 @@
-"""Profiles: which scenarios, rows, seeds and samples; ``zsgan/profiles/<name>.yaml``, checked as a whole."""
+"""Profiles: scenarios, rows, seeds and samples, read from ``zsgan/profiles/<name>.yaml`` and checked."""
 
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -41,12 +41,12 @@ class Scenario:
 
     Attributes:
         generator: the source generator.
-        source_text: what it was trained on, in words.
-        target_text: what it shall make, in words.
+        source_text: the source domain in words.
+        target_text: the target domain in words.
         truth: the true target domain: factors that its drawings share (demo world), such as
             {"species": "cat"}, or {"folder": path} of images; {} if there are no images of it.
-        resolution: pixels a side of the generator, which one with random weights then has, too.
-        discriminator: of the source, for rows that adapt to images: a name, or a file of the reader's own;
+        resolution: pixels a side of the generator; needed for random weights.
+        discriminator: the source's discriminator, for rows that adapt to images: a name or a file;
             by default the one that came with the generator, see :func:`zsgan.assets.names.discriminator`.
     """
 
@@ -81,29 +81,29 @@ class Profile:
     """A named set of configurations.
 
     Attributes:
-        name: of the profile.
+        name: name of the profile.
         scenarios: name -> scenario; the first is the one of Table 1.
-        rows: label of a table row -> the settings that make it; a few_shot without a target has the truth's.
-        settings: settings common to all rows; a row's own go over them, its number of iterations too.
-        overrides: settings over those of all rows, such as few steps for a quick look. Over these go only
-            those that a caller gives (``--set``, ``--iterations``).
-        seeds: of the runs of every row.
-        samples: images that the final metrics are computed on, of each run and of the target's truth.
-        curve_samples: images for each point of a curve over iterations.
-        judge: a CLIP that no row is guided by.
-        eyes: what LPIPS, FID and their like look through: the "evaluator" of the demo world, or "photographs"
-            (VGG-16 and Inception-v3).
-        summarised: whether its measurements are written as tables beside its file, and no book is made of it.
-        sheets: whether a picture of each scenario lies beside these tables, too, see
+        rows: label of a table row -> its settings; a few_shot without a target takes that of the truth.
+        settings: settings common to all rows; those of a row override them, its number of iterations too.
+        overrides: settings that override those of all rows, such as few steps for a quick look. Only a
+            caller's settings (``--set``, ``--iterations``) override these.
+        seeds: seeds of every row's runs.
+        samples: number of images for the final metrics, of each run and of the target's truth.
+        curve_samples: number of images for each point of a curve over iterations.
+        judge: a CLIP that guides no row.
+        eyes: networks behind LPIPS, FID and similar metrics: the "evaluator" of the demo world, or
+            "photographs" (VGG-16 and Inception-v3).
+        summarised: whether measurements are written as tables beside the profile's file instead of a book.
+        sheets: whether a picture of each scenario is written beside these tables, see
             :mod:`zsgan.report.contact_sheets`; for few rows.
         baseline: the row that others are compared with; ``None`` for the first.
         clusters: k of the k-medoids in intra-cluster LPIPS.
         neighbours: k of precision and recall.
-        truncation_psi: of evaluation.
-        other_psi: a second truncation, for comparison: FID and recall are known there, too.
-        weights: "published", or "random" to try out what the profile costs: generators and CLIPs have their
-            shapes and random weights. Results mean nothing, and configurations and runs say so by name.
-        random: settings over all others with random weights, such as fewer samples.
+        truncation_psi: truncation in evaluation.
+        other_psi: a second truncation at which FID and recall are measured, for comparison.
+        weights: "published", or "random" to measure costs: generators and CLIPs then have the right shapes
+            and random weights. Results mean nothing, and configurations and runs say so by name.
+        random: settings that override all others with random weights, such as fewer samples.
     """
 
     name: Text
@@ -150,8 +150,8 @@ class Profile:
                 for name in config.clips:
                     if names.clip(name).same_as(judge):
                         raise ValueError(
-                            f"judge={self.judge!r} also guides row {row!r}: what is optimised against cannot "
-                            "judge; name another CLIP"
+                            f"judge={self.judge!r} also guides row {row!r}: a CLIP cannot judge what "
+                            "it guided; name another CLIP"
                         )
         return self
 
@@ -161,7 +161,7 @@ class Profile:
         Args:
             scenario: one of the profile's.
             row: one of the profile's.
-            seed: of the run.
+            seed: seed of the run.
 
         Returns:
             the configuration.
@@ -205,12 +205,12 @@ class Profile:
 
 
 def load_profile(name: str | Path | None = None) -> Profile:
-    """Read a profile by name, and check all of it before anything is computed.
+    """Read and check a profile.
 
     Args:
-        name: "smoke", "demo" (the default), "paper", or a file of the reader's own that ends in .yaml or
-            .yml; with ``extends: paper``, it says only what differs. Paths in it start at the current folder
-            or, with a tilde, at the home.
+        name: "smoke", "demo" (the default), "paper", or the path of a .yaml or .yml file; with
+            ``extends: paper``, the file has only the differences. Paths in it are relative to the current
+            folder, and a tilde is the home folder.
 
     Returns:
         the profile.
@@ -229,14 +229,14 @@ def load_profile(name: str | Path | None = None) -> Profile:
 
 
 def check_of_demo(generator: str) -> None:
-    """Refuse to take the demo's CLIPs and settings for any other generator than the demo's, untold.
+    """Refuse the default CLIPs and settings, those of the demo, for generators outside the demo.
 
     Args:
-        generator: name, file or run, see :mod:`zsgan.assets.names`; the demo's may be converted or adapted,
-            and random ones are all the same.
+        generator: name, file or run, see :mod:`zsgan.assets.names`; converted, adapted and random generators
+            of the demo pass, too.
 
     Raises:
-        ValueError: it is of another world.
+        ValueError: the generator is not of the demo world.
         FileNotFoundError: the file of the name is missing.
     """
     found = names.generator(generator)
@@ -250,17 +250,17 @@ def check_of_demo(generator: str) -> None:
 
 
 def profile_file(name: str) -> Path:
-    """Where the profile of a name is written, whether or not there is one."""
+    """Path of the profile of a name, whether or not the file exists."""
     return local_path(name) if _own(name) else PROFILES / f"{name}.yaml"
 
 
 def _own(name: str) -> bool:
-    """Whether a profile's name is that of a file."""
+    """Whether a profile's name is the path of a file."""
     return name.lower().endswith((".yaml", ".yml"))
 
 
 def _read(name: Any, above: tuple[str, ...]) -> dict[str, Any]:
-    """A profile's file; one that extends another replaces its entries, and adds to its settings."""
+    """Content of a profile's file; an extending profile replaces entries and merges settings."""
     what = f"{profile_file(above[-1])}: extends" if above else "profile"
     if name in above:
         raise ValueError(f"{what} {name!r}, which extends it: {' -> '.join((*above, name))}")

@@ -1,23 +1,23 @@
 """Runs on disk: adapt once, use everywhere.
 
-``runs/<id>/`` holds one adaptation; the id is a hash of all that determines it (:mod:`zsgan.runs.identity`),
-so that a notebook, the command line and a cluster job which ask for the same configuration meet in the same
-folder::
+``runs/<id>/`` holds one adaptation. The id is a hash of everything that determines it
+(:mod:`zsgan.runs.identity`), so a notebook, the command line and a cluster job with the same configuration
+share one folder::
 
     config.json              the configuration
-    history.json             one row a step: each loss term (unweighted), their sum, the norm of the gradient
+    history.json             one row per step: each loss term (unweighted), their sum, the gradient norm
     snapshots/<step>.safetensors   the trained parameters along the way, float16
     generator.safetensors    the adapted generator, float32
-    provenance.json          identity, hash of each file above, versions, time; last: then the run is finished
-    state.pt                 what resuming needs; gone when the run is finished
-    error.txt                the traceback of what stopped the run last; gone when it is finished
-    owner.txt, lock          the process that makes it; when it ends, the lock is free
+    provenance.json          identity, hash of each file above, versions, time; written last, marks the end
+    state.pt                 state for resuming; removed when the run is finished
+    error.txt                traceback of the last error; removed when the run is finished
+    owner.txt, lock          the process that makes the run; its end frees the lock
 
-A run is believed only if its files are those that were written (:mod:`zsgan.runs.verification`). A damaged
-one is renamed to ``<id>.damaged-1`` and made again by what makes runs, and refused by what opens a folder.
+The files of a finished run are checked against their hashes (:mod:`zsgan.runs.verification`). :func:`run`
+renames a damaged run to ``<id>.damaged-1`` and makes it again; :func:`open_run` refuses it.
 
-Two runs of one id on one machine are the same files, bit for bit, but for ``provenance.json``; above 128 px
-on a CPU only with the same number of threads, which the provenance has.
+Two runs of one id on one machine have identical files except for ``provenance.json``. Above 128 px on a CPU,
+this needs the same number of threads, which the provenance records.
 """
 
 import logging
@@ -56,8 +56,8 @@ class Run:
     """A finished adaptation.
 
     Attributes:
-        folder: where it lies.
-        config: what was asked for.
+        folder: the run's folder.
+        config: its configuration.
         provenance: identity, versions, machine, device and seconds.
     """
 
@@ -66,32 +66,32 @@ class Run:
     provenance: dict[str, Any]
 
     def __repr__(self) -> str:
-        """One line: where it lies, its texts, terms and seed, and the steps that it took."""
+        """One line: folder, texts, terms, seed and number of steps."""
         return f"<Run {self.folder}: {in_words(asdict(self.config))}, {self.iterations} steps>"
 
     @property
     def history(self) -> list[dict[str, float]]:
-        """One row a step."""
+        """One row per step."""
         rows: list[dict[str, float]] = read_json(self.folder / "history.json")
         return rows
 
     @property
     def iterations(self) -> int:
-        """Steps taken: the configuration's number, or less if the run was to stop where it levels off."""
+        """Number of steps taken; below the configuration's if the run stopped at a plateau."""
         return len(self.history)
 
     @property
     def snapshots(self) -> list[int]:
-        """Steps that :meth:`generator` knows beside 0, ascending; the last is the adapted generator."""
+        """Steps that :meth:`generator` accepts besides 0, ascending; the last is the adapted generator."""
         kept = {int(path.stem) for path in (self.folder / "snapshots").glob("*.safetensors")}
         return sorted(kept | {self.iterations})
 
     def generator(self, step: int | None = None, device: torch.device | str = "cpu") -> Generator:
-        """The adapted generator, or what it was after ``step`` steps (0: the source generator).
+        """The adapted generator, or its state after ``step`` steps (0: the source generator).
 
         Args:
-            step: of the adaptation; the last one by default.
-            device: where to put it.
+            step: a step of the adaptation; the last one by default.
+            device: torch device.
 
         Returns:
             the generator, in evaluation mode.
@@ -128,20 +128,20 @@ def run(
     progress: bool = False,
     label: str | None = None,
 ) -> Run:
-    """The run of ``config``: found if it is finished, else made, from where an earlier attempt stopped.
+    """The run of ``config``: loaded if it is finished, else made; an interrupted run resumes.
 
     Args:
-        config: what is asked for.
-        folder: of runs.
-        device: torch device, for what is not finished.
+        config: the configuration.
+        folder: folder of runs.
+        device: torch device, used if the run is not finished.
         progress: show progress bars.
-        label: of the bar of its steps, such as its row and seed; texts, terms and seed by default.
+        label: label of the progress bar, such as row and seed; texts, terms and seed by default.
 
     Returns:
         the finished run.
 
     Raises:
-        RunInProgress: another process holds it.
+        RunInProgress: another process is computing this run.
         ValueError: a name in the configuration is unknown, or a text cannot be encoded.
         FileNotFoundError: the file of a name is missing.
     """
@@ -163,14 +163,14 @@ def finished(config: AdaptConfig, folder: Path | str = RUNS) -> Run | None:
     """The run of ``config`` if it has been made.
 
     Args:
-        config: what is asked for.
-        folder: of runs.
+        config: the configuration.
+        folder: folder of runs.
 
     Returns:
         the run, or ``None``.
 
     Raises:
-        DamagedRun: it is there but damaged, a ValueError.
+        DamagedRun: the run is damaged; a ValueError.
     """
     job = resolve(config)
     return _found(job, Path(folder) / job.id)
@@ -186,8 +186,8 @@ def open_run(place: Path | str) -> Run:
         the run.
 
     Raises:
-        FileNotFoundError: it is not there, or not finished.
-        DamagedRun: it is damaged, a ValueError.
+        FileNotFoundError: the run does not exist or is not finished.
+        DamagedRun: the run is damaged; a ValueError.
     """
     place = Path(place)
     if not (place / "provenance.json").exists():
@@ -209,22 +209,22 @@ def run_all(
 ) -> list[Run]:
     """The runs of several configurations, ``workers`` at a time.
 
-    One that fails does not keep the others from being made: it is reported at once, and all failures are
-    raised together at the end. The same call then makes only what is missing.
+    A failed run does not stop the others: it is logged at once, and all failures are raised together at the
+    end. A repeated call makes only the missing runs.
 
     Args:
-        configs: what is asked for.
-        folder: of runs.
+        configs: the configurations.
+        folder: folder of runs.
         device: torch device.
-        workers: processes, each with a run of its own.
-        progress: show progress bars; one of ``workers`` at a time counts steps, as far as they are on disk.
-        labels: what bars and errors call each configuration, such as its row and seed; see :func:`run`.
+        workers: number of processes, each with one run at a time.
+        progress: show progress bars; with several workers, a single bar counts the steps kept on disk.
+        labels: names of the configurations in bars and errors, such as row and seed; see :func:`run`.
 
     Returns:
         the runs, in the order of ``configs``.
 
     Raises:
-        ValueError: ``workers`` is below 1, or the device is not there.
+        ValueError: ``workers`` is below 1, or the device does not exist.
         RuntimeError: runs failed; the message has the error of each.
     """
     if workers < 1:
@@ -283,7 +283,7 @@ def run_all(
 
 
 def _attempt(config: AdaptConfig, **options: Any) -> tuple[str, str] | None:
-    """Make a run. An error comes back as message and traceback, for itself would keep the run's tensors."""
+    """Make a run; an error is returned as text, since the exception would keep the run's tensors alive."""
     try:
         run(config, **options)
     except Exception as error:
@@ -295,7 +295,7 @@ def _found(job: Job, place: Path) -> Run | None:
     """The run of a job, if it is finished.
 
     Raises:
-        DamagedRun: it is damaged, or it is another run under the job's id.
+        DamagedRun: the run is damaged, or its folder holds a run of another id.
     """
     if not (place / "provenance.json").exists():
         return None
@@ -313,7 +313,7 @@ def _is_made(job: Job, place: Path) -> bool:
 
 
 def _set_aside(job: Job, place: Path) -> None:
-    """Rename the folder of a run that is still damaged once it is locked, so that nothing of it is lost."""
+    """Rename the folder of a damaged run to keep its files; checks again under the lock."""
     with locked(place):
         try:
             _found(job, place)

@@ -1,4 +1,4 @@
-"""How strongly each term of a finished run pulled, at its start and at its end."""
+"""Gradient shares of the terms of a finished run, at its start and at its end."""
 
 from pathlib import Path
 
@@ -15,12 +15,12 @@ from zsgan.runs.run import RUNS, Run
 def run_shares(
     found: Run, *, folder: Path = RUNS, device: torch.device | str = "cpu"
 ) -> dict[str, dict[str, float]]:
-    """Share of each part of the loss in the gradient, see :func:`zsgan.runs.gradient_shares.gradient_shares`.
+    """Gradient share of each part of the loss, see :func:`zsgan.runs.gradient_shares.gradient_shares`.
 
     Args:
-        found: a run that texts guided.
-        folder: of runs; its cache has what the run's own start computed.
-        device: where to compute.
+        found: a run guided by texts.
+        folder: folder of runs; its cache has what the run computed before its first step.
+        device: torch device.
 
     Returns:
         "start" (the source's weights and the first batch) and "end" (the adapted weights and the last

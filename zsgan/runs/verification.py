@@ -1,4 +1,4 @@
-"""Whether a finished run is what was written: its files are compared with the hashes in its provenance."""
+"""Integrity of finished runs: files are compared with the hashes in the provenance."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,16 +19,16 @@ _IDENTITY = ("id", "config", "weights", "numerics")
 
 
 class DamagedRun(ValueError):
-    """A run that says that it is finished, but is not what was written."""
+    """A finished run whose files are missing, altered or inconsistent."""
 
 
 class Checked(NamedTuple):
     """A run that was checked.
 
     Attributes:
-        config: what was asked for.
-        provenance: of the run.
-        hashed: whether the run has hashes; those made before there were any are only checked for being whole.
+        config: its configuration.
+        provenance: its provenance.
+        hashed: whether the run has hashes; runs of older versions without them are checked for completeness.
     """
 
     config: AdaptConfig
@@ -37,12 +37,12 @@ class Checked(NamedTuple):
 
 
 class State(NamedTuple):
-    """What :func:`verify` found.
+    """Result of :func:`verify` for one run.
 
     Attributes:
         place: folder of the run.
-        text: "ok", or what is to say.
-        damaged: whether something is wrong.
+        text: "ok", or a description.
+        damaged: whether the run is damaged.
     """
 
     place: Path
@@ -52,7 +52,7 @@ class State(NamedTuple):
 
 @dataclass(frozen=True, config=ConfigDict(extra="ignore"))
 class _Record:
-    """What of a provenance is relied upon."""
+    """The entries of a provenance that the package reads."""
 
     id: str
     config: dict[str, Any]
@@ -68,14 +68,14 @@ _History = TypeAdapter(Annotated[list[dict[str, float]], Field(min_length=1)])
 
 
 def hashes(place: Path) -> dict[str, str]:
-    """SHA-256 of each file of a run that is about to be finished, by its path in the folder."""
+    """SHA-256 of each file of a run by its path in the folder, computed when the run finishes."""
     return {file.relative_to(place).as_posix(): sha256(file) for file in _files(place)}
 
 
 def checked(place: Path) -> Checked:
-    """What a finished run says of itself, once its files are those that were written.
+    """Check the files of a finished run, and return its configuration and provenance.
 
-    A file is read once in a process, and again if its size, time or inode differ.
+    A process hashes a file once, and again if its size, time or inode changes.
 
     Args:
         place: folder of the run, which has a provenance.json.
@@ -120,7 +120,7 @@ def _checked(place: Path) -> Checked:
     whole = len(history) == config.optimiser.iterations
     if not whole and not config.optimiser.stop_at_plateau:
         raise ValueError(f"history.json has {len(history)} of {config.optimiser.iterations} steps")
-    # What an id stands for may change with the numerics.
+    # The definition of the id may change with the version of the numerics.
     same = record.numerics == NUMERICS and record.content is not None
     if same and (known := run_id(config, record.content or {})) != record.id:
         raise ValueError(f"config.json belongs to the run {known}, not to {record.id}")
@@ -128,17 +128,17 @@ def _checked(place: Path) -> Checked:
 
 
 def verify(folder: Path, ids: Sequence[str] = ()) -> Iterator[State]:
-    """Check the runs of a folder, every file of them.
+    """Check every file of the runs in a folder.
 
     Args:
-        folder: of runs.
-        ids: of some of them; all by default.
+        folder: folder of runs.
+        ids: ids of the runs to check; all by default.
 
     Yields:
-        a state for each run, in the order of ids. Runs that were set aside count as no damage.
+        a state for each run, in the order of ids. Runs that were set aside do not count as damaged.
 
     Raises:
-        FileNotFoundError: there is no such folder, or no such run in it.
+        FileNotFoundError: the folder or a run in it does not exist.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}; --runs names the folder of runs")
@@ -160,7 +160,7 @@ def _state(place: Path) -> State:
 
 
 def _is_run(place: Path) -> bool:
-    """Whether a folder looks like one of :mod:`zsgan.runs.run`, finished or not."""
+    """Whether a folder looks like that of a run, finished or not."""
     return any((place / name).exists() for name in ("provenance.json", "config.json", "state.pt", "lock"))
 
 
@@ -173,7 +173,7 @@ def _files(place: Path) -> list[Path]:
 
 
 def _read(file: Path, kind: TypeAdapter[Any]) -> Any:
-    """The value of a JSON file, as it is there, if it can be read as that kind."""
+    """The value of a JSON file, unchanged, after validation as ``kind``."""
     value = read_json(file)
     try:
         kind.validate_python(value)

@@ -1,4 +1,4 @@
-"""A run in a few words, from the plain values of its configuration."""
+"""Short descriptions of a run, from the plain values of its configuration."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,17 +12,17 @@ SYMBOLS = {
     "in_domain_angle": "L_angle",
     "spectral": "L_spectral",
 }
-"""Term of the loss -> how rows of Table 1 write it, in their order."""
+"""Term of the loss -> its symbol in Table 1, in the order of the table."""
 
 
 def row_in_words(config: Mapping[str, Any]) -> str:
-    """The terms that take part, as rows of Table 1 are called, such as "L_dm + L_EWC".
+    """The row of Table 1 that a configuration belongs to, such as "L_dm + L_EWC".
 
     Args:
         config: values of :class:`zsgan.adaptation.config.AdaptConfig`, as ``asdict`` or config.json has them.
 
     Returns:
-        the terms; with layer selection its k; "10-shot" for a row that adapts to ten images.
+        the terms, with k of layer selection if there is one; "10-shot" for an adaptation to ten images.
     """
     if config["few_shot"] is not None:
         return f"{config['few_shot']['images']}-shot"
@@ -39,7 +39,7 @@ def in_words(config: Mapping[str, Any]) -> str:
 
 
 def in_columns(lines: Sequence[Mapping[str, Any]]) -> str:
-    """Lines with the same names, as columns under these names; "none" if there are none."""
+    """Lines with the same keys as a text table with a header; "none" without lines."""
     if not lines:
         return "  none"
     cells = [["" if value is None else str(value) for value in line.values()] for line in lines]
@@ -55,8 +55,8 @@ def flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
     """Settings by their dotted names, such as "moment.lambda_cov".
 
     Args:
-        values: of a configuration; groups are mappings, or None where they are absent.
-        above: what stands before every name.
+        values: values of a configuration; groups are mappings, or None where they are absent.
+        above: prefix of every name.
 
     Returns:
         dotted name -> value.
@@ -71,5 +71,5 @@ def flat(values: Mapping[str, Any], above: str = "") -> dict[str, Any]:
 
 
 def flow(value: Any) -> str:
-    """A value as ``--set`` takes it."""
+    """A value as text that ``--set`` accepts."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
