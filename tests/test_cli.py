@@ -142,6 +142,7 @@ def test_the_examples_of_the_help_are_commands():
         "cost",
         "fetch",
         "convert",
+        "runs",
         "completion",
     ]
     for line in lines:

@@ -246,6 +246,6 @@ def test_commands_are_understood(command, monkeypatch):
             _parser().parse_args([word.replace("<id>", "0") for word in words[1:]])
     else:
         assert words[:2] == ["python", "-m"]
-        assert words[2] == train.__name__
+        assert f"{words[2]}.__main__" == train.__name__
         monkeypatch.setattr(train, "train_all", lambda *_: None)
         assert train.main(words[3:]) == 0

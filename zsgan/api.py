@@ -13,6 +13,7 @@ from zsgan.base.places import folder_path, local_path
 from zsgan.base.settings import build
 from zsgan.networks.load import load_generator
 from zsgan.networks.stylegan2 import Generator
+from zsgan.runs.identity import check
 from zsgan.runs.profiles import Profile, check_of_demo, load_profile
 from zsgan.runs.run import RUNS, Run, open_run, run
 
@@ -63,6 +64,7 @@ def adapt(
         source, text, source_text=source_text, profile=profile, scenario=scenario, row=row, seed=seed,
         settings=settings,
     )  # fmt: skip
+    check([config])
     return run(config, folder=folder_path(folder), device=device, progress=progress)
 
 

@@ -140,7 +140,16 @@ def _run(place: Path) -> dict[str, Any]:
         line |= {"texts": texts, "row": row, "seed": config["seed"], "steps": steps}
     except (ValueError, KeyError, TypeError):
         return line | {"state": "damaged, or of another program"}
-    return line | {"state": "finished" if (place / "provenance.json").exists() else "not finished"}
+    if ".damaged-" in place.name:
+        return line | {"state": "damaged, set aside"}
+    if not (place / "provenance.json").exists():
+        return line | {"state": "not finished"}
+    # Hashing every file takes long; zsgan runs verify does it.
+    try:
+        whole = read_json(place / "provenance.json")["id"] == place.name and read_json(place / "history.json")
+    except (ValueError, KeyError, TypeError):
+        whole = False
+    return line | {"state": "finished" if whole else "damaged"}
 
 
 def find_run(name: str, runs: Path) -> Path:

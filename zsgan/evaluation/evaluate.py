@@ -159,6 +159,7 @@ def evaluate(
         result["clip"] = encoder.name
     if "lpips" in wanted:
         result |= {"n_lpips": n_lpips, "clusters": clusters}
+        result |= {"seed_lpips": seed or 0} if n_lpips < len(made) else {}
     costs = _costs(len(made), n_lpips, 0 if true is None else len(true), wanted)
     with Progress(costs, progress) as bar:
         made = held(Watched(made, bar.of("images")))  # several networks read them

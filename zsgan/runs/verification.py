@@ -180,5 +180,6 @@ def _read(file: Path, kind: TypeAdapter[Any]) -> Any:
     except ValidationError as error:
         found = error.errors()[0]
         where = ".".join(map(str, found["loc"]))
-        raise ValueError(f"{file.name}: {where + ': ' if where else ''}{found['msg']}") from None
+        what = f"{where}: {found['msg']}" if where else f"a {type(value).__name__} stands where a record does"
+        raise ValueError(f"{file.name}: {what}") from None
     return value
