@@ -134,7 +134,7 @@ def test_a_run_knows_its_texts_and_its_source(full_run, tmp_path):
 def test_a_run_is_compared_with_the_source_it_came_from_alone(full_run, tmp_path, monkeypatch):
     """A generator that now has the source's name is not it."""
     other = SimpleNamespace(name="generator-dog", identity="0")
-    monkeypatch.setattr("zsgan.assets.names.generator", lambda name: other)
+    monkeypatch.setattr("zsgan.runs.run.names", SimpleNamespace(generator=lambda name: other))
     with pytest.raises(ValueError, match="was adapted from another generator-dog: its weights have changed"):
         evaluate(str(full_run.folder), n=8, folder=tmp_path, **QUIET)
 
