@@ -32,11 +32,11 @@ def config():
 
 @pytest.fixture
 def small_machine(monkeypatch):
-    """A machine with half a GiB of memory."""
-    monkeypatch.setattr(device, "memory", lambda device: 2**29)
+    """A machine with an eighth of a GiB of memory."""
+    monkeypatch.setattr(device, "memory", lambda device: 2**27)
 
 
-@pytest.mark.parametrize("name", LARGE)
+@pytest.mark.parametrize("name", sorted(LARGE.keys() - {"optimiser.iterations"}))
 def test_a_setting_that_cannot_fit_is_refused_before_any_work(config, tmp_path, name, small_machine):
     value = {"optimiser.batch_size": 65_536, "selection.batch_size": 65_536, "features.crops": 1024}.get(
         name, 10**7
