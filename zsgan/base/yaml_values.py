@@ -103,7 +103,7 @@ def value_of(text: str) -> Any:
 
     Args:
         text: true, false or null; a list or mapping in YAML's brackets; a text in quotes; or a plain word, in
-            which ``#``, ``: `` and the like have no special meaning.
+            which ``#``, a colon and the like have no special meaning.
 
     Returns:
         the value; a number is still a word, which is converted where a setting takes numbers.
