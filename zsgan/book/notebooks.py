@@ -211,6 +211,7 @@ def execute_all(
         ValueError: there is no such chapter, or it has no parameter of a given name.
         BookError: a cell failed. Running chapters were finished first, and no others were started.
         KeyboardInterrupt: the user interrupted; running chapters were stopped.
+        SystemExit: a signal ends the process; running chapters were stopped.
     """
     over = Event()
 
@@ -230,7 +231,7 @@ def execute_all(
         try:
             for task in tasks:
                 task.result()
-        except KeyboardInterrupt:  # signals do not reach the kernels, which are in their own sessions
+        except (KeyboardInterrupt, SystemExit):  # no signal reaches the kernels' own sessions
             over.set()
             for kernel in set(psutil.Process().children()) - others:
                 kernel.terminate()
