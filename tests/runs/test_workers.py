@@ -81,8 +81,10 @@ def wait(what, seconds):
 @contextlib.contextmanager
 def begun(place, script, pattern):
     """The process of a script, once two files of that pattern are there."""
-    (place / "script.py").write_text(script)
-    paths = [str(ROOT), str(ROOT / "tests")]
+    # Whatever runs the tests may ignore Ctrl-C, and would hand that on.
+    handled = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    (place / "script.py").write_text(handled + script)
+    paths = [str(ROOT), str(ROOT / "tests" / "runs")]
     with (place / "stderr").open("w") as stderr:
         process = subprocess.Popen(
             [sys.executable, "script.py"], cwd=place, start_new_session=True, stderr=stderr,

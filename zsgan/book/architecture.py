@@ -96,7 +96,7 @@ def first_line(file: Path) -> str:
 def _link(file: Path, package: Path) -> str:
     """A link to the reference of a module; empty for the folder itself."""
     name = ".".join(file.relative_to(package.parent).with_suffix("").parts).removesuffix(".__init__")
-    return f"[{name.rpartition('.')[2]}]({_page(name)})" if name.count(".") > 1 else ""
+    return f"[`{name.rpartition('.')[2]}`]({_page(name)})" if name.count(".") > 1 else ""
 
 
 def _page(module: str) -> str:
