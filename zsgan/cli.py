@@ -15,7 +15,18 @@ from threading import current_thread, main_thread
 from typing import Any
 
 from zsgan.commands import console
-from zsgan.commands.arguments import at_most, folder, path, place, positive, psi, seed, steps
+from zsgan.commands.arguments import (
+    at_most,
+    folder,
+    output_file,
+    output_folder,
+    path,
+    place,
+    positive,
+    psi,
+    seed,
+    steps,
+)
 
 KINDS = ("profiles", "scenarios", "rows", "texts", "settings", "generators", "clips", "runs")
 """What ``zsgan list`` can show."""
@@ -202,7 +213,7 @@ def _parser() -> argparse.ArgumentParser:
         help="any setting of all rows, such as optimiser.iterations=500, or of the profile: seeds=[0], "
         "samples=500, eyes=evaluator, truth.folder=images/cats, weights=random",
     )  # fmt: skip
-    sub.add_argument("--out", type=folder, help="folder for CSV, Markdown and a sidecar of their origin")
+    sub.add_argument("--out", type=output_folder, help="folder for CSV, Markdown and a sidecar of origin")
     sub.add_argument("--json", action="store_true", help="print JSON: every number, not rounded")
     sub.add_argument("--runs", type=folder, default=Path("runs"), help="folder of runs")
     add_device(sub)
@@ -237,7 +248,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--n", type=positive, default=16, help="number of images")
     sub.add_argument("--seed", type=seed, default=0, help="seed of the latents")
     sub.add_argument("--psi", type=psi, default=0.7, help="truncation; 1 for none")
-    sub.add_argument("--out", type=folder, required=True, help="folder for PNG files")
+    sub.add_argument("--out", type=output_folder, required=True, help="folder for PNG files")
     add_device(sub)
 
     sub = add("evaluate", _evaluate, "measure diversity, and closeness to a target domain")
@@ -292,7 +303,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--neighbours", type=positive, default=3, help="k of precision, recall, density and coverage"
     )
-    sub.add_argument("--out", type=path, metavar="FILE", help="also write the JSON to this file")
+    sub.add_argument("--out", type=output_file, metavar="FILE", help="also write the JSON to this file")
     sub.add_argument(
         "--runs", type=folder, default=Path("runs"), help="folder of runs, whose cache keeps LPIPS distances"
     )

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from zsgan import cli
 from zsgan.assets.manifest import ROOT, path
 
 FETCH = (sys.executable, "-m", "zsgan.cli", "fetch", "--quiet", "clip-a", "evaluator")
@@ -77,3 +78,23 @@ def test_names_are_printed_in_every_encoding(tmp_path, environment, escaped):
     assert (code, err) == (0, "") and out.endswith(escaped + b"\n")
     code, out, err = shell('"$@"', *FETCH[:4], place.name, **environment)
     assert (code, out) == (1, b"") and "zsgan fetch: no asset in data_manifest.yaml is called 'chats_" in err
+
+
+@pytest.mark.parametrize(
+    ("command", "place", "message"),
+    [
+        (("evaluate", "x"), "folder", "folder is a folder; name a file in it"),
+        (("evaluate", "x"), "link/a.json", "no file can be written to link"),
+        (("table",), "link", "no file can be written to link"),
+        (("sample", "dog"), "link/below", "no file can be written to link/below"),
+    ],
+)
+def test_a_place_that_takes_no_result_is_refused_before_any_work(
+    tmp_path, monkeypatch, capsys, command, place, message
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(SystemExit):
+        cli.main([*command, "--out", place])
+    assert message in capsys.readouterr().err

@@ -2,8 +2,10 @@
 
 import argparse
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
+from zsgan.base.files import check_writable
 from zsgan.base.places import folder_path, local_path
 from zsgan.base.settings import Count, Psi, Seed, checked
 
@@ -32,6 +34,24 @@ path = _argument(local_path)
 """A path, in which a tilde is the home."""
 folder = _argument(folder_path)
 """A folder to write into, which must not be a file."""
+
+
+@_argument
+def output_folder(text: str) -> Path:
+    """A folder in which files can be created, so that no result is computed in vain."""
+    found = folder_path(text)
+    check_writable(found)
+    return found
+
+
+@_argument
+def output_file(text: str) -> Path:
+    """A file that can be written, so that no result is computed in vain."""
+    found = local_path(text)
+    if found.is_dir():
+        raise IsADirectoryError(f"{found} is a folder; name a file in it")
+    check_writable(found.parent)
+    return found
 
 
 @_argument
