@@ -329,7 +329,7 @@ def test_published_layouts_are_the_plain_file(name, file, caplog):
 
 
 def ada_layouts():
-    """The same of NVIDIA's names, without the arguments of the constructor."""
+    """A state dict under NVIDIA's names, without the arguments of the constructor."""
     state, _ = tiny_ada()
     split = {
         head: {k.removeprefix(f"{head}."): v for k, v in state.items() if k.startswith(f"{head}.")}

@@ -64,7 +64,7 @@ def test_a_summary_holds_what_was_measured(measured):
 def test_a_second_call_finds_everything(measured, monkeypatch):
     file, runs = measured
     before = {path.name: path.read_bytes() for path in file.with_suffix("").iterdir()}
-    monkeypatch.setattr("zsgan.evaluation.bench.Samples", None)  # nothing can be measured anew
+    monkeypatch.setattr("zsgan.evaluation.bench.Samples", None)  # nothing can be measured again
     reproduce(str(file), runs=runs)
     assert {path.name: path.read_bytes() for path in file.with_suffix("").iterdir()} == before
 

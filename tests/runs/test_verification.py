@@ -163,7 +163,7 @@ def test_a_run_without_hashes_is_believed_and_keeps_its_id(full_run, config, pla
 
 
 def test_settings_that_were_edited_everywhere_belong_to_another_id(place):
-    """Whoever edits a run and its hashes cannot keep its id."""
+    """A run whose settings and hashes are both edited cannot keep its id."""
     for name in ("config.json", "provenance.json"):
         other_rate(place, name)
     provenance = read_json(place / "provenance.json")
