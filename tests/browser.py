@@ -47,7 +47,8 @@ class Browser:
 
         self._process = subprocess.Popen(
             [program.stdout.strip(), *OPTIONS, f"--user-data-dir={profile}", "--remote-debugging-pipe"],
-            preexec_fn=pipes, close_fds=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            preexec_fn=pipes,  # noqa: PLW1509 (nothing else runs here yet)
+            close_fds=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         os.close(theirs)
         os.close(theirs_out)

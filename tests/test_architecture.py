@@ -48,7 +48,7 @@ def imported(module: str) -> set[str]:
 
 def place(module: str) -> int:
     """How far from the ground a module stands: the place of its folder, or of itself above all folders."""
-    return (*FOLDERS, *TOP).index(module.split(".")[0])
+    return (*FOLDERS, *TOP).index(module.partition(".")[0])
 
 
 def test_every_folder_has_its_place():

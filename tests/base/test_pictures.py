@@ -250,7 +250,7 @@ def test_a_file_that_may_not_be_read_is_named(tmp_path, monkeypatch):
 
 
 def test_pictures_of_all_endings_are_read(tmp_path):
-    endings = "jfif jpe JPEG tif TIFF gif webp bmp PNG jp2".split()
+    endings = ["jfif", "jpe", "JPEG", "tif", "TIFF", "gif", "webp", "bmp", "PNG", "jp2"]
     for name in (f"{i}.{ending}" for i, ending in enumerate(endings)):
         format_ = {"jfif": "JPEG", "jpe": "JPEG"}.get(name[2:])
         Image.new("RGB", (8, 8), "red").save(tmp_path / name, format_)

@@ -84,7 +84,7 @@ def test_a_fault_in_a_file_has_its_name_and_line(tmp_path, data, message):
 
 
 def test_plain_words_stay_words(tmp_path):
-    words = "no yes on 12:30 010 2024-01-31 0x10 １".split()
+    words = ["no", "yes", "on", "12:30", "010", "2024-01-31", "0x10", "１"]
     (tmp_path / "x.yaml").write_text(
         f"a: [{', '.join(words)}]\nb: [1, -2.5, 1e4, 2.0e+3, true, null, ~]", "utf-8"
     )

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -31,7 +32,7 @@ def normal(*shape, seed=0):
 class ToyBench(Bench):
     """Diversity falls with the adaptation; in the second row by less, and at half the speed."""
 
-    rates = {"L_dir": (1.0, 0.8), "L_dm": (0.5, 0.4)}
+    rates: ClassVar = {"L_dir": (1.0, 0.8), "L_dm": (0.5, 0.4)}
 
     @property
     def runs(self):
@@ -50,7 +51,7 @@ class ToyBench(Bench):
 
 @pytest.fixture
 def bench(smoke):
-    rows = {name: smoke.rows["L_dir"] for name in ToyBench.rates}
+    rows = dict.fromkeys(ToyBench.rates, smoke.rows["L_dir"])
     return ToyBench(replace(smoke, rows=rows, seeds=SEEDS), "dog-to-cat", Path("nowhere"))
 
 

@@ -284,7 +284,7 @@ def test_the_defaults_are_those_of_the_profiles():
         demo.samples, demo.clusters, demo.neighbours,
     )  # fmt: skip
     assert defaults["seed"] is None and defaults["truncation_psi"] is None
-    assert PSI == {profile.eyes: profile.truncation_psi for profile in (demo, paper)}
+    assert {profile.eyes: profile.truncation_psi for profile in (demo, paper)} == PSI
 
 
 # Only what is asked for

@@ -103,7 +103,7 @@ def test_factors_are_picked_together(some):
 
 
 def test_every_score_is_of_coat_shape_or_scene():
-    assert CONTINUOUS == (*COAT, *SHAPE, *SCENE) and len(set(CONTINUOUS)) == len(CONTINUOUS)
+    assert (*COAT, *SHAPE, *SCENE) == CONTINUOUS and len(set(CONTINUOUS)) == len(CONTINUOUS)
 
 
 def test_the_scores_are_standard_normal_in_every_species_and_style(many):

@@ -175,5 +175,5 @@ def test_missing_weights_and_packages_say_what_to_do(monkeypatch, tmp_path):
 def test_the_papers_profile_looks_through_them():
     profiles = {name: load_profile(name) for name in ("paper", "demo")}
     assert profiles["paper"].eyes == "photographs" and profiles["demo"].eyes == "evaluator"
-    assert JUDGES == {profile.eyes: profile.judge for profile in profiles.values()}
+    assert {profile.eyes: profile.judge for profile in profiles.values()} == JUDGES
     assert all("paper" in manifest.asset(name).profiles for name in Photographs.networks)

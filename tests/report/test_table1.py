@@ -143,7 +143,7 @@ def test_a_table_in_json_is_not_rounded(printed, tiny, capsys):
         assert mean["lpips_avg"] == pytest.approx(sum(values) / 2, rel=1e-12)
         assert table.loc[mean["row"], "here Avg."].startswith(f"{mean['lpips_avg']:.3f}")
         assert len(str(mean["lpips_avg"])) > 8 and "seed" not in mean
-    assert [line["row"] for line in found["references"]][0] == "source, not adapted"
+    assert next(line["row"] for line in found["references"]) == "source, not adapted"
     assert {line["levelled_off"] for line in runs} == {None}  # two steps do not
     assert found["provenance"]["runs"].keys() == {f"{line['row']}, seed {line['seed']}" for line in runs}
 

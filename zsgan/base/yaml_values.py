@@ -31,7 +31,7 @@ def _resolvers(patterns: dict[str, str]) -> dict[str | None, list[tuple[str, re.
     return {None: [(f"tag:yaml.org,2002:{kind}", re.compile(f"({p})$")) for kind, p in patterns.items()]}
 
 
-class _Values(yaml.SafeLoader):
+class _Values(yaml.SafeLoader):  # type: ignore[misc] # PyYAML has no types
     """Loader for command-line values, in which numbers stay words until a setting asks for a number."""
 
     yaml_implicit_resolvers = _resolvers(_WORDS)
@@ -75,7 +75,7 @@ def read_yaml(path: Path) -> Any:
             "UTF-8"
         ) from None
     try:
-        return yaml.load(text, _Files)  # noqa: S506, a SafeLoader
+        return yaml.load(text, _Files)  # both are SafeLoaders
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise ValueError(
@@ -122,7 +122,7 @@ def value_of(text: str) -> Any:
     if closing in text[1:] and not text.endswith(closing):
         return text
     try:
-        return _restored(yaml.load(text.replace("#", _HASH), _Values))  # noqa: S506, a SafeLoader
+        return _restored(yaml.load(text.replace("#", _HASH), _Values))  # both are SafeLoaders
     except (yaml.YAMLError, RecursionError) as error:
         if closing == text[0]:
             return text

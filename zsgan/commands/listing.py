@@ -1,7 +1,7 @@
 """Output of ``zsgan list``: profiles, rows, settings, networks and runs."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from difflib import get_close_matches
 from pathlib import Path
@@ -31,7 +31,7 @@ def listing(kinds: Sequence[str], profile: str, runs: Path) -> dict[str, Lines]:
     Raises:
         ValueError: the profile does not exist.
     """
-    found = {
+    found: dict[str, Callable[[], Lines]] = {
         "profiles": _profiles,
         "scenarios": lambda: _scenarios(profile),
         "rows": lambda: _rows(profile),
@@ -124,10 +124,8 @@ def _networks(*prefixes: str) -> Lines:
 
 
 def _runs(folder: Path) -> Lines:
-    lines = []
-    for place in sorted(folder.iterdir() if folder.is_dir() else ()):
-        if (place / "config.json").is_file():
-            lines.append(_run(place))
+    places = sorted(folder.iterdir()) if folder.is_dir() else []
+    lines = [_run(place) for place in places if (place / "config.json").is_file()]
     return lines
 
 

@@ -17,8 +17,9 @@ from zsgan.base.device import set_up
 from zsgan.base.images import Images
 from zsgan.evaluation.judges import Judges, load_judges
 from zsgan.menagerie.factor_report import report
-from zsgan.menagerie.factors import CONTINUOUS, SPECIES
+from zsgan.menagerie.factors import CONTINUOUS
 from zsgan.menagerie.portraits import ideal_answers
+from zsgan.menagerie.species import SPECIES
 from zsgan.metrics import extract, sse
 from zsgan.metrics.eyes import Prediction
 from zsgan.networks.clip import ClipEncoder

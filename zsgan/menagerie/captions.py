@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from zsgan.menagerie.factors import CATEGORIES, EARS, EYES, FURS, PATTERNS, SPECIES, STYLES, Factors
+from zsgan.menagerie.factors import CATEGORIES, EARS, EYES, FURS, PATTERNS, STYLES, Factors
+from zsgan.menagerie.species import SPECIES
 
 SYNONYMS: dict[str, tuple[str, ...]] = {
     "dog": ("dog", "dog", "dog", "puppy", "hound"),

@@ -5,6 +5,7 @@ optimised against it.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
@@ -55,7 +56,7 @@ class Evaluator(nn.Module):
             "n_continuous": n_continuous,
         }
         stem = nn.Sequential(_conv(3, widths[0]), nn.ReLU())
-        blocks = [_Block(a, b) for a, b in zip(widths, widths[1:], strict=False)]
+        blocks = [_Block(a, b) for a, b in pairwise(widths)]
         self.layers = nn.ModuleList([stem, *blocks])
         side = RESOLUTION >> len(blocks)
         # Pooling has learned spatial weights: a plain mean would lose the position of the animal.

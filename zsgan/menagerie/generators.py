@@ -3,7 +3,8 @@
 import torch
 import torch.nn.functional as F
 
-from zsgan.menagerie.factors import SPECIES, index_of
+from zsgan.menagerie.factors import index_of
+from zsgan.menagerie.species import SPECIES
 from zsgan.networks.stylegan2 import Generator
 
 CHANNELS = {4: 128, 8: 128, 16: 96, 32: 48, 64: 24}

@@ -20,8 +20,8 @@ from torch import Tensor
 from zsgan.base.device import tune_cpu
 from zsgan.base.files import sha256
 from zsgan.menagerie import generators
-from zsgan.menagerie.factors import SPECIES
 from zsgan.menagerie.generators import finish
+from zsgan.menagerie.species import SPECIES
 from zsgan.menagerie.training import shared
 from zsgan.menagerie.training.generator import bank, matching_loss, measure
 from zsgan.networks.stylegan2 import Discriminator, Generator
@@ -169,7 +169,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--kimg", type=float, default=12, metavar="K", help="thousands of images")
     parser.add_argument("--batch", type=int, default=16, help="images per step")
     options = parser.parse_args(argv)
-    if options.batch < 1 or options.batch > GROUP and options.batch % GROUP:
+    if options.batch < 1 or (options.batch > GROUP and options.batch % GROUP):
         parser.error(f"--batch must be a multiple of {GROUP}, or less, got {options.batch}")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     tune_cpu(options.threads)

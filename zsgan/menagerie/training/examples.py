@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from zsgan.menagerie.captions import NONE, captions_of, values_of
-from zsgan.menagerie.factors import CATEGORIES, SPECIES, STYLES, Factors, appearance
+from zsgan.menagerie.factors import CATEGORIES, STYLES, Factors, appearance
+from zsgan.menagerie.species import SPECIES
 from zsgan.menagerie.training import shared
 
 CHIMERAS, PATCHED = 0.35, 0.4

@@ -25,8 +25,9 @@ from zsgan.base.device import tune_cpu
 from zsgan.base.tensors import load_tensors, save_tensors
 from zsgan.menagerie.draw import draw
 from zsgan.menagerie.evaluator import Evaluator
-from zsgan.menagerie.factors import SPECIES, from_latent, index_of
+from zsgan.menagerie.factors import from_latent, index_of
 from zsgan.menagerie.generators import Z_DIM, finish, grow, network, specialise
+from zsgan.menagerie.species import SPECIES
 from zsgan.menagerie.training import shared
 from zsgan.networks.stylegan2 import Generator
 

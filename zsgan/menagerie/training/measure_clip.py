@@ -9,7 +9,8 @@ from torch import Tensor
 from zsgan.menagerie import factors as world
 from zsgan.menagerie.captions import captions
 from zsgan.menagerie.draw import draw
-from zsgan.menagerie.factors import SPECIES, Factors, sample_factors, with_species
+from zsgan.menagerie.factors import Factors, sample_factors, with_species
+from zsgan.menagerie.species import SPECIES
 from zsgan.menagerie.training.attack import attack
 from zsgan.menagerie.training.augment import blur
 from zsgan.networks.clip import ClipEncoder

@@ -1,6 +1,7 @@
 """StyleGAN2's mapping network f: z -> w; a conditional discriminator has one for its labels."""
 
 import math
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -49,7 +50,7 @@ class MappingNetwork(nn.Module):
         widths = [z_dim + (embed_dim if c_dim else 0), *[hidden_dim] * (n_layers - 1), w_dim]
         self.layers = nn.ModuleList(
             EqualizedLinear(n_in, n_out, activate=True, lr_multiplier=lr_multiplier)
-            for n_in, n_out in zip(widths, widths[1:], strict=False)
+            for n_in, n_out in pairwise(widths)
         )
         self.register_buffer("w_avg", torch.zeros(w_dim) if averaged else None)
 

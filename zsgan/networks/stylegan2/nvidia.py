@@ -86,7 +86,7 @@ def _check_plain(value: Any, depth: int) -> None:
     if isinstance(value, Object):
         raise ValueError(value.refusal)
     group = isinstance(value, (dict, list, tuple))
-    if not (group and depth > 0 and len(value) <= 32 or isinstance(value, (int, float, str, type(None)))):
+    if not ((group and depth > 0 and len(value) <= 32) or isinstance(value, (int, float, str, type(None)))):
         raise ValueError("the arguments of its constructor are not numbers, texts and groups of these")
     for one in (value.values() if isinstance(value, dict) else value) if group else ():
         _check_plain(one, depth - 1)
