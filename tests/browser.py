@@ -74,17 +74,23 @@ class Browser:
 
     def visit(self, url: str, *, width: int = 1250, dark: bool = False) -> None:
         """Open a page in a window of a width in pixels, and wait until it is loaded and its math drawn."""
+        self.show(width=width, dark=dark)
+        self.requests, self.faults = [], []
+        loader = self.call("Page.navigate", url=url)["loaderId"]
+        while loader not in self._loaded:
+            self._next()
+        self.run("window.MathJax && MathJax.startup.promise.then(() => true)")
+
+    def show(self, *, width: int, dark: bool) -> None:
+        """Give the window another width and colour scheme, and wait until its page is drawn so."""
         self.call(
             "Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1,
             mobile=width < 600,
         )  # fmt: skip
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
-        self.requests, self.faults = [], []
-        loader = self.call("Page.navigate", url=url)["loaderId"]
-        while loader not in self._loaded:
-            self._next()
-        self.run("window.MathJax && MathJax.startup.promise.then(() => true)")
+        # The first frame may have begun before.
+        self.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done())))")
 
     def run(self, script: str) -> Any:
         """The value of an expression in the page; a promise's once it is kept."""

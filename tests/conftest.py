@@ -18,7 +18,11 @@ from xdist.scheduler import LoadFileScheduling
 
 torch.set_num_threads(1)
 
-BOOK = {"test_pages.py", "test_reproduce.py"}  # whose tests share one book
+BOOK = ("test_pages.py", "test_reproduce.py")  # whose tests share one book
+FIRST = (
+    *BOOK, "test_run.py", "test_shipped.py", "test_results.py", "test_notebooks.py", "test_workers.py",
+    "test_vgg_inception.py", "test_cli.py", "test_checkpoints.py", "test_colab.py", "test_readme.py",
+)  # fmt: skip
 TINY = {"optimiser": {"iterations": 4}, "ewc": {"samples": 2}, "stage1": {"iterations": 5}}
 
 
@@ -91,8 +95,8 @@ def full_disk():
 
 
 def pytest_collection_modifyitems(items):
-    """The tests that look at the book come first: they take longest."""
-    items.sort(key=lambda item: item.path.name not in BOOK)
+    """The files that take longest come first, so that no process waits for another's last one."""
+    items.sort(key=lambda item: FIRST.index(item.path.name) if item.path.name in FIRST else len(FIRST))
 
 
 def pytest_xdist_make_scheduler(config, log):
@@ -135,8 +139,8 @@ def reproduce(tmp_path_factory):
     """A function that runs ``zsgan reproduce --profile smoke`` in a folder, in a process of its own."""
     from zsgan.assets.manifest import ROOT
 
-    def call(place, *options):
-        command = [sys.executable, "-m", "zsgan.cli", "reproduce", "--profile", "smoke", "--quiet", *options]
+    def call(place, *options, program=("-m", "zsgan.cli")):
+        command = [sys.executable, *program, "reproduce", "--profile", "smoke", "--quiet", *options]
         # One thread: two would wait for each other wherever the other process of the tests takes a core.
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         return subprocess.run(

@@ -104,6 +104,7 @@ def test_it_is_a_row_of_a_table(term, tmp_path, capsys):
     profile.write_text(PROFILE.format(term=term))
     assert list(load_profile(str(profile)).rows) == ["L_dir", "mine"]
     words = ["table", "--profile", str(profile), "--runs", str(tmp_path / "runs"), "--quiet"]
+    words += ["--set", "samples=6", "--set", "clusters=2"]
     assert cli.main([*words, "--set", "optimiser.iterations=2"]) == 0
     printed = capsys.readouterr().out
     assert "| mine |" in printed and "| L_dir |" in printed

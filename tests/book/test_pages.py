@@ -1,5 +1,7 @@
 """The pages of the book as a reader's browser shows them."""
 
+from itertools import product
+
 import pytest
 from browser import Browser, served
 
@@ -42,18 +44,48 @@ def pages(site):
     return pages
 
 
-@pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_a_page_loads_without_a_fault_and_from_its_own_host(browser, address, pages, width, dark):
+# Not window.innerWidth, which on a phone grows with what does not fit.
+SHOWN = """({
+    width: document.documentElement.scrollWidth,
+    brightness: Math.max(...getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3)),
+    banner: document.querySelector('.bd-header-announcement')?.innerText,
+    raw: [...document.querySelectorAll('.math')].filter(e => !e.querySelector('mjx-container')).length,
+    drawn: document.querySelectorAll('mjx-container svg').length,
+    errors: document.querySelectorAll('[data-mml-node=merror]').length,
+    pictures: [...document.querySelectorAll('article img')]
+        .map(e => [e.src, e.naturalWidth, e.width, e.alt]),
+    links: [...document.querySelectorAll('a[href]')].map(e => e.href),
+    anchors: [...document.querySelectorAll('[id]')].map(e => e.id),
+})"""
+
+
+@pytest.fixture(scope="module")
+def seen(browser, address, pages):
+    """What each page shows in each window, by (page, width, dark).
+
+    A page of the reference, of which there are many, is loaded once, and its window changed.
+    """
+    found = {}
     for page in pages:
-        browser.visit(f"{address}/{page}", width=width, dark=dark)
-        assert browser.faults == [], page
-        others = [url for url in browser.requests if not url.startswith((address, "data:"))]
+        for number, (width, dark) in enumerate(product(WIDTHS.values(), (False, True))):
+            if number > 0 and page.startswith("api/"):
+                browser.show(width=width, dark=dark)
+            else:
+                browser.visit(f"{address}/{page}", width=width, dark=dark)
+            shown = browser.run(SHOWN)
+            found[page, width, dark] = shown | {"faults": browser.faults, "requests": browser.requests}
+    return found
+
+
+def test_a_page_loads_without_a_fault_and_from_its_own_host(seen, address):
+    for (page, width, dark), shown in seen.items():
+        assert shown["faults"] == [], page
+        assert f"{address}/{page}" in shown["requests"]
+        others = [url for url in shown["requests"] if not url.startswith((address, "data:"))]
         assert others == [], page
-        # Not window.innerWidth, which on a phone grows with what does not fit.
-        sideways = browser.run("document.documentElement.scrollWidth") - width
-        assert sideways <= 0, f"{page} scrolls sideways by {sideways} pixels"
-        assert (browser.run(BRIGHTNESS) < 60) == dark, page
+        sideways = shown["width"] - width
+        assert sideways <= 0, f"{page} scrolls sideways by {sideways} of {width} pixels"
+        assert (shown["brightness"] < 60) == dark, page
 
 
 @pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
@@ -63,24 +95,15 @@ def test_a_page_that_is_too_wide_is_noticed(browser, address, width):
         "document.querySelector('article').append(Object.assign(document.createElement('p'),"
         f" {{style: 'width: {width + 100}px', innerText: 'wide'}}))"
     )
-    assert browser.run("document.documentElement.scrollWidth") > width
+    for shown in (width, *WIDTHS.values(), width):  # also in a window that was another before
+        browser.show(width=shown, dark=False)
+        assert (browser.run(SHOWN)["width"] > shown) == (width + 100 > shown)
 
 
-BRIGHTNESS = "Math.max(...getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3))"
-
-
-def test_math_is_drawn(browser, address, pages):
-    drawn = 0
-    for page in pages:
-        browser.visit(f"{address}/{page}")
-        raw, made = browser.run(
-            "[[...document.querySelectorAll('.math')].filter(e => !e.querySelector('mjx-container')).length,"
-            " document.querySelectorAll('mjx-container svg').length]"
-        )
-        assert raw == 0, page
-        assert browser.run("document.querySelectorAll('[data-mml-node=merror]').length") == 0, page
-        drawn += made
-    assert drawn > 50
+def test_math_is_drawn(seen):
+    for (page, *_), shown in seen.items():
+        assert shown["raw"] == shown["errors"] == 0, page
+    assert sum(shown["drawn"] for shown in seen.values()) > 4 * 50
 
 
 def test_equations_carry_the_papers_numbers(browser, address):
@@ -90,28 +113,18 @@ def test_equations_carry_the_papers_numbers(browser, address):
         assert f"({number})" in browser.run(tags), page
 
 
-def test_pictures_have_size_and_words(browser, address, pages):
-    seen = 0
-    for page in pages:
-        browser.visit(f"{address}/{page}")
-        found = (
-            "[...document.querySelectorAll('article img')].map(e => [e.src, e.naturalWidth, e.width, e.alt])"
-        )
-        for source, natural, shown, alt in browser.run(found):
-            assert natural > 50 and shown > 50, f"{page}: {source} is not drawn"
-            assert len(alt) > 20, f"{page}: {source} says nothing to those who cannot see it"
-            seen += 1
-    assert seen >= 10
+def test_pictures_have_size_and_words(seen):
+    pictures = {(page, *picture) for (page, *_), shown in seen.items() for picture in shown["pictures"]}
+    for page, source, natural, width, alt in pictures:
+        assert natural > 50 and width > 50, f"{page}: {source} is not drawn"
+        assert len(alt) > 20, f"{page}: {source} says nothing to those who cannot see it"
+    assert len({(page, source) for page, source, *_ in pictures}) >= 10
 
 
-def test_links_and_anchors_inside_the_book_lead_somewhere(browser, address, pages, site):
-    links, anchors = {}, {}
-    for page in pages:
-        url = f"{address}/{page}"
-        browser.visit(url)
-        links[page] = browser.run("[...document.querySelectorAll('a[href]')].map(e => e.href)")
-        anchors[url] = set(browser.run("[...document.querySelectorAll('[id]')].map(e => e.id)"))
-    inside = {(page, url) for page, urls in links.items() for url in urls if url.startswith(address)}
+def test_links_and_anchors_inside_the_book_lead_somewhere(seen, address, site):
+    anchors = {f"{address}/{page}": shown["anchors"] for (page, *_), shown in seen.items()}
+    links = {(page, url) for (page, *_), shown in seen.items() for url in shown["links"]}
+    inside = [(page, url) for page, url in links if url.startswith(address)]
     assert len(inside) > 100
     for page, url in inside:
         target, _, anchor = url.partition("#")
@@ -130,14 +143,11 @@ def test_search_finds_what_the_paper_is_about(browser, address):
     assert any("Stage 2" in title for title in found), found
 
 
-def test_every_page_of_a_smoke_book_says_that_its_numbers_mean_nothing(browser, address, pages):
-    for page in pages:
-        browser.visit(f"{address}/{page}", width=WIDTHS["phone"])
-        banner = browser.run("document.querySelector('.bd-header-announcement')?.innerText")
-        assert banner and "mean nothing" in banner, page
+def test_every_page_of_a_smoke_book_says_that_its_numbers_mean_nothing(seen):
+    for (page, *_), shown in seen.items():
+        assert shown["banner"] and "mean nothing" in shown["banner"], page
 
 
-def test_a_chapter_offers_itself_on_colab(browser, address):
-    browser.visit(f"{address}/03_adaptation.html")
+def test_a_chapter_offers_itself_on_colab(seen):
     hosted = "https://colab.research.google.com/github/zsgan/zsgan/blob/main/book/03_adaptation.ipynb"
-    assert hosted in browser.run("[...document.querySelectorAll('a[href]')].map(e => e.href)")
+    assert hosted in seen["03_adaptation.html", WIDTHS["desktop"], False]["links"]

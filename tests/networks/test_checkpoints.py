@@ -385,7 +385,7 @@ def mutated(content: bytes, rng: random.Random) -> bytes:
     return bytes(data)
 
 
-def test_two_thousand_mutated_files(file, capfd):
+def test_five_hundred_mutated_files(file, capfd):
     """Each is read after all, or refused with an error that has its name; fast, in little memory."""
     resource = pytest.importorskip("resource")
     rng, contents = random.Random(0), list(valid_files().values())
@@ -394,7 +394,7 @@ def test_two_thousand_mutated_files(file, capfd):
     state, slowest, refused = torch.get_rng_state(), 0.0, 0
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        for i in range(2000):
+        for i in range(500):
             path, started = file(mutated(contents[i % len(contents)], rng)), time.perf_counter()
             try:
                 load_generator(path)
@@ -402,7 +402,7 @@ def test_two_thousand_mutated_files(file, capfd):
                 assert str(path) in str(error)
                 refused += 1
             slowest = max(slowest, time.perf_counter() - started)
-    assert refused > 1000  # numbers may change without anybody noticing; names and shapes may not
+    assert refused > 250  # numbers may change without anybody noticing; names and shapes may not
     assert slowest < 5
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
     new = {name for name in set(sys.modules) - modules if not name.startswith("encodings.")}

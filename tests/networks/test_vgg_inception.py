@@ -58,7 +58,7 @@ def test_likeness_is_the_lpips_packages(at_hand):
     own = lpips.LPIPS(net="vgg", pnet_rand=True, verbose=False)
     tensors = torch.load(at_hand[VGG], weights_only=True)
     own.net.load_state_dict({k: tensors[f"features.{k.split('.', 1)[1]}"] for k in own.net.state_dict()})
-    images = pictures(4, 256, 1)
+    images = pictures(3, 256, 1)
     found = Lpips.through(eyes).distances(images)
     with torch.no_grad():
         expected = torch.cat([own(images[:1], other[None]).flatten() for other in images])
@@ -84,7 +84,7 @@ def test_features_are_torch_fidelitys(at_hand):
 
 def test_folders_are_evaluated_through_them(at_hand, tmp_path):
     for name, seed in (("made", 1), ("true", 2)):
-        save_images(pictures(5, 64, seed), tmp_path / name)
+        save_images(pictures(3, 64, seed), tmp_path / name)
     settings = {"against": str(tmp_path / "true"), "clusters": 2, "neighbours": 2, "progress": False}
     with pytest.raises(FileNotFoundError, match="zsgan fetch ViT-B-16/openai"):  # that it is not clip-b
         evaluate(str(tmp_path / "made"), eyes="photographs", folder=tmp_path, **settings)
@@ -92,7 +92,7 @@ def test_folders_are_evaluated_through_them(at_hand, tmp_path):
     result = evaluate(str(tmp_path / "made"), eyes="photographs", folder=tmp_path, **settings)
     eyes = Photographs()
     with torch.no_grad():
-        made, true = (eyes.embed((pictures(5, 64, s) * 127.5 + 127.5).round() / 127.5 - 1) for s in (1, 2))
+        made, true = (eyes.embed((pictures(3, 64, s) * 127.5 + 127.5).round() / 127.5 - 1) for s in (1, 2))
     assert result["fid"] == pytest.approx(frechet_distance(made, true), rel=1e-4)
     assert result["features"] == "photographs, 256 px" and result["lpips_all"] > 0
     assert result["evaluator_rate"] is None
