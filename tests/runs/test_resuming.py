@@ -61,7 +61,7 @@ def test_it_resumes_to_the_same_bits(
 ):
     config = override(config, changes)
     whole = compute(config, tmp_path / "whole")
-    monkeypatch.setattr(module, "MINUTE", 0.0)
+    monkeypatch.setattr(guides, "MINUTE", 0.0)
     with monkeypatch.context() as patch:
         counted(patch, module, name, [], stop_at)
         with pytest.raises(Stopped):

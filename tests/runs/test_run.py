@@ -268,7 +268,6 @@ def test_a_second_process_is_told_who_holds_the_run(config, tmp_path, monkeypatc
 
 OTHER = {
     "generator": "generator-cat", "source_text": "fox", "target_text": "bear", "clips": ("clip-b",),
-    "clip_weights": (1.0, 2.0),
     "templates": ("{}",), "terms": {"moment": 2}, "stage1.n_variations": 5, "stage1.epsilon": 0.5,
     "stage1.lambda_div": 2.0, "stage1.iterations": 6, "stage1.lr": 0.1, "stage1.start": "closed_form",
     "stage1.seed": 3, "stage1.attributes": ("white {}", "grey {}"),
@@ -299,9 +298,8 @@ def test_the_identity_depends_on_every_setting(config):
     bases = {name: of_group.get(name.split(".")[0], config) for name in OTHER}
     saying = {"start": "captions", "n_variations": 2, "attributes": ["black {}", "grey {}"]}
     bases["stage1.attributes"] = override(config, {"stage1": saying})
-    bases["clip_weights"] = override(config, {"clips": ["clip-a", "clip-b"]})
     ids = {name: run_id(override(bases[name], {name: value})) for name, value in OTHER.items()}
-    assert len({*(run_id(base) for base in bases.values()), *ids.values()}) == len(OTHER) + 5
+    assert len({*(run_id(base) for base in bases.values()), *ids.values()}) == len(OTHER) + 4
 
 
 def test_the_identity_does_not_depend_on_settings_that_take_no_part(config):
@@ -414,7 +412,7 @@ def test_what_belongs_to_the_source_is_shared_by_the_runs_that_can(
         if name in matters:
             count = len(computed) + 1
             assert value(override(config, changes)) == [count, count], name
-        elif not name.startswith("selection.") and name != "clip_weights":
+        elif not name.startswith("selection."):
             assert value(override(config, changes)) == [1.0, 1.0], name
     count = len(computed)
     assert value(config) == [1.0, 1.0] and count == 1 + len(matters)

@@ -73,10 +73,10 @@ Finite = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(number), A
 Positive = Annotated[Finite, Field(gt=0)]
 NonNegative = Annotated[Finite, Field(ge=0)]
 Psi = Annotated[Finite, Field(ge=0, le=10)]
-Whole = Annotated[int, Field(ge=0, le=MOST), BeforeValidator(number)]
-Count = Annotated[int, Field(ge=1, le=MOST), BeforeValidator(number)]
-Pair = Annotated[int, Field(ge=2, le=MOST), BeforeValidator(number)]
-Few = Annotated[int, Field(ge=3, le=MOST), BeforeValidator(number)]
+AtLeast0 = Annotated[int, Field(ge=0, le=MOST), BeforeValidator(number)]
+AtLeast1 = Annotated[int, Field(ge=1, le=MOST), BeforeValidator(number)]
+AtLeast2 = Annotated[int, Field(ge=2, le=MOST), BeforeValidator(number)]
+AtLeast3 = Annotated[int, Field(ge=3, le=MOST), BeforeValidator(number)]
 Batch = Annotated[int, Field(ge=1, le=65_536), BeforeValidator(number)]
 Seed = Annotated[int, Field(ge=0, lt=2**63), BeforeValidator(number)]
 Decay = Annotated[Finite, Field(ge=0, lt=1)]
@@ -95,7 +95,7 @@ def checked(name: str, value: Any, kind: type[_Kind]) -> _Kind:
     Args:
         name: name of the argument, for the message.
         value: the given value, perhaps as text.
-        kind: such as ``Count`` or ``Seed``.
+        kind: such as ``AtLeast1`` or ``Seed``.
 
     Returns:
         the value, converted to a number if ``kind`` is numeric.

@@ -124,9 +124,8 @@ def relevant(config: AdaptConfig) -> dict[str, Any]:
             del of_images["few_shot"][name]
         return of_images
     del values["few_shot"]
-    for name in ("generator", "clips", "clip_weights"):
+    for name in ("generator", "clips"):
         del values[name]
-    values |= uneven(config)
     if not config.features.crops:  # as above
         del values["features"]["crops"]
     for group in ("stage1", "moment", "relation", "ewc", "spectral"):
@@ -147,11 +146,6 @@ def terms_key(config: AdaptConfig) -> dict[str, Any]:
 
 def _function(term: str) -> str:
     return term.rpartition(":")[2]
-
-
-def uneven(config: AdaptConfig) -> dict[str, Any]:
-    """The shares of the guiding CLIPs if they differ, else nothing."""
-    return {"shares": config.shares} if len(set(config.shares)) > 1 else {}
 
 
 def digest(value: Any) -> str:

@@ -31,7 +31,7 @@ from zsgan.base.loop import loop
 from zsgan.base.tensors import save_tensors
 from zsgan.networks.load import load_clip, load_discriminator, load_generator
 from zsgan.networks.stylegan2 import Generator
-from zsgan.runs.identity import Job, uneven
+from zsgan.runs.identity import Job
 from zsgan.runs.verification import hashes
 
 SNAPSHOTS = 10
@@ -130,7 +130,6 @@ def fisher_of(
     key = {
         "what": "fisher",
         **_shared(config, g_src),
-        **uneven(config),
         "source_text": config.source_text,
         "templates": config.templates,
         "trained": config.trainable,

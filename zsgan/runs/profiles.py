@@ -13,9 +13,9 @@ from zsgan.assets import names
 from zsgan.base.places import local_path
 from zsgan.base.settings import (
     CHECKED,
-    Count,
+    AtLeast1,
+    AtLeast2,
     Domain,
-    Pair,
     Psi,
     Seed,
     Switch,
@@ -111,15 +111,15 @@ class Profile:
     rows: Annotated[Mapping[str, Mapping[str, Any]], Field(min_length=1)]
     settings: Mapping[str, Any]
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
-    samples: Pair
-    curve_samples: Pair
+    samples: AtLeast2
+    curve_samples: AtLeast2
     judge: Text
     eyes: Literal["evaluator", "photographs"] = "evaluator"
     summarised: Switch = False
     sheets: Switch = False
     baseline: Text | None = None
-    clusters: Count = 10
-    neighbours: Count = 3
+    clusters: AtLeast1 = 10
+    neighbours: AtLeast1 = 3
     truncation_psi: Psi = 0.7
     other_psi: Psi = 1.0
     overrides: Mapping[str, Any] = Field(default_factory=dict)

@@ -116,6 +116,7 @@ def _checked(place: Path) -> Checked:
             raise ValueError(f"{GENERATOR} and provenance.json differ in {name}")
     if settings != provenance["config"]:
         raise ValueError("config.json and provenance.json differ")
+    settings.pop("clip_weights", None)  # a setting of earlier versions, null by default
     config = build(AdaptConfig, settings)
     whole = len(history) == config.optimiser.iterations
     if not whole and not config.optimiser.stop_at_plateau:
