@@ -4,9 +4,9 @@ from typing import get_args
 
 import pytest
 
-from zsgan.adaptation.config import AdaptConfig, Selection, Term, build, merge, override, settings
+from zsgan.adaptation.config import AdaptConfig, Selection, Term, build, merge, override
 from zsgan.adaptation.terms import KINDS
-from zsgan.base.settings import check_texts
+from zsgan.base.settings import check_texts, names_of
 from zsgan.method.losses import CovarianceReading
 from zsgan.runs.profiles import Scenario
 
@@ -66,10 +66,10 @@ def test_every_term_is_known_to_the_objective():
 
 
 def test_settings_have_dotted_names(config):
-    assert {"generator", "moment.lambda_cov", "selection.k", "optimiser.betas"} <= set(settings())
+    assert {"generator", "moment.lambda_cov", "selection.k", "optimiser.betas"} <= set(names_of(AdaptConfig))
     groups = {"stage1", "features", "moment", "ewc", "relation", "optimiser"}
-    assert not groups & set(settings())
-    assert {name.split(".")[0] for name in settings()} == set(asdict(config))
+    assert not groups & set(names_of(AdaptConfig))
+    assert {name.split(".")[0] for name in names_of(AdaptConfig)} == set(asdict(config))
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_an_unknown_setting_is_answered_with_few_names_nearest_first(config):
         build(AdaptConfig, {**asdict(config), "optimser.lrr": 1})
     said = str(caught.value).split("the closest: ")[1]
     assert said.count(",") == 8 and said.endswith(
-        f"and {len(settings()) - 8} others, which zsgan.adaptation.config explains"
+        f"and {len(names_of(AdaptConfig)) - 8} others, which zsgan.adaptation.config explains"
     )
 
 
@@ -226,6 +226,19 @@ def test_groups_are_merged_but_terms_are_replaced():
         "selection": {"k": 1},
     }  # fmt: skip
     assert base["terms"] == {"moment": 1, "ewc": 2} and base["moment"] == {"lambda_cov": 1, "centre": True}
+
+
+def test_dotted_names_go_over_groups_and_the_later_settings_over_the_earlier():
+    base = {"terms": {"moment": 1, "ewc": 2}, "moment": {"lambda_cov": 1}, "few_shot": None, "seed": 0}
+    dotted = {"terms.my.file.py:loss": 3, "moment.lambda_cov": 5, "moment": {"lambda_cov": 4, "centre": True}}
+    assert merge(base, dotted, {"seed": 1}, {"seed": 2}) == {
+        "terms": {"moment": 1, "ewc": 2, "my.file.py:loss": 3}, "moment": {"lambda_cov": 5, "centre": True},
+        "few_shot": None, "seed": 2,
+    }  # fmt: skip
+    labels = {"few_shot.target.species": "cat", "few_shot.target.style": "sketch", "few_shot.images": 5}
+    shots = merge(base, labels)["few_shot"]
+    assert shots == {"target": {"species": "cat", "style": "sketch"}, "images": 5}
+    assert merge(shots, {"target.folder": "cats"}) == {"target": {"folder": "cats"}, "images": 5}
 
 
 def test_a_configuration_survives_being_written_down(config):

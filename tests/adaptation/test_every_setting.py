@@ -14,9 +14,10 @@ import pytest
 import torch
 
 from zsgan.adaptation.by_text import Adaptation
-from zsgan.adaptation.config import AdaptConfig, Trained, build, override, settings
+from zsgan.adaptation.config import AdaptConfig, Trained, build, override
 from zsgan.adaptation.guide import make_guide, source_fisher
 from zsgan.adaptation.terms import needs
+from zsgan.base.settings import names_of
 from zsgan.base.streams import stream
 from zsgan.method.ewc import fisher_information
 from zsgan.rivals.crops import random_crops
@@ -368,7 +369,7 @@ def test_the_list_is_complete():
     """Those of images instead of texts are in tests/test_few_shot.py."""
     # Of images, see tests/test_few_shot.py; of the loop and not of a step, see tests/test_runs.py.
     others = ("few_shot.", "optimiser.stop_at_plateau")
-    assert sorted(OTHER) == sorted(name for name in settings() if not name.startswith(others))
+    assert sorted(OTHER) == sorted(name for name in names_of(AdaptConfig) if not name.startswith(others))
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,9 @@ from zsgan.base.tensors import load_tensors, save_tensors
 from zsgan.cli import main
 from zsgan.evaluation.subjects import subject_of
 from zsgan.runs import run as runs
+from zsgan.runs.grid import run_all
 from zsgan.runs.identity import resolve
-from zsgan.runs.run import finished, open_run, run, run_all
+from zsgan.runs.run import finished, open_run, run
 from zsgan.runs.verification import DamagedRun, verify
 
 

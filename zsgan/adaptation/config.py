@@ -13,7 +13,6 @@ from pydantic.dataclasses import dataclass
 
 from zsgan.base.settings import (
     CHECKED,
-    REPLACED,
     AtLeast0,
     AtLeast1,
     AtLeast2,
@@ -31,7 +30,6 @@ from zsgan.base.settings import (
     build,
     check_texts,
     merge,
-    names_of,
 )
 from zsgan.method.ewc import Estimator, Granularity
 from zsgan.method.losses import CovarianceReading, Distance, Reduction, Scale
@@ -285,18 +283,12 @@ class AdaptConfig:
         return {k: v for k, v in value.items() if k != "weight"} if isinstance(value, Mapping) else {}
 
 
-def settings(cls: type = AdaptConfig) -> list[str]:
-    """The dotted name of every setting of a configuration class."""
-    return names_of(cls)
-
-
-def override(config: AdaptConfig, changes: Mapping[str, Any]) -> AdaptConfig:
+def override(config: AdaptConfig, *changes: Mapping[str, Any]) -> AdaptConfig:
     """``config`` with some settings replaced.
 
     Args:
         config: the configuration to start from; it is not changed.
-        changes: dotted name (``moment.lambda_cov``, ``terms.ewc``) or group (``moment``) -> new value; in a
-            group, only the given settings are replaced.
+        *changes: setting, dotted name or group -> new value, see :func:`zsgan.base.settings.merge`.
 
     Returns:
         a checked configuration.
@@ -304,9 +296,4 @@ def override(config: AdaptConfig, changes: Mapping[str, Any]) -> AdaptConfig:
     Raises:
         ValueError: a setting is unknown, or its value cannot be read or cannot work.
     """
-    values: Mapping[str, Any] = asdict(config)
-    for name, value in changes.items():
-        for part in reversed(name.split(".")):
-            value = {part: value}
-        values = merge(values, value, replace=() if name.startswith("terms.") else REPLACED)
-    return build(AdaptConfig, values)
+    return build(AdaptConfig, merge(asdict(config), *changes))
