@@ -12,9 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "zsgan"
 
 LONGEST = 300
 LONGER = {
-    "runs.run": "how runs are found, made, opened, one by one or all of a grid",
     "cli": "the options of all commands side by side",
-    "adaptation.config": "every setting of an adaptation, with its source, in one file",
     "networks.stylegan2.generator": "the synthesis network in one file, as its readers know it",
     "method.losses": "the paper's losses side by side, in lines as short as the book shows them",
     "menagerie.draw": "the drawing of one animal from nose to tail",

@@ -211,7 +211,7 @@ def test_adapt_takes_every_setting(monkeypatch, capsys, tmp_path):
 
     open_run_stub = runs.Run(tmp_path, None, {})
     monkeypatch.setattr(api, "run", run)
-    monkeypatch.setattr(api, "check", lambda configs: None)  # which would look for the files of "paper"
+    monkeypatch.setattr(api, "check", lambda configs: configs)  # which would look for the files of "paper"
     monkeypatch.setattr(contact, "contact_sheet", lambda found, device: None)
     code, out, _ = zsgan_(
         capsys, "adapt", "--source", "cat", "--source-text", "kitten", "--text", "striped dog",

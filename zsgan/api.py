@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from zsgan.adaptation.config import AdaptConfig, override
+from zsgan.adaptation.config import AdaptConfig
 from zsgan.assets import names
 from zsgan.base.device import set_up
 from zsgan.base.places import folder_path, local_path
@@ -15,7 +15,7 @@ from zsgan.networks.load import load_generator
 from zsgan.networks.stylegan2 import Generator
 from zsgan.runs.identity import check
 from zsgan.runs.profiles import Profile, check_of_demo, load_profile
-from zsgan.runs.run import RUNS, Run, open_run, run
+from zsgan.runs.run import RUNS, Run, named_run, run
 
 
 def adapt(
@@ -64,8 +64,8 @@ def adapt(
         source, text, source_text=source_text, profile=profile, scenario=scenario, row=row, seed=seed,
         settings=settings,
     )  # fmt: skip
-    check([config])
-    return run(config, folder=folder_path(folder), device=device, progress=progress)
+    (job,) = check([config])
+    return run(job, folder=folder_path(folder), device=device, progress=progress)
 
 
 def configuration(
@@ -93,17 +93,17 @@ def configuration(
     if source is not None and text is None and "target_text" not in settings:
         raise ValueError(f"text is needed: what should {source} make, in words?")
     place = {"generator": source, "source_text": source_text, "target_text": text}
-    base = chosen.config(next(iter(chosen.scenarios)) if scenario is None else scenario, label, seed)
+    given = {name: value for name, value in place.items() if value is not None} | settings
+    scenario = next(iter(chosen.scenarios)) if scenario is None else scenario
+    config = chosen.config(scenario, label, seed, given)
+    shown = chosen.scenarios[scenario].target_text
     named = any(name == "few_shot" or name.startswith("few_shot.target") for name in settings)
-    if base.few_shot is not None and text not in (None, base.target_text) and not named:
+    if config.few_shot is not None and text not in (None, shown) and not named:
         raise ValueError(
-            f"row {label!r} adapts to images, and those of {chosen.name!r} show {base.target_text!r}, not "
+            f"row {label!r} adapts to images, and those of {chosen.name!r} show {shown!r}, not "
             f"{text!r}; give others by the setting few_shot.target, a folder or the labels of drawings"
         )
-    given = {name: value for name, value in place.items() if value is not None}
-    config = override(base, {**given, **settings})
-    if not names.is_generator(config.generator) and local_path(config.generator).is_dir():
-        open_run(local_path(config.generator))  # which refuses a damaged one
+    named_run(config.generator)  # which refuses a damaged one
     if profile is None:
         check_of_demo(config.generator)
     return config
@@ -111,6 +111,8 @@ def configuration(
 
 def _words_of(source: str, profile: Profile) -> str:
     """The domain of a generator in words; an error asks for it where it is unknown."""
+    if adapted := named_run(source):
+        return adapted.config.target_text
     if names.is_generator(source):
         found = names.generator(source).name
         if names.of_demo(found, ""):
@@ -118,8 +120,6 @@ def _words_of(source: str, profile: Profile) -> str:
         for scenario in profile.scenarios.values():
             if names.generator(scenario.generator).name == found:
                 return scenario.source_text
-    elif local_path(source).is_dir():
-        return open_run(local_path(source)).config.target_text
     elif not local_path(source).is_file() and not Path(source).suffix:
         return names.generator(source).name  # random weights; other names raise an error here
     raise ValueError(f"source_text is needed: what does the generator in {source} make, in words?")
@@ -128,6 +128,5 @@ def _words_of(source: str, profile: Profile) -> str:
 def open_generator(name: str, device: torch.device | str = "cpu") -> Generator:
     """The generator of a run's folder, or a source generator by name or file; also sets up the device."""
     set_up(device)
-    if not names.is_generator(name) and local_path(name).is_dir():
-        return open_run(local_path(name)).generator(device=device)
-    return load_generator(name, device)
+    adapted = named_run(name)
+    return adapted.generator(device=device) if adapted else load_generator(name, device)

@@ -14,9 +14,10 @@ import pytest
 import torch
 
 from zsgan.adaptation.by_text import Adaptation
-from zsgan.adaptation.config import AdaptConfig, Trained, build, override, settings
+from zsgan.adaptation.config import AdaptConfig, Trained, build, override
 from zsgan.adaptation.guide import make_guide, source_fisher
 from zsgan.adaptation.terms import needs
+from zsgan.base.settings import names_of
 from zsgan.base.streams import stream
 from zsgan.method.ewc import fisher_information
 from zsgan.rivals.crops import random_crops
@@ -40,7 +41,6 @@ BASE = build(
 
 OTHER = {
     "generator": "1", "source_text": "fox", "target_text": "bear", "clips": ["0", "1"],
-    "clip_weights": (1.0, 3.0),
     "templates": "{} there",
     "terms": {"moment": 2},
     "stage1.n_variations": 4, "stage1.epsilon": None, "stage1.lambda_div": 3, "stage1.iterations": 6,
@@ -48,7 +48,7 @@ OTHER = {
     "stage1.attributes": ["the {}", "{} at night", "a wet {}"], "stage1.renormalise": True,
     "features.normalise": False, "features.antialias": False, "features.direction_floor": 1e-8,
     "features.crops": 2,
-    "moment.lambda_cov": 2, "moment.centre": True, "moment.scale": "n-1", "moment.distance": "row",
+    "moment.lambda_cov": 2, "moment.centre": True, "moment.scale": "n", "moment.distance": "row",
     "moment.normalise_directions": True,
     "ewc.estimator": "batch", "ewc.granularity": "layer", "ewc.samples": 5,
     "relation.temperature": 0.5, "relation.diagonal": False, "relation.reduction": "mean",
@@ -61,12 +61,9 @@ OTHER = {
 }  # fmt: skip
 SELECTING = override(BASE, {"selection": {"k": 2, "batch_size": 3}, "optimiser.iterations": 5})
 SAYING = override(BASE, {"stage1": {"start": "captions", "attributes": ["white {}", "old {}", "{} here"]}})
-TWO = override(BASE, {"clips": ["0", "1"]})
 
 
 def base_of(name):
-    if name == "clip_weights":
-        return TWO
     if name == "stage1.attributes":
         return SAYING
     return SELECTING if name.startswith("selection.") else BASE
@@ -152,12 +149,11 @@ def text_directions(t_src, t_trg, config, captions, gap):
 def sigma(x, moment):
     if moment.centre:
         x = x - sum(x) / len(x)
-    return sum(torch.outer(row, row) for row in x) / {"sum": 1, "n": len(x), "n-1": len(x) - 1}[moment.scale]
+    return sum(torch.outer(row, row) for row in x) / {"sum": 1, "n": len(x)}[moment.scale]
 
 
 def shares(config):
-    weights = config.clip_weights or [1] * len(config.clips)
-    return [weight / sum(weights) for weight in weights]
+    return [1 / len(config.clips)] * len(config.clips)
 
 
 def squared_stretches(features_of, mapping, z, config, step):
@@ -373,7 +369,7 @@ def test_the_list_is_complete():
     """Those of images instead of texts are in tests/test_few_shot.py."""
     # Of images, see tests/test_few_shot.py; of the loop and not of a step, see tests/test_runs.py.
     others = ("few_shot.", "optimiser.stop_at_plateau")
-    assert sorted(OTHER) == sorted(name for name in settings() if not name.startswith(others))
+    assert sorted(OTHER) == sorted(name for name in names_of(AdaptConfig) if not name.startswith(others))
 
 
 @pytest.mark.parametrize(

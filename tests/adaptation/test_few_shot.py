@@ -9,12 +9,13 @@ import torch.nn.functional as F
 from PIL import Image
 
 from zsgan import api
-from zsgan.adaptation.config import AdaptConfig, FewShot, build, override, settings
+from zsgan.adaptation.config import AdaptConfig, FewShot, build, override
 from zsgan.adaptation.few_shot import CENTRE_SAMPLES, FewShotAdaptation
 from zsgan.adaptation.targets import targets, targets_key
 from zsgan.assets import manifest, names
 from zsgan.base.files import read_json, sha256
 from zsgan.base.loop import loop
+from zsgan.base.settings import names_of
 from zsgan.base.streams import stream
 from zsgan.base.tensors import load_tensors, save_tensors
 from zsgan.evaluation.truth import truth_of
@@ -273,8 +274,10 @@ def reference(config, g_src, judge, images):
 
 def test_the_list_of_settings_is_complete():
     """Those of texts, and what depends on texts, are in tests/test_every_setting.py."""
-    assert {name for name in settings() if name.startswith("few_shot.")} <= set(OTHER)
-    kept = {"generator", "shared_noise", "seed"} | {n for n in settings() if n.startswith("optimiser.")}
+    assert {name for name in names_of(AdaptConfig) if name.startswith("few_shot.")} <= set(OTHER)
+    kept = {"generator", "shared_noise", "seed"} | {
+        n for n in names_of(AdaptConfig) if n.startswith("optimiser.")
+    }
     assert kept - {"optimiser.stop_at_plateau"} <= set(OTHER)
 
 

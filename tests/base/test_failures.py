@@ -11,7 +11,8 @@ from zsgan.adaptation.config import override
 from zsgan.base import failures
 from zsgan.cli import main
 from zsgan.runs import make as making
-from zsgan.runs.run import run, run_all
+from zsgan.runs.grid import run_all
+from zsgan.runs.run import run
 
 
 @pytest.fixture

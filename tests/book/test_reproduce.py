@@ -111,7 +111,9 @@ def two_scenarios(monkeypatch):
     profile = replace(profile, scenarios={"dog-to-cat": scenario, "dog-to-fox": other}, seeds=(0, 1))
     asked = []
     monkeypatch.setattr("zsgan.book.reproduce.load_profile", lambda _: profile)
-    monkeypatch.setattr("zsgan.book.reproduce.run_all", lambda configs, **_: asked.extend(configs))
+    monkeypatch.setattr(
+        "zsgan.book.reproduce.run_all", lambda jobs, **_: asked.extend(j.config for j in jobs)
+    )
     return profile, asked
 
 

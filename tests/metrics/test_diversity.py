@@ -199,7 +199,16 @@ def test_medoids_are_locally_optimal():
         (torch.zeros(4, 4), {"definition": replace(LITERAL, max_members=2)}, "max_members=2 .*generator"),
         (torch.zeros(4, 4), {"definition": Definition("given")}, "N=4 images .*, got None"),
         (torch.zeros(4, 4), {"definition": Definition("given"), "to_given": torch.zeros(3, 4)}, r"\(3, 4\)"),
-        (1 - torch.eye(4), {"k": 4, "definition": LITERAL}, "no cluster has two images"),
+        (
+            1 - torch.eye(4),
+            {"k": 4, "definition": LITERAL},
+            "two images: take fewer clusters than 4, or more",
+        ),
+        (
+            1 - torch.eye(4),
+            {"definition": replace(LITERAL, centres="given"), "to_given": 1 - torch.eye(4)},
+            "two images: take more images",
+        ),
     ],
 )
 def test_diversity_errors(distances, arguments, message):

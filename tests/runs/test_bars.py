@@ -10,10 +10,10 @@ from zsgan.adaptation.config import override
 from zsgan.base import images, loop
 from zsgan.evaluation import bench, results
 from zsgan.metrics import progress as shares
+from zsgan.runs import grid
 from zsgan.runs import make as making
-from zsgan.runs import run as runs
+from zsgan.runs.grid import run_all
 from zsgan.runs.identity import resolve
-from zsgan.runs.run import run_all
 
 
 def test_a_run_says_what_it_is_in_one_line(full_run):
@@ -35,7 +35,7 @@ def test_bars_are_named_by_row_and_seed_and_count_steps(tmp_path, smoke, monkeyp
     small = {"optimiser.iterations": 10, "optimiser.batch_size": 1, "clips": ("clip-a",)}
     configs = [override(smoke.config("dog-to-cat", "L_dir", seed), small) for seed in (0, 1)]
     whole, inner = Bars(), Bars()
-    monkeypatch.setattr(runs, "tqdm", whole)
+    monkeypatch.setattr(grid, "tqdm", whole)
     monkeypatch.setattr(loop, "tqdm", inner)
     labels = [f"L_dir, seed {seed}" for seed in (0, 1)]
     run_all(configs, folder=tmp_path, workers=workers, progress=True, labels=labels)

@@ -16,6 +16,7 @@ from zsgan.networks.load import load_clip, load_generator
 from zsgan.runs import costs
 from zsgan.runs.cost_report import estimate, in_lines, in_units
 from zsgan.runs.costs import PARTS, Costs, least_memory, measure
+from zsgan.runs.identity import resolve
 from zsgan.runs.make import guides_of
 from zsgan.runs.profiles import load_profile
 
@@ -79,7 +80,7 @@ def test_a_row_without_fisher_information_has_none(config):
 def test_the_measured_step_is_the_step(config, monkeypatch):
     """The same loss and gradient as without a clock, and no hook is left."""
     shorter = override(config, {"optimiser.iterations": 1})
-    g_src, guides = load_generator(config.generator), guides_of(config)
+    g_src, guides = load_generator(config.generator), guides_of(resolve(config))
     fisher = source_fisher(g_src, guides, shorter)
     plain, timed = (Adaptation(shorter, g_src, guides, fisher) for _ in range(2))
     parts = costs._parts(timed, 1, costs._Clock(torch.device("cpu")))
@@ -94,7 +95,9 @@ def test_the_measured_step_is_the_step(config, monkeypatch):
 def test_the_least_memory_is_what_torch_keeps(config):
     """The same sum over the tensors of a real forward pass."""
     short = override(config, SHORT | {"optimiser.iterations": 1})
-    adaptation = Adaptation(short, load_generator(short.generator), guides_of(short), fisher_of_ones(short))
+    adaptation = Adaptation(
+        short, load_generator(short.generator), guides_of(resolve(short)), fisher_of_ones(short)
+    )
     encoder = adaptation.guides[0].encoder
     weights = {tensor.data_ptr() for m in (adaptation.g_trg, encoder) for tensor in m.state_dict().values()}
     kept = {}
@@ -120,7 +123,7 @@ def test_layer_selection_counts_with_a_batch_of_its_own(config):
     """The first step ranks layers by whole images, whose tensors torch keeps until it has the gradient."""
     rows = {"terms": {"directional": 1.0}, "optimiser.iterations": 1, "optimiser.batch_size": 2}
     selecting = override(config, rows | {"selection": {"k": 2, "batch_size": 6}})
-    adaptation = Adaptation(selecting, load_generator(config.generator), guides_of(selecting))
+    adaptation = Adaptation(selecting, load_generator(config.generator), guides_of(resolve(selecting)))
     encoder = adaptation.guides[0].encoder
     weights = {tensor.data_ptr() for m in (adaptation.g_trg, encoder) for tensor in m.state_dict().values()}
     kept = {}

@@ -18,7 +18,7 @@ BEFORE = {
     "f66c96b5a5955818": {"terms.spectral": 1},
     "356d5d7911c77d40": {"terms.in_domain_angle": 2},
     "fab6cdd73788c209": {"features.crops": 2},
-    "215f94dd7673c7f6": {"clips": ["clip-a", "clip-b"], "clip_weights": [1, 2]},
+    "1ad51911884cbea9": {"clips": ["clip-a", "clip-b"]},
     "d6d048cf7d296d6e": {"generator": "random-128", "clips": ["ViT-B-32/random"]},
 }
 

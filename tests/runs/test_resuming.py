@@ -8,8 +8,8 @@ from zsgan.adaptation.config import override
 from zsgan.base.loop import loop
 from zsgan.method import ewc
 from zsgan.networks.load import load_generator
-from zsgan.runs import make as making
-from zsgan.runs.make import fisher_of, source_features_of
+from zsgan.runs.identity import resolve
+from zsgan.runs.make import fisher_of, guides_of, source_features_of
 from zsgan.runs.profiles import load_profile
 
 
@@ -24,12 +24,14 @@ def config():
 
 
 def features(config, folder):
-    g_src = load_generator(config.generator)
-    return dict(enumerate(source_features_of(config, g_src, making.guides_of(config), folder)))
+    job = resolve(config)
+    g_src = load_generator(job.generator)
+    return dict(enumerate(source_features_of(job, g_src, guides_of(job), folder)))
 
 
 def fisher(config, folder):
-    return fisher_of(config, load_generator(config.generator), making.guides_of(config), folder)
+    job = resolve(config)
+    return fisher_of(job, load_generator(job.generator), guides_of(job), folder)
 
 
 def counted(monkeypatch, module, name, calls, stop_at=None):
@@ -61,7 +63,7 @@ def test_it_resumes_to_the_same_bits(
 ):
     config = override(config, changes)
     whole = compute(config, tmp_path / "whole")
-    monkeypatch.setattr(module, "MINUTE", 0.0)
+    monkeypatch.setattr(guides, "MINUTE", 0.0)
     with monkeypatch.context() as patch:
         counted(patch, module, name, [], stop_at)
         with pytest.raises(Stopped):

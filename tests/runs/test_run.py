@@ -16,20 +16,22 @@ import pytest
 import torch
 
 from zsgan.adaptation.by_text import Adaptation
-from zsgan.adaptation.config import override, settings
+from zsgan.adaptation.config import AdaptConfig, override
 from zsgan.adaptation.guide import trained_parameters
 from zsgan.adaptation.stopping import alignment, plateau
 from zsgan.assets import manifest, names
 from zsgan.base.device import set_up
 from zsgan.base.files import read_json, versions, write_json
+from zsgan.base.settings import names_of
 from zsgan.base.tensors import load_tensors, save_tensors
 from zsgan.networks.load import load_generator
 from zsgan.networks.stylegan2 import Generator
 from zsgan.runs import identity as jobs
 from zsgan.runs import make as making
+from zsgan.runs.grid import run_all
 from zsgan.runs.identity import resolve
 from zsgan.runs.make import RunInProgress, fisher_of, source_features_of
-from zsgan.runs.run import finished, open_run, run, run_all
+from zsgan.runs.run import finished, named_run, open_run, run
 
 FULL = "L_dm + L_EWC + L_rel"
 
@@ -78,8 +80,20 @@ def test_a_run_is_made_once(full_run, config, forbidden):
     assert finished(config, full_run.folder.parent) == full_run
 
 
+def test_names_of_weights_are_looked_up_once(full_run, config, forbidden, monkeypatch):
+    """The networks of a job are those whose hashes make its id."""
+    job = resolve(config)
+    assert [clip.name for clip in job.clips] == list(config.clips) and job.discriminator is None
+    for lookup in ("generator", "clip", "discriminator"):
+        monkeypatch.setattr(names, lookup, None)
+    assert resolve(job) is job and run(job, folder=full_run.folder.parent) == full_run
+    guides = making.guides_of(job)
+    assert len(guides) == 2 and load_generator(job.generator).config["resolution"] == 64
+
+
 def test_a_run_is_found_by_its_folder(full_run):
     opened = open_run(full_run.folder)
+    assert named_run(full_run.folder) == opened and named_run("dog") is None
     assert opened == full_run and opened.config.templates == full_run.config.templates
     assert isinstance(opened.config.templates, tuple)
 
@@ -191,11 +205,12 @@ def test_a_run_ends_where_it_levels_off(config, tmp_path, monkeypatch):
     assert all(torch.equal(expected[name], found[name]) for name in expected)
 
 
-def test_a_run_that_levels_off_resumes_to_the_same_bits(config, tmp_path, monkeypatch):
+def test_a_run_that_levels_off_resumes_to_the_same_bits(config, tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(making, "plateau", lambda curve: 7 if len(curve) >= 7 else None)
     few = {"iterations": 20, "batch_size": 2, "stop_at_plateau": True}
     asked = override(config, {"optimiser": few, "clips": ("clip-a",)})
     whole = run(asked, folder=tmp_path / "whole")
+    assert "no run stops before step 90, so this one takes all its 20 steps" in caplog.text
     with monkeypatch.context() as patch:
         stop_after(patch, 5)
         with pytest.raises(Stopped):
@@ -269,7 +284,6 @@ def test_a_second_process_is_told_who_holds_the_run(config, tmp_path, monkeypatc
 
 OTHER = {
     "generator": "generator-cat", "source_text": "fox", "target_text": "bear", "clips": ("clip-b",),
-    "clip_weights": (1.0, 2.0),
     "templates": ("{}",), "terms": {"moment": 2}, "stage1.n_variations": 5, "stage1.epsilon": 0.5,
     "stage1.lambda_div": 2.0, "stage1.iterations": 6, "stage1.lr": 0.1, "stage1.start": "closed_form",
     "stage1.seed": 3, "stage1.attributes": ("white {}", "grey {}"),
@@ -293,16 +307,15 @@ def run_id(config):
 
 def test_the_identity_depends_on_every_setting(config):
     """Those of images instead of texts are in tests/test_few_shot.py."""
-    assert sorted(OTHER) == sorted(name for name in settings() if not name.startswith("few_shot."))
+    assert sorted(OTHER) == sorted(name for name in names_of(AdaptConfig) if not name.startswith("few_shot."))
     selecting = override(config, {"selection": {"k": 3}})
     spectral = override(config, {"terms.spectral": 1})
     of_group = {"selection": selecting, "spectral": spectral}
     bases = {name: of_group.get(name.split(".")[0], config) for name in OTHER}
     saying = {"start": "captions", "n_variations": 2, "attributes": ["black {}", "grey {}"]}
     bases["stage1.attributes"] = override(config, {"stage1": saying})
-    bases["clip_weights"] = override(config, {"clips": ["clip-a", "clip-b"]})
     ids = {name: run_id(override(bases[name], {name: value})) for name, value in OTHER.items()}
-    assert len({*(run_id(base) for base in bases.values()), *ids.values()}) == len(OTHER) + 5
+    assert len({*(run_id(base) for base in bases.values()), *ids.values()}) == len(OTHER) + 4
 
 
 def test_the_identity_does_not_depend_on_settings_that_take_no_part(config):
@@ -405,7 +418,7 @@ def test_what_belongs_to_the_source_is_shared_by_the_runs_that_can(
 
     def value(config):
         function = fisher_of if what == "source_fisher" else source_features_of
-        found = function(config, g_src, [guide], tmp_path)
+        found = function(resolve(config), g_src, [guide], tmp_path)
         return (found["synthesis.const"] if what == "source_fisher" else found[0]).tolist()
 
     assert value(config) == [1.0, 1.0]
@@ -415,7 +428,7 @@ def test_what_belongs_to_the_source_is_shared_by_the_runs_that_can(
         if name in matters:
             count = len(computed) + 1
             assert value(override(config, changes)) == [count, count], name
-        elif not name.startswith("selection.") and name != "clip_weights":
+        elif not name.startswith("selection."):
             assert value(override(config, changes)) == [1.0, 1.0], name
     count = len(computed)
     assert value(config) == [1.0, 1.0] and count == 1 + len(matters)
@@ -431,9 +444,9 @@ def test_what_belongs_to_the_source_is_shared_by_the_runs_that_can(
 
 
 def test_fisher_information_is_kept_to_the_bit(full_run, config, tmp_path):
-    g_src, guides = load_generator("dog"), making.guides_of(config)
-    kept = fisher_of(config, g_src, guides, full_run.folder.parent)
-    new = fisher_of(config, g_src, guides, tmp_path)
+    g_src, guides = load_generator("dog"), making.guides_of(resolve(config))
+    kept = fisher_of(resolve(config), g_src, guides, full_run.folder.parent)
+    new = fisher_of(resolve(config), g_src, guides, tmp_path)
     assert set(kept) == set(trained_parameters(g_src))
     assert all(torch.equal(kept[name], new[name]) for name in new)
 
@@ -540,9 +553,9 @@ def test_a_damaged_run_is_set_aside_and_made_anew(quick_run, tmp_path, caplog, n
 
 FOREVER = """
 import sys
-from zsgan.adaptation.config import override
+from zsgan.adaptation.config import AdaptConfig, override
 from zsgan.runs.profiles import load_profile
-from zsgan.runs.run import run_all
+from zsgan.runs.grid import run_all
 
 if __name__ == "__main__":
     profile = load_profile("smoke")

@@ -14,8 +14,9 @@ from zsgan.base.tensors import load_tensors, save_tensors
 from zsgan.cli import main
 from zsgan.evaluation.subjects import subject_of
 from zsgan.runs import run as runs
+from zsgan.runs.grid import run_all
 from zsgan.runs.identity import resolve
-from zsgan.runs.run import finished, open_run, run, run_all
+from zsgan.runs.run import finished, open_run, run
 from zsgan.runs.verification import DamagedRun, verify
 
 
@@ -160,6 +161,16 @@ def test_a_run_without_hashes_is_believed_and_keeps_its_id(full_run, config, pla
     assert open_run(place).config == full_run.config
     assert run(config, folder=place.parent).folder == place and not made
     assert [state.text for state in verify(place.parent)] == ["made before hashes were kept"]
+
+
+def test_a_setting_that_earlier_versions_wrote_is_no_damage(place):
+    without_hashes(place)
+    tensors, config, header = load_tensors(place / "generator.safetensors")
+    header["config"]["clip_weights"] = None
+    save_tensors(tensors, place / "generator.safetensors", config=config, provenance=header)
+    write_json(place / "config.json", header["config"])
+    write_json(place / "provenance.json", read_json(place / "provenance.json") | {"config": header["config"]})
+    assert open_run(place).config.clips == ("clip-a", "clip-c")
 
 
 def test_settings_that_were_edited_everywhere_belong_to_another_id(place):

@@ -16,9 +16,10 @@ from zsgan.adaptation.config import override
 from zsgan.assets.manifest import ROOT
 from zsgan.base import device
 from zsgan.base.tensors import load_tensors
-from zsgan.runs import run as runs
+from zsgan.runs import grid
+from zsgan.runs.grid import run_all
 from zsgan.runs.profiles import load_profile
-from zsgan.runs.run import run, run_all
+from zsgan.runs.run import run
 
 psutil = pytest.importorskip("psutil")
 
@@ -48,7 +49,7 @@ if __name__ == "__main__":
 
 ADAPTING = """
 from test_workers import configs
-from zsgan.runs.run import run_all
+from zsgan.runs.grid import run_all
 
 if __name__ == "__main__":
     run_all(configs(), folder="runs", workers=2)
@@ -130,7 +131,7 @@ def killed(*_, **__):
 
 
 def test_a_worker_that_the_system_kills_is_said_to_be_killed(tmp_path, monkeypatch):
-    monkeypatch.setattr(runs, "_attempt", killed)
+    monkeypatch.setattr(grid, "_attempt", killed)
     with pytest.raises(
         RuntimeError, match="2 of 2 .*failed(?s:.*)killed, perhaps for want of memory; take fewer"
     ):
@@ -147,31 +148,3 @@ def test_a_worker_watches_its_parent(monkeypatch):
     device.begin_worker()
     wait(lambda: len(ended) == 2, 30)
     assert ended == ["parent", 1]
-
-
-ORPHAN = """
-import os
-import subprocess
-import sys
-
-child = "import sys, time; from zsgan.base.device import end_with_parent; end_with_parent(int(sys.argv[1])); "
-child += "print('ready', flush=True); time.sleep(600)"
-process = subprocess.Popen(
-    [sys.executable, "-c", child, str(os.getpid())], stdout=subprocess.PIPE, start_new_session=True
-)
-process.stdout.readline()
-print(process.pid, flush=True)
-os.kill(os.getpid(), 9)
-"""
-
-
-def test_a_process_of_no_pool_can_end_with_its_parent_too():
-    """Such as a notebook's kernel, which is in a session of its own."""
-    parent = subprocess.Popen([sys.executable, "-c", ORPHAN], stdout=subprocess.PIPE, text=True)
-    child = int(parent.stdout.readline())
-    try:
-        parent.wait(timeout=60)
-        wait(lambda: not alive(child), 30)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)

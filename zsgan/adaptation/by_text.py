@@ -207,6 +207,6 @@ class Adaptation:
 
     def _distance_to_text(self, images: Tensor) -> Tensor:
         """1 - cos(E_I(image), E_T(target text)), averaged over images and guides."""
-        guides = zip(self.guides, self.t_raw, self.config.shares, strict=True)
-        cosines = [share * (g.encoder.encode_images(images) @ t_raw).mean() for g, t_raw, share in guides]
+        guides, share = zip(self.guides, self.t_raw, strict=True), 1 / len(self.guides)
+        cosines = [share * (g.encoder.encode_images(images) @ t_raw).mean() for g, t_raw in guides]
         return 1 - torch.stack(cosines).sum()

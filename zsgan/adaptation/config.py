@@ -13,25 +13,23 @@ from pydantic.dataclasses import dataclass
 
 from zsgan.base.settings import (
     CHECKED,
-    REPLACED,
+    AtLeast0,
+    AtLeast1,
+    AtLeast2,
+    AtLeast3,
     Batch,
-    Count,
     Decay,
     Domain,
-    Few,
     NonNegative,
-    Pair,
     Positive,
     Probability,
     Seed,
     Switch,
     Text,
     Texts,
-    Whole,
     build,
     check_texts,
     merge,
-    names_of,
 )
 from zsgan.method.ewc import Estimator, Granularity
 from zsgan.method.losses import CovarianceReading, Distance, Reduction, Scale
@@ -69,10 +67,10 @@ Weight = Annotated[Any, BeforeValidator(_weighed)]
 class Stage1:
     """Semantic variations of the target text, eq. (2)."""
 
-    n_variations: Pair = 6  # K, sec. 4.1
+    n_variations: AtLeast2 = 6  # K, sec. 4.1
     epsilon: Positive | None = None  # None: |E_T(t_trg)|, sec. 4.1
     lambda_div: NonNegative = 1.0  # sec. 4.1
-    iterations: Count = 2000  # sec. 4.1
+    iterations: AtLeast1 = 2000  # sec. 4.1
     lr: Positive = 0.002  # sec. 4.1
     start: Literal["random", "closed_form", "captions"] = (
         "random"  # N(0, I) and Adam, the optimum itself, or attributes of the target in words; open
@@ -107,7 +105,7 @@ class Features:
 
     normalise: Switch = True  # unit-norm features; open
     antialias: Switch = True  # of the resize to CLIP's size; open
-    crops: Annotated[Whole, Field(le=1024)] = (
+    crops: Annotated[AtLeast0, Field(le=1024)] = (
         0  # views of each image whose features are averaged, see zsgan.rivals.crops; 0: the whole image
     )
     direction_floor: Positive = 1e-8  # lower bound of the norms in the cosines, see directional_loss; open
@@ -135,7 +133,7 @@ class Ewc:
 
     estimator: Estimator = "empirical"  # open
     granularity: Granularity = "element"  # open
-    samples: Count = 1024  # open
+    samples: AtLeast1 = 1024  # open
 
 
 @dataclass(frozen=True, config=CHECKED)
@@ -151,7 +149,7 @@ class Relation:
 class Spectral:
     """Spectral consistency of SCR (Liu et al. 2023), a rival of eqs. (4) and (5); values from its code."""
 
-    probes: Count = 3  # random directions of a latent
+    probes: AtLeast1 = 3  # random directions of a latent
     delta: Positive = 1.0  # of the Huber loss
 
 
@@ -159,7 +157,7 @@ class Spectral:
 class Optimiser:
     """Adam on the target generator."""
 
-    iterations: Count = 2000  # span of Fig. 3a
+    iterations: AtLeast1 = 2000  # span of Fig. 3a
     stop_at_plateau: Switch = False  # stop earlier at a plateau, see zsgan.adaptation.stopping
     batch_size: Batch = 4  # N, sec. 4.1
     lr: Positive = 0.002  # sec. 4.1
@@ -171,8 +169,8 @@ class Optimiser:
 class Selection:
     """Adaptive layer selection of StyleGAN-NADA, before every step (Gal et al. 2022, sec. 4.3)."""
 
-    k: Count  # layers trained in a step
-    iterations: Count = 1  # optimisation steps on the latents to rank the layers
+    k: AtLeast1  # layers trained in a step
+    iterations: AtLeast1 = 1  # optimisation steps on the latents to rank the layers
     layer_map: LayerMap = "corrected"  # see zsgan.rivals.layer_selection
     batch_size: Batch = 8  # latents that rank the layers
 
@@ -182,19 +180,19 @@ class FewShot:
     """Adaptation to a few images instead of a text (Ojha et al. 2021); values from its code."""
 
     target: Domain  # factors that drawn images share, {species: ..., style: ...}, or {folder: ...}
-    images: Count = 10  # target images, and as many anchors in the latent space
+    images: AtLeast1 = 10  # target images, and as many anchors in the latent space
     discriminator: Text | None = (
         None  # the source's, see zsgan.assets.names; None: the one of the source generator
     )
     lambda_distance: NonNegative = 1e3  # of cross-domain distance consistency
-    distance_batch: Few = 4  # images in its comparison
-    anchor_every: Count = 4  # one step in so many judges whole images near the anchors, the others patches
+    distance_batch: AtLeast3 = 4  # images in its comparison
+    anchor_every: AtLeast1 = 4  # one step in so many judges whole images near the anchors, the others patches
     anchor_deviation: NonNegative = 0.1  # standard deviation of latents around an anchor; 0.05 in the text
-    patch_level: Whole = 3  # patches are judged in the discriminator's map of R / 2^level px; 32 px of 256
+    patch_level: AtLeast0 = 3  # patches are judged in the discriminator's map of R / 2^level px; 32 px of 256
     lambda_r1: NonNegative = 10.0
-    r1_every: Count = 16
+    r1_every: AtLeast1 = 16
     lambda_path: NonNegative = 2.0
-    path_every: Count = 4
+    path_every: AtLeast1 = 4
     mixing: Probability = 0.9  # probability of two latents in the styles of one image
 
 
@@ -212,9 +210,6 @@ class AdaptConfig:
     clips: Texts = (
         "ViT-B-32/openai",
     )  # guiding CLIPs, sec. 4.1, see zsgan.assets.names; several are averaged
-    clip_weights: Annotated[tuple[Positive, ...], Field(min_length=1)] | None = (
-        None  # weights of the guiding CLIPs in their mean; None: equal
-    )
     templates: Texts = ("imagenet",)  # "imagenet" (79 of StyleGAN-NADA), or texts with {}; open
     # eq. (6), sec. 4.1: each loss of zsgan.adaptation.terms -> its weight
     terms: Mapping[TermName, Weight] = Field(default_factory=_full_method)
@@ -251,18 +246,10 @@ class AdaptConfig:
                 f"far images follow the text, got {self.weights}; give a number of iterations instead"
             )
         check_texts(self.source_text, self.target_text)
-        if self.clip_weights is not None and len(self.clip_weights) != len(self.clips):
-            raise ValueError(
-                f"clip_weights={list(self.clip_weights)} must have one weight for each of {list(self.clips)}"
-            )
         for template in self.templates:
             if self.templates != ("imagenet",) and "{}" not in template:
                 raise ValueError(f"templates: {template!r} has no {{}} where the text goes; add it")
-        smallest = {
-            "moment": 2 if self.moment.scale == "n-1" else 1,
-            "relation": 2 if self.relation.diagonal else 3,
-            "in_domain_angle": 2,
-        }
+        smallest = {"relation": 2 if self.relation.diagonal else 3, "in_domain_angle": 2}
         for term, n in smallest.items():
             if self.weights.get(term) and self.optimiser.batch_size < n:
                 raise ValueError(
@@ -275,12 +262,6 @@ class AdaptConfig:
     def prompts(self) -> tuple[str, ...]:
         """Prompt templates for CLIP."""
         return imagenet_templates() if self.templates == ("imagenet",) else self.templates
-
-    @property
-    def shares(self) -> tuple[float, ...]:
-        """Share of each guiding CLIP in their mean; they sum to 1."""
-        weights = self.clip_weights or (1.0,) * len(self.clips)
-        return tuple(weight / sum(weights) for weight in weights)
 
     @property
     def trainable(self) -> Trained:
@@ -302,18 +283,12 @@ class AdaptConfig:
         return {k: v for k, v in value.items() if k != "weight"} if isinstance(value, Mapping) else {}
 
 
-def settings(cls: type = AdaptConfig) -> list[str]:
-    """The dotted name of every setting of a configuration class."""
-    return names_of(cls)
-
-
-def override(config: AdaptConfig, changes: Mapping[str, Any]) -> AdaptConfig:
+def override(config: AdaptConfig, *changes: Mapping[str, Any]) -> AdaptConfig:
     """``config`` with some settings replaced.
 
     Args:
         config: the configuration to start from; it is not changed.
-        changes: dotted name (``moment.lambda_cov``, ``terms.ewc``) or group (``moment``) -> new value; in a
-            group, only the given settings are replaced.
+        *changes: setting, dotted name or group -> new value, see :func:`zsgan.base.settings.merge`.
 
     Returns:
         a checked configuration.
@@ -321,9 +296,4 @@ def override(config: AdaptConfig, changes: Mapping[str, Any]) -> AdaptConfig:
     Raises:
         ValueError: a setting is unknown, or its value cannot be read or cannot work.
     """
-    values: Mapping[str, Any] = asdict(config)
-    for name, value in changes.items():
-        for part in reversed(name.split(".")):
-            value = {part: value}
-        values = merge(values, value, replace=() if name.startswith("terms.") else REPLACED)
-    return build(AdaptConfig, values)
+    return build(AdaptConfig, merge(asdict(config), *changes))

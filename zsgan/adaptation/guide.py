@@ -14,7 +14,7 @@ from zsgan.adaptation.config import AdaptConfig
 from zsgan.adaptation.terms import Guide, needs
 from zsgan.base.loop import MINUTE, loop
 from zsgan.base.streams import stream
-from zsgan.method.ewc import Params, fisher_information
+from zsgan.method.ewc import Add, Params, fisher_information
 from zsgan.method.losses import text_set
 from zsgan.method.variations import (
     Variations,
@@ -231,31 +231,43 @@ def source_fisher(
     """
     g_src = deepcopy(g_src).requires_grad_(False)
     params = trained_parameters(g_src, config.trainable)
-    device = device_of(g_src)
     # The same sample for every seed of a run: Fisher information belongs to the source, not to the run.
     z = torch.randn(config.ewc.samples, g_src.mapping.z_dim, generator=stream(0, "fisher latents"))
     with torch.no_grad():
-        ws = g_src.mapping(z.to(device))
+        ws = g_src.mapping(z.to(device_of(g_src)))
     total = {name: torch.zeros_like(p) for name, p in params.items()}
-    for number, (guide, share) in enumerate(zip(guides, config.shares, strict=True)):
-        noise = stream(0, "fisher noise", device=device)
-
-        def features(
-            params: Params, ws: Tensor, encoder: ClipEncoder = guide.encoder, noise: torch.Generator = noise
-        ) -> Tensor:
-            own = {name.removeprefix("synthesis."): parameter for name, parameter in params.items()}
-            images = functional_call(g_src.synthesis, own, (ws,), {"noise": "random", "generator": noise})
-            return encode(encoder, images, config)
-
-        fisher = fisher_information(
-            features, params, ws, guide.t_src,
-            estimator=config.ewc.estimator, granularity=config.ewc.granularity,
-            batch_size=config.optimiser.batch_size, generator=stream(0, "fisher probes", device=device),
-            streams=[noise], progress=progress, folder=None if folder is None else folder / str(number),
-        )  # fmt: skip
-        for name, value in fisher.items():
-            total[name] += value * share
+    for number, guide in enumerate(guides):
+        place = None if folder is None else folder / str(number)
+        for name, value in _fisher_of(g_src, guide, params, ws, config, progress, place).items():
+            total[name] += value * (1 / len(guides))
     return total
+
+
+def _fisher_of(
+    g_src: Generator, guide: Guide, params: Params, ws: Tensor, config: AdaptConfig, progress: bool,
+    folder: Path | None,
+) -> dict[str, Tensor]:  # fmt: skip
+    """Fisher information by the features of one guide; arguments as in :func:`source_fisher`."""
+    noise, probes = (stream(0, f"fisher {what}", device=device_of(g_src)) for what in ("noise", "probes"))
+    settings = config.ewc
+
+    def features(params: Params, ws: Tensor) -> Tensor:
+        own = {name.removeprefix("synthesis."): parameter for name, parameter in params.items()}
+        images = functional_call(g_src.synthesis, own, (ws,), {"noise": "random", "generator": noise})
+        return encode(guide.encoder, images, config)
+
+    def resumed(total: list[Tensor], add: Add, n: int) -> None:
+        sums = {f"sum {i}": value for i, value in enumerate(total)}
+        loop(
+            sums | {"probes": probes, "noise": noise}, add, n, folder, save_seconds=MINUTE, progress=progress,
+            description=f"Fisher information ({settings.estimator})",
+            arguments={"estimator": settings.estimator},
+        )  # fmt: skip
+
+    return fisher_information(
+        features, params, ws, guide.t_src, estimator=settings.estimator, granularity=settings.granularity,
+        batch_size=config.optimiser.batch_size, generator=probes, batches=resumed,
+    )  # fmt: skip
 
 
 def device_of(generator: Generator) -> torch.device:

@@ -60,9 +60,7 @@ class Plugged:
                 f"{', '.join(taken) or 'none'}"
             )
         loss, part = partial(self.function, **given), self.function.__name__
-        return averaged(
-            lambda seen: {part: (1.0, loss(seen.f_trg, seen.f_src, seen.guide))}, config.shares
-        )  # fmt: skip
+        return averaged(lambda seen: {part: (1.0, loss(seen.f_trg, seen.f_src, seen.guide))})
 
 
 def plugged(name: str) -> Plugged:

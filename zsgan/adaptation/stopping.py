@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+EARLIEST = 90
+"""First step at which a run can stop, three windows of :func:`plateau`."""
 _ALIGNMENT = ("directional", "first_moment")
 """Parts of a history that are 1 - cosine with the text direction, from eq. (1) and the mean in eq. (3)."""
 

@@ -151,13 +151,13 @@ def _ewc(batch: Batch) -> Parts:
     return {"ewc": (1.0, ewc_penalty(batch.params, batch.source_params, batch.fisher))}
 
 
-def averaged(loss: OfGuide, shares: Sequence[float]) -> Loss:
-    """The mean of a term over the guides, weighted by their shares."""
+def averaged(loss: OfGuide) -> Loss:
+    """The mean of a term over the guides."""
 
     def averaged(batch: Batch) -> Parts:
-        found = [loss(seen) for seen in batch.seen]
+        found, share = [loss(seen) for seen in batch.seen], 1 / len(batch.seen)
         return {
-            name: (factor, torch.stack([p[name][1] * s for p, s in zip(found, shares, strict=True)]).sum(0))
+            name: (factor, torch.stack([parts[name][1] * share for parts in found]).sum(0))
             for name, (factor, _) in found[0].items()
         }
 
@@ -166,27 +166,22 @@ def averaged(loss: OfGuide, shares: Sequence[float]) -> Loss:
 
 KINDS: Mapping[Term, Kind] = {
     "directional": Kind(  # eq. (1)
-        lambda config: averaged(_directional(config.features.direction_floor), config.shares),
-        ["directional"],
+        lambda config: averaged(_directional(config.features.direction_floor)), ["directional"]
     ),
     "moment": Kind(  # eq. (3)
-        lambda config: averaged(_moment(config.moment, config.features.direction_floor), config.shares),
+        lambda config: averaged(_moment(config.moment, config.features.direction_floor)),
         ["first_moment", "covariance"],
         frozenset({"moment", "stage1"}),
     ),
     "relation": Kind(  # eq. (5)
-        lambda config: averaged(_relation(config.relation), config.shares),
-        ["relation"],
-        frozenset({"relation"}),
+        lambda config: averaged(_relation(config.relation)), ["relation"], frozenset({"relation"})
     ),
     "in_domain_angle": Kind(  # HyperDomainNet (Alanov et al. 2022)
-        lambda config: averaged(_in_domain_angle, config.shares), ["in_domain_angle"]
+        lambda config: averaged(_in_domain_angle), ["in_domain_angle"]
     ),
     "ewc": Kind(lambda config: _ewc, ["ewc"], frozenset({"ewc"})),  # eq. (4)
     "spectral": Kind(  # SCR (Liu et al. 2023)
-        lambda config: averaged(_spectral(config.spectral), config.shares),
-        ["spectral"],
-        frozenset({"spectral"}),
+        lambda config: averaged(_spectral(config.spectral)), ["spectral"], frozenset({"spectral"})
     ),
 }
 

@@ -5,10 +5,10 @@ import multiprocessing
 import os
 import signal
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from threading import Thread
 from typing import Any
 
@@ -176,32 +176,14 @@ def begin_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     parent = multiprocessing.parent_process()
     if parent is not None:
-        _end_after(parent.join)  # a pipe that closes when the parent ends, even by SIGKILL
+        Thread(target=_end_after, args=(parent,), daemon=True, name="end with the parent").start()
     tune_cpu(1)
 
 
-def end_with_parent(parent: int) -> None:
-    """End this process within two seconds of its parent's end; for processes outside a pool.
-
-    Args:
-        parent: process id of the parent, from ``os.getpid()`` in the parent.
-    """
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-
-    _end_after(watch)
-
-
-def _end_after(wait: Callable[[], object]) -> None:
-    """Call ``wait`` in a thread; when it returns, end this process, which releases its locks."""
-
-    def end() -> None:
-        wait()
-        os._exit(1)
-
-    Thread(target=end, daemon=True, name="end with the parent").start()
+def _end_after(parent: BaseProcess) -> None:
+    """Wait for the parent, even if SIGKILL ends it, and end this process, which releases its locks."""
+    parent.join()
+    os._exit(1)
 
 
 @contextmanager

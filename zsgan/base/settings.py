@@ -1,7 +1,7 @@
 """Checked configurations from plain values of Python, YAML or a command line, and types of their fields."""
 
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from difflib import SequenceMatcher
@@ -73,10 +73,10 @@ Finite = Annotated[float, Field(allow_inf_nan=False), BeforeValidator(number), A
 Positive = Annotated[Finite, Field(gt=0)]
 NonNegative = Annotated[Finite, Field(ge=0)]
 Psi = Annotated[Finite, Field(ge=0, le=10)]
-Whole = Annotated[int, Field(ge=0, le=MOST), BeforeValidator(number)]
-Count = Annotated[int, Field(ge=1, le=MOST), BeforeValidator(number)]
-Pair = Annotated[int, Field(ge=2, le=MOST), BeforeValidator(number)]
-Few = Annotated[int, Field(ge=3, le=MOST), BeforeValidator(number)]
+AtLeast0 = Annotated[int, Field(ge=0, le=MOST), BeforeValidator(number)]
+AtLeast1 = Annotated[int, Field(ge=1, le=MOST), BeforeValidator(number)]
+AtLeast2 = Annotated[int, Field(ge=2, le=MOST), BeforeValidator(number)]
+AtLeast3 = Annotated[int, Field(ge=3, le=MOST), BeforeValidator(number)]
 Batch = Annotated[int, Field(ge=1, le=65_536), BeforeValidator(number)]
 Seed = Annotated[int, Field(ge=0, lt=2**63), BeforeValidator(number)]
 Decay = Annotated[Finite, Field(ge=0, lt=1)]
@@ -95,7 +95,7 @@ def checked(name: str, value: Any, kind: type[_Kind]) -> _Kind:
     Args:
         name: name of the argument, for the message.
         value: the given value, perhaps as text.
-        kind: such as ``Count`` or ``Seed``.
+        kind: such as ``AtLeast1`` or ``Seed``.
 
     Returns:
         the value, converted to a number if ``kind`` is numeric.
@@ -184,19 +184,13 @@ def _likeness(one: str, other: str) -> float:
 
 def names_of(cls: type) -> list[str]:
     """The dotted name of every setting of a configuration class."""
-    return list(_names(cls))
-
-
-def _names(cls: type) -> Iterator[str]:
-    hints = get_type_hints(cls)
+    found, hints = list[str](), get_type_hints(cls)
     for item in fields(cls):
         kind = hints[item.name]
         kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
-        inner = next((k for k in kinds if isinstance(k, type) and is_dataclass(k)), None)
-        if inner is None:
-            yield item.name
-        else:
-            yield from (f"{item.name}.{name}" for name in _names(inner))
+        groups = [k for k in kinds if isinstance(k, type) and is_dataclass(k)]
+        found += [f"{item.name}.{name}" for group in groups for name in names_of(group)] or [item.name]
+    return found
 
 
 def given(items: Iterable[str]) -> dict[str, Any]:
@@ -226,29 +220,45 @@ def given(items: Iterable[str]) -> dict[str, Any]:
     return settings
 
 
-REPLACED = ("terms", "target")
+REPLACED = ("terms", "target", "truth")
 """Settings whose mappings are replaced as a whole, not merged like groups."""
 
 
-def merge(
-    base: Mapping[str, Any], new: Mapping[str, Any], replace: tuple[str, ...] = REPLACED
-) -> dict[str, Any]:
-    """Settings of ``base``, updated with those of ``new`` group by group.
+def merge(base: Mapping[str, Any], *changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with others over them, group by group.
 
     Args:
-        base: settings, in which groups are mappings.
-        new: settings that take precedence; a group need not be complete.
-        replace: names of mappings that are replaced as a whole.
+        base: settings, in which groups are mappings; it is not changed.
+        *changes: settings that take precedence, the later over the earlier. A name is that of a setting or of
+            a group, which need not be complete, or dotted, such as ``moment.lambda_cov`` or ``terms.ewc``;
+            dotted names go over groups. Mappings of :data:`REPLACED` replace the previous ones, while
+            ``terms.ewc`` changes one of the terms alone.
 
     Returns:
-        a new mapping.
+        a new mapping, without dotted names.
     """
     merged = dict(base)
-    for name, value in new.items():
-        old = merged.get(name)
-        groups = isinstance(value, Mapping) and isinstance(old, Mapping) and name not in replace
-        merged[name] = merge(old, value) if groups else value  # type: ignore[arg-type]
+    for new in changes:
+        groups: dict[str, dict[str, Any]] = {}
+        for name, value in new.items():
+            group, dot, rest = str(name).partition(".")
+            if dot:
+                groups.setdefault(group, {})[rest] = value
+            elif isinstance(value, Mapping) and group not in REPLACED:
+                merged[group] = merge(_group(merged, group), value)
+            else:
+                merged[group] = value
+        for group, values in groups.items():
+            if group == "terms":  # whose names may have dots
+                merged[group] = {**_group(merged, group), **values}
+            else:
+                merged[group] = values if group in REPLACED else merge(_group(merged, group), values)
     return merged
+
+
+def _group(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    group = values.get(name)
+    return group if isinstance(group, Mapping) else {}
 
 
 def check_texts(source_text: str, target_text: str) -> None:

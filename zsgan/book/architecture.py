@@ -39,11 +39,11 @@ ADDING = (
 
 WALKS = {
     "A setting, from `zsgan adapt --set moment.lambda_cov=1` to the loss": (
-        "zsgan.cli:main", "zsgan.base.settings:given", "zsgan.api:configuration",
-        "zsgan.runs.profiles:Profile.config", "zsgan.adaptation.config:override", "zsgan.runs.run:run",
-        "zsgan.runs.identity:resolve", "zsgan.runs.make:make", "zsgan.adaptation.by_text:Adaptation",
-        "zsgan.adaptation.objective:Objective", "zsgan.adaptation.terms:KINDS",
-        "zsgan.method.losses:moment_terms",
+        "zsgan.cli:main", "zsgan.base.settings:given", "zsgan.base.yaml_values:value_of", "zsgan.api:adapt",
+        "zsgan.runs.profiles:Profile.config", "zsgan.adaptation.config:override", "zsgan.base.settings:merge",
+        "zsgan.runs.identity:resolve", "zsgan.runs.run:run", "zsgan.runs.make:make", "zsgan.base.loop:loop",
+        "zsgan.adaptation.by_text:Adaptation.step", "zsgan.adaptation.objective:Objective",
+        "zsgan.adaptation.terms:KINDS", "zsgan.method.losses:moment_terms",
     ),
     "An image, from `zsgan table` to its FID": (
         "zsgan.cli:main", "zsgan.report.table1:measure", "zsgan.evaluation.results:results",

@@ -7,9 +7,10 @@ from pathlib import Path
 from zsgan.book import notebooks, pages, preconditions
 from zsgan.book.helpers import pushed_on
 from zsgan.report import shipped
+from zsgan.runs.grid import run_all
 from zsgan.runs.identity import check
 from zsgan.runs.profiles import load_profile
-from zsgan.runs.run import RUNS, run_all
+from zsgan.runs.run import RUNS
 
 log = logging.getLogger(__name__)
 
@@ -87,8 +88,7 @@ def reproduce(
         pages.check_places(figures, build / "staged")
     written = [summary] if settings.summarised else [build, executed, figures]
     preconditions.check(configs, runs, written, book=not settings.summarised, pdf=pdf)
-    check(configs)
-    run_all(configs, folder=runs, device=device, workers=workers, progress=progress, labels=labels)
+    run_all(check(configs), folder=runs, device=device, workers=workers, progress=progress, labels=labels)
     if settings.summarised:
         shipped.summarise(settings, summary, folder=runs, device=device, workers=workers, progress=progress)
         return summary

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from zsgan.base.files import check_writable
 from zsgan.base.places import folder_path, local_path
-from zsgan.base.settings import Count, Psi, Seed, checked
+from zsgan.base.settings import AtLeast1, Psi, Seed, checked
 
 Value = TypeVar("Value")
 
@@ -24,7 +24,7 @@ def _argument(read: Callable[[str], Value]) -> Callable[[str], Value]:
     return argument
 
 
-positive = _argument(lambda text: checked("value", text, Count))
+positive = _argument(lambda text: checked("value", text, AtLeast1))
 """A whole number of at least 1."""
 seed = _argument(lambda text: checked("value", text, Seed))
 """A whole number from 0 to 2^63 - 1."""

@@ -25,9 +25,9 @@ from zsgan.metrics.eyes import Prediction
 from zsgan.networks.clip import ClipEncoder
 from zsgan.networks.load import load_clip, load_generator
 from zsgan.networks.sampling import Samples
+from zsgan.runs.gradient_shares import shares_of
 from zsgan.runs.profiles import Profile
 from zsgan.runs.run import RUNS, Run, run
-from zsgan.runs.run_shares import run_shares
 
 METRICS = 3
 """Version of the measurements; increased whenever the same images give different numbers."""
@@ -164,9 +164,9 @@ class Bench:
         return kept
 
     def shares(self, found: Run) -> dict[str, dict[str, float]]:
-        """Gradient shares of the parts of the loss, see :func:`zsgan.runs.run_shares.run_shares`."""
+        """Gradient shares of the parts of the loss, see :func:`zsgan.runs.gradient_shares.shares_of`."""
         kept: dict[str, dict[str, float]] = self._kept(
-            found, {"what": "shares"}, lambda: run_shares(found, folder=self.folder, device=self.device)
+            found, {"what": "shares"}, lambda: shares_of(found, folder=self.folder, device=self.device)
         )
         return kept
 

@@ -1,7 +1,6 @@
 """Elastic weight consolidation, eq. (4): the Fisher information of the source generator and the penalty."""
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Literal, get_args
 
 import torch
@@ -9,12 +8,17 @@ from torch import Tensor
 from torch.func import grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from zsgan.base.loop import MINUTE, loop
-
 Estimator = Literal["empirical", "batch", "hutchinson", "gauss_newton"]
 Granularity = Literal["element", "layer"]
 Params = Mapping[str, Tensor]
 Features = Callable[[Params, Tensor], Tensor]
+Add = Callable[[int], dict[str, float]]
+
+
+def in_order(total: list[Tensor], add: Add, n: int) -> None:
+    """Add the contributions 0 to n - 1 to ``total``; what they return is not used."""
+    for i in range(n):
+        add(i)
 
 
 def fisher_information(
@@ -28,9 +32,7 @@ def fisher_information(
     batch_size: int = 4,
     n_probes: int = 1,
     generator: torch.Generator | None = None,
-    streams: Sequence[torch.Generator] = (),
-    progress: bool = False,
-    folder: Path | None = None,
+    batches: Callable[[list[Tensor], Add, int], object] = in_order,
 ) -> dict[str, Tensor]:
     """Fisher information of the source generator, eq. (4): the diagonal of F = E_w[-d^2 s(w) / d theta^2].
 
@@ -59,10 +61,7 @@ def fisher_information(
             per latent) and the order in which noise is drawn.
         n_probes: random probes per batch, for "hutchinson" and "gauss_newton".
         generator: source of these probes, required for the same two.
-        streams: what ``features`` draws from, which resuming sets back.
-        progress: show a progress bar.
-        folder: where the sums so far are kept, every minute, and found by a call after a stop: it gives the
-            same bits as one without. ``None``: nothing is kept.
+        batches: goes through the batches like :func:`in_order`, for example with a progress bar.
 
     Returns:
         F by name, float32, >= 0, each shaped like its parameter.
@@ -74,29 +73,15 @@ def fisher_information(
     _check_options(params, ws, estimator, granularity, batch_size, n_probes, generator)
     params = {k: p.detach().requires_grad_() for k, p in params.items()}
     total = [torch.zeros_like(p).float() for p in params.values()]
-    batches = ws.split(batch_size)
+    parts = ws.split(batch_size)
 
     def add(i: int) -> dict[str, float]:
-        given = features, params, batches[i], t_src, n_probes, generator
-        more = _estimate(estimator, *given)
+        more = _estimate(estimator, features, params, parts[i], t_src, n_probes, generator)
         for running, value in zip(total, more, strict=True):
             running += value
         return {}
 
-    drawn = [generator, *streams] if generator else streams
-    state = {f"sum {i}": sum_ for i, sum_ in enumerate(total)} | {
-        f"draws {i}": g for i, g in enumerate(drawn)
-    }
-    loop(
-        state,
-        add,
-        len(batches),
-        folder,
-        save_seconds=MINUTE,
-        description=f"Fisher information ({estimator})",
-        progress=progress,
-        arguments={"estimator": estimator},
-    )
+    batches(total, add, len(parts))
     fisher = [value / len(ws) for value in total]
     if granularity == "layer":
         fisher = [x.mean().expand_as(x).clone() for x in fisher]

@@ -13,8 +13,8 @@ from torch import Tensor
 
 EPS = 1e-8  # floor of the norms in a cosine: a zero direction has cosine 0 and a finite gradient
 
-Scale = Literal["sum", "n", "n-1"]
-Distance = Literal["frobenius", "squared_frobenius", "mean_squared", "row"]
+Scale = Literal["sum", "n"]
+Distance = Literal["frobenius", "squared_frobenius", "row"]
 Reduction = Literal["batchmean", "mean"]
 
 
@@ -24,11 +24,10 @@ class CovarianceReading:
 
     Attributes:
         centre: subtract the mean of the set first. Printed: Sigma_X = X^T X, not centred.
-        scale: divide X^T X by nothing ("sum", printed), by the number of rows ("n"), or by one less ("n-1").
+        scale: divide X^T X by nothing ("sum", printed) or by the number of rows ("n").
         distance: distance between two D x D matrices.
             "frobenius": root of the summed squares.
             "squared_frobenius": the summed squares.
-            "mean_squared": the mean of the squares over the D^2 entries.
             "row": Euclidean distance of corresponding rows, averaged over the D rows. Unlike the others it
             depends on the basis of the feature space.
     """
@@ -173,8 +172,6 @@ def covariance_distance(
             return torch.linalg.vector_norm(difference)
         case "squared_frobenius":
             return difference.square().sum()
-        case "mean_squared":
-            return difference.square().mean()
         case "row":
             return torch.linalg.vector_norm(difference, dim=1).mean()
 
@@ -191,17 +188,10 @@ def covariance_matrix(
 
     Returns:
         the matrix, symmetric and positive semidefinite.
-
-    Raises:
-        ValueError: the scale is "n-1" and there is only one direction.
     """
-    n = len(directions)
-    if covariance.scale == "n-1" and n < 2:
-        raise ValueError(f"scale 'n-1' needs at least 2 directions, got {n}; raise the batch size or use 'n'")
     if covariance.centre:
         directions = directions - directions.mean(0)
-    divisor = {"sum": 1, "n": n, "n-1": n - 1}[covariance.scale]
-    return directions.T @ directions / divisor
+    return directions.T @ directions / (len(directions) if covariance.scale == "n" else 1)
 
 
 def moment_gradient_ratio(

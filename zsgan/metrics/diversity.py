@@ -141,9 +141,8 @@ def intra_cluster_lpips(
             values.append(each[members])
     values = [v for v in values if len(v)]
     if not values:
-        raise ValueError(
-            f"no cluster has two images: take fewer clusters than {to_centres.shape[1]}, or more images"
-        )
+        fewer = f"fewer clusters than {to_centres.shape[1]}, or " if definition.centres == "medoid" else ""
+        raise ValueError(f"no cluster has two images: take {fewer}more images")
     means, pooled = torch.stack([v.mean() for v in values]), torch.cat(values)
     avg_std, all_std = (_std(x, definition.unbiased) for x in (means, pooled))
     return IntraClusterLpips(

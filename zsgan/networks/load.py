@@ -6,6 +6,7 @@ from pkgutil import resolve_name
 import torch
 
 from zsgan.assets import manifest, names
+from zsgan.assets.names import Weights
 from zsgan.networks.clip import ClipEncoder, open_clip_encoder
 from zsgan.networks.stylegan2.checkpoints import (
     load_discriminator_file,
@@ -17,12 +18,13 @@ from zsgan.networks.stylegan2.discriminator import Discriminator
 from zsgan.networks.stylegan2.generator import Generator
 
 
-def load_generator(name_or_path: str | Path, device: torch.device | str = "cpu") -> Generator:
+def load_generator(name_or_path: str | Path | Weights, device: torch.device | str = "cpu") -> Generator:
     """A generator in evaluation mode.
 
     Args:
         name_or_path: "dog", "generator-dog", "random-512", or a file: a .pkl of stylegan2-ada-pytorch, a
-            rosinality .pt, or a zsgan .safetensors, recognised by content; see :mod:`zsgan.assets.names`.
+            rosinality .pt, or a zsgan .safetensors, recognised by content; see :mod:`zsgan.assets.names`. Or
+            the weights that a name was resolved to.
         device: where to put it.
 
     Returns:
@@ -34,13 +36,13 @@ def load_generator(name_or_path: str | Path, device: torch.device | str = "cpu")
         FileNotFoundError: the file of a name is missing or altered.
     """
     _check_type(name_or_path=name_or_path)
-    found = names.generator(name_or_path)
+    found = _generator(name_or_path)
     if found.resolution:
         return random_generator(found.resolution).to(device)
     path = found.path
     assert path is not None  # only random weights have no file
     generator = load_generator_file(path)
-    check_adaptable(generator, name_or_path)
+    check_adaptable(generator, found.name)
     return generator.to(device)
 
 
@@ -84,13 +86,15 @@ def _same(one: list[torch.Tensor], other: list[torch.Tensor]) -> bool:
 
 
 def load_discriminator(
-    name_or_path: str | Path | None, source: str | Path, device: torch.device | str = "cpu"
+    name_or_path: str | Path | Weights | None,
+    source: str | Path | Weights,
+    device: torch.device | str = "cpu",
 ) -> Discriminator:
     """The discriminator of a source generator, in evaluation mode.
 
     Args:
-        name_or_path: "dog", "discriminator-dog", or a .pkl, .pt or .safetensors file; ``None`` for the
-            source's own, see :func:`zsgan.assets.names.discriminator`.
+        name_or_path: "dog", "discriminator-dog", a .pkl, .pt or .safetensors file, or its weights; ``None``
+            for the source's own, see :func:`zsgan.assets.names.discriminator`.
         source: the generator, see :func:`load_generator`.
         device: where to put it.
 
@@ -103,7 +107,10 @@ def load_discriminator(
         FileNotFoundError: the file of a name is missing or altered.
     """
     _check_type(source=source, **({} if name_or_path is None else {"name_or_path": name_or_path}))
-    found = names.discriminator(name_or_path, names.generator(source))
+    of_source = _generator(source)
+    found = name_or_path
+    if not isinstance(found, Weights):
+        found = names.discriminator(found, of_source)
     if found.resolution:
         return random_discriminator(found.resolution).to(device)
     path = found.path
@@ -111,17 +118,20 @@ def load_discriminator(
     try:
         return load_discriminator_file(path).to(device)
     except ValueError as error:
-        if name_or_path is not None:
+        if found != of_source:
             raise
         raise ValueError(f"{error}; {names.NAME_A_DISCRIMINATOR}") from error
 
 
-def load_clip(name: str, pretrained: str | None = None, device: torch.device | str = "cpu") -> ClipEncoder:
+def load_clip(
+    name: str | Weights, pretrained: str | None = None, device: torch.device | str = "cpu"
+) -> ClipEncoder:
     """A frozen CLIP.
 
     Args:
         name: "clip-a", "clip-b" or "clip-c" for the demo's, or an architecture of open_clip such as
-            "ViT-B-32", alone or with weights as in "ViT-B-32/openai"; see :mod:`zsgan.assets.names`.
+            "ViT-B-32", alone or with weights as in "ViT-B-32/openai"; see :mod:`zsgan.assets.names`. Or the
+            weights that a name was resolved to.
         pretrained: name of open_clip's weights, such as "openai", or a file; without weights, the
             architecture stays random.
         device: where to put it.
@@ -130,18 +140,18 @@ def load_clip(name: str, pretrained: str | None = None, device: torch.device | s
         the encoder, in float32.
 
     Raises:
-        TypeError: ``name`` is not a string.
+        TypeError: ``name`` is neither a string nor weights.
         ValueError: there is no such model, or ``pretrained`` is given for a CLIP of the demo.
         FileNotFoundError: the file of a name is missing or altered.
     """
+    if isinstance(name, Weights):
+        return _clip(name, device)
     if not isinstance(name, str):
         raise TypeError(f"name must be a text such as 'clip-a' or 'ViT-B-32/openai', got {name!r:.80}")
     if name in names.demo_clips():
         if pretrained is not None:
             raise ValueError(f"pretrained={pretrained!r}, but {name} has only its own weights; leave it out")
-        load = resolve_name(manifest.asset(name).loader)
-        encoder: ClipEncoder = load(name)
-        return encoder.to(device)
+        return _clip(names.clip(name), device)
     if name.startswith("clip-"):
         raise ValueError(f"name={name!r} is no CLIP of the demo, which has {', '.join(names.demo_clips())}")
     if not name or name.startswith("/") or Path(name).is_file():
@@ -152,12 +162,23 @@ def load_clip(name: str, pretrained: str | None = None, device: torch.device | s
     full = f"{name}/{pretrained}" if pretrained else name
     if "/" not in full or ":" in full:  # no weights, or open_clip's "hf-hub:..." and "local-dir:..."
         return open_clip_encoder(full, None, device)
-    found = names.clip(full)
-    return open_clip_encoder(found.architecture, found.pretrained or None, device, found.path)
+    return _clip(names.clip(full), device)
+
+
+def _clip(found: Weights, device: torch.device | str) -> ClipEncoder:
+    if found.architecture:
+        return open_clip_encoder(found.architecture, found.pretrained or None, device, found.path)
+    load = resolve_name(manifest.asset(found.name).loader)
+    encoder: ClipEncoder = load(found.name)
+    return encoder.to(device)
+
+
+def _generator(name: str | Path | Weights) -> Weights:
+    return name if isinstance(name, Weights) else names.generator(name)
 
 
 def _check_type(**named: object) -> None:
     """Check that the arguments are strings or paths."""
     for argument, value in named.items():
-        if not isinstance(value, (str, Path)):
+        if not isinstance(value, (str, Path, Weights)):
             raise TypeError(f"{argument} must be a name or the path of a file, got {value!r:.80}")

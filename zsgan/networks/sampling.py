@@ -5,7 +5,7 @@ from torch import Tensor
 
 from zsgan.base.device import check_memory
 from zsgan.base.images import batch_size, batches
-from zsgan.base.settings import Count, Psi, Seed, checked
+from zsgan.base.settings import AtLeast1, Psi, Seed, checked
 from zsgan.networks.stylegan2 import Generator
 
 
@@ -32,7 +32,7 @@ class Samples:
     def __init__(self, generator: Generator, n: int, seed: int, truncation_psi: float = 0.7) -> None:
         if not isinstance(generator, Generator):
             raise TypeError(f"generator must be a Generator, got {generator!r:.80}; load_generator gives one")
-        n, seed = checked("n", n, Count), checked("seed", seed, Seed)
+        n, seed = checked("n", n, AtLeast1), checked("seed", seed, Seed)
         check_memory({f"n={n}": 4 * n * generator.mapping.z_dim})
         self.generator, self.truncation_psi = generator, checked("truncation_psi", truncation_psi, Psi)
         self.latents = sample_latents(n, generator.mapping.z_dim, seed)

@@ -17,9 +17,10 @@ from zsgan.base.settings import build, closest, merge, names_of
 from zsgan.evaluation.judges import load_judges
 from zsgan.evaluation.results import bounds, provenance, results
 from zsgan.report import tables
+from zsgan.runs.grid import run_all
 from zsgan.runs.identity import check
 from zsgan.runs.profiles import Profile, Scenario, check_of_demo, load_profile
-from zsgan.runs.run import RUNS, run_all
+from zsgan.runs.run import RUNS
 
 OF_PROFILE = (
     "seeds", "samples", "judge", "eyes", "clusters", "neighbours", "truncation_psi", "other_psi", "weights",
@@ -110,10 +111,10 @@ def measure(
         check_of_demo(picked.scenarios[scenario].generator)
     grid = list(product(picked.rows, picked.seeds))
     configs = [picked.config(scenario, row, seed) for row, seed in grid]
-    check(configs)
+    jobs = check(configs)
     load_judges(picked, scenario, device)
     labels = [f"{row}, seed {seed}" for row, seed in grid]
-    run_all(configs, folder=folder, device=device, progress=progress, labels=labels)
+    run_all(jobs, folder=folder, device=device, progress=progress, labels=labels)
     measured = results(picked, scenario, folder=folder, device=device, progress=progress)
     reference = bounds(picked, scenario, device=device)
     parts = [tables.basis(measured, picked.eyes, scenario)]
@@ -161,9 +162,8 @@ def chosen(profile: Profile, scenario: str, rows: Sequence[str], settings: Mappi
         raise ValueError(f"row={unknown[0]!r} is unknown; choose one of {', '.join(profile.rows)}")
     all_names = [*OF_PROFILE, *names_of(Scenario), *names_of(AdaptConfig)]
     known = {name.partition(".")[0] for name in all_names}
-    of_profile: dict[str, Any] = {}
-    place: dict[str, Any] = {}
-    of_runs: dict[str, Any] = {}
+    of_scenario = {field.name for field in fields(Scenario)}
+    kinds: dict[str, dict[str, Any]] = {"profile": {}, "scenario": {}, "runs": {}}
     for name, value in settings.items():
         first = name.partition(".")[0]
         if first in OF_ROWS or name == "seed":
@@ -171,37 +171,22 @@ def chosen(profile: Profile, scenario: str, rows: Sequence[str], settings: Mappi
             raise ValueError(f"setting {name!r} would hold for every row of the table; give {instead}")
         if first not in known:
             raise ValueError(f"setting {name!r} is unknown; {closest(name, all_names)}")
-        if name in OF_PROFILE:
-            of_profile[name] = value
-            continue
-        for part in reversed(name.split(".")):
-            value = {part: value}
-        if first in {field.name for field in fields(Scenario)}:
-            place = merge(place, value)
-        else:
-            of_runs = merge(of_runs, value)
-    found = build(Scenario, {**vars(profile.scenarios[scenario]), **place})
+        kind = "profile" if name in OF_PROFILE else "scenario" if first in of_scenario else "runs"
+        kinds[kind][name] = value
+    found = build(Scenario, merge(vars(profile.scenarios[scenario]), kinds["scenario"]))
+    of_profile = kinds["profile"]
     if of_profile.get("weights", profile.weights) == "random":
-        found = _random(found)
+        found = found.random()
         architecture = names.clip(of_profile.get("judge", profile.judge)).architecture
         of_profile = {"eyes": "evaluator", **of_profile}
         of_profile |= {"judge": f"{architecture}/random"} if architecture else {}
     values = {
         **vars(profile), **of_profile, "scenarios": {scenario: found}, "baseline": None,
-        "overrides": merge(profile.overrides, of_runs), "random": merge(profile.random, of_runs),
+        "overrides": merge(profile.overrides, kinds["runs"]), "random": merge(profile.random, kinds["runs"]),
     }  # fmt: skip
     whole = build(Profile, values)
     rows = rows or [row for row in whole.rows if _has_target(whole, scenario, row)]
     return replace(whole, rows={row: whole.rows[row] for row in rows})
-
-
-def _random(scenario: Scenario) -> Scenario:
-    """The scenario with a random generator, at the resolution in its name or that of the scenario."""
-    size = names.generator(scenario.generator).resolution or scenario.resolution
-    if size is None:
-        raise ValueError("weights=random needs the scenario's resolution; add it")
-    changes = {"generator": f"random-{size}", "resolution": size, "discriminator": None}
-    return build(Scenario, {**vars(scenario), **changes})
 
 
 def _has_target(profile: Profile, scenario: str, row: str) -> bool:

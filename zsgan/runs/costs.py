@@ -23,6 +23,7 @@ from zsgan.adaptation.terms import needs
 from zsgan.base import device as devices
 from zsgan.networks.load import load_clip, load_generator
 from zsgan.rivals.layer_selection import layer_parameters, layers
+from zsgan.runs.identity import resolve
 from zsgan.runs.make import guides_of, threads_for
 
 PARTS = (
@@ -98,11 +99,12 @@ def measure(
             memory[name] = held
         bar.update()
 
-    g_src = load_generator(config.generator, device)
+    job = resolve(config)
+    g_src = load_generator(job.generator, device)
     check_size(config, g_src)
     with bar, devices.threads(threads_for(g_src)):
         with stage("texts and stage 1"):
-            guides = guides_of(config, device, progress)
+            guides = guides_of(job, device, progress)
         shorter = replace(config, optimiser=replace(config.optimiser, iterations=1))
         with stage("source images"):
             f_src = source_features(g_src, [guide.encoder for guide in guides], shorter)

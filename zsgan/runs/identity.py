@@ -12,6 +12,7 @@ from zsgan.adaptation.plugged import plugged
 from zsgan.adaptation.targets import targets, targets_key
 from zsgan.adaptation.terms import needs
 from zsgan.assets import names
+from zsgan.assets.names import Weights
 from zsgan.networks.load import load_generator
 from zsgan.networks.stylegan2 import Generator
 from zsgan.rivals.layer_selection import check_k
@@ -23,6 +24,9 @@ class Job:
 
     Attributes:
         config: the requested configuration, with full names of weights.
+        generator: the source generator's weights.
+        clips: those of the guiding CLIPs; none if images guide.
+        discriminator: that of the source, if images guide.
         weights: name -> SHA-256 of each network's weights.
         id: hash of everything that determines the result, and of nothing else: contents of files rather than
             their names, and no settings of unused terms.
@@ -31,6 +35,9 @@ class Job:
     """
 
     config: AdaptConfig
+    generator: Weights
+    clips: Sequence[Weights]
+    discriminator: Weights | None
     weights: Mapping[str, str]
     id: str
     content: Mapping[str, Any]
@@ -46,11 +53,11 @@ class Job:
         }
 
 
-def resolve(config: AdaptConfig) -> Job:
+def resolve(config: AdaptConfig | Job) -> Job:
     """Look up every name of a configuration.
 
     Args:
-        config: the configuration.
+        config: the configuration, or a job, which is returned as it is.
 
     Returns:
         the job.
@@ -60,6 +67,8 @@ def resolve(config: AdaptConfig) -> Job:
             target images; or the source code of a term cannot be read.
         TypeError: ``config`` is not a configuration, but for instance a mapping.
     """
+    if isinstance(config, Job):
+        return config
     if not isinstance(config, AdaptConfig):
         raise TypeError(
             f"config must be an AdaptConfig, got a {type(config).__name__}; AdaptConfig(generator=..., "
@@ -69,15 +78,21 @@ def resolve(config: AdaptConfig) -> Job:
     content: dict[str, Any] = {"generator": generator.identity, "numerics": NUMERICS}
     if own := list(filter(is_plugged, config.weights)):  # a change of their code changes the id
         content["sources"] = {_function(name): plugged(name).source for name in own}
+    clips: list[Weights] = []
+    discriminator: Weights | None = None
     if config.few_shot is None:
-        others = [names.clip(name) for name in config.clips]
-        content["clips"] = [clip.network for clip in others]
+        clips = [names.clip(name) for name in config.clips]
+        content["clips"] = [clip.network for clip in clips]
     else:
-        others = [names.discriminator(config.few_shot.discriminator, generator)]
-        content |= {"discriminator": others[0].identity, "target images": targets_key(config.few_shot)}
+        discriminator = names.discriminator(config.few_shot.discriminator, generator)
+        content |= {
+            "discriminator": discriminator.identity,
+            "target images": targets_key(config.few_shot),
+        }
     config = replace(config, generator=generator.name)
+    others = [discriminator] if discriminator else clips
     weights = {found.name: found.identity for found in (generator, *others)}
-    return Job(config, weights, run_id(config, content), content)
+    return Job(config, generator, clips, discriminator, weights, run_id(config, content), content)
 
 
 def run_id(config: AdaptConfig, content: Mapping[str, Any]) -> str:
@@ -85,25 +100,29 @@ def run_id(config: AdaptConfig, content: Mapping[str, Any]) -> str:
     return digest({**relevant(config), **content})
 
 
-def check(configs: Sequence[AdaptConfig]) -> None:
+def check(configs: Sequence[AdaptConfig]) -> list[Job]:
     """Refuse configurations that cannot run, before any of them starts.
 
     Args:
         configs: the configurations.
+
+    Returns:
+        their jobs.
 
     Raises:
         ValueError: a name is unknown, the generator has fewer layers than are to be selected, or target
             images are too few, unreadable or not square.
         FileNotFoundError: the file of a name is missing.
     """
-    generators: dict[str, Generator] = {}
-    for config in configs:
-        resolve(config)
+    jobs = [resolve(config) for config in configs]
+    generators: dict[Weights, Generator] = {}
+    for job in jobs:
+        config = job.config
         if config.selection is None and config.few_shot is None:
             continue
-        if config.generator not in generators:
-            generators[config.generator] = load_generator(config.generator)
-        generator = generators[config.generator]
+        if job.generator not in generators:
+            generators[job.generator] = load_generator(job.generator)
+        generator = generators[job.generator]
         if config.few_shot is not None:
             targets(config.few_shot, generator.config["resolution"])
         if config.selection is not None:
@@ -111,6 +130,7 @@ def check(configs: Sequence[AdaptConfig]) -> None:
                 check_k(config.selection.k, generator.synthesis.n_ws, config.selection.layer_map)
             except ValueError as error:
                 raise ValueError(f"generator {config.generator!r}: selection.{error}") from None
+    return jobs
 
 
 def relevant(config: AdaptConfig) -> dict[str, Any]:
@@ -124,9 +144,8 @@ def relevant(config: AdaptConfig) -> dict[str, Any]:
             del of_images["few_shot"][name]
         return of_images
     del values["few_shot"]
-    for name in ("generator", "clips", "clip_weights"):
+    for name in ("generator", "clips"):
         del values[name]
-    values |= uneven(config)
     if not config.features.crops:  # as above
         del values["features"]["crops"]
     for group in ("stage1", "moment", "relation", "ewc", "spectral"):
@@ -147,11 +166,6 @@ def terms_key(config: AdaptConfig) -> dict[str, Any]:
 
 def _function(term: str) -> str:
     return term.rpartition(":")[2]
-
-
-def uneven(config: AdaptConfig) -> dict[str, Any]:
-    """The shares of the guiding CLIPs if they differ, else nothing."""
-    return {"shares": config.shares} if len(set(config.shares)) > 1 else {}
 
 
 def digest(value: Any) -> str:

@@ -1,5 +1,6 @@
 """Making of a run's files, which :mod:`zsgan.runs.run` lists."""
 
+import logging
 import os
 import platform
 import time
@@ -14,14 +15,12 @@ from filelock import FileLock, Timeout
 from torch import Tensor
 
 from zsgan.adaptation.by_text import NUMERICS, Adaptation, Trainer
-from zsgan.adaptation.config import AdaptConfig
 from zsgan.adaptation.few_shot import FewShotAdaptation
 from zsgan.adaptation.guide import device_of, make_guide, source_features, source_fisher
 from zsgan.adaptation.limits import check_size, check_steps
-from zsgan.adaptation.stopping import alignment, plateau
+from zsgan.adaptation.stopping import EARLIEST, alignment, plateau
 from zsgan.adaptation.targets import targets
 from zsgan.adaptation.terms import Guide, needs
-from zsgan.assets import names
 from zsgan.base import device as devices
 from zsgan.base import failures
 from zsgan.base.cache import Cache
@@ -31,8 +30,10 @@ from zsgan.base.loop import loop
 from zsgan.base.tensors import save_tensors
 from zsgan.networks.load import load_clip, load_discriminator, load_generator
 from zsgan.networks.stylegan2 import Generator
-from zsgan.runs.identity import Job, uneven
+from zsgan.runs.identity import Job
 from zsgan.runs.verification import hashes
+
+log = logging.getLogger(__name__)
 
 SNAPSHOTS = 10
 """Number of snapshots kept during an adaptation."""
@@ -64,14 +65,17 @@ def make(job: Job, place: Path, *, device: torch.device | str, progress: bool, l
         Exception: a step failed; the traceback is kept in the folder.
     """
     config, started = job.config, time.perf_counter()
+    if config.optimiser.stop_at_plateau and config.optimiser.iterations < EARLIEST:
+        log.warning(
+            "no run stops before step %d, so this one takes all its %d steps; raise optimiser.iterations",
+            EARLIEST, config.optimiser.iterations,
+        )  # fmt: skip
     device = devices.set_up(device)
-    g_src = load_generator(config.generator, device)
+    g_src = load_generator(job.generator, device)
     check_size(config, g_src)
     with threads(threads_for(g_src)):
         begin = (
-            _few_shot(config, g_src, device)
-            if config.few_shot
-            else _by_text(job, g_src, place.parent, progress)
+            _few_shot(job, g_src, device) if config.few_shot else _by_text(job, g_src, place.parent, progress)
         )
         place.mkdir(parents=True, exist_ok=True)
         with locked(place):
@@ -106,20 +110,20 @@ def threads_for(g_src: Generator) -> int | None:
     return 1 if small and device_of(g_src).type == "cpu" else None
 
 
-def guides_of(config: AdaptConfig, device: torch.device | str = "cpu", progress: bool = False) -> list[Guide]:
-    """The guides of a configuration, one for each of its CLIPs."""
-    g_src = load_generator(config.generator, device) if config.stage1.start == "captions" else None
-    return [make_guide(load_clip(name, device=device), config, progress, g_src) for name in config.clips]
+def guides_of(job: Job, device: torch.device | str = "cpu", progress: bool = False) -> list[Guide]:
+    """The guides of a job, one for each of its CLIPs."""
+    g_src = load_generator(job.generator, device) if job.config.stage1.start == "captions" else None
+    return [make_guide(load_clip(clip, device=device), job.config, progress, g_src) for clip in job.clips]
 
 
 def fisher_of(
-    config: AdaptConfig, g_src: Generator, guides: Sequence[Guide], folder: Path, progress: bool = False
+    job: Job, g_src: Generator, guides: Sequence[Guide], folder: Path, progress: bool = False
 ) -> dict[str, Tensor]:
     """Fisher information of the source, computed once for all runs that share it on a type of device.
 
     Args:
-        config: estimator, granularity and sample.
-        g_src: source generator.
+        job: the job, with estimator, granularity and sample.
+        g_src: its source generator.
         guides: guides whose features define it.
         folder: folder of runs; its ``cache`` keeps the result.
         progress: show a progress bar.
@@ -127,10 +131,10 @@ def fisher_of(
     Returns:
         F by name of the parameter, on the generator's device.
     """
+    config = job.config
     key = {
         "what": "fisher",
-        **_shared(config, g_src),
-        **uneven(config),
+        **_shared(job, g_src),
         "source_text": config.source_text,
         "templates": config.templates,
         "trained": config.trainable,
@@ -142,10 +146,11 @@ def fisher_of(
 
 
 def source_features_of(
-    config: AdaptConfig, g_src: Generator, guides: Sequence[Guide], folder: Path, progress: bool = False
+    job: Job, g_src: Generator, guides: Sequence[Guide], folder: Path, progress: bool = False
 ) -> list[Tensor]:
     """Features of every step's source images, computed once for all runs that share them."""
-    key = {"what": "source features", **_shared(config, g_src), "seed": config.seed}
+    config = job.config
+    key = {"what": "source features", **_shared(job, g_src), "seed": config.seed}
     key["iterations"] = config.optimiser.iterations
     if config.features.crops:
         key["crops"] = config.features.crops
@@ -159,17 +164,17 @@ def source_features_of(
     return [kept[str(i)] for i in range(len(encoders))]
 
 
-def _shared(config: AdaptConfig, g_src: Generator) -> dict[str, object]:
+def _shared(job: Job, g_src: Generator) -> dict[str, object]:
     """Cache key of features of source images; it has the device because noise maps are drawn on it."""
-    features = asdict(config.features)
+    features = asdict(job.config.features)
     for name in ("direction_floor", "crops"):  # they matter to losses and steps alone
         del features[name]
     return {
-        "generator": names.generator(config.generator).identity,
-        "clips": [names.clip(name).network for name in config.clips],
+        "generator": job.content["generator"],
+        "clips": job.content["clips"],
         "device": device_of(g_src).type,
         "features": features,
-        "batch_size": config.optimiser.batch_size,
+        "batch_size": job.config.optimiser.batch_size,
         "numerics": NUMERICS,
     }
 
@@ -177,21 +182,22 @@ def _shared(config: AdaptConfig, g_src: Generator) -> dict[str, object]:
 def _by_text(job: Job, g_src: Generator, folder: Path, progress: bool) -> Callable[[], Trainer]:
     """Encode the texts, and return the function that starts an adaptation guided by them."""
     config = job.config
-    guides = guides_of(config, device_of(g_src), progress)
+    guides = guides_of(job, device_of(g_src), progress)
     check_steps(config, [guide.t_src for guide in guides])
 
     def begin() -> Trainer:
-        fisher = fisher_of(config, g_src, guides, folder, progress) if needs(config, "ewc") else None
-        features = source_features_of(config, g_src, guides, folder, progress)
+        fisher = fisher_of(job, g_src, guides, folder, progress) if needs(config, "ewc") else None
+        features = source_features_of(job, g_src, guides, folder, progress)
         return Adaptation(config, g_src, guides, fisher, features)
 
     return begin
 
 
-def _few_shot(config: AdaptConfig, g_src: Generator, device: torch.device) -> Callable[[], Trainer]:
+def _few_shot(job: Job, g_src: Generator, device: torch.device) -> Callable[[], Trainer]:
     """Check the target images, and return the function that starts an adaptation to them."""
+    config = job.config
     assert config.few_shot is not None
-    discriminator = load_discriminator(config.few_shot.discriminator, config.generator, device)
+    discriminator = load_discriminator(job.discriminator, job.generator, device)
     images = targets(config.few_shot, g_src.config["resolution"])
     trainer = FewShotAdaptation(config, g_src, discriminator, images)
     return lambda: trainer

@@ -13,9 +13,9 @@ from zsgan.assets import names
 from zsgan.base.places import local_path
 from zsgan.base.settings import (
     CHECKED,
-    Count,
+    AtLeast1,
+    AtLeast2,
     Domain,
-    Pair,
     Psi,
     Seed,
     Switch,
@@ -75,6 +75,14 @@ class Scenario:
             index_of(kind, name)
         return self
 
+    def random(self) -> "Scenario":
+        """The scenario with random networks, at the resolution in its generator's name or at its own."""
+        size = names.generator(self.generator).resolution or self.resolution
+        if size is None:
+            raise ValueError("weights=random needs the scenario's resolution; add it")
+        changes = {"generator": f"random-{size}", "resolution": size, "discriminator": None}
+        return build(Scenario, {**vars(self), **changes})
+
 
 @dataclass(frozen=True, config=CHECKED)
 class Profile:
@@ -111,15 +119,15 @@ class Profile:
     rows: Annotated[Mapping[str, Mapping[str, Any]], Field(min_length=1)]
     settings: Mapping[str, Any]
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
-    samples: Pair
-    curve_samples: Pair
+    samples: AtLeast2
+    curve_samples: AtLeast2
     judge: Text
     eyes: Literal["evaluator", "photographs"] = "evaluator"
     summarised: Switch = False
     sheets: Switch = False
     baseline: Text | None = None
-    clusters: Count = 10
-    neighbours: Count = 3
+    clusters: AtLeast1 = 10
+    neighbours: AtLeast1 = 3
     truncation_psi: Psi = 0.7
     other_psi: Psi = 1.0
     overrides: Mapping[str, Any] = Field(default_factory=dict)
@@ -141,27 +149,29 @@ class Profile:
             raise ValueError("sheets=true needs summarised=true: the pictures lie beside a summary's tables")
         if self.baseline is not None:
             _choice("baseline", self.baseline, tuple(self.rows))
-        judge = names.clip(self.judge)
-        for scenario in self.scenarios:
-            for row in self.rows:
-                config = self.config(scenario, row)
-                if config.few_shot is not None:
-                    names.discriminator(config.few_shot.discriminator, names.generator(config.generator))
-                for name in config.clips:
-                    if names.clip(name).same_as(judge):
-                        raise ValueError(
-                            f"judge={self.judge!r} also guides row {row!r}: a CLIP cannot judge what "
-                            "it guided; name another CLIP"
-                        )
+        judge, first = names.clip(self.judge), next(iter(self.scenarios))
+        for row in self.rows:
+            config = self.config(first, row)
+            if config.few_shot is not None:
+                names.discriminator(config.few_shot.discriminator, names.generator(config.generator))
+            for name in config.clips:
+                if names.clip(name).same_as(judge):
+                    raise ValueError(
+                        f"judge={self.judge!r} also guides row {row!r}: a CLIP cannot judge what "
+                        "it guided; name another CLIP"
+                    )
         return self
 
-    def config(self, scenario: str, row: str, seed: int = 0) -> AdaptConfig:
+    def config(
+        self, scenario: str, row: str, seed: int = 0, settings: Mapping[str, Any] | None = None
+    ) -> AdaptConfig:
         """The configuration of one run.
 
         Args:
             scenario: one of the profile's.
             row: one of the profile's.
             seed: seed of the run.
+            settings: a caller's settings, over all others.
 
         Returns:
             the configuration.
@@ -172,36 +182,29 @@ class Profile:
         _choice("scenario", scenario, tuple(self.scenarios))
         _choice("row", row, tuple(self.rows))
         found = self.scenarios[scenario]
-        place = {
-            "generator": found.generator,
-            "source_text": found.source_text,
-            "target_text": found.target_text,
-        }
-        values = merge(merge(self.settings, self.rows[row]), self.overrides)
-        values |= {**place, "seed": seed}
-        if isinstance(few_shot := values.get("few_shot"), Mapping):
-            of_scenario = {"target": found.truth, "discriminator": found.discriminator}
-            values["few_shot"] = {**of_scenario, **few_shot}
         try:
+            if self.weights == "random":
+                found = found.random()
+            place = {name: getattr(found, name) for name in ("generator", "source_text", "target_text")}
+            values = merge(self.settings, self.rows[row], self.overrides, place, {"seed": seed})
+            if isinstance(few_shot := values.get("few_shot"), Mapping):
+                of_scenario = {"target": found.truth, "discriminator": found.discriminator}
+                values["few_shot"] = {**of_scenario, **few_shot}
             config = build(AdaptConfig, values)
-            return self._random(config, found) if self.weights == "random" else config
+            if self.weights == "random":
+                config = override(config, self.random, _random_networks(config))
         except ValueError as error:
             raise ValueError(f"row {row!r} of scenario {scenario!r}: {error}") from None
+        return override(config, settings) if settings else config
 
-    def _random(self, config: AdaptConfig, scenario: Scenario) -> AdaptConfig:
-        """The configuration with random weights at the same shapes."""
-        if scenario.resolution is None:
-            raise ValueError("weights=random needs the scenario's resolution; add it")
-        architectures = [names.clip(name).architecture for name in config.clips]
-        if not all(architectures):
-            raise ValueError(f"weights=random is for CLIPs of open_clip, not for {list(config.clips)}")
-        networks: dict[str, Any] = {
-            "generator": f"random-{scenario.resolution}",
-            "clips": [f"{a}/random" for a in architectures],
-        }
-        if config.few_shot is not None:
-            networks["few_shot.discriminator"] = None
-        return override(config, {**self.random, **networks})
+
+def _random_networks(config: AdaptConfig) -> dict[str, Any]:
+    """The settings for random networks beside the generator, of the same shapes."""
+    architectures = [names.clip(name).architecture for name in config.clips]
+    if not all(architectures):
+        raise ValueError(f"weights=random is for CLIPs of open_clip, not for {list(config.clips)}")
+    clips = {"clips": [f"{architecture}/random" for architecture in architectures]}
+    return clips if config.few_shot is None else {**clips, "few_shot.discriminator": None}
 
 
 def load_profile(name: str | Path | None = None) -> Profile:

@@ -21,34 +21,28 @@ this needs the same number of threads, which the provenance records.
 """
 
 import logging
-from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, wait
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import torch
-from tqdm import tqdm
 
 from zsgan.adaptation.config import AdaptConfig
 from zsgan.assets import names
-from zsgan.base.device import set_up, worker_pool
-from zsgan.base.failures import full, message
 from zsgan.base.files import read_json
+from zsgan.base.places import local_path
 from zsgan.base.tensors import load_tensors
 from zsgan.networks.load import load_generator
 from zsgan.networks.stylegan2 import Generator
 from zsgan.runs.identity import Job, resolve
-from zsgan.runs.make import locked, make, steps_kept
+from zsgan.runs.make import locked, make
 from zsgan.runs.verification import DamagedRun, checked
 from zsgan.runs.wording import in_words
 
 log = logging.getLogger(__name__)
 
 RUNS = Path("runs")
-KILLED = "a worker process was killed, perhaps for want of memory; take fewer workers"
 
 
 @dataclass(frozen=True)
@@ -121,7 +115,7 @@ class Run:
 
 
 def run(
-    config: AdaptConfig,
+    config: AdaptConfig | Job,
     *,
     folder: Path | str = RUNS,
     device: torch.device | str = "cpu",
@@ -131,7 +125,7 @@ def run(
     """The run of ``config``: loaded if it is finished, else made; an interrupted run resumes.
 
     Args:
-        config: the configuration.
+        config: the configuration, or its job.
         folder: folder of runs.
         device: torch device, used if the run is not finished.
         progress: show progress bars.
@@ -148,32 +142,38 @@ def run(
     job = resolve(config)
     place = Path(folder) / job.id
     try:
-        found = _found(job, place)
+        found = finished(job, folder)
     except DamagedRun:
         _set_aside(job, place)
         found = None
     if found is None:
         make(job, place, device=device, progress=progress, label=label or in_words(asdict(job.config)))
-        found = _found(job, place)
+        found = finished(job, folder)
     assert found is not None
     return found
 
 
-def finished(config: AdaptConfig, folder: Path | str = RUNS) -> Run | None:
+def finished(config: AdaptConfig | Job, folder: Path | str = RUNS) -> Run | None:
     """The run of ``config`` if it has been made.
 
     Args:
-        config: the configuration.
+        config: the configuration, or its job.
         folder: folder of runs.
 
     Returns:
         the run, or ``None``.
 
     Raises:
-        DamagedRun: the run is damaged; a ValueError.
+        DamagedRun: the run is damaged, or its folder holds a run of another id; a ValueError.
     """
     job = resolve(config)
-    return _found(job, Path(folder) / job.id)
+    place = Path(folder) / job.id
+    if not (place / "provenance.json").exists():
+        return None
+    provenance = checked(place).provenance
+    if provenance["id"] != job.id:
+        raise DamagedRun(f"{place} is damaged: it holds the run {provenance['id']}, not {job.id}")
+    return Run(place, job.config, provenance)
 
 
 def open_run(place: Path | str) -> Run:
@@ -198,125 +198,17 @@ def open_run(place: Path | str) -> Run:
     return Run(place, found.config, found.provenance)
 
 
-def run_all(
-    configs: Sequence[AdaptConfig],
-    *,
-    folder: Path | str = RUNS,
-    device: torch.device | str = "cpu",
-    workers: int = 1,
-    progress: bool = False,
-    labels: Sequence[str] | None = None,
-) -> list[Run]:
-    """The runs of several configurations, ``workers`` at a time.
-
-    A failed run does not stop the others: it is logged at once, and all failures are raised together at the
-    end. A repeated call makes only the missing runs.
-
-    Args:
-        configs: the configurations.
-        folder: folder of runs.
-        device: torch device.
-        workers: number of processes, each with one run at a time.
-        progress: show progress bars; with several workers, a single bar counts the steps kept on disk.
-        labels: names of the configurations in bars and errors, such as row and seed; see :func:`run`.
-
-    Returns:
-        the runs, in the order of ``configs``.
-
-    Raises:
-        ValueError: ``workers`` is below 1, or the device does not exist.
-        RuntimeError: runs failed; the message has the error of each.
-    """
-    if workers < 1:
-        raise ValueError(f"workers must be at least 1, got {workers}")
-    set_up(device)
-    found = [resolve(config) for config in configs]
-    jobs = {job.id: job for job in found}
-    missing = {id_: job.config for id_, job in jobs.items() if not _is_made(job, Path(folder) / id_)}
-    called = dict(
-        zip(
-            (job.id for job in found), labels or [in_words(asdict(config)) for config in configs], strict=True
-        )
-    )
-    failures: dict[str, str] = {}
-
-    def failed(id_: str, text: str, trace: str) -> None:
-        failures[id_] = text
-        log.error("%s (%s) failed: %s", called[id_], id_, text)
-        log.debug("%s", trace)
-
-    steps = {id_: config.optimiser.iterations for id_, config in missing.items()}
-    with tqdm(
-        total=sum(steps.values()), desc="adaptations", unit=" steps", disable=not progress or len(missing) < 2
-    ) as bar:
-        if workers == 1 or len(missing) < 2:
-            for id_, config in missing.items():
-                options = {"folder": folder, "device": device, "progress": progress, "label": called[id_]}
-                if failure := _attempt(config, **options):
-                    failed(id_, *failure)
-                bar.update(steps[id_])
-        else:
-            with worker_pool(workers) as pool:
-                tasks = {
-                    pool.submit(_attempt, config, folder=folder, device=device): id_
-                    for id_, config in missing.items()
-                }
-                left = set(tasks)
-                while left:
-                    ended, left = wait(left, timeout=1, return_when=FIRST_COMPLETED)
-                    for task in ended:
-                        try:
-                            failure = task.result()
-                        except BrokenProcessPool as error:
-                            failure = KILLED, full(error)
-                        if failure:
-                            failed(tasks[task], *failure)
-                    taken = [steps_kept(Path(folder) / tasks[task]) - steps[tasks[task]] for task in left]
-                    bar.update(bar.total + sum(taken) - bar.n)
-    if failures:
-        listed = "\n".join(f"  {called[id_]} ({id_}): {text}" for id_, text in failures.items())
-        raise RuntimeError(
-            f"{len(failures)} of {len(jobs)} adaptations failed; the others are kept, and the same command "
-            f"makes only what is missing:\n{listed}"
-        )
-    return [run(config, folder=folder, device=device) for config in configs]
-
-
-def _attempt(config: AdaptConfig, **options: Any) -> tuple[str, str] | None:
-    """Make a run; an error is returned as text, since the exception would keep the run's tensors alive."""
-    try:
-        run(config, **options)
-    except Exception as error:
-        return message(error), full(error)
-    return None
-
-
-def _found(job: Job, place: Path) -> Run | None:
-    """The run of a job, if it is finished.
-
-    Raises:
-        DamagedRun: the run is damaged, or its folder holds a run of another id.
-    """
-    if not (place / "provenance.json").exists():
-        return None
-    provenance = checked(place).provenance
-    if provenance["id"] != job.id:
-        raise DamagedRun(f"{place} is damaged: it holds the run {provenance['id']}, not {job.id}")
-    return Run(place, job.config, provenance)
-
-
-def _is_made(job: Job, place: Path) -> bool:
-    try:
-        return _found(job, place) is not None
-    except DamagedRun:
-        return False  # run() says so, and makes it again
+def named_run(name: str | Path) -> Run | None:
+    """The run whose folder is named as a generator, see :func:`open_run`; ``None`` for other names."""
+    place = local_path(name)
+    return open_run(place) if place.is_dir() and not names.is_generator(str(name)) else None
 
 
 def _set_aside(job: Job, place: Path) -> None:
     """Rename the folder of a damaged run to keep its files; checks again under the lock."""
     with locked(place):
         try:
-            _found(job, place)
+            finished(job, place.parent)
         except DamagedRun as error:
             aside = (place.with_name(f"{place.name}.damaged-{n}") for n in count(1))
             free = next(folder for folder in aside if not folder.exists())

@@ -9,7 +9,7 @@ from pydantic.dataclasses import dataclass
 
 from zsgan.adaptation.by_text import NUMERICS
 from zsgan.adaptation.config import AdaptConfig
-from zsgan.base.files import known_sha256, read_json, sha256
+from zsgan.base.files import known_sha256, read_json
 from zsgan.base.settings import build
 from zsgan.base.tensors import read_header
 from zsgan.runs.identity import run_id
@@ -69,7 +69,7 @@ _History = TypeAdapter(Annotated[list[dict[str, float]], Field(min_length=1)])
 
 def hashes(place: Path) -> dict[str, str]:
     """SHA-256 of each file of a run by its path in the folder, computed when the run finishes."""
-    return {file.relative_to(place).as_posix(): sha256(file) for file in _files(place)}
+    return {file.relative_to(place).as_posix(): known_sha256(file) for file in _files(place)}
 
 
 def checked(place: Path) -> Checked:
@@ -116,6 +116,7 @@ def _checked(place: Path) -> Checked:
             raise ValueError(f"{GENERATOR} and provenance.json differ in {name}")
     if settings != provenance["config"]:
         raise ValueError("config.json and provenance.json differ")
+    settings.pop("clip_weights", None)  # a setting of earlier versions, null by default
     config = build(AdaptConfig, settings)
     whole = len(history) == config.optimiser.iterations
     if not whole and not config.optimiser.stop_at_plateau:
@@ -135,7 +136,8 @@ def verify(folder: Path, ids: Sequence[str] = ()) -> Iterator[State]:
         ids: ids of the runs to check; all by default.
 
     Yields:
-        a state for each run, in the order of ids. Runs that were set aside do not count as damaged.
+        a state for each run, in the order of ids. Runs that were set aside are not checked
+        and do not count as damaged.
 
     Raises:
         FileNotFoundError: the folder or a run in it does not exist.
@@ -151,11 +153,12 @@ def verify(folder: Path, ids: Sequence[str] = ()) -> Iterator[State]:
 def _state(place: Path) -> State:
     if not (place / "provenance.json").exists():
         return State(place, "unfinished")
+    if ".damaged-" in place.name:
+        return State(place, "set aside: damaged when it was last opened; delete it to free the disk")
     try:
         found = checked(place)
     except DamagedRun as error:
-        aside = ".damaged-" in place.name
-        return State(place, f"{'set aside' if aside else 'damaged'}: {error}", damaged=not aside)
+        return State(place, f"damaged: {error}", damaged=True)
     return State(place, "ok" if found.hashed else "made before hashes were kept")
 
 

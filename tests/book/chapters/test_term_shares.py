@@ -12,10 +12,10 @@ from zsgan.assets.manifest import ROOT
 from zsgan.base.files import write_json
 from zsgan.book.chapters.shares import shares_table, term_shares
 from zsgan.networks.load import load_generator
-from zsgan.runs.gradient_shares import gradient_shares
+from zsgan.runs.gradient_shares import gradient_shares, shares_of
+from zsgan.runs.identity import resolve
 from zsgan.runs.make import fisher_of, guides_of, source_features_of
 from zsgan.runs.profiles import load_profile
-from zsgan.runs.run_shares import run_shares
 
 
 def line(row, seed, part, start, end, newest):
@@ -52,8 +52,8 @@ def test_every_part_belongs_to_a_term(smoke, runs_folder):
     """By asking each term for its parts."""
     config = smoke.config("dog-to-cat", "L_dm + L_EWC + L_rel")
     config = replace(config, terms=dict.fromkeys(KINDS, 1.0))
-    g_src, guides = load_generator(config.generator), guides_of(config)
-    adaptation = Adaptation(config, g_src, guides, fisher_of(config, g_src, guides, runs_folder))
+    g_src, guides = load_generator(config.generator), guides_of(resolve(config))
+    adaptation = Adaptation(config, g_src, guides, fisher_of(resolve(config), g_src, guides, runs_folder))
     batch = adaptation.batch(0)
     bound = {term: kind.bind(config) for term, kind in KINDS.items()}
     assert {part: term for term, loss in bound.items() for part in loss(batch)} == dict(PARTS)
@@ -61,13 +61,13 @@ def test_every_part_belongs_to_a_term(smoke, runs_folder):
 
 
 def test_shares_of_a_run_are_those_of_its_first_and_last_batch(smoke, full_run, runs_folder):
-    found = run_shares(full_run, folder=runs_folder)
+    found = shares_of(full_run, folder=runs_folder)
     config = full_run.config
-    guides = guides_of(config)
+    guides = guides_of(resolve(config))
     g_src = load_generator(config.generator)
-    fisher = fisher_of(config, g_src, guides, runs_folder)
+    fisher = fisher_of(resolve(config), g_src, guides, runs_folder)
     # Those of the run: where in memory they lie decides how sums are rounded.
-    kept = source_features_of(config, g_src, guides, runs_folder)
+    kept = source_features_of(resolve(config), g_src, guides, runs_folder)
     adaptation = Adaptation(config, g_src, guides, fisher, kept)
     assert found["start"] == pytest.approx(gradient_shares(adaptation, 0), rel=1e-5)
     assert found["start"]["ewc"] == 0
@@ -81,11 +81,11 @@ def test_the_last_batch_is_that_of_the_last_step_taken(full_run, runs_folder, tm
     """A run that stopped after three of its four steps."""
     place = shutil.copytree(full_run.folder, tmp_path / "early")
     write_json(place / "history.json", full_run.history[:3])
-    found = run_shares(replace(full_run, folder=place), folder=runs_folder)
+    found = shares_of(replace(full_run, folder=place), folder=runs_folder)
     config = full_run.config
-    guides, g_src = guides_of(config), load_generator(config.generator)
-    fisher = fisher_of(config, g_src, guides, runs_folder)
-    kept = source_features_of(config, g_src, guides, runs_folder)
+    guides, g_src = guides_of(resolve(config)), load_generator(config.generator)
+    fisher = fisher_of(resolve(config), g_src, guides, runs_folder)
+    kept = source_features_of(resolve(config), g_src, guides, runs_folder)
     adaptation = Adaptation(config, g_src, guides, fisher, kept)
     adaptation.g_trg.load_state_dict(full_run.generator().state_dict())
     assert found["end"] == pytest.approx(gradient_shares(adaptation, 2), rel=1e-4)
@@ -97,11 +97,11 @@ def test_the_newest_term_is_the_rows_last_and_images_have_no_terms(smoke, runs_f
     assert list(full.index) == ["first_moment", "covariance", "relation", "ewc"]
     assert list(full["newest"]) == [False, False, True, False]
     assert list(found[found["row"] == "L_dir"]["start"]) == [1.0]
-    monkeypatch.setattr("zsgan.evaluation.bench.run_shares", None)  # what has been measured is kept
+    monkeypatch.setattr("zsgan.evaluation.bench.shares_of", None)  # what has been measured is kept
     pd.testing.assert_frame_equal(term_shares(smoke, "dog-to-cat", folder=runs_folder), found)
 
 
 def test_images_have_no_terms(full_run):
     shots = replace(full_run.config, terms={}, few_shot={"target": {"species": "cat"}})
     with pytest.raises(ValueError, match="was guided by images, not by a text"):
-        run_shares(replace(full_run, config=shots))
+        shares_of(replace(full_run, config=shots))

@@ -18,7 +18,7 @@ WEAK = 0.1
 def term_shares(
     profile: Profile, scenario: str, *, folder: Path = RUNS, device: torch.device | str = "cpu"
 ) -> pd.DataFrame:
-    """Gradient shares of each part of each row's loss, see :func:`zsgan.runs.run_shares.run_shares`.
+    """Gradient shares of each part of each row's loss, see :func:`zsgan.runs.gradient_shares.shares_of`.
 
     Args:
         profile: profile of the runs; missing runs are made. Rows that adapt to images have no terms and are
