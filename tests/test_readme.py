@@ -12,7 +12,7 @@ from zsgan.assets.manifest import ROOT
 from zsgan.base.files import read_json
 from zsgan.cli import _parser
 from zsgan.evaluation.comparisons import Change, changes
-from zsgan.evaluation.results import generator_quality
+from zsgan.evaluation.measurements import generator_quality
 from zsgan.menagerie.training import __main__ as train
 from zsgan.report.shipped import load_summary
 from zsgan.report.tables import PAPER_TABLE_1

@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from functools import partial
 
 import pandas as pd
 import pytest
@@ -11,11 +12,11 @@ from zsgan.adaptation.terms import KINDS, PARTS
 from zsgan.assets.manifest import ROOT
 from zsgan.base.files import write_json
 from zsgan.book.chapters.shares import shares_table, term_shares
+from zsgan.evaluation.measurements import Measurements
 from zsgan.networks.load import load_generator
-from zsgan.runs.gradient_shares import gradient_shares
+from zsgan.runs.gradient_shares import gradient_shares, shares_of
 from zsgan.runs.make import fisher_of, guides_of, source_features_of
 from zsgan.runs.profiles import load_profile
-from zsgan.runs.run_shares import run_shares
 
 
 def line(row, seed, part, start, end, newest):
@@ -61,7 +62,7 @@ def test_every_part_belongs_to_a_term(smoke, runs_folder):
 
 
 def test_shares_of_a_run_are_those_of_its_first_and_last_batch(smoke, full_run, runs_folder):
-    found = run_shares(full_run, folder=runs_folder)
+    found = shares_of(full_run, folder=runs_folder)
     config = full_run.config
     guides = guides_of(config)
     g_src = load_generator(config.generator)
@@ -81,7 +82,7 @@ def test_the_last_batch_is_that_of_the_last_step_taken(full_run, runs_folder, tm
     """A run that stopped after three of its four steps."""
     place = shutil.copytree(full_run.folder, tmp_path / "early")
     write_json(place / "history.json", full_run.history[:3])
-    found = run_shares(replace(full_run, folder=place), folder=runs_folder)
+    found = shares_of(replace(full_run, folder=place), folder=runs_folder)
     config = full_run.config
     guides, g_src = guides_of(config), load_generator(config.generator)
     fisher = fisher_of(config, g_src, guides, runs_folder)
@@ -92,16 +93,18 @@ def test_the_last_batch_is_that_of_the_last_step_taken(full_run, runs_folder, tm
 
 
 def test_the_newest_term_is_the_rows_last_and_images_have_no_terms(smoke, runs_folder, monkeypatch):
-    found = term_shares(smoke, "dog-to-cat", folder=runs_folder)
+    measurements = Measurements(smoke, runs_folder)
+    found = term_shares(measurements, "dog-to-cat")
     full = found[found["row"] == "L_dm + L_EWC + L_rel"].set_index("part")
     assert list(full.index) == ["first_moment", "covariance", "relation", "ewc"]
     assert list(full["newest"]) == [False, False, True, False]
     assert list(found[found["row"] == "L_dir"]["start"]) == [1.0]
-    monkeypatch.setattr("zsgan.evaluation.bench.run_shares", None)  # what has been measured is kept
-    pd.testing.assert_frame_equal(term_shares(smoke, "dog-to-cat", folder=runs_folder), found)
+    fail = partial(pytest.fail, "this should have been kept")
+    monkeypatch.setattr("zsgan.book.chapters.shares.shares_of", lambda *arguments, **options: fail())
+    pd.testing.assert_frame_equal(term_shares(measurements, "dog-to-cat"), found)
 
 
 def test_images_have_no_terms(full_run):
     shots = replace(full_run.config, terms={}, few_shot={"target": {"species": "cat"}})
     with pytest.raises(ValueError, match="was guided by images, not by a text"):
-        run_shares(replace(full_run, config=shots))
+        shares_of(replace(full_run, config=shots))
