@@ -17,11 +17,11 @@ from zsgan.assets import manifest
 from zsgan.base.files import read_json
 from zsgan.base.images import Folder, read_image, save_images
 from zsgan.cli import main
-from zsgan.commands import contact_sheet as contact
 from zsgan.menagerie.portraits import Drawing
 from zsgan.metrics import Lpips
 from zsgan.networks.load import load_generator
 from zsgan.networks.sampling import sample_images
+from zsgan.report import run_sheet as contact
 from zsgan.runs import make as making
 from zsgan.runs import run as runs
 from zsgan.runs.identity import resolve

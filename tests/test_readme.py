@@ -11,13 +11,14 @@ from zsgan import api, load_profile
 from zsgan.assets.manifest import ROOT
 from zsgan.base.files import read_json
 from zsgan.cli import _parser
-from zsgan.evaluation.bench import SAMPLES_SEED, Samples
+from zsgan.evaluation.bench import SAMPLES_SEED
 from zsgan.evaluation.comparisons import Change, changes
 from zsgan.evaluation.truth import truth_of
 from zsgan.menagerie.evaluator import load_evaluator
 from zsgan.menagerie.training import __main__ as train
 from zsgan.metrics import extract, frechet_distance
 from zsgan.networks.load import load_generator
+from zsgan.networks.sampling import Samples
 from zsgan.report.shipped import load_summary
 from zsgan.report.tables import PAPER_TABLE_1
 from zsgan.runs.profiles import PROFILES

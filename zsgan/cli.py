@@ -261,7 +261,7 @@ def _parser() -> argparse.ArgumentParser:
         help="true images of the target: a folder, or drawn:SPECIES[:STYLE] of the demo world",
     )  # fmt: skip
     sub.add_argument(
-        "--n", type=positive, default=500, help="number of images to draw, of a run and of the truth"
+        "--n", type=positive, help="number of images to draw, of a run and of the truth; 500 by default"
     )
     sub.add_argument(
         "--seed", type=seed, help="seed of latents, true images and the LPIPS subset; by default the tables'"
@@ -363,7 +363,7 @@ def _convert(options: argparse.Namespace) -> None:
 
 def _adapt(options: argparse.Namespace) -> None:
     from zsgan.api import adapt
-    from zsgan.commands.contact_sheet import contact_sheet
+    from zsgan.report.run_sheet import contact_sheet
 
     asked = _asked(options)
     asked["settings"] = (options.iterations or {}) | asked["settings"]

@@ -1,10 +1,11 @@
-"""The walks of the page "Architecture" are those that a call takes."""
+"""The walks of the page "Architecture" are short, complete, and those that a call takes."""
 
 import ast
-import importlib
 import inspect
 import sys
 from collections.abc import Mapping
+from importlib import import_module
+from pkgutil import resolve_name
 
 import pytest
 
@@ -15,27 +16,55 @@ from zsgan.book.architecture import WALKS
 
 SETTING, IMAGE = WALKS
 NAME, VALUE = "moment.lambda_cov", "1.2345"
+MOST = {SETTING: 15, IMAGE: 18}
+"""Modules to open, at most, in order to follow a setting or an image."""
+
+each_walk = pytest.mark.parametrize("walk", WALKS)
 
 
 class Reached(BaseException):
     """Raised in the place of the loss."""
 
 
-def modules(walk):
-    return list(dict.fromkeys(call.partition(":")[0] for call in WALKS[walk]))
+def module_of(call):
+    return call.partition(":")[0]
 
 
-@pytest.mark.parametrize("walk", WALKS)
-def test_every_module_of_a_walk_is_imported_by_one_before_it(walk):
-    known = {modules(walk)[0]}
+def used_by(module):
+    """Modules whose names a module imports, also those that a package passes on."""
+    found = set()
+    for node in ast.walk(ast.parse(inspect.getsource(import_module(module)))):
+        if not isinstance(node, ast.ImportFrom) or not node.module.startswith("zsgan"):
+            continue
+        for alias in node.names:
+            thing = resolve_name(f"{node.module}.{alias.name}")
+            here = thing.__name__ if inspect.ismodule(thing) else getattr(thing, "__module__", None)
+            found |= {node.module, here}
+    return found
+
+
+@each_walk
+def test_every_step_is_defined_where_the_walk_says(walk):
     for call in WALKS[walk]:
-        module, _, function = call.partition(":")
-        place = importlib.import_module(module)
-        for part in function.split("."):
-            place = getattr(place, part)  # or the walk names what does not exist
-        assert module in known, f"nothing before {call} imports its module"
-        nodes = ast.walk(ast.parse(inspect.getsource(sys.modules[module])))
-        known |= {node.module for node in nodes if isinstance(node, ast.ImportFrom)}
+        assert getattr(resolve_name(call), "__module__", module_of(call)) == module_of(call)
+
+
+@each_walk
+def test_every_step_is_used_by_one_before_it(walk):
+    used = {module_of(WALKS[walk][0])}
+    for call in WALKS[walk]:
+        assert module_of(call) in used, f"no step before {call} uses its module"
+        used |= used_by(module_of(call))
+
+
+@each_walk
+def test_a_walk_is_short(walk):
+    assert len({module_of(call) for call in WALKS[walk]}) <= MOST[walk]
+
+
+def test_a_name_is_used_from_where_it_is_defined():
+    assert "zsgan.metrics.frechet" not in used_by("zsgan.cli")
+    assert "zsgan.metrics.frechet" in used_by("zsgan.evaluation.judges")
 
 
 def holds(value):
@@ -75,7 +104,6 @@ def test_the_walk_of_a_setting_is_complete_and_short(tmp_path, monkeypatch):
             cli.main([*command, "--set", f"{NAME}={VALUE}", "--runs", str(tmp_path), "--quiet"])
     finally:
         sys.settrace(None)
-    found = {*modules(SETTING)}
+    found = {module_of(call) for call in WALKS[SETTING]}
     assert seen - found == set(), "the walk leaves these out"
     assert found - seen == {"zsgan.runs.identity", "zsgan.method.losses"}  # a job; replaced above
-    assert len(found) <= 15

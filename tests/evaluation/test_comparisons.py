@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 
-from zsgan.evaluation.bench import Bench, Measured
+from zsgan.evaluation.bench import Bench, Numbers
 from zsgan.evaluation.comparisons import (
     Change,
     at_common_rate,
@@ -43,7 +43,7 @@ class ToyBench(Bench):
         speed, fall = self.rates[found.row]
         adaptation = speed * step / 6 + 0 * normal(N)
         diversity = 1 - fall * adaptation + 0.2 * normal(N, seed=1) + 0.1 * found.seed
-        return Measured({}, {"evaluator_rate": adaptation.tolist(), "clip_variance": diversity.tolist()})
+        return Numbers({}, {"evaluator_rate": adaptation.tolist(), "clip_variance": diversity.tolist()})
 
     def final(self, found):
         return self.point(found, STEPS[-1])

@@ -20,8 +20,8 @@ from zsgan.base.images import Folder, save_images
 from zsgan.evaluation import evaluate as evaluation
 from zsgan.evaluation.bench import SAMPLES_SEED
 from zsgan.evaluation.evaluate import evaluate
-from zsgan.evaluation.judges import truth_rate
-from zsgan.evaluation.results import results
+from zsgan.evaluation.judges import truth_hits
+from zsgan.evaluation.measurements import Measurements
 from zsgan.evaluation.subjects import PSI, is_run, subject_of
 from zsgan.menagerie.evaluator import load_evaluator
 from zsgan.menagerie.portraits import TRUTH_SEED, Drawing
@@ -43,9 +43,10 @@ from zsgan.metrics import (
     variance,
     vendi_score,
 )
-from zsgan.metrics.summaries import MEASURES
+from zsgan.metrics.columns import MEASURES
+from zsgan.metrics.progress import Picked
 from zsgan.networks.load import load_clip, load_generator
-from zsgan.networks.sampling import sample_images
+from zsgan.networks.sampling import Samples, sample_images
 from zsgan.runs.profiles import load_profile
 from zsgan.runs.run import run
 
@@ -110,7 +111,8 @@ def test_what_is_not_known_is_not_there(place, caplog):
     caplog.clear()
     assert not absent & set(found) and found["vendi"] > 1 and found["inception_species"] >= 1
     drawn = evaluate(str(place / "cats"), against="drawn:cat", n=10, text="cat", folder=place, **QUIET)
-    assert drawn["evaluator_rate"] == truth_rate(load_evaluator()(Folder(place / "cats")[:]), CATS)
+    hits = truth_hits(load_evaluator()(Folder(place / "cats")[:]), CATS)
+    assert drawn["evaluator_rate"] == hits.double().mean()
     assert "clip_score" in drawn and drawn["clip_rate"] is None  # that needs a second text
     assert not caplog.text
     assert "inception_species" not in drawn and "inception_fur" in drawn
@@ -262,7 +264,7 @@ def test_a_run_has_the_numbers_of_its_table(smoke, full_run, runs_folder, tmp_pa
     """Same images, truth, judges and names, by the defaults, but for the sizes of smoke."""
     row = "L_dm + L_EWC + L_rel"
     profile = replace(smoke, rows={row: smoke.rows[row]})
-    line = results(profile, "dog-to-cat", folder=runs_folder).iloc[0]
+    line = Measurements(profile, runs_folder).table("dog-to-cat").iloc[0]
     sizes = {"n": profile.samples, "clusters": profile.clusters, "progress": False, "folder": tmp_path}
     found = evaluate(full_run, against="drawn:cat", **sizes)
     columns = [name for name in line.index if isinstance(line[name], float) and name in found]
@@ -280,10 +282,10 @@ def test_a_run_has_the_numbers_of_its_table(smoke, full_run, runs_folder, tmp_pa
 def test_the_defaults_are_those_of_the_profiles():
     defaults = {name: p.default for name, p in inspect.signature(evaluate).parameters.items()}
     demo, paper = load_profile("demo"), load_profile("paper")
-    assert (defaults["n"], defaults["clusters"], defaults["neighbours"]) == (
+    assert (evaluation.N, defaults["clusters"], defaults["neighbours"]) == (
         demo.samples, demo.clusters, demo.neighbours,
     )  # fmt: skip
-    assert defaults["seed"] is None and defaults["truncation_psi"] is None
+    assert {defaults[name] for name in ("n", "seed", "truncation_psi")} == {None}
     assert {profile.eyes: profile.truncation_psi for profile in (demo, paper)} == PSI
 
 
@@ -338,6 +340,29 @@ def test_lpips_rests_on_a_seeded_choice_of_many_images(place, tmp_path):
         evaluate(cats, lpips_images=8, clusters=8, folder=tmp_path, progress=False)
 
 
+def test_a_subset_of_a_runs_images_is_made_in_batches(full_run):
+    images, places = Samples(full_run.generator(), 12, seed=0), torch.tensor([1, 4, 5, 11])
+    asked = []
+
+    class Spy(Samples):
+        def __getitem__(self, part):
+            asked.append(part.tolist())
+            return super().__getitem__(part)
+
+    picked = Picked(Spy(images.generator, 12, seed=0), places)
+    torch.testing.assert_close(picked[1:4], images[:][places[1:4]])
+    assert len(picked) == 4 and asked == [[4, 5, 11]]
+    assert torch.equal(Picked(images[:], places)[:2], images[:][places[:2]])
+
+
+def test_a_clip_from_a_file_is_named_by_the_file(place, tmp_path, monkeypatch):
+    (tmp_path / "tuned.pt").write_bytes(b"weights")
+    clip = f"ViT-B-32/{tmp_path / 'tuned.pt'}"
+    monkeypatch.setattr(evaluation, "load_clip", lambda name, device: load_clip("clip-b"))
+    found = evaluate(place / "cats", clip=clip, measures="clip_variance", folder=tmp_path, progress=False)
+    assert found["clip"] == clip
+
+
 def test_one_bar_reaches_the_end_with_the_last_number(place, tmp_path, monkeypatch):
     bars = []
 
@@ -389,7 +414,7 @@ def test_an_image_that_cannot_be_read_is_no_matter_of_the_cache(place, tmp_path,
 
 
 def test_tensors_paths_and_runs_are_measured_alike(place, full_run, tmp_path):
-    settings = {"folder": tmp_path, "n": 12, **QUIET}
+    settings = {"folder": tmp_path, **QUIET}
     cats, dogs, true = (Folder(place / name)[:] for name in ("cats", "dogs", "true"))
     found = evaluate(cats, before=dogs, against=true, neighbours=2, **settings)
     files = evaluate(place / "cats", before=place / "dogs", against=place / "true", neighbours=2, **settings)
@@ -399,7 +424,7 @@ def test_tensors_paths_and_runs_are_measured_alike(place, full_run, tmp_path):
     }
     assert found["files"] == {} and found["against"] == "a tensor" and json.dumps(found)
     assert evaluate(cats.double(), **settings)["vendi"] == found["vendi"]
-    assert evaluate(full_run, **settings) == evaluate(full_run.folder, **settings)
+    assert evaluate(full_run, n=12, **settings) == evaluate(full_run.folder, n=12, **settings)
 
 
 def test_what_are_no_images_is_refused_by_its_kind(place, tmp_path, caplog):
@@ -431,11 +456,16 @@ def test_what_cannot_be_measured_is_refused_before_any_network_is_loaded(place, 
         ({"text": "cat", "source_text": "Cat"}, same), ({"text": "a  cat", "source_text": "A cat "}, same),
         ({"presets": ()}, "presets=.* must be a list of one or more of paper, literal"),
         ({"presets": "paper"}, "must be a list"), ({"text": " "}, "text=' ' is empty"),
-        ({"truncation_psi": math.nan}, "psi must be a finite number above 0, got nan"),
-        ({"truncation_psi": math.inf}, "psi must be"), ({"truncation_psi": -0.5}, "psi must be"),
-        ({"seed": -1}, "seed must be a whole number of at least 0, got -1"),
-        ({"seed": 10**20}, "seed must be below"), ({"n": 2.5}, "n must be a whole number of at least 1"),
-        ({"n": 10**12}, "n=1000000000000 images would take [0-9,]+ GB of memory or more"),
+        ({"truncation_psi": math.nan}, "truncation_psi=nan: Input should be a finite number"),
+        ({"truncation_psi": -0.5}, "truncation_psi=-0.5: Input should be greater than or equal to 0"),
+        ({"seed": -1}, "seed=-1: Input should be greater than or equal to 0"),
+        ({"seed": 10**20}, "seed=1.*: Input should be less than 9223372036854775808"),
+        ({"n": 2.5}, "n=2.5: Input should be a valid integer"),
+        ({"n": 10**12}, "n=1000000000000: Input should be less than or equal to 10000000"),
+        ({"lpips_images": 0}, "lpips_images=0: Input should be greater than or equal to 1"),
+        ({"truncation_psi": 0.5}, "truncation_psi=0.5 has no effect on images that are given.*leave it out"),
+        ({"n": 5}, "n=5 has no effect .*lpips_images limits those for LPIPS"),
+        ({"seed": 5, "against": str(place / "true")}, "seed=5 has no effect on images that are given"),
         ({"neighbours": 0, "against": str(place / "true")}, "got 12 and 9"),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=message):

@@ -9,7 +9,7 @@ import scipy.stats
 import torch
 
 from zsgan.metrics.matched import Course, at_matched, highest_common, matched_difference
-from zsgan.metrics.statistics import draws, over_seeds, paired_difference, t_quantile
+from zsgan.metrics.statistics import draws, over_seeds, paired_difference
 
 
 def normal(*shape, seed=0):
@@ -17,12 +17,6 @@ def normal(*shape, seed=0):
 
 
 # Over seeds
-
-
-@pytest.mark.parametrize("df", [1, 2, 3, 4, 5, 10, 29, 100])
-@pytest.mark.parametrize("p", [0.5, 0.8, 0.975, 0.9995])
-def test_quantiles_of_t(p, df):
-    assert t_quantile(p, df) == pytest.approx(scipy.stats.t.ppf(p, df), rel=1e-9, abs=1e-12)
 
 
 def test_the_interval_over_seeds_is_students():

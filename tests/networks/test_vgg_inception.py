@@ -11,9 +11,9 @@ from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorIncepti
 
 from zsgan.assets import manifest
 from zsgan.base.images import save_images
-from zsgan.evaluation.bench import Bench
+from zsgan.evaluation.bench import Bench, load_eyes
 from zsgan.evaluation.evaluate import JUDGES, evaluate
-from zsgan.evaluation.judges import load_eyes
+from zsgan.evaluation.measurements import Measurements
 from zsgan.metrics import Lpips, frechet_distance
 from zsgan.networks.vgg_inception import INCEPTION, VGG, Photographs
 from zsgan.runs.profiles import load_profile
@@ -112,7 +112,7 @@ def test_a_labelled_truth_is_seen_but_not_read(at_hand, smoke, full_run, runs_fo
     assert {"fid", "other_fid", "lpips_all"} <= {k for k, v in point.columns.items() if v >= 0}
     assert set(point.each) == {"clip_rate", "clip_score", "clip_variance", "lpips_all"}
     with pytest.raises(ValueError, match="eyes='photographs' read no factors; only the evaluator"):
-        bench.factors(full_run)
+        Measurements(profile, runs_folder).factors()
 
 
 def test_they_read_nothing(at_hand):

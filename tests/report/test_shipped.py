@@ -11,11 +11,11 @@ from PIL import Image
 from zsgan.book.reproduce import reproduce
 from zsgan.evaluation.bench import SAMPLES_SEED, Bench
 from zsgan.evaluation.comparisons import differences
-from zsgan.evaluation.results import frontier, results
+from zsgan.evaluation.measurements import Measurements
 from zsgan.networks.load import load_generator
 from zsgan.networks.sampling import sample_images
 from zsgan.report import shipped
-from zsgan.report.contact_sheets import read_sheet, write_sheet
+from zsgan.report.scenario_sheet import read_sheet, write_sheet
 from zsgan.report.shipped import RATES, load_summary, run_ids
 from zsgan.runs.profiles import load_profile
 from zsgan.runs.run import run
@@ -41,8 +41,8 @@ def measured(tmp_path_factory):
 def test_a_summary_holds_what_was_measured(measured):
     file, runs = measured
     summary, profile = load_summary(str(file)), load_profile(str(file))
-    for found, made in ((summary.finals, results), (summary.course, frontier)):
-        expected = made(profile, folder=runs)
+    for found, made in ((summary.finals, Measurements.table), (summary.course, Measurements.frontier)):
+        expected = made(Measurements(profile, runs))
         pd.testing.assert_frame_equal(
             found, expected[found.columns], rtol=1e-4, check_dtype=False, check_exact=False
         )

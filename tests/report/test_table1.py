@@ -12,7 +12,7 @@ import yaml
 from zsgan import cli
 from zsgan.base.images import save_images
 from zsgan.base.settings import given
-from zsgan.evaluation import judges
+from zsgan.evaluation import bench
 from zsgan.report import table1 as measured
 from zsgan.report import tables
 from zsgan.report.table1 import chosen, measure
@@ -172,7 +172,7 @@ def test_all_is_looked_up_before_a_run_is_made(tiny, monkeypatch, capsys):
     def absent(device):
         raise FileNotFoundError("inception is missing")
 
-    monkeypatch.setitem(judges.EYES, "evaluator", absent)
+    monkeypatch.setitem(bench.EYES, "evaluator", absent)
     assert cli.main(arguments(tiny)) == 1
     assert "zsgan table: inception is missing" in capsys.readouterr().err
 

@@ -8,7 +8,7 @@ from tqdm import tqdm
 
 from zsgan.adaptation.config import override
 from zsgan.base import images, loop
-from zsgan.evaluation import bench, results
+from zsgan.evaluation import bench, measurements
 from zsgan.metrics import progress as shares
 from zsgan.runs import grid
 from zsgan.runs import make as making
@@ -49,11 +49,11 @@ def test_bars_are_named_by_row_and_seed_and_count_steps(tmp_path, smoke, monkeyp
 
 def test_bars_advance_while_a_run_is_measured(smoke, runs_folder, full_run, monkeypatch, tmp_path):
     outer, drawn, compared = Bars(), Bars(), Bars()
-    for module, bars in ((results, outer), (images, drawn), (shares, compared)):
+    for module, bars in ((measurements, outer), (images, drawn), (shares, compared)):
         monkeypatch.setattr(module, "tqdm", bars)
-    monkeypatch.setattr(bench.Bench, "_kept", lambda self, found, what, measure: measure())
+    monkeypatch.setattr(bench.Bench, "kept", lambda self, found, what, measure: measure())
     profile = replace(smoke, rows={"all": smoke.rows["L_dm + L_EWC + L_rel"]}, seeds=(0,))
-    results.results(profile, "dog-to-cat", folder=runs_folder, progress=True)
+    measurements.Measurements(profile, runs_folder, progress=True).table("dog-to-cat")
     assert [bar.desc for bar in outer] == ["measuring dog-to-cat, all, seed 0: "]
     assert (12, "features") in [(bar.n, bar.desc.removesuffix(": ")) for bar in drawn]
     finished = {bar.desc.removesuffix(": "): bar.n for bar in compared}

@@ -7,7 +7,6 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import torch
 from torch import Tensor
 
@@ -15,17 +14,16 @@ from zsgan.assets.names import weights_id
 from zsgan.base.cache import Cache
 from zsgan.base.device import set_up
 from zsgan.base.images import Images
-from zsgan.evaluation.judges import Judges, load_judges
-from zsgan.menagerie.factor_report import report
-from zsgan.menagerie.factors import CONTINUOUS
-from zsgan.menagerie.portraits import ideal_answers
-from zsgan.menagerie.species import SPECIES
-from zsgan.metrics import extract, sse
-from zsgan.metrics.eyes import Prediction
-from zsgan.networks.clip import ClipEncoder
+from zsgan.evaluation.judges import Judges, Seen
+from zsgan.evaluation.truth import truth_of
+from zsgan.menagerie.evaluator import load_evaluator
+from zsgan.menagerie.factor_report import LEFT, FactorReports, ideal_species
+from zsgan.metrics import Eyes, extract, sse
+from zsgan.metrics.columns import ALL
+from zsgan.networks.clip import ClipEncoder, encode_pair
 from zsgan.networks.load import load_clip, load_generator
 from zsgan.networks.sampling import Samples
-from zsgan.runs.gradient_shares import shares_of
+from zsgan.networks.vgg_inception import Photographs
 from zsgan.runs.profiles import Profile
 from zsgan.runs.run import RUNS, Run, run
 
@@ -35,9 +33,14 @@ METRICS = 3
 SAMPLES_SEED = 7_000_001
 """Seed of the images for the measurements of every row, far from the seeds of training."""
 
+EYES: Mapping[str, Callable[[torch.device | str], Eyes]] = {
+    "evaluator": load_evaluator, "photographs": Photographs
+}  # fmt: skip
+"""Name -> constructor of the eyes on a device."""
+
 
 @dataclass(frozen=True)
-class Measured:
+class Numbers:
     """Measurements of one generator.
 
     Attributes:
@@ -75,6 +78,18 @@ class Bench:
         return load_judges(self.profile, self.scenario, self.device)
 
     @cached_property
+    def factors(self) -> FactorReports | None:
+        """Reports on the demo's factors in images of the rows' latents, if their ideal answers are known."""
+        judges, labels = self.judges, self.judges.truth.labels
+        if labels is None or judges.eyes.labels is None:
+            return None
+        species = ideal_species(labels, self.profile.scenarios[self.scenario].generator)
+        if species is None:
+            return None
+        latents = self.source(max(self.profile.samples, self.profile.curve_samples), 1.0).latents
+        return FactorReports(judges.eyes, labels, species, latents, judges.resolution, self.device)
+
+    @cached_property
     def runs(self) -> list[tuple[str, int, Run]]:
         """Row, seed and run, in the order of the profile; missing runs are made."""
         return [(row, seed, self._run(row, seed)) for row in self.profile.rows for seed in self.profile.seeds]
@@ -90,153 +105,72 @@ class Bench:
     @cached_property
     def source_features(self) -> Tensor:
         """(n, D) the eyes' features of :meth:`source` at the profile's truncation."""
-        return self._embedding(self.source(self.profile.samples, self.profile.truncation_psi))
+        return self.embedding(self.source(self.profile.samples, self.profile.truncation_psi))
 
-    def final(self, found: Run, progress: bool = False) -> Measured:
+    def final(self, found: Run, progress: bool = False) -> Numbers:
         """All measurements of an adapted generator, on ``profile.samples`` images."""
         n = self.profile.samples
 
         def measure() -> dict[str, Any]:
-            images = self._samples(found, n)
-            seen = self.judges.inspect(images, progress=progress)
+            seen = self.judges.look(self.samples(found, n), progress=progress)
             columns = self.judges.everything(seen, self.source_features)
             return {"columns": columns, "each": self.judges.each(seen)}
 
-        return Measured(**self._kept(found, {"n": n}, measure))
+        return Numbers(**self.kept(found, {"n": n}, measure))
 
-    def snapshot(self, found: Run, step: int) -> Measured:
+    def snapshot(self, found: Run, step: int) -> Numbers:
         """The adaptation and the SSE (Fig. 3a) after ``step`` steps, on ``profile.curve_samples`` images."""
         n = self.profile.curve_samples
 
         def measure() -> dict[str, Any]:
-            images = self._samples(found, n, step)
-            guide = self._guide(found.config.clips[0])
-            seen = self.judges.look(images, guide=guide.encode_images)
+            seen = self._look(found, step, ALL - {"lpips"})
             columns = {"sse": float(sse(seen["guide"]))} | self.judges.adaptation(seen)
             return {"columns": columns, "each": self.judges.each(seen)}
 
-        return Measured(**self._kept(found, {"true_n": self.profile.samples, "n": n, "step": step}, measure))
+        return Numbers(**self.kept(found, {"true_n": self.profile.samples, "n": n, "step": step}, measure))
 
-    def point(self, found: Run, step: int) -> Measured:
+    def point(self, found: Run, step: int) -> Numbers:
         """A point of the frontier: adaptation and diversity after ``step`` steps, on as many images.
 
         Columns besides those of :meth:`snapshot`: lpips_avg and lpips_all (see
-        :func:`zsgan.metrics.summaries.lpips_columns`), clip_variance, other_fid and other_recall (at the
-        profile's other truncation), and for images without truncation the means over the continuous factors
-        of :func:`zsgan.menagerie.factor_report.report`: factors_kept (1: as varied as true images) and
-        ideal_distance, the error relative to that of chance (0: the ideal answers, 1: no better than chance).
-        The last two are nan where no ideal answer is known.
+        :func:`zsgan.metrics.columns.lpips_columns`), clip_variance, other_fid and other_recall (at the
+        profile's other truncation), and for images without truncation those of
+        :meth:`zsgan.menagerie.factor_report.FactorReports.left`, nan where no ideal answer is known.
         """
         n, truth_n, other = self.profile.curve_samples, self.profile.samples, self.profile.other_psi
 
         def measure() -> dict[str, Any]:
-            images = self._samples(found, n, step)
-            seen = self.judges.inspect(images, guide=self._guide(found.config.clips[0]).encode_images)
+            seen = self._look(found, step, ALL)
             varied = self.judges.diversity(seen)
             columns = {"sse": float(sse(seen["guide"]))} | self.judges.adaptation(seen)
             columns |= {name: varied[name] for name in ("lpips_avg", "lpips_all", "clip_variance")}
             embedding = {self.profile.truncation_psi: seen["eyes"]}
             for psi in {other, 1.0} - embedding.keys():
-                embedding[psi] = self._embedding(self._samples(found, n, step, psi))
-            close = self.judges.closeness(embedding[other])
+                embedding[psi] = self.embedding(self.samples(found, n, step, psi))
+            close = self.judges.closeness({"eyes": embedding[other]})
             columns |= {f"other_{name}": close[name] for name in ("fid", "recall")}
-            columns |= self._factors_left(embedding[1.0])
+            known = self.factors
+            columns |= dict.fromkeys(LEFT, math.nan) if known is None else known.left(embedding[1.0])
             return {"columns": columns, "each": self.judges.each(seen)}
 
         key = {"true_n": truth_n, "n": n, "step": step, "what": "frontier", "other": other}
-        return Measured(**self._kept(found, key, measure))
+        return Numbers(**self.kept(found, key, measure))
 
-    def _factors_left(self, embedding: Tensor) -> dict[str, float]:
-        if self.species is None:
-            return {"factors_kept": math.nan, "ideal_distance": math.nan}
-        found = self._report(embedding).loc[list(CONTINUOUS)]
-        lost = (found["error"] / found["chance"]).mean()
-        return {"factors_kept": float(found["kept"].mean()), "ideal_distance": float(lost)}
-
-    def factors(self, found: Run) -> dict[str, dict[str, float]]:
-        """Result of :meth:`factor_report` for an adapted generator's images, without truncation."""
-
-        def measure() -> dict[str, dict[str, float]]:
-            return self.factor_report(Samples(found.generator(device=self.device), n, SAMPLES_SEED, 1.0))
-
-        n = self.profile.samples
-        kept: dict[str, dict[str, float]] = self._kept(found, {"n": n, "what": "factors"}, measure)
-        return kept
-
-    def shares(self, found: Run) -> dict[str, dict[str, float]]:
-        """Gradient shares of the parts of the loss, see :func:`zsgan.runs.gradient_shares.shares_of`."""
-        kept: dict[str, dict[str, float]] = self._kept(
-            found, {"what": "shares"}, lambda: shares_of(found, folder=self.folder, device=self.device)
-        )
-        return kept
-
-    def factor_report(self, images: Samples) -> dict[str, dict[str, float]]:
-        """:func:`zsgan.menagerie.factor_report.report` of a generator that came from the scenario's source.
-
-        Args:
-            images: images of the rows' latents without truncation; ideal answers are known for these alone.
-
-        Returns:
-            factor -> kept, error and chance.
-
-        Raises:
-            ValueError: the target's species is not known, or the eyes read no factors.
-        """
-        if self.judges.eyes.labels is None:
-            raise ValueError(
-                f"eyes={self.profile.eyes!r} read no factors; only the evaluator of the demo world does, "
-                "eyes: evaluator in the profile"
-            )
-        if self.species is None:
-            scenario = self.profile.scenarios[self.scenario]
-            raise ValueError(
-                f"scenario={self.scenario!r}: no ideal answer is known without a species in its truth, "
-                f"{dict(scenario.truth)}, or in the name of a matched generator, {scenario.generator!r}"
-            )
-        report: dict[str, dict[str, float]] = self._report(self._embedding(images)).to_dict(orient="index")
-        return report
-
-    @cached_property
-    def species(self) -> str | None:
-        """Species of the ideal answers: the truth's, else that of a matched source; ``None`` if unknown.
-
-        Also ``None`` where the eyes read no factors, since images cannot be compared with answers then.
-        """
-        labels, generator = self.judges.truth.labels, self.profile.scenarios[self.scenario].generator
-        if labels is None or self.judges.eyes.labels is None:
-            return None
-        species = labels.get("species", generator.removeprefix("generator-"))
-        return species if species in SPECIES else None
-
-    def _report(self, embedding: Tensor) -> pd.DataFrame:
-        return report(self._read(embedding), *self._answers(len(embedding)))
-
-    @cached_property
-    def _answers(self) -> Callable[[int], tuple[Prediction, Prediction]]:
-        """Function of n: factors read in the ideal answers to the first n latents, and in n true images."""
-
-        def answers(n: int) -> tuple[Prediction, Prediction]:
-            truth, resolution = self.judges.truth, self.judges.resolution
-            assert self.species is not None and truth.labels is not None
-            latents, style = self.source(n, 1.0).latents, truth.labels.get("style", "photo")
-            ideal = ideal_answers(latents, self.species, style, resolution)
-            true = truth.images(n, resolution, fresh=True)
-            return self._read(self._embedding(ideal)), self._read(self._embedding(true))
-
-        return cache(answers)
+    def _look(self, found: Run, step: int, measures: frozenset[str]) -> Seen:
+        guide = self._guide(found.config.clips[0])
+        images = self.samples(found, self.profile.curve_samples, step)
+        return self.judges.look(images, measures, guide=guide.encode_images)
 
     @cached_property
     def _guide(self) -> Callable[[str], ClipEncoder]:
         return cache(lambda name: load_clip(name, device=self.device))
 
-    def _embedding(self, images: Images) -> Tensor:
+    def embedding(self, images: Images) -> Tensor:
         """(n, D) the eyes' features."""
         return extract(self.judges.eyes.embed, images, device=self.device)
 
-    def _read(self, embedding: Tensor) -> Prediction:
-        return self.judges.eyes.read(embedding.to(self.device))
-
-    def _samples(self, found: Run, n: int, step: int | None = None, psi: float | None = None) -> Samples:
+    def samples(self, found: Run, n: int, step: int | None = None, psi: float | None = None) -> Samples:
+        """Images of the shared latents; by default after the last step, and with the rows' truncation."""
         psi = self.profile.truncation_psi if psi is None else psi
         return Samples(found.generator(step, self.device), n, SAMPLES_SEED, psi)
 
@@ -247,8 +181,17 @@ class Bench:
         ]  # fmt: skip
         return {name: weights_id(name) for name in names}
 
-    def _kept(self, found: Run, what: Mapping[str, Any], measure: Callable[[], Any]) -> Any:
-        """The measurement from the cache; computed and stored if missing."""
+    def kept(self, found: Run, what: Mapping[str, Any], measure: Callable[[], Any]) -> Any:
+        """A measurement of a run from the cache.
+
+        Args:
+            found: the run.
+            what: key of the measurement beside the run, the judges and the settings; as JSON.
+            measure: makes the measurement if it is missing, as JSON.
+
+        Returns:
+            the measurement.
+        """
         # Texts for the judging CLIP: a run guided by images does not depend on any text.
         asked = self.profile.config(self.scenario, next(iter(self.profile.rows)))
         # Step 0 is the source generator, which a scenario's runs share (its weights are below).
@@ -261,3 +204,55 @@ class Bench:
             "metrics": METRICS,
         }  # fmt: skip
         return Cache(self.folder / "cache").json(key, measure)
+
+
+def load_eyes(name: str, device: torch.device | str = "cpu") -> Eyes:
+    """Load the networks behind LPIPS, FID and similar metrics.
+
+    Args:
+        name: "evaluator" of the demo world, or "photographs" (VGG-16 and Inception-v3).
+        device: torch device.
+
+    Returns:
+        the eyes.
+
+    Raises:
+        ValueError: the name is unknown.
+        FileNotFoundError: their weights are missing or altered.
+        ModuleNotFoundError: photographs need two more packages.
+    """
+    if name not in EYES:
+        raise ValueError(f"eyes={name!r} are unknown; choose one of {', '.join(EYES)}")
+    return EYES[name](device)
+
+
+def load_judges(profile: Profile, scenario: str, device: torch.device | str = "cpu") -> Judges:
+    """The judges of a scenario.
+
+    Args:
+        profile: names the judging CLIP, the number of true images and the settings of the metrics.
+        scenario: one of the profile's.
+        device: device of the networks.
+
+    Returns:
+        the judges, at the resolution of the scenario's generator.
+
+    Raises:
+        ValueError: the profile has no such scenario, or its truth is invalid or has too few images.
+    """
+    config = profile.config(scenario, next(iter(profile.rows)))
+    clip = load_clip(profile.judge, device=device)
+    texts = encode_pair(clip, config.source_text, config.target_text, config.prompts).cpu()
+    resolution = load_generator(profile.scenarios[scenario].generator).config["resolution"]
+    truth = truth_of(profile.scenarios[scenario].truth)
+    least = max(profile.clusters, profile.neighbours) + 1
+    if truth.seen and (n := len(truth.images(profile.samples, resolution, fresh=True))) < least:
+        raise ValueError(
+            f"truth of scenario={scenario!r} gives {n} images to measure (at most {profile.samples}; half "
+            f"of a folder's are compared with the others), but clusters={profile.clusters} and "
+            f"neighbours={profile.neighbours} need {least}; add images, or lower them"
+        )
+    return Judges(
+        load_eyes(profile.eyes, device), truth, resolution, profile.samples,
+        clip, texts, profile.clusters, profile.neighbours, device,
+    )  # fmt: skip

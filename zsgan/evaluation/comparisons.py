@@ -1,8 +1,8 @@
 """Comparison of rows, with intervals: at the end of the runs, and at equal adaptation.
 
 There are two kinds of interval. Measures that are known for each image (a Bench's ``each``) have that of a
-paired bootstrap over seeds and latents. Measures of a whole run (a column of :mod:`zsgan.evaluation.results`)
-have Student's interval over the seeds, which is wide for few seeds.
+paired bootstrap over seeds and latents. Measures of a whole run (a column of ``Measurements.table``) have
+Student's interval over the seeds, which is wide for few seeds.
 """
 
 import math
@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from zsgan.evaluation.bench import Bench, Measured
+from zsgan.evaluation.bench import Bench, Numbers
 from zsgan.metrics.matched import Course, at_matched, highest_common, matched_difference
 from zsgan.metrics.statistics import over_seeds, paired_difference
 
@@ -262,11 +262,11 @@ def _as_long_as_the_longest(runs: Sequence[Tensor]) -> Tensor:
     return torch.stack([torch.cat(parts, 1) for parts in zip(runs, ends, strict=True)], 1)
 
 
-def _of(measured: Measured, name: str) -> Tensor:
-    if name not in measured.each:
-        known = ", ".join(sorted(measured.each))
+def _of(numbers: Numbers, name: str) -> Tensor:
+    if name not in numbers.each:
+        known = ", ".join(sorted(numbers.each))
         raise ValueError(f"measure={name!r} is not known image by image; choose one of {known}")
-    return torch.tensor(measured.each[name], dtype=torch.float64)
+    return torch.tensor(numbers.each[name], dtype=torch.float64)
 
 
 def _baseline(bench: Bench, baseline: str | None) -> str:

@@ -14,14 +14,15 @@ from zsgan.assets.names import weights_id
 from zsgan.base.cache import Cache
 from zsgan.base.device import set_up
 from zsgan.base.images import Folder, Images, held
-from zsgan.evaluation.bench import METRICS, SAMPLES_SEED
-from zsgan.evaluation.judges import Judges, load_eyes
-from zsgan.evaluation.subjects import Given, Subject, images_of, subject_of, true_images
+from zsgan.evaluation.bench import METRICS, SAMPLES_SEED, load_eyes
+from zsgan.evaluation.judges import Judges, Seen
+from zsgan.evaluation.subjects import Given, Subject, images_of, name_of, subject_of, true_images
 from zsgan.evaluation.wanted import (
     READ,
     check_numbers,
     check_presets,
     check_sizes,
+    check_used,
     check_words,
     known_measures,
     measures_of,
@@ -29,9 +30,9 @@ from zsgan.evaluation.wanted import (
 )
 from zsgan.menagerie.portraits import TRUTH_SEED
 from zsgan.metrics import Lpips, extract
+from zsgan.metrics.columns import CLOSENESS, MEASURES, OF_CLIP
 from zsgan.metrics.manifold import Manifolds
 from zsgan.metrics.progress import Picked, Progress, Watched
-from zsgan.metrics.summaries import CLOSENESS, MEASURES, OF_CLIP, kept_of_source
 from zsgan.networks.clip import ClipEncoder, encode_pair
 from zsgan.networks.load import load_clip
 from zsgan.runs.run import RUNS, Run
@@ -40,6 +41,9 @@ log = logging.getLogger(__name__)
 
 JUDGES = {"evaluator": "clip-b", "photographs": "ViT-B-16/openai"}
 """Eyes -> the default judging CLIP: one trained on such images that guides no row of a profile."""
+
+N = 500
+"""Default number of images to draw."""
 
 LPIPS_IMAGES = 2000
 """Default limit of images for LPIPS, which compares all pairs."""
@@ -55,7 +59,7 @@ def evaluate(
     source_text: str | None = None,
     measures: Sequence[str] | str | None = None,
     presets: Sequence[str] = ("paper", "literal"),
-    n: int = 500,
+    n: int | None = None,
     seed: int | None = None,
     truncation_psi: float | None = None,
     clusters: int = 10,
@@ -86,18 +90,19 @@ def evaluate(
         centres: cluster centres for the preset "ojha": the ten targets.
         text: the target in words; a run's by default.
         source_text: the source in words; a run's by default.
-        measures: groups or names of :data:`zsgan.metrics.summaries.MEASURES`, such as "fid,lpips"; no others
+        measures: groups or names of :data:`zsgan.metrics.columns.MEASURES`, such as "fid,lpips"; no others
             are computed. By default all available ones; of a group, its available ones.
         presets: definitions of intra-cluster LPIPS, see :data:`zsgan.metrics.diversity.DEFINITIONS`.
-        n: number of images to draw.
+        n: number of images to draw, of a run and of the truth; :data:`N` by default. As ``seed`` and
+            ``truncation_psi``, it is refused if it has no effect.
         seed: seed of latents, drawn images and the subset for LPIPS; by default the seeds of the tables.
-        truncation_psi: truncation of a run's images, > 0; by default that of the tables, see
+        truncation_psi: truncation of a run's images, in [0, 10]; by default that of the tables, see
             :data:`zsgan.evaluation.subjects.PSI`.
         clusters: k of the k-medoids.
         neighbours: k of precision, recall, density and coverage.
         lpips_images: limit of images for LPIPS, chosen at random; ``None`` for all.
         clip: a CLIP that did not guide the images; by default the one in :data:`JUDGES` that suits the eyes.
-        eyes: "evaluator" of the demo world, or "photographs"; see :func:`zsgan.evaluation.judges.load_eyes`.
+        eyes: "evaluator" of the demo world, or "photographs"; see :func:`zsgan.evaluation.bench.load_eyes`.
             For the default see :class:`zsgan.evaluation.subjects.Subject`.
         recursive: whether to read sub-folders of image folders too.
         folder: folder of runs, with the cache.
@@ -122,9 +127,11 @@ def evaluate(
     device = set_up(device)
     reading: dict[str, Any] = {"recursive": recursive, "progress": progress}
     image_seed, truth_seed = (SAMPLES_SEED, TRUTH_SEED) if seed is None else (seed, seed)
-    subject = subject_of(images, before, n, image_seed, truncation_psi, device, **reading)
+    subject = subject_of(images, before, n or N, image_seed, truncation_psi, device, **reading)
     made = subject.images
-    true, labels = (None, None) if against is None else true_images(against, n, made, truth_seed, **reading)
+    true, labels = (
+        (None, None) if against is None else true_images(against, n or N, made, truth_seed, **reading)
+    )
     given = None if centres is None else images_of("centres", centres, **reading)
     places = {"images": made, "before": subject.before, "against": true, "centres": given}
     for name, pictures in places.items():
@@ -137,6 +144,8 @@ def evaluate(
     )
     check_words(*words)
     n_lpips = len(made) if lpips_images is None else min(lpips_images, len(made))
+    chosen = "lpips" in wanted and (n_lpips < len(made) or "ojha" in presets)
+    check_used(n, seed, truncation_psi, "seed" in subject.settings, labels is not None, chosen)
     missing = missing_for(*words, subject.before is not None, true is not None, labels is not None)
     check_sizes(made, true, n_lpips, clusters, neighbours, wanted - missing.keys())
     eyes = eyes or subject.eyes
@@ -145,8 +154,9 @@ def evaluate(
         missing |= dict.fromkeys(READ, "eyes that read factors: the evaluator of the demo world")
     wanted = known_measures(wanted, named, missing)
     encoder, texts = None, torch.empty(0, 0)
+    clip = clip or JUDGES[eyes]
     if OF_CLIP & wanted:
-        encoder, texts = _judge(subject, clip or JUDGES[eyes], words, device)
+        encoder, texts = _judge(subject, clip, words, device)
 
     near, kept = set(CLOSENESS) & wanted, set(MEASURES["kept"]) & wanted
     result: dict[str, Any] = {
@@ -156,33 +166,32 @@ def evaluate(
     if wanted - OF_CLIP:
         result["features"] = f"{eyes}, {seeing.size} px"
     if encoder is not None:
-        result["clip"] = encoder.name
+        result["clip"] = clip
     if "lpips" in wanted:
         result |= {"n_lpips": n_lpips, "clusters": clusters}
         result |= {"seed_lpips": seed or 0} if n_lpips < len(made) else {}
     costs = _costs(len(made), n_lpips, 0 if true is None else len(true), wanted)
     with Progress(costs, progress) as bar:
         made = held(Watched(made, bar.of("images")))  # several networks read them
-        seen: dict[str, Tensor] = {}
+        seen = Seen()
         if "lpips" in wanted:
             lpips, choice = Lpips.through(seeing), _choice(len(made), n_lpips, seed or 0)
-            chosen = made if choice is None else Picked(made, choice)
-            key: dict[str, Any] = {
-                "lpips": subject.key,
-                "eyes": [weights_id(name) for name in seeing.networks],
-            }
-            key |= {"metrics": METRICS} | ({} if choice is None else {"choice": choice.tolist()})
+            whole = made if isinstance(made, Tensor) else subject.images
+            some = made if choice is None else Picked(whole, choice)
+            key: dict[str, Any] = {"lpips": subject.key, "metrics": METRICS}
+            key |= {"eyes": [weights_id(name) for name in seeing.networks]}
+            key |= {} if choice is None else {"choice": choice.tolist()}
             seen["distances"] = _cached(
                 folder / "cache", key,
-                lambda: lpips.distances(chosen, device=device, progress=bar.of("LPIPS")),
+                lambda: lpips.distances(some, device=device, progress=bar.of("LPIPS")),
             )  # fmt: skip
             if given is not None:
-                seen["to_given"] = lpips.distances(chosen, given, device=device)
+                seen["to_given"] = lpips.distances(some, given, device=device)
         truth = _Shown(None if true is None else Watched(true, bar.of("true images")), labels)
         judges = Judges(
-            seeing, encoder, texts, truth, 0, 0, clusters, neighbours, device, presets, seed or 0
+            seeing, truth, 0, 0, encoder, texts, clusters, neighbours, device, presets, seed or 0
         )  # fmt: skip
-        seen |= judges.look(Watched(made, bar.of("features")), measures=wanted)
+        seen |= judges.look(Watched(made, bar.of("features")), wanted - {"lpips"})
         result |= judges.diversity(seen, wanted)
         bar.of("clusters")(1)
         result |= dict.fromkeys(("evaluator_rate", "clip_rate")) if measures is None else {}
@@ -190,13 +199,13 @@ def evaluate(
         if subject.before is not None and kept:
             source = Watched(subject.before, bar.of("source images"))
             before_features = extract(seeing.embed, source, device=device)
-            result |= kept_of_source(before_features, seen["eyes"], wanted)
+            result |= judges.kept(seen, before_features, wanted)
         if true is not None and near:
-            result |= {"against": against if isinstance(against, str) else _name(against)}
+            result |= {"against": name_of(against)}
             result |= {"seed_against": truth_seed} if labels is not None else {}
             result |= {"n_against": len(true)}
             result |= {"neighbours": neighbours} if set(Manifolds._fields) & near else {}
-            result |= judges.closeness(seen["eyes"], near, bar.of("neighbours"))
+            result |= judges.closeness(seen, near, bar.of("neighbours"))
     if "lpips" in wanted and not {"evaluator_rate", "clip_rate"} & wanted:
         drawn = "--against drawn:SPECIES, or with " if seeing.labels is not None else ""
         log.warning(
@@ -204,10 +213,6 @@ def evaluate(
             f"{drawn}--text and --source-text"
         )
     return result
-
-
-def _name(given: Given | None) -> str:
-    return str(given) if isinstance(given, str | Path) else "a tensor"
 
 
 @dataclass(frozen=True)

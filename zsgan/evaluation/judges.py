@@ -1,16 +1,20 @@
-"""Judges of an adaptation: eyes, a CLIP and the true target domain, none of which guides a row."""
+"""Judges of an adaptation: eyes, a CLIP and the true target domain, none of which guides a row.
+
+Numbers come from images in one way: :meth:`Judges.look` turns images into what the judges see, :class:`Seen`,
+and every measure is computed from that.
+"""
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TypedDict
 
 import torch
 from torch import Tensor
 
 from zsgan.base.images import Images, held
-from zsgan.evaluation.truth import Truth, truth_of
-from zsgan.menagerie.evaluator import load_evaluator
+from zsgan.evaluation.truth import Truth
 from zsgan.menagerie.factors import index_of
 from zsgan.metrics import (
     PAPER,
@@ -19,36 +23,40 @@ from zsgan.metrics import (
     clip_score,
     extract,
     extract_all,
+    frechet_distance,
+    identity_kept,
     intra_cluster_lpips,
+    kernel_distance,
+    manifolds,
+    structure_kept,
     target_rate,
     variance,
     vendi_score,
 )
+from zsgan.metrics.columns import ALL, CLOSENESS, MEASURES, OF_CLIP, label_scores, lpips_columns
 from zsgan.metrics.extract import Network
 from zsgan.metrics.eyes import Prediction
-from zsgan.metrics.progress import Advance
-from zsgan.metrics.summaries import (
-    ALL,
-    CLOSENESS,
-    OF_CLIP,
-    closeness,
-    kept_of_source,
-    label_scores,
-    lpips_columns,
-)
-from zsgan.networks.clip import ClipEncoder, encode_pair
-from zsgan.networks.load import load_clip, load_generator
-from zsgan.networks.vgg_inception import Photographs
-from zsgan.runs.profiles import Profile
+from zsgan.metrics.manifold import Manifolds
+from zsgan.metrics.progress import Advance, told
+from zsgan.networks.clip import ClipEncoder
 
-Seen = Mapping[str, Tensor]
-"""Features of N images: "eyes" and "clip", (N, D) each, and "distances", the LPIPS of all pairs, (N, N). A
-measure needs some of these only."""
 
-EYES: Mapping[str, Callable[[torch.device | str], Eyes]] = {
-    "evaluator": load_evaluator, "photographs": Photographs
-}  # fmt: skip
-"""Name -> constructor of the eyes on a device."""
+class Seen(TypedDict, total=False):
+    """What the judges see in N images; a measure needs some of it only.
+
+    Attributes:
+        eyes: (N, D) features of the eyes.
+        clip: (N, D) unit-norm features of the judging CLIP.
+        guide: (N, D) unit-norm features of a guiding CLIP.
+        distances: (N, N) LPIPS of all pairs, or of those of a subset.
+        to_given: LPIPS (N, k) of the same images to given centres of clusters.
+    """
+
+    eyes: Tensor
+    clip: Tensor
+    guide: Tensor
+    distances: Tensor
+    to_given: Tensor
 
 
 def truth_hits(prediction: Prediction, labels: Mapping[str, str]) -> Tensor:
@@ -59,32 +67,18 @@ def truth_hits(prediction: Prediction, labels: Mapping[str, str]) -> Tensor:
     return right
 
 
-def truth_rate(prediction: Prediction, labels: Mapping[str, str]) -> float:
-    """Share of images in which the evaluator reads the shared factors of the target domain."""
-    return truth_hits(prediction, labels).double().mean().item()
-
-
-def rate(
-    eyes: Eyes, embedding: Tensor, labels: Mapping[str, str] | None, device: torch.device | str
-) -> float:
-    """:func:`truth_rate` of an embedding (N, D); nan if the eyes read no factors or there are no labels."""
-    if labels is None or eyes.labels is None:
-        return math.nan
-    return truth_rate(eyes.read(embedding.to(device)), labels)
-
-
 @dataclass(frozen=True, eq=False)
 class Judges:
     """Networks and true images that measure an adaptation.
 
     Attributes:
         eyes: networks for all measures outside CLIP space; some also read factors.
-        clip: the judging CLIP; ``None`` if no measure of :data:`zsgan.metrics.summaries.OF_CLIP` is computed.
-        texts: (2, D) the judging CLIP's features of source and target text; (1, D) of the target alone, or
-            empty, if no computed measure needs the others.
         truth: the true target domain.
         resolution: pixels a side of the true images, as of the generator's.
         n: number of true images.
+        clip: the judging CLIP; ``None`` if no measure of :data:`zsgan.metrics.columns.OF_CLIP` is computed.
+        texts: (2, D) the judging CLIP's features of source and target text; (1, D) of the target alone, or
+            empty, if no computed measure needs the others.
         clusters: k of the k-medoids.
         neighbours: k of precision, recall, density and coverage.
         device: device of eyes and CLIP.
@@ -93,13 +87,13 @@ class Judges:
     """
 
     eyes: Eyes
-    clip: ClipEncoder | None
-    texts: Tensor
     truth: Truth
     resolution: int
     n: int
-    clusters: int
-    neighbours: int
+    clip: ClipEncoder | None = None
+    texts: Tensor = field(default_factory=lambda: torch.empty(0, 0))
+    clusters: int = 10
+    neighbours: int = 3
     device: torch.device | str = "cpu"
     definitions: Sequence[str] = ("paper", "literal")
     seed: int = 0
@@ -115,80 +109,61 @@ class Judges:
         known = self.truth.labels is not None and self.eyes.labels is not None
         return "evaluator_rate" if known else "clip_rate"
 
-    def closeness(
-        self, embedding: Tensor, measures: Collection[str] = ALL, progress: bool | Advance = False
-    ) -> dict[str, float]:
-        """Closeness of images to the truth.
+    def look(
+        self,
+        images: Images,
+        measures: Collection[str] = ALL,
+        *,
+        guide: Network | None = None,
+        progress: bool = False,
+    ) -> Seen:
+        """Look at images, which are made or read once if they fit into memory.
 
         Args:
-            embedding: (N, D) the eyes' features of the images.
-            measures: measures to compute.
-            progress: show a bar for the neighbours' distances, or a function to call with the finished share.
+            images: N images.
+            measures: the measures to be computed.
+            guide: a guiding CLIP, which looks as well.
+            progress: show progress bars.
 
         Returns:
-            the columns of :data:`zsgan.metrics.summaries.CLOSENESS`; nan where there are no true images.
+            what the measures need.
         """
-        wanted = [name for name in CLOSENESS if name in measures]
-        if not wanted or not self.truth.seen:
-            return dict.fromkeys(wanted, math.nan)
-        return closeness(embedding, self.true_features, self.neighbours, measures=wanted, progress=progress)
-
-    def look(
-        self, images: Images, *, measures: Collection[str] = ALL, progress: bool = False, **others: Network
-    ) -> dict[str, Tensor]:
-        """Features (N, D) for the measures and from other networks by name, in one pass over the images."""
-        networks: dict[str, Network] = dict(others)
+        seen, networks = Seen(), dict[str, Network]()
+        if set(measures) - OF_CLIP - {"lpips"}:
+            networks["eyes"] = self.eyes.embed
         if OF_CLIP & set(measures):
             assert self.clip is not None
-            networks = {"clip": self.clip.encode_images} | networks
-        if set(measures) - OF_CLIP - {"lpips"}:
-            networks = {"eyes": self.eyes.embed} | networks
-        if not networks:
-            return {}
-        return extract_all(networks, images, device=self.device, progress=progress)
+            networks["clip"] = self.clip.encode_images
+        if guide is not None:
+            networks["guide"] = guide
+        if "lpips" in measures:
+            images = held(images)
+        if networks:
+            seen.update(extract_all(networks, images, device=self.device, progress=progress))  # type: ignore[typeddict-item]
+        if "lpips" in measures:
+            lpips = Lpips.through(self.eyes)
+            seen["distances"] = lpips.distances(images, device=self.device, progress=progress)
+        return seen
 
-    def inspect(self, images: Images, *, progress: bool = False, **others: Network) -> dict[str, Tensor]:
-        """The result of :meth:`look` for all measures, and "distances" (N, N), the LPIPS of all pairs."""
-        images = held(images)
-        lpips = Lpips.through(self.eyes)
-        return self.look(images, measures=ALL, progress=progress, **others) | {
-            "distances": lpips.distances(images, device=self.device, progress=progress)
-        }
+    def read(self, seen: Seen) -> Prediction:
+        """The factors that the eyes read."""
+        return self.eyes.read(seen["eyes"].to(self.device))
 
-    def adaptation(
-        self, seen: Seen, measures: Collection[str] = ALL, progress: bool | Advance = False
-    ) -> dict[str, float]:
-        """Measures of adaptation: target rates of the judges, and closeness to the truth.
-
-        Args:
-            seen: result of :meth:`look` for the adapted images.
-            measures: measures to compute.
-            progress: see :meth:`closeness`.
-
-        Returns:
-            evaluator_rate (nan if no factors can be read), clip_rate, clip_score, and those of
-            :meth:`closeness`.
-        """
-        columns = {}
-        if "evaluator_rate" in measures:
-            columns["evaluator_rate"] = rate(self.eyes, seen["eyes"], self.truth.labels, self.device)
-        if "clip_rate" in measures:
-            columns["clip_rate"] = target_rate(seen["clip"], self.texts[1], self.texts[0])
-        if "clip_score" in measures:
-            columns["clip_score"] = clip_score(seen["clip"], self.texts[-1])
-        if not set(CLOSENESS) & set(measures):
-            return columns
-        return columns | self.closeness(seen["eyes"], measures, progress)
+    def hits(self, seen: Seen) -> Tensor | None:
+        """:func:`truth_hits` of the target; ``None`` if the eyes read no factors or there are no labels."""
+        if self.truth.labels is None or self.eyes.labels is None:
+            return None
+        return truth_hits(self.read(seen), self.truth.labels).double()
 
     def diversity(self, seen: Seen, measures: Collection[str] = ALL) -> dict[str, float]:
         """Measures of diversity, which need no target.
 
         Args:
-            seen: result of :meth:`inspect`.
+            seen: what :meth:`look` returns.
             measures: measures to compute.
 
         Returns:
-            intra-cluster LPIPS in the definitions (see :func:`zsgan.metrics.summaries.lpips_columns`),
+            intra-cluster LPIPS in the definitions (see :func:`zsgan.metrics.columns.lpips_columns`),
             clip_variance (in the judging CLIP's space), vendi (in the eyes' space), and, if the eyes read
             factors, an Inception score of every factor that the target leaves open.
         """
@@ -203,26 +178,85 @@ class Judges:
         if "vendi" in measures:
             columns["vendi"] = vendi_score(seen["eyes"])
         if "inception" in measures and self.eyes.labels is not None:
-            columns |= label_scores(self.eyes.read(seen["eyes"].to(self.device)), self.truth.labels)
+            columns |= label_scores(self.read(seen), self.truth.labels)
+        return columns
+
+    def adaptation(self, seen: Seen, measures: Collection[str] = ALL) -> dict[str, float]:
+        """Measures of adaptation: target rates of the judges, and closeness to the truth.
+
+        Args:
+            seen: what :meth:`look` returns for the adapted images.
+            measures: measures to compute.
+
+        Returns:
+            evaluator_rate (nan if no factors can be read), clip_rate, clip_score, and those of
+            :meth:`closeness`.
+        """
+        columns = {}
+        if "evaluator_rate" in measures:
+            hits = self.hits(seen)
+            columns["evaluator_rate"] = math.nan if hits is None else hits.mean().item()
+        if "clip_rate" in measures:
+            columns["clip_rate"] = target_rate(seen["clip"], self.texts[1], self.texts[0])
+        if "clip_score" in measures:
+            columns["clip_score"] = clip_score(seen["clip"], self.texts[-1])
+        return columns | self.closeness(seen, measures)
+
+    def closeness(
+        self, seen: Seen, measures: Collection[str] = ALL, progress: bool | Advance = False
+    ) -> dict[str, float]:
+        """Closeness of images to the truth.
+
+        Args:
+            seen: what :meth:`look` returns.
+            measures: measures to compute.
+            progress: show a bar for the neighbours' distances, or a function to call with the finished share.
+
+        Returns:
+            the columns of :data:`zsgan.metrics.columns.CLOSENESS`; nan where there are no true images.
+        """
+        columns = {name: math.nan for name in CLOSENESS if name in measures}
+        if not columns or not self.truth.seen:
+            return columns
+        made, true = seen["eyes"], self.true_features
+        if "fid" in columns:
+            columns["fid"] = frechet_distance(made, true)
+        if "kid" in columns:
+            columns["kid"] = kernel_distance(made, true)
+        if near := columns.keys() & set(Manifolds._fields):
+            with told(progress, "neighbours") as advance:
+                found = manifolds(made, true, self.neighbours, advance)._asdict()
+            columns |= {name: found[name] for name in near}
+        return columns
+
+    def kept(self, seen: Seen, source: Tensor | None, measures: Collection[str] = ALL) -> dict[str, float]:
+        """How much of the source's images an adaptation keeps.
+
+        Args:
+            seen: what :meth:`look` returns for the adapted images.
+            source: (N, D) the eyes' features of the source's images of the same latents; ``None`` if there
+                are none.
+            measures: measures to compute.
+
+        Returns:
+            identity_kept (a mean) and structure_kept; nan without ``source``.
+        """
+        columns = {name: math.nan for name in MEASURES["kept"] if name in measures}
+        if source is not None and "identity_kept" in columns:
+            columns["identity_kept"] = float(identity_kept(source, seen["eyes"]).mean())
+        if source is not None and "structure_kept" in columns:
+            columns["structure_kept"] = structure_kept(source, seen["eyes"])
         return columns
 
     def everything(self, seen: Seen, source: Tensor | None = None) -> dict[str, float]:
-        """:meth:`diversity`, :meth:`adaptation`, and :func:`zsgan.metrics.summaries.kept_of_source`.
-
-        Args:
-            seen: result of :meth:`inspect`.
-            source: (N, D) the eyes' features of the source's images of the same latents.
-
-        Returns:
-            the columns of all three.
-        """
-        return self.diversity(seen) | self.adaptation(seen) | kept_of_source(source, seen["eyes"])
+        """The columns of :meth:`diversity`, :meth:`adaptation` and :meth:`kept`."""
+        return self.diversity(seen) | self.adaptation(seen) | self.kept(seen, source)
 
     def each(self, seen: Seen) -> dict[str, list[float]]:
         """Contribution of each image to measures that are means over images, for intervals over latents.
 
         Args:
-            seen: result of :meth:`look` or :meth:`inspect`.
+            seen: what :meth:`look` returns.
 
         Returns:
             N values each: evaluator_rate and clip_rate (hits, 0 or 1; the first is missing if no factors can
@@ -237,61 +271,8 @@ class Judges:
             "clip_score": clip @ target,
             "clip_variance": spread,
         }
-        if self.truth.labels is not None and self.known_rate == "evaluator_rate":
-            prediction = self.eyes.read(seen["eyes"].to(self.device))
-            values["evaluator_rate"] = truth_hits(prediction, self.truth.labels).double()
+        if (hits := self.hits(seen)) is not None:
+            values["evaluator_rate"] = hits
         if "distances" in seen:
             values["lpips_all"] = intra_cluster_lpips(seen["distances"], PAPER, self.clusters).each
         return {name: value.tolist() for name, value in values.items()}
-
-
-def load_eyes(name: str, device: torch.device | str = "cpu") -> Eyes:
-    """Load the networks behind LPIPS, FID and similar metrics.
-
-    Args:
-        name: "evaluator" of the demo world, or "photographs" (VGG-16 and Inception-v3).
-        device: torch device.
-
-    Returns:
-        the eyes.
-
-    Raises:
-        ValueError: the name is unknown.
-        FileNotFoundError: their weights are missing or altered.
-        ModuleNotFoundError: photographs need two more packages.
-    """
-    if name not in EYES:
-        raise ValueError(f"eyes={name!r} are unknown; choose one of {', '.join(EYES)}")
-    return EYES[name](device)
-
-
-def load_judges(profile: Profile, scenario: str, device: torch.device | str = "cpu") -> Judges:
-    """The judges of a scenario.
-
-    Args:
-        profile: names the judging CLIP, the number of true images and the settings of the metrics.
-        scenario: one of the profile's.
-        device: device of the networks.
-
-    Returns:
-        the judges, at the resolution of the scenario's generator.
-
-    Raises:
-        ValueError: the profile has no such scenario, or its truth is invalid or has too few images.
-    """
-    config = profile.config(scenario, next(iter(profile.rows)))
-    clip = load_clip(profile.judge, device=device)
-    texts = encode_pair(clip, config.source_text, config.target_text, config.prompts).cpu()
-    resolution = load_generator(profile.scenarios[scenario].generator).config["resolution"]
-    truth = truth_of(profile.scenarios[scenario].truth)
-    least = max(profile.clusters, profile.neighbours) + 1
-    if truth.seen and (n := len(truth.images(profile.samples, resolution, fresh=True))) < least:
-        raise ValueError(
-            f"truth of scenario={scenario!r} gives {n} images to measure (at most {profile.samples}; half "
-            f"of a folder's are compared with the others), but clusters={profile.clusters} and "
-            f"neighbours={profile.neighbours} need {least}; add images, or lower them"
-        )
-    return Judges(
-        load_eyes(profile.eyes, device), clip, texts, truth, resolution,
-        profile.samples, profile.clusters, profile.neighbours, device,
-    )  # fmt: skip

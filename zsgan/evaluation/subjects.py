@@ -101,12 +101,12 @@ def subject_of(
     images, earlier = subject.images, subject.before
     if earlier is not None and len(earlier) != len(images):
         raise ValueError(
-            f"before={_named(before)!r} must hold the source's image of each of the {len(images)} latents, "
+            f"before={name_of(before)!r} must hold the source's image of each of the {len(images)} latents, "
             f"got {len(earlier)} images"
         )
     if isinstance(earlier, Folder):
         made = images.names if isinstance(images, Folder) else file_names(len(images))
-        check_pairs(made, earlier.names, f"before={_named(before)!r}")
+        check_pairs(made, earlier.names, f"before={name_of(before)!r}")
     return subject
 
 
@@ -169,7 +169,8 @@ def _hash(images: Tensor) -> str:
     return hashlib.sha256(repr(tuple(images.shape)).encode() + images.numpy().tobytes()).hexdigest()
 
 
-def _named(given: Given | None) -> str:
+def name_of(given: Given | None) -> str:
+    """The folder's name, or "a tensor", for messages and results."""
     return "a tensor" if isinstance(given, Tensor) else str(given)
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from zsgan.base.images import Folder, Images
 from zsgan.base.resize import resize
-from zsgan.menagerie.portraits import TRUTH_SEED, Drawing
+from zsgan.menagerie.portraits import FRESH_SEED, TRUTH_SEED, Drawing
 
 
 class Truth(Protocol):
@@ -66,7 +66,7 @@ class Drawn:
 
     def images(self, n: int, resolution: int, fresh: bool = False) -> Drawing:
         """See :class:`Truth`."""
-        return Drawing(self.labels, n, resolution, TRUTH_SEED + fresh)
+        return Drawing(self.labels, n, resolution, FRESH_SEED if fresh else TRUTH_SEED)
 
 
 @dataclass(frozen=True)

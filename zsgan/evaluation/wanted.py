@@ -1,15 +1,14 @@
 """Checks of the arguments of ``evaluate``: which measures are requested and available."""
 
-import math
-import os
 from collections.abc import Collection, Mapping, Sequence
 
+from zsgan.base.device import check_memory
 from zsgan.base.images import Images
-from zsgan.base.settings import check_texts
+from zsgan.base.settings import AtLeast1, Psi, Seed, check_texts, checked
 from zsgan.evaluation.subjects import Given
 from zsgan.metrics import DEFINITIONS
+from zsgan.metrics.columns import ALL, CLOSENESS, MEASURES
 from zsgan.metrics.manifold import Manifolds
-from zsgan.metrics.summaries import ALL, CLOSENESS, MEASURES
 
 READ = ("inception", "evaluator_rate")
 """Measures of the factors that the eyes read."""
@@ -21,7 +20,7 @@ def measures_of(asked: Sequence[str] | str | None) -> tuple[frozenset[str], froz
     """The measures that groups and names stand for.
 
     Args:
-        asked: groups or names of :data:`zsgan.metrics.summaries.MEASURES`; ``None`` for all.
+        asked: groups or names of :data:`zsgan.metrics.columns.MEASURES`; ``None`` for all.
 
     Returns:
         all requested measures, and those requested by name.
@@ -131,7 +130,9 @@ def check_presets(presets: Sequence[str], centres: Given | None) -> None:
             raise ValueError(f"preset={name!r} needs centres: a folder of the images to assign others to")
 
 
-def check_numbers(n: int, seed: int | None, truncation_psi: float | None, lpips_images: int | None) -> None:
+def check_numbers(
+    n: int | None, seed: int | None, truncation_psi: float | None, lpips_images: int | None
+) -> None:
     """Refuse numbers that are invalid for any images.
 
     Args:
@@ -143,14 +144,41 @@ def check_numbers(n: int, seed: int | None, truncation_psi: float | None, lpips_
     Raises:
         ValueError: a number is out of range, or n images do not fit into memory.
     """
-    for name, value, least in (("n", n, 1), ("seed", seed, 0), ("lpips_images", lpips_images, 3)):
-        if value is not None and (type(value) is not int or value < least):
-            raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
-    if seed is not None and seed >= 2**63:
-        raise ValueError(f"seed must be below 2^63, got {seed}")
-    if truncation_psi is not None and not 0 < truncation_psi < math.inf:
-        raise ValueError(f"psi must be a finite number above 0, got {truncation_psi!r}; 1 is no truncation")
-    _check_memory(f"n={n} images", n * _BYTES)
+    given = {"n": n, "seed": seed, "truncation_psi": truncation_psi, "lpips_images": lpips_images}
+    kinds = {"n": AtLeast1, "seed": Seed, "truncation_psi": Psi, "lpips_images": AtLeast1}
+    for name, value in given.items():
+        if value is not None:
+            checked(name, value, kinds[name])
+    if n is not None:
+        check_memory({f"n={n}": n * _BYTES})
+
+
+def check_used(
+    n: int | None, seed: int | None, truncation_psi: float | None, sampled: bool, drawn: bool, chosen: bool
+) -> None:
+    """Refuse numbers that would have no effect.
+
+    Args:
+        n: number of images to draw.
+        seed: seed of latents and drawn images.
+        truncation_psi: truncation of a run's images.
+        sampled: whether a run makes the images.
+        drawn: whether true images are drawn.
+        chosen: whether LPIPS is computed on a random choice of the images.
+
+    Raises:
+        ValueError: a number is given that nothing uses.
+    """
+    for name, value, used, use in (
+        ("n", n, sampled or drawn, "a run and against=drawn:SPECIES; lpips_images limits those for LPIPS"),
+        ("seed", seed, sampled or drawn or chosen, "a run, against=drawn:SPECIES and a limit lpips_images"),
+        ("truncation_psi", truncation_psi, sampled, "a run"),
+    ):
+        if value is not None and not used:
+            raise ValueError(
+                f"{name}={value} has no effect on images that are given, which are all measured as they are; "
+                f"leave it out (it is for {use})"
+            )
 
 
 def check_sizes(
@@ -182,17 +210,6 @@ def check_sizes(
         why = "(neighbours), " if near else ""
         raise ValueError(f"images and against must be more than {k} images each {why}got {n} and {len(true)}")
     if "lpips" in wanted:
-        _check_memory(f"the LPIPS of all pairs of {n_lpips} images", 48 * n_lpips**2)
+        check_memory({f"lpips_images={n_lpips}, the LPIPS of all their pairs,": 48 * n_lpips**2})
     if "structure_kept" in wanted:
-        _check_memory(f"structure_kept of {n} images", 24 * n**2)
-
-
-def _check_memory(what: str, needed: int) -> None:
-    if not hasattr(os, "sysconf"):  # Windows
-        return
-    present = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if needed > present:
-        raise ValueError(
-            f"{what} would take {needed / 1e9:,.0f} GB of memory or more, and there are {present / 1e9:.0f}; "
-            "ask for fewer images"
-        )
+        check_memory({f"n={n}, structure_kept of all pairs,": 24 * n**2})

@@ -4,11 +4,22 @@ All values come from the evaluator's predictions, so source, adapted and drawn i
 """
 
 import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache, cached_property
 
 import pandas as pd
+import torch
+from torch import Tensor
 
 from zsgan.menagerie.factors import CONTINUOUS
-from zsgan.metrics.eyes import Prediction
+from zsgan.menagerie.portraits import FRESH_SEED, Drawing, ideal_answers
+from zsgan.menagerie.species import SPECIES
+from zsgan.metrics.extract import extract
+from zsgan.metrics.eyes import Eyes, Prediction
+
+LEFT = ("factors_kept", "ideal_distance")
+"""Columns of :meth:`FactorReports.left`."""
 
 
 def spread(prediction: Prediction) -> dict[str, float]:
@@ -108,3 +119,72 @@ def report(adapted: Prediction, ideal: Prediction, truth: Prediction) -> pd.Data
     wrong, by_chance = error(ideal, adapted), chance(ideal, adapted)
     columns = {"kept": kept(truth, adapted), "error": wrong, "chance": by_chance}
     return pd.DataFrame(columns).rename_axis("factor")
+
+
+@dataclass(frozen=True, eq=False)
+class FactorReports:
+    """Reports on generators from one source for the same latents; the references are made once.
+
+    Attributes:
+        eyes: eyes that read factors.
+        labels: factors that all true images of the target share.
+        species: species of the ideal answers.
+        latents: (N, D_z) latents of the images.
+        resolution: pixels a side of the images.
+        device: device of the eyes.
+    """
+
+    eyes: Eyes
+    labels: Mapping[str, str]
+    species: str
+    latents: Tensor
+    resolution: int
+    device: torch.device | str = "cpu"
+
+    def of(self, embedding: Tensor) -> pd.DataFrame:
+        """:func:`report` of images, from the eyes' features of them.
+
+        Args:
+            embedding: (n, D) features of a generator's images of the first n latents, not truncated.
+
+        Returns:
+            the report.
+        """
+        return report(self._read(embedding), *self._references(len(embedding)))
+
+    def left(self, embedding: Tensor) -> dict[str, float]:
+        """Means of :meth:`of` over the continuous factors.
+
+        Args:
+            embedding: see :meth:`of`.
+
+        Returns:
+            factors_kept (1: as varied as true images) and ideal_distance, the error relative to that of
+            chance (0: the ideal answers, 1: no better than chance).
+        """
+        found = self.of(embedding).loc[list(CONTINUOUS)]
+        distance = (found["error"] / found["chance"]).mean()
+        return dict(zip(LEFT, (float(found["kept"].mean()), float(distance)), strict=True))
+
+    @cached_property
+    def _references(self) -> Callable[[int], tuple[Prediction, Prediction]]:
+        """Function of n: factors read in the ideal answers to the first n latents, and in n true images."""
+
+        def references(n: int) -> tuple[Prediction, Prediction]:
+            style = self.labels.get("style", "photo")
+            ideal = ideal_answers(self.latents[:n], self.species, style, self.resolution)
+            true = Drawing(self.labels, n, self.resolution, FRESH_SEED)
+            embed = self.eyes.embed
+            first, second = (extract(embed, images, device=self.device) for images in (ideal, true))
+            return self._read(first), self._read(second)
+
+        return cache(references)
+
+    def _read(self, embedding: Tensor) -> Prediction:
+        return self.eyes.read(embedding.to(self.device))
+
+
+def ideal_species(labels: Mapping[str, str], generator: str) -> str | None:
+    """Species of the ideal answers: the target's, else that of a matched source; ``None`` if unknown."""
+    species = labels.get("species", generator.removeprefix("generator-"))
+    return species if species in SPECIES else None

@@ -9,7 +9,10 @@ from zsgan.menagerie.draw import draw
 from zsgan.menagerie.factors import Factors, from_latent, sample_factors
 
 TRUTH_SEED = 8_000_009
-"""Seed of the drawn true images, far from the training seeds; fresh ones use the next seed."""
+"""Seed of the drawn true images, far from the training seeds."""
+
+FRESH_SEED = TRUTH_SEED + 1
+"""Seed of other true images of the same domain."""
 
 
 class Portraits:

@@ -7,14 +7,12 @@ through the network once, and all N (N - 1) / 2 pairs are one matrix product.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from zsgan.base.images import Images, checked
 from zsgan.base.images import batch_size as default_batch_size
-from zsgan.base.resize import resize
 from zsgan.metrics.eyes import Eyes
 from zsgan.metrics.progress import Advance, silent, told
 from zsgan.metrics.rounding import rounding
@@ -34,12 +32,10 @@ class Lpips:
         network: images (N, 3, H, W) in [-1, 1] -> feature maps (N, C_l, H_l, W_l), one for each layer.
         weights: (C_l,) >= 0 for each layer; ``None`` weighs all channels alike, so that the distance is the
             mean over the layers of the squared distance of unit vectors.
-        size: pixels a side to resize images to (bilinear, antialiased), for instance 256; ``None`` for none.
     """
 
     network: Callable[[Tensor], Sequence[Tensor]]
     weights: Sequence[Tensor] | None = None
-    size: int | None = None
 
     def __post_init__(self) -> None:
         if self.weights is not None and any(bool((w < 0).any()) for w in self.weights):
@@ -49,15 +45,6 @@ class Lpips:
     def through(cls, eyes: Eyes) -> "Lpips":
         """LPIPS with the maps and weights of these eyes, at their input size."""
         return cls(eyes.maps, eyes.weights)
-
-    @classmethod
-    def of(cls, module: Any, size: int | None = None) -> "Lpips":
-        """The same distance as a module of the lpips package, ``lpips.LPIPS(net=..., version="0.1")``."""
-        return cls(
-            lambda images: module.net(module.scaling_layer(images)),
-            [head.model[-1].weight.detach().flatten() for head in module.lins],
-            size,
-        )
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
@@ -72,8 +59,6 @@ class Lpips:
         Raises:
             ValueError: weights and layers differ in number.
         """
-        if self.size is not None and images.shape[-2:] != (self.size, self.size):
-            images = resize(images, self.size, "bilinear")
         maps = self.network(images)
         if self.weights is not None and len(self.weights) != len(maps):
             raise ValueError(

@@ -9,6 +9,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from zsgan.base.images import Images
+from zsgan.networks.sampling import Samples
 
 Advance = Callable[[float], object]
 """A function that a computation calls with its finished share, ascending from 0 to 1."""
@@ -111,5 +112,8 @@ class Picked:
         return len(self.places)
 
     def __getitem__(self, part: slice) -> Tensor:
-        """Images (b - a, 3, H, W) in [-1, 1], as the others give them."""
-        return torch.cat([self.images[i : i + 1] for i in self.places[part].tolist()])
+        """Images (b - a, 3, H, W) in [-1, 1]; those of a generator are made in one batch."""
+        places = self.places[part]
+        if isinstance(self.images, Tensor | Samples):
+            return self.images[places]
+        return torch.cat([self.images[i : i + 1] for i in places.tolist()])

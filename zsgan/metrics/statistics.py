@@ -41,9 +41,11 @@ def over_seeds(values: Tensor, level: float = 0.95) -> Interval:
             f"values must be (S,) for at least 2 runs, got {tuple(values.shape)}; one run has no spread over "
             "seeds"
         )
+    from scipy.special import stdtrit  # imported here, since no command should wait for scipy
+
     values = values.double()
     mean, error = values.mean().item(), values.std().item() / math.sqrt(len(values))
-    reach = t_quantile((1 + level) / 2, len(values) - 1) * error
+    reach = float(stdtrit(len(values) - 1, (1 + level) / 2)) * error
     return Interval(mean, mean - reach, mean + reach)
 
 
@@ -116,38 +118,3 @@ def check_level(level: float) -> None:
     """Reject a confidence level outside (0, 1)."""
     if not 0 < level < 1:
         raise ValueError(f"level must lie between 0 and 1, such as 0.95, got {level}")
-
-
-def t_quantile(p: float, df: int) -> float:
-    """Quantile of Student's t distribution.
-
-    Args:
-        p: probability, in [0.5, 1).
-        df: degrees of freedom, a whole number >= 1.
-
-    Returns:
-        t with P(T <= t) = p, to about 12 digits.
-    """
-    low, high = 0.0, math.pi / 2  # of the angle atan(t / sqrt(df)), in which the distribution is elementary
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _t_probability(middle, df) < p else (low, middle)
-    return math.sqrt(df) * math.tan((low + high) / 2)
-
-
-def _t_probability(angle: float, df: int) -> float:
-    """P(T <= sqrt(df) tan(angle)) for angle >= 0 (Abramowitz and Stegun, 26.7.3 and 26.7.4)."""
-    sine, cosine = math.sin(angle), math.cos(angle)
-    if df % 2:
-        term, total = cosine, 0.0
-        for k in range(1, (df + 1) // 2):
-            total += term
-            term *= cosine**2 * 2 * k / (2 * k + 1)
-        inside = 2 / math.pi * (angle + sine * total)
-    else:
-        term, total = 1.0, 0.0
-        for k in range(1, df // 2 + 1):
-            total += term
-            term *= cosine**2 * (2 * k - 1) / (2 * k)
-        inside = sine * total
-    return (1 + inside) / 2

@@ -41,8 +41,8 @@ class Samples:
         return len(self.latents)
 
     @torch.no_grad()
-    def __getitem__(self, part: slice) -> Tensor:
-        """Images (b - a, 3, R, R), clamped to [-1, 1], on the generator's device."""
+    def __getitem__(self, part: slice | Tensor) -> Tensor:
+        """Images (n, 3, R, R) of a slice or of n indices, clamped to [-1, 1], on the generator's device."""
         z = self.latents[part].to(self.generator.mapping.w_avg.device)
         ws = self.generator.mapping(z, truncation_psi=self.truncation_psi)
         size = batch_size(self.generator.config["resolution"] ** 2)

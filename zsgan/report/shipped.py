@@ -2,17 +2,18 @@
 
 ``zsgan/runs/profiles/<name>/`` holds the measurements of ``zsgan reproduce --profile <name>``::
 
-    finals.csv        a line for each run, at its end, see :func:`zsgan.evaluation.results.results`
-    course.csv        a line for each snapshot, see :func:`zsgan.evaluation.results.frontier`
+    finals.csv        a line for each run, at its end, see Measurements.table in zsgan.evaluation.measurements
+    course.csv        a line for each snapshot, see Measurements.frontier there
     differences.csv   differences to the profile's baseline, with intervals of a paired bootstrap, see
                       zsgan.evaluation.comparisons
     provenance.json   ids of the runs, weights, settings and versions
-    <scenario>.png    pictures, if the profile says ``sheets: true``, see zsgan.report.contact_sheets
+    <scenario>.png    pictures, if the profile says ``sheets: true``, see zsgan.report.scenario_sheet
 
 A run's id is a hash of everything that determines it, so a summary of other networks or settings is
 recognised without the runs.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -27,8 +28,8 @@ from zsgan.base.device import worker_pool
 from zsgan.base.files import read_json, versions, write_atomically, write_json
 from zsgan.evaluation.bench import METRICS, Bench
 from zsgan.evaluation.comparisons import differences, matched_differences
-from zsgan.evaluation.results import frontier, results
-from zsgan.report.contact_sheets import SOURCE, make_sheet, read_sheet, write_sheet
+from zsgan.evaluation.measurements import Measurements
+from zsgan.report.scenario_sheet import SOURCE, make_sheet, read_sheet, write_sheet
 from zsgan.runs.identity import resolve
 from zsgan.runs.profiles import Profile, load_profile, profile_file
 
@@ -206,19 +207,19 @@ def summarise(
         progress: show progress bars.
     """
     _measure_all(profile, folder, device, workers, progress)
+    measurements = Measurements(profile, folder, device)
+    benches = {name: measurements.bench(name) for name in profile.scenarios}
     tables = {
-        "finals": results(profile, folder=folder, device=device),
-        "course": frontier(profile, folder=folder, device=device),
-        "differences": pd.concat(
-            [_differences(Bench(profile, name, folder, device)) for name in profile.scenarios]
-        ),
+        "finals": measurements.table(),
+        "course": measurements.frontier(),
+        "differences": pd.concat([_differences(bench) for bench in benches.values()]),
     }
     for name, table in tables.items():
         text = table.to_csv(index=False, float_format="%.5g", lineterminator="\n")
         write_atomically(place / f"{name}.csv", text.encode())
-    for name in profile.scenarios if profile.sheets else ():
-        write_sheet(place / f"{name}.png", make_sheet(Bench(profile, name, folder, device)))
-    write_json(place / "provenance.json", _provenance(profile, folder, device))
+    for name, bench in benches.items() if profile.sheets else ():
+        write_sheet(place / f"{name}.png", make_sheet(bench))
+    write_json(place / "provenance.json", _provenance(profile, benches.values()))
 
 
 def run_ids(profile: Profile) -> dict[str, str]:
@@ -233,11 +234,10 @@ def _settings(profile: Profile) -> dict[str, Any]:
     return {name: getattr(profile, name) for name in _COUNTS} | {"metrics": METRICS}
 
 
-def _provenance(profile: Profile, folder: Path, device: str) -> dict[str, Any]:
+def _provenance(profile: Profile, benches: Iterable[Bench]) -> dict[str, Any]:
     weights: dict[str, str] = {}
     seconds = 0.0
-    for scenario in profile.scenarios:
-        bench = Bench(profile, scenario, folder, device)
+    for bench in benches:
         for _, _, found in bench.runs:
             weights |= bench.networks(found)
             seconds += found.provenance["seconds"]

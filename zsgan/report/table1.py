@@ -14,8 +14,7 @@ from zsgan.adaptation.config import AdaptConfig
 from zsgan.assets import names
 from zsgan.base.device import set_up
 from zsgan.base.settings import build, closest, merge, names_of
-from zsgan.evaluation.judges import load_judges
-from zsgan.evaluation.results import bounds, provenance, results
+from zsgan.evaluation.measurements import Measurements
 from zsgan.report import tables
 from zsgan.runs.grid import run_all
 from zsgan.runs.identity import check
@@ -38,9 +37,9 @@ class Measured:
         main: table from :func:`zsgan.report.tables.table_1`.
         others: table from :func:`zsgan.report.tables.metrics_table`.
         basis: a sentence on the measurements, to show beside the tables.
-        provenance: from :func:`zsgan.evaluation.results.provenance`.
-        runs: from :func:`zsgan.evaluation.results.results`.
-        references: from :func:`zsgan.evaluation.results.bounds`.
+        provenance: from :meth:`zsgan.evaluation.measurements.Measurements.provenance`.
+        runs: from :meth:`zsgan.evaluation.measurements.Measurements.table`.
+        references: from :meth:`zsgan.evaluation.measurements.Measurements.bounds`.
     """
 
     main: pd.DataFrame
@@ -112,11 +111,11 @@ def measure(
     grid = list(product(picked.rows, picked.seeds))
     configs = [picked.config(scenario, row, seed) for row, seed in grid]
     jobs = check(configs)
-    load_judges(picked, scenario, device)
+    measurements = Measurements(picked, folder, device, progress)
+    measurements.load(scenario)
     labels = [f"{row}, seed {seed}" for row, seed in grid]
     run_all(jobs, folder=folder, device=device, progress=progress, labels=labels)
-    measured = results(picked, scenario, folder=folder, device=device, progress=progress)
-    reference = bounds(picked, scenario, device=device)
+    measured, reference = measurements.table(scenario), measurements.bounds(scenario)
     parts = [tables.basis(measured, picked.eyes, scenario)]
     if left := [] if rows else [row for row in whole.rows if row not in picked.rows]:
         parts.append(f"Not made, since there are no target images: {', '.join(left)}.")
@@ -126,7 +125,7 @@ def measure(
         tables.table_1(measured, reference, "here", scenario),
         tables.metrics_table(measured, reference, scenario),
         " ".join(parts),
-        provenance(picked, scenario, folder, device),
+        measurements.provenance(scenario),
         measured,
         reference,
     )

@@ -49,8 +49,8 @@ def table_1(
     has both definitions: distances to the medoid, and "literal", the mean over pairs inside a cluster.
 
     Args:
-        results: one line for each run, from :func:`zsgan.evaluation.results.results`.
-        bounds: one line for each reference row, from :func:`zsgan.evaluation.results.bounds`.
+        results: one line for each run, from :meth:`zsgan.evaluation.measurements.Measurements.table`.
+        bounds: one line for each reference row, from ``Measurements.bounds``.
         label: heading of the measured columns, such as the profile's name; "paper" is reserved.
         scenario: the scenario to show.
 
@@ -74,7 +74,7 @@ def basis(results: pd.DataFrame, eyes: str, scenario: str = PAPER_SCENARIO) -> s
     """A sentence on how the numbers of a table were measured, to show beside it.
 
     Args:
-        results: one line for each run, from :func:`zsgan.evaluation.results.results`.
+        results: one line for each run, from :meth:`zsgan.evaluation.measurements.Measurements.table`.
         eyes: the networks of LPIPS and FID, a key of :data:`EYES`.
         scenario: the scenario to show.
 
@@ -101,8 +101,8 @@ def metrics_table(
     Costs are medians over the seeds, relative to the row L_dir, or to the first row if there is no L_dir.
 
     Args:
-        results: one line for each run, from :func:`zsgan.evaluation.results.results`.
-        bounds: one line for each reference row, from :func:`zsgan.evaluation.results.bounds`.
+        results: one line for each run, from :meth:`zsgan.evaluation.measurements.Measurements.table`.
+        bounds: one line for each reference row, from ``Measurements.bounds``.
         scenario: the scenario to show.
 
     Returns:

@@ -103,7 +103,7 @@ class Profile:
             "photographs" (VGG-16 and Inception-v3).
         summarised: whether measurements are written as tables beside the profile's file instead of a book.
         sheets: whether a picture of each scenario is written beside these tables, see
-            :mod:`zsgan.report.contact_sheets`; for few rows.
+            :mod:`zsgan.report.scenario_sheet`; for few rows.
         baseline: the row that others are compared with; ``None`` for the first.
         clusters: k of the k-medoids in intra-cluster LPIPS.
         neighbours: k of precision and recall.

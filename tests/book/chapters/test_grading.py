@@ -9,7 +9,7 @@ import torch
 
 from zsgan.adaptation.stopping import alignment
 from zsgan.book.chapters.stopping import graded, rule_against, rule_wins, stops, stops_table, with_common
-from zsgan.evaluation import results as module
+from zsgan.evaluation import measurements as module
 from zsgan.evaluation.comparisons import change_of
 
 COURSE = pd.DataFrame(
@@ -136,7 +136,7 @@ def test_finals_say_where_a_run_levels_off(smoke, runs_folder, full_run, monkeyp
     asked = []
     monkeypatch.setattr(module, "plateau", lambda curve: asked.append(curve) or 3)
     profile = replace(smoke, rows={"full": smoke.rows["L_dm + L_EWC + L_rel"]}, baseline=None)
-    found = module.results(profile, "dog-to-cat", folder=runs_folder)
+    found = module.Measurements(profile, runs_folder).table("dog-to-cat")
     assert list(found["levelled_off"]) == [3.0]
     assert asked[0].tolist() == alignment(full_run.history).tolist()
     monkeypatch.setattr(module, "plateau", lambda curve: None)

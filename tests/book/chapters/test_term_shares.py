@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from functools import partial
 
 import pandas as pd
 import pytest
@@ -11,6 +12,7 @@ from zsgan.adaptation.terms import KINDS, PARTS
 from zsgan.assets.manifest import ROOT
 from zsgan.base.files import write_json
 from zsgan.book.chapters.shares import shares_table, term_shares
+from zsgan.evaluation.measurements import Measurements
 from zsgan.networks.load import load_generator
 from zsgan.runs.gradient_shares import gradient_shares, shares_of
 from zsgan.runs.identity import resolve
@@ -92,13 +94,15 @@ def test_the_last_batch_is_that_of_the_last_step_taken(full_run, runs_folder, tm
 
 
 def test_the_newest_term_is_the_rows_last_and_images_have_no_terms(smoke, runs_folder, monkeypatch):
-    found = term_shares(smoke, "dog-to-cat", folder=runs_folder)
+    measurements = Measurements(smoke, runs_folder)
+    found = term_shares(measurements, "dog-to-cat")
     full = found[found["row"] == "L_dm + L_EWC + L_rel"].set_index("part")
     assert list(full.index) == ["first_moment", "covariance", "relation", "ewc"]
     assert list(full["newest"]) == [False, False, True, False]
     assert list(found[found["row"] == "L_dir"]["start"]) == [1.0]
-    monkeypatch.setattr("zsgan.evaluation.bench.shares_of", None)  # what has been measured is kept
-    pd.testing.assert_frame_equal(term_shares(smoke, "dog-to-cat", folder=runs_folder), found)
+    fail = partial(pytest.fail, "this should have been kept")
+    monkeypatch.setattr("zsgan.book.chapters.shares.shares_of", lambda *arguments, **options: fail())
+    pd.testing.assert_frame_equal(term_shares(measurements, "dog-to-cat"), found)
 
 
 def test_images_have_no_terms(full_run):

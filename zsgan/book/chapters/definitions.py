@@ -45,7 +45,7 @@ def deviations(results: pd.DataFrame, clusters: int) -> pd.DataFrame:
     """Deviations in the two columns of Table 1 under each reading, relative to the means.
 
     Args:
-        results: a row for each run of one scenario, from :func:`zsgan.evaluation.results.results`.
+        results: a row for each run of one scenario, from ``Measurements.table``.
         clusters: k of its k-medoids.
 
     Returns:

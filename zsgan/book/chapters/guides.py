@@ -10,7 +10,7 @@ from torch import Tensor
 from zsgan.adaptation.config import AdaptConfig
 from zsgan.adaptation.guide import trained_parameters
 from zsgan.base.device import threads
-from zsgan.evaluation.judges import load_judges
+from zsgan.evaluation.bench import load_judges
 from zsgan.networks.sampling import Samples
 from zsgan.networks.stylegan2 import Generator
 from zsgan.runs.profiles import Profile
@@ -64,10 +64,10 @@ def against_truth(
         index label, a row for each generator: target rate, fid, precision and recall.
     """
     judges, lines = load_judges(profile, scenario), []
+    wanted = ("evaluator_rate", "fid", "precision", "recall")
     with threads(1):
         for label, found in generators.items():
             for generator in found:
                 images = Samples(generator, profile.samples, 1, 1.0)
-                lines.append(pd.Series(judges.adaptation(judges.look(images)), name=label))
-    table = pd.DataFrame(lines)[["evaluator_rate", "fid", "precision", "recall"]]
-    return table.rename(columns={"evaluator_rate": "target rate"})
+                lines.append(pd.Series(judges.adaptation(judges.look(images, wanted), wanted), name=label))
+    return pd.DataFrame(lines).rename(columns={"evaluator_rate": "target rate"})

@@ -1,42 +1,37 @@
-"""Table of the loss terms' shares of the gradient, which shows rows whose newest term is too weak."""
+"""Shares of the loss's parts in the gradient, which show rows whose newest term is too weak."""
 
-from pathlib import Path
+from functools import partial
 
 import pandas as pd
-import torch
 
 from zsgan.adaptation.terms import PARTS
-from zsgan.evaluation.bench import Bench
+from zsgan.evaluation.measurements import Measurements
 from zsgan.report.tables import ABSENT
-from zsgan.runs.profiles import Profile
-from zsgan.runs.run import RUNS
+from zsgan.runs.gradient_shares import shares_of
 
 WEAK = 0.1
 """A part is weak if it never reaches this share of the leading part."""
 
 
-def term_shares(
-    profile: Profile, scenario: str, *, folder: Path = RUNS, device: torch.device | str = "cpu"
-) -> pd.DataFrame:
+def term_shares(measurements: Measurements, scenario: str) -> pd.DataFrame:
     """Gradient shares of each part of each row's loss, see :func:`zsgan.runs.gradient_shares.shares_of`.
 
     Args:
-        profile: profile of the runs; missing runs are made. Rows that adapt to images have no terms and are
-            left out.
+        measurements: those of the profile of the runs; missing runs are made. Rows that adapt to images have
+            no terms and are left out.
         scenario: one of the profile's.
-        folder: folder of the runs.
-        device: torch device.
 
     Returns:
         a row for each run and part of its loss: columns row, seed, term (that of the part), part, newest
         (whether the part belongs to the row's last term), start and end (shares in [0, 1]).
     """
-    bench, lines = Bench(profile, scenario, folder, device), []
+    bench, lines = measurements.bench(scenario), []
     for row, seed, found in bench.runs:
         if found.config.few_shot is not None:
             continue
-        newest = list(profile.config(scenario, row).weights)[-1]
-        shares = bench.shares(found)
+        newest = list(bench.profile.config(scenario, row).weights)[-1]
+        measure = partial(shares_of, found, folder=bench.folder, device=bench.device)
+        shares = bench.kept(found, {"what": "shares"}, measure)
         others = {part: part for part in shares["start"] if part not in PARTS}
         for part, term in {**PARTS, **others}.items():
             if part in shares["start"]:

@@ -22,9 +22,9 @@ def stops(finals: pd.DataFrame, course: pd.DataFrame) -> pd.DataFrame:
     Only snapshots are measured, so every choice is represented by the first snapshot at or after it.
 
     Args:
-        finals: a row for each run, from :func:`zsgan.evaluation.results.results`; runs that do not follow a
+        finals: a row for each run, from ``Measurements.table``; runs that do not follow a
             text are left out, since the rule does not apply to them.
-        course: courses of the same runs, from :func:`zsgan.evaluation.results.course`, with snapshots at the
+        course: courses of the same runs, from ``Measurements.course``, with snapshots at the
             same steps.
 
     Returns:

@@ -1,22 +1,17 @@
-"""Groups of measures, as columns of a table."""
+"""Names of the measures, and the columns of those that have several."""
 
-import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
 
-from zsgan.metrics.correspondence import identity_kept, structure_kept
 from zsgan.metrics.diversity import DEFINITIONS, intra_cluster_lpips
 from zsgan.metrics.eyes import Prediction
-from zsgan.metrics.frechet import frechet_distance
 from zsgan.metrics.inception import inception_score
-from zsgan.metrics.kernel import kernel_distance
-from zsgan.metrics.manifold import Manifolds, manifolds
-from zsgan.metrics.progress import Advance, told
+from zsgan.metrics.manifold import Manifolds
 
 CLOSENESS = ("fid", "kid", *Manifolds._fields)
-"""Columns of :func:`closeness`."""
+"""Measures of the closeness to true images, in the order of their columns."""
 
 MEASURES: Mapping[str, tuple[str, ...]] = {
     "diversity": ("lpips", "clip_variance", "vendi", "inception"),
@@ -31,56 +26,6 @@ ALL = frozenset(name for names in MEASURES.values() for name in names)
 
 OF_CLIP = frozenset(name for name in ALL if name.startswith("clip_"))
 """Measures in the space of the judging CLIP; all others use the features of the eyes."""
-
-
-def closeness(
-    made: Tensor,
-    true: Tensor,
-    neighbours: int = 3,
-    *,
-    measures: Collection[str] = CLOSENESS,
-    progress: bool | Advance = False,
-) -> dict[str, float]:
-    """Closeness of images to true ones.
-
-    Args:
-        made: (N, D) features of the images.
-        true: (M, D) features of true images.
-        neighbours: k of precision, recall, density and coverage.
-        measures: those of :data:`CLOSENESS` to compute.
-        progress: show a bar for the neighbours' distances, or a function to call with the finished share.
-
-    Returns:
-        the columns of ``measures``, in the order of :data:`CLOSENESS`.
-    """
-    found: dict[str, float] = {}
-    if "fid" in measures:
-        found["fid"] = frechet_distance(made, true)
-    if "kid" in measures:
-        found["kid"] = kernel_distance(made, true)
-    if set(Manifolds._fields) & set(measures):
-        with told(progress, "neighbours") as advance:
-            found |= manifolds(made, true, neighbours, advance)._asdict()
-    return {name: found[name] for name in CLOSENESS if name in measures}
-
-
-def kept_of_source(before: Tensor | None, after: Tensor, measures: Collection[str] = ALL) -> dict[str, float]:
-    """How much of the source's images an adaptation keeps.
-
-    Args:
-        before: (N, D) features of the source's images; ``None`` if there are none.
-        after: (N, D) features of the images of the same latents.
-        measures: measures to compute.
-
-    Returns:
-        identity_kept (a mean) and structure_kept if in ``measures``; nan without ``before``.
-    """
-    columns = {name: math.nan for name in MEASURES["kept"] if name in measures}
-    if before is not None and "identity_kept" in measures:
-        columns["identity_kept"] = float(identity_kept(before, after).mean())
-    if before is not None and "structure_kept" in measures:
-        columns["structure_kept"] = structure_kept(before, after)
-    return columns
 
 
 def lpips_columns(

@@ -1,4 +1,4 @@
-"""Contact sheets: images of a scenario in one PNG, small enough to ship without its runs.
+"""Sheets of scenarios: images of a scenario in one PNG, small enough to ship without its runs.
 
 A sheet has a row for the source generator and one for the lowest seed of each row of the profile, in the
 profile's order; each column is a latent. It has no text, so that labels can be added at any size, see

@@ -1,4 +1,4 @@
-"""Contact sheet of a run: the source's images above the adapted generator's."""
+"""Sheet of a run: the source's images above the adapted generator's, in one PNG with labels."""
 
 import io
 import logging

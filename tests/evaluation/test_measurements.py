@@ -10,10 +10,10 @@ import torch
 from zsgan.assets import manifest
 from zsgan.base.images import Folder, save_images
 from zsgan.evaluation import bench as module
-from zsgan.evaluation import judges as judges_module
-from zsgan.evaluation import results as tables
-from zsgan.evaluation.judges import load_judges, rate, truth_rate
-from zsgan.evaluation.results import bounds, course, frontier, generator_quality, provenance, results
+from zsgan.evaluation import measurements as tables
+from zsgan.evaluation.bench import load_judges
+from zsgan.evaluation.judges import truth_hits
+from zsgan.evaluation.measurements import Measurements, generator_quality
 from zsgan.evaluation.truth import truth_of
 from zsgan.menagerie.evaluator import load_evaluator
 from zsgan.menagerie.factor_report import report
@@ -34,7 +34,6 @@ from zsgan.metrics import (
     vendi_score,
 )
 from zsgan.metrics.eyes import Prediction
-from zsgan.metrics.summaries import closeness
 from zsgan.networks.load import load_clip, load_generator
 from zsgan.networks.sampling import sample_images, sample_latents
 from zsgan.report.tables import metrics_table, table_1
@@ -57,12 +56,12 @@ def judges(smoke):
 
 @pytest.fixture(scope="module")
 def table(smoke, runs_folder):
-    return results(smoke, SCENARIO, folder=runs_folder)
+    return Measurements(smoke, runs_folder).table(SCENARIO)
 
 
 @pytest.fixture(scope="module")
 def curves(smoke, runs_folder):
-    return course(smoke, SCENARIO, folder=runs_folder)
+    return Measurements(smoke, runs_folder).course(SCENARIO)
 
 
 @pytest.fixture
@@ -86,6 +85,10 @@ def quick(monkeypatch, judges):
 
 
 # Rates
+
+
+def truth_rate(prediction, labels):
+    return truth_hits(prediction, labels).double().mean().item()
 
 
 def one_hot(indices, n):
@@ -130,7 +133,7 @@ def test_true_images_are_as_close_to_the_truth_as_can_be(judges):
 
 def test_diversity_is_that_of_the_paper(judges):
     images = Drawing(judges.truth.labels, 9, seed=4)[:]
-    measured = judges.diversity(judges.inspect(images))
+    measured = judges.diversity(judges.look(images))
     assert list(measured) == DIVERSITY
     expected = intra_cluster_lpips(Lpips(load_evaluator().maps).distances(images), PAPER, 2)
     assert measured["lpips_avg"] == expected.avg and measured["lpips_all_std"] == expected.all_std
@@ -141,7 +144,7 @@ def test_diversity_is_that_of_the_paper(judges):
     clip = load_clip("clip-b").encode_images(images)
     pairs = torch.cdist(clip.double(), clip.double()).square()
     assert measured["clip_variance"] == pytest.approx(pairs.sum().item() / (2 * 9 * 8), rel=1e-4)
-    alike = judges.diversity(judges.inspect(images[:1].expand(9, -1, -1, -1)))
+    alike = judges.diversity(judges.look(images[:1].expand(9, -1, -1, -1)))
     assert alike["lpips_all"] == pytest.approx(0, abs=1e-6)
     assert alike["clip_variance"] == pytest.approx(0, abs=1e-6)
     assert [alike["vendi"], alike["inception_fur"]] == pytest.approx([1, 1], abs=1e-4)
@@ -182,9 +185,14 @@ def test_a_folder_of_true_images_has_no_target_rate(judges, tmp_path):
 
 
 def test_closeness_has_its_columns_whether_or_not_there_are_true_images(judges):
-    seen = judges.eyes.embed(Drawing(judges.truth.labels, 9, seed=4)[:])
+    seen = {"eyes": judges.eyes.embed(Drawing(judges.truth.labels, 9, seed=4)[:])}
     measured = judges.closeness(seen)
-    assert list(measured) == CLOSENESS and measured == closeness(seen, judges.true_features, 3)
+    assert list(measured) == CLOSENESS
+    assert measured["fid"] == frechet_distance(seen["eyes"], judges.true_features)
+    assert measured["recall"] == precision_recall(seen["eyes"], judges.true_features, 3).recall
+    assert judges.closeness(seen, ("recall", "lpips", "kid")) == {
+        name: measured[name] for name in ("kid", "recall")
+    }
     unknown = replace(judges, truth=truth_of({})).closeness(seen)
     assert list(unknown) == CLOSENESS and all(math.isnan(value) for value in unknown.values())
 
@@ -193,7 +201,9 @@ def test_eyes_without_labels_read_nothing(judges):
     class Blind:
         labels = None
 
-    assert math.isnan(rate(Blind(), torch.zeros(3, 2), {"species": "cat"}, "cpu"))
+    blind, seen = replace(judges, eyes=Blind()), {"eyes": torch.zeros(3, 2)}
+    assert blind.hits(seen) is None and blind.known_rate == "clip_rate"
+    assert math.isnan(blind.adaptation(seen, ["evaluator_rate"])["evaluator_rate"])
 
 
 def test_everything_makes_small_images_once(judges):
@@ -208,18 +218,18 @@ def test_everything_makes_small_images_once(judges):
             parts.append(part)
             return drawing[part]
 
-    found = judges.everything(judges.inspect(Spy()))
+    found = judges.everything(judges.look(Spy()))
     assert parts == [slice(None, 1), slice(None)]  # the first image tells the size
     kept = {name: found.pop(name) for name in KEPT}
     assert all(math.isnan(value) for value in kept.values())  # no source to compare with
-    seen = judges.inspect(drawing)
+    seen = judges.look(drawing)
     assert found == pytest.approx(judges.diversity(seen) | judges.adaptation(seen))
 
 
 def test_what_is_kept_is_by_the_evaluator(judges):
     latents = sample_latents(9, 64, seed=1)
     dogs, cats = (load_evaluator().embed(ideal_answers(latents, name)[:]) for name in ("dog", "cat"))
-    found = judges.everything(judges.inspect(ideal_answers(latents, "cat")), dogs)
+    found = judges.everything(judges.look(ideal_answers(latents, "cat")), dogs)
     assert found["identity_kept"] == pytest.approx(identity_kept(dogs, cats).mean().item(), rel=1e-4)
     assert found["structure_kept"] == pytest.approx(structure_kept(dogs, cats), rel=1e-4)
 
@@ -255,13 +265,14 @@ def test_the_table_has_a_line_for_every_run(table, smoke):
 def test_the_table_measures_the_adapted_generators(table, smoke, full_run, judges):
     images = sample_images(full_run.generator(), 12, seed=module.SAMPLES_SEED, truncation_psi=1.0)
     source = sample_images(load_generator("dog"), 12, seed=module.SAMPLES_SEED, truncation_psi=1.0)
-    expected = judges.everything(judges.inspect(images), judges.eyes.embed(source))
+    expected = judges.everything(judges.look(images), judges.eyes.embed(source))
     assert table.iloc[1][list(expected)].to_dict() == pytest.approx(expected)
 
 
 def test_measurements_are_kept(table, curves, smoke, runs_folder, blind):
-    pd.testing.assert_frame_equal(results(smoke, SCENARIO, folder=runs_folder), table)
-    pd.testing.assert_frame_equal(course(smoke, SCENARIO, folder=runs_folder), curves)
+    known = Measurements(smoke, runs_folder)
+    pd.testing.assert_frame_equal(known.table(SCENARIO), table)
+    pd.testing.assert_frame_equal(known.course(SCENARIO), curves)
 
 
 @pytest.mark.parametrize(
@@ -269,17 +280,17 @@ def test_measurements_are_kept(table, curves, smoke, runs_folder, blind):
 )
 def test_other_measurements_are_made_anew(table, curves, smoke, runs_folder, blind, quick, settings):
     other = replace(smoke, **settings)
-    for measure in (results, course):
+    for measure in (Measurements.table, Measurements.course):
         with pytest.raises(AssertionError, match="should have been kept"):
-            measure(other, SCENARIO, folder=runs_folder)
+            measure(Measurements(other, runs_folder), SCENARIO)
 
 
 def test_another_truth_is_measured_anew(table, curves, smoke, runs_folder, blind, quick):
     truth = replace(smoke.scenarios[SCENARIO], truth={"species": "cat"})
     other = replace(smoke, scenarios={SCENARIO: truth})
-    for measure in (results, course):
+    for measure in (Measurements.table, Measurements.course):
         with pytest.raises(AssertionError, match="should have been kept"):
-            measure(other, SCENARIO, folder=runs_folder)
+            measure(Measurements(other, runs_folder), SCENARIO)
 
 
 def test_other_questions_to_the_judging_clip_are_asked_anew(
@@ -295,16 +306,16 @@ def test_other_questions_to_the_judging_clip_are_asked_anew(
         replace(smoke, settings={**smoke.settings, "templates": "a drawing of a {}"}),
     ):
         with pytest.raises(AssertionError, match="should have been kept"):
-            results(other, SCENARIO, folder=runs_folder)
-    results(smoke, SCENARIO, folder=runs_folder)
+            Measurements(other, runs_folder).table(SCENARIO)
+    Measurements(smoke, runs_folder).table(SCENARIO)
 
 
 def test_measuring_is_in_full_precision(two, runs_folder):
     """TensorFloat32 is torch's default in convolutions on a GPU."""
     cudnn = torch.backends.cudnn
     for measure in (
-        lambda: results(two, SCENARIO, folder=runs_folder),
-        lambda: bounds(two, SCENARIO),
+        lambda: Measurements(two, runs_folder).table(SCENARIO),
+        lambda: Measurements(two).bounds(SCENARIO),
         lambda: generator_quality("dog", two.scenarios[SCENARIO].truth, 8),
     ):
         cudnn.allow_tf32, cudnn.benchmark = True, True
@@ -316,7 +327,7 @@ def test_other_judges_measure_anew(table, smoke, runs_folder, blind, quick, monk
     known = module.weights_id
     monkeypatch.setattr(module, "weights_id", lambda name: "other" if name == "evaluator" else known(name))
     with pytest.raises(AssertionError, match="should have been kept"):
-        results(smoke, SCENARIO, folder=runs_folder)
+        Measurements(smoke, runs_folder).table(SCENARIO)
 
 
 @pytest.fixture
@@ -328,23 +339,23 @@ def two(smoke):
     return replace(smoke, rows=rows, scenarios={SCENARIO: first, "dog-to-fox": other})
 
 
-@pytest.mark.parametrize("measure", [results, course])
+@pytest.mark.parametrize("measure", [Measurements.table, Measurements.course])
 def test_all_scenarios_are_measured_one_after_the_other(two, runs_folder, measure):
-    table = measure(two, folder=runs_folder)
+    table = measure(Measurements(two, runs_folder))
     assert table["scenario"].unique().tolist() == [SCENARIO, "dog-to-fox"]
     for name, part in table.groupby("scenario"):
-        alone = measure(two, name, folder=runs_folder)
+        alone = measure(Measurements(two, runs_folder), name)
         pd.testing.assert_frame_equal(part.reset_index(drop=True), alone)
     assert table.groupby("scenario")["fid"].last().nunique() == 2
 
 
 def test_all_scenarios_have_bounds(two):
-    frame = bounds(two)
+    frame = Measurements(two).bounds()
     assert frame["scenario"].tolist() == [SCENARIO] * 3 + ["dog-to-fox"] * 3
     assert frame["lpips_all"][0] == frame["lpips_all"][3]  # one source
     assert frame["fid"][0] != frame["fid"][3]
     with pytest.raises(ValueError, match="scenario='dog-to-bear' is unknown"):
-        bounds(two, "dog-to-bear")
+        Measurements(two).bounds("dog-to-bear")
 
 
 def test_the_device_is_kept(two, tmp_path, monkeypatch):
@@ -355,29 +366,30 @@ def test_the_device_is_kept(two, tmp_path, monkeypatch):
         known = getattr(module, name)
 
         def call(*arguments, **options):
-            asked.append((name, options.get("device", arguments[-1])))
+            if len(arguments) + len(options) > 1:  # not where a generator is loaded for its resolution alone
+                asked.append((name, options.get("device", arguments[-1])))
             return known(*arguments, **options)
 
         monkeypatch.setattr(module, name, call)
 
     device = torch.device("cpu", 0)
     for where, names in (
-        (module, ("run", "load_clip", "load_generator")),
+        (module, ("run", "load_clip", "load_generator", "load_judges")),
         (tables, ("load_evaluator", "load_generator")),
-        (judges_module, ("load_clip", "load_evaluator")),
         (runs, ("make",)),
     ):
         for name in names:
             spy(where, name)
     one = replace(two, scenarios={SCENARIO: two.scenarios[SCENARIO]}, samples=8, curve_samples=4)
-    course(one, folder=tmp_path, device=device)
-    results(one, folder=tmp_path, device=device)
-    bounds(one, device=device)
+    measurements = Measurements(one, tmp_path, device)
+    for table in (measurements.course, measurements.table, measurements.bounds):
+        table()
     generator_quality("dog", one.scenarios[SCENARIO].truth, 8, device=device)
     made = [place for name, place in asked if name == "make"]
     assert len(made) == 1  # it was missing
     others = {place for name, place in asked if name != "make"}
-    assert others == {device} and len(asked) > 10
+    assert others == {device} and len(asked) > 5
+    assert [name for name, _ in asked].count("load_judges") == 1
 
 
 def test_the_course_has_every_snapshot(curves, smoke, full_run):
@@ -400,7 +412,7 @@ def test_the_sum_of_squared_errors_is_that_of_fig_3a(curves, full_run):
 
 
 def test_factors_are_held_against_the_ideal_answers(smoke, runs_folder, full_run, judges):
-    frame = tables.factor_table(smoke, SCENARIO, folder=runs_folder)
+    frame = Measurements(smoke, runs_folder).factors(SCENARIO)
     assert frame.columns.tolist() == ["scenario", "row", "seed", "n", "factor", "kept", "error", "chance"]
     assert frame["row"].unique().tolist() == ["source, not adapted", *smoke.rows]
     assert frame.groupby("row")["factor"].apply(set).map(len).unique().tolist() == [6 + len(CONTINUOUS)]
@@ -420,14 +432,14 @@ def test_factors_are_held_against_the_ideal_answers(smoke, runs_folder, full_run
 def test_no_ideal_answer_without_a_species(smoke, tmp_path):
     cats = replace(smoke.scenarios[SCENARIO], truth={"style": "sketch"}, generator="generator-dog")
     bench = module.Bench(replace(smoke, scenarios={SCENARIO: cats}), SCENARIO, tmp_path)
-    found = bench.factor_report(bench.source(4, 1.0))  # dogs, by the generator's name
-    assert found["species"]["error"] == 0 and found["style"]["error"] == 1
+    found = bench.factors.of(bench.embedding(bench.source(4, 1.0)))  # dogs, by the generator's name
+    assert found.loc["species", "error"] == 0 and found.loc["style", "error"] == 1
     own = tmp_path / "own.safetensors"
     shutil.copy(manifest.path("generator-dog"), own)
     other = replace(smoke, scenarios={SCENARIO: replace(cats, generator=str(own))})
-    bench = module.Bench(other, SCENARIO, tmp_path)
+    assert module.Bench(other, SCENARIO, tmp_path).factors is None
     with pytest.raises(ValueError, match="no ideal answer is known without a species"):
-        bench.factor_report(bench.source(4, 1.0))
+        Measurements(other, tmp_path).factors()
 
 
 def test_each_image_adds_up_to_the_columns(smoke, runs_folder, full_run):
@@ -441,7 +453,7 @@ def test_each_image_adds_up_to_the_columns(smoke, runs_folder, full_run):
 
 
 def test_a_point_of_the_frontier_has_diversity_beside_adaptation(smoke, runs_folder, full_run, judges):
-    frame = frontier(smoke, SCENARIO, folder=runs_folder)
+    frame = Measurements(smoke, runs_folder).frontier(SCENARIO)
     more = ["lpips_avg", "lpips_all", "clip_variance", "other_fid", "other_recall"]
     more += ["factors_kept", "ideal_distance"]
     assert {*frame.columns} == {"scenario", "row", "seed", "step", "n", "sse", *ADAPTATION, *more}
@@ -450,7 +462,7 @@ def test_a_point_of_the_frontier_has_diversity_beside_adaptation(smoke, runs_fol
         sample_images(full_run.generator(), 6, seed=module.SAMPLES_SEED, truncation_psi=psi)
         for psi in (1, 0.7)
     )
-    expected = judges.everything(judges.inspect(whole))
+    expected = judges.everything(judges.look(whole))
     assert last["step"] == full_run.snapshots[-1]
     for name in ("fid", "recall", "lpips_avg", "clip_variance"):
         assert last[name] == pytest.approx(expected[name], rel=1e-4)
@@ -467,7 +479,7 @@ def test_a_point_of_the_frontier_has_diversity_beside_adaptation(smoke, runs_fol
 
 
 def test_bounds_are_those_of_no_adaptation_and_a_perfect_one(smoke, judges):
-    frame = bounds(smoke, SCENARIO)
+    frame = Measurements(smoke).bounds(SCENARIO)
     assert set(frame.columns) == {"scenario", "row", "psi", "n", *DIVERSITY, *ADAPTATION, *KEPT}
     rows = ["source, not adapted", "source, ψ = 0.7", "true target"]
     assert frame["row"].tolist() == rows and (frame["n"] == 12).all()
@@ -488,17 +500,18 @@ def unseen(smoke):
 
 def test_without_true_images_all_that_needs_none_is_measured(unseen, table, curves, runs_folder):
     unknown, cats = ["evaluator_rate", *CLOSENESS], {f"inception_{kind}" for kind in ("species", "style")}
-    found = results(unseen, SCENARIO, folder=runs_folder)
+    measurements = Measurements(unseen, runs_folder)
+    found = measurements.table(SCENARIO)
     assert set(found.columns) == {*table.columns, *cats}  # what the target fixes, if anybody knew
     rest = [column for column in table.columns if column not in unknown]
     pd.testing.assert_frame_equal(found[rest], table[:1][rest])
-    path = course(unseen, SCENARIO, folder=runs_folder)
+    path = measurements.course(SCENARIO)
     rest = [column for column in curves.columns if column not in unknown]
     pd.testing.assert_frame_equal(path[rest], curves[:5][rest])
-    points = frontier(unseen, SCENARIO, folder=runs_folder)
+    points = measurements.frontier(SCENARIO)
     lost = ["other_fid", "other_recall", "factors_kept", "ideal_distance"]
     assert points[[*unknown, *lost]].isna().all(axis=None) and points["lpips_avg"].notna().all()
-    sources = bounds(unseen, SCENARIO)
+    sources = measurements.bounds(SCENARIO)
     assert sources["row"].tolist() == ["source, not adapted", "source, ψ = 0.7"]
     for frame in (found, path, sources):
         assert frame[unknown].isna().all(axis=None)
@@ -507,11 +520,11 @@ def test_without_true_images_all_that_needs_none_is_measured(unseen, table, curv
     assert "true target" not in main.index and main.loc["L_dir", "here Avg."][0].isdigit()
     assert metrics_table(found, sources).loc["L_dir", ["precision", "recall"]].eq("–").all()
     with pytest.raises(ValueError, match="no ideal answer is known without a species in its truth"):
-        tables.factor_table(unseen, SCENARIO, folder=runs_folder)
+        measurements.factors(SCENARIO)
 
 
 def test_provenance_names_everything(smoke, runs_folder, full_run, table):
-    record = provenance(smoke, SCENARIO, runs_folder)
+    record = Measurements(smoke, runs_folder).provenance(SCENARIO)
     assert json.loads(json.dumps(record)) == record
     assert record["profile"] == "smoke" and record["scenario"] == SCENARIO and record["seeds"] == [0]
     assert list(record["runs"]) == ["L_dir, seed 0", "L_dm + L_EWC + L_rel, seed 0"]
