@@ -16,7 +16,6 @@ LONGER = {
     "cli": "the options of all commands side by side",
     "adaptation.config": "every setting of an adaptation, with its source, in one file",
     "networks.stylegan2.generator": "the synthesis network in one file, as its readers know it",
-    "method.losses": "the paper's losses side by side, in lines as short as the book shows them",
     "menagerie.draw": "the drawing of one animal from nose to tail",
 }
 

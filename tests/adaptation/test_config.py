@@ -99,7 +99,7 @@ def test_values_are_read_from_yaml_and_text(config, name, text, value):
         ({"lambda_foo": 1}, "setting 'lambda_foo' is unknown; the closest: .*moment.lambda_cov"),
         ({"lr": 1}, "setting 'lr' is unknown; the closest: stage1.lr, optimiser.lr$"),
         ({"moment.foo": 1}, "setting 'moment.foo' is unknown"),
-        ({"moment.scale.foo": 1}, "moment.scale={'foo': 1}: Input should be 'sum', 'n' or 'n-1'"),
+        ({"moment.scale.foo": 1}, "moment.scale={'foo': 1}: Input should be 'sum' or 'n'"),
         ({"moment": 3}, "moment=3: Input should be a dictionary"),
         ({"terms.foo": 1}, "terms.foo is no such name: choose one of .directional., .moment."),
         ({"terms": {"moment": 0}}, "no loss of positive weight"),
@@ -151,10 +151,6 @@ def test_values_are_read_from_yaml_and_text(config, name, text, value):
         ({"clip_weights": [0]}, "clip_weights.*greater than 0"),
         ({"optimiser.batch_size": 1}, "batch_size=1 is too small for the term 'relation', which needs 2"),
         ({"optimiser.batch_size": 2, "relation.diagonal": False}, "'relation', which needs 3 images"),
-        (
-            {"terms": {"moment": 1}, "moment.scale": "n-1", "optimiser.batch_size": 1},
-            "'moment', which needs 2",
-        ),
         ({"terms": {"in_domain_angle": 1}, "optimiser.batch_size": 1}, "'in_domain_angle', which needs 2"),
         ({"few_shot.images": 5, "terms": {}}, "AdaptConfig needs few_shot.target; add it"),
         (
@@ -256,8 +252,8 @@ def test_another_target_takes_the_place_of_the_old_one(config):
 
 
 def test_the_covariance_is_read_from_its_settings(config):
-    changed = override(config, {"moment": {"centre": True, "scale": "n-1", "distance": "mean_squared"}})
-    assert changed.moment.covariance == CovarianceReading(True, "n-1", "mean_squared")
+    changed = override(config, {"moment": {"centre": True, "scale": "sum", "distance": "frobenius"}})
+    assert changed.moment.covariance == CovarianceReading(True, "sum", "frobenius")
 
 
 @pytest.mark.parametrize("value", [{"iterations": "5"}, {"clips": 3}])

@@ -48,7 +48,7 @@ OTHER = {
     "stage1.attributes": ["the {}", "{} at night", "a wet {}"], "stage1.renormalise": True,
     "features.normalise": False, "features.antialias": False, "features.direction_floor": 1e-8,
     "features.crops": 2,
-    "moment.lambda_cov": 2, "moment.centre": True, "moment.scale": "n-1", "moment.distance": "row",
+    "moment.lambda_cov": 2, "moment.centre": True, "moment.scale": "sum", "moment.distance": "row",
     "moment.normalise_directions": True,
     "ewc.estimator": "batch", "ewc.granularity": "layer", "ewc.samples": 5,
     "relation.temperature": 0.5, "relation.diagonal": False, "relation.reduction": "mean",
@@ -152,7 +152,7 @@ def text_directions(t_src, t_trg, config, captions, gap):
 def sigma(x, moment):
     if moment.centre:
         x = x - sum(x) / len(x)
-    return sum(torch.outer(row, row) for row in x) / {"sum": 1, "n": len(x), "n-1": len(x) - 1}[moment.scale]
+    return sum(torch.outer(row, row) for row in x) / {"sum": 1, "n": len(x)}[moment.scale]
 
 
 def shares(config):

@@ -258,11 +258,7 @@ class AdaptConfig:
         for template in self.templates:
             if self.templates != ("imagenet",) and "{}" not in template:
                 raise ValueError(f"templates: {template!r} has no {{}} where the text goes; add it")
-        smallest = {
-            "moment": 2 if self.moment.scale == "n-1" else 1,
-            "relation": 2 if self.relation.diagonal else 3,
-            "in_domain_angle": 2,
-        }
+        smallest = {"relation": 2 if self.relation.diagonal else 3, "in_domain_angle": 2}
         for term, n in smallest.items():
             if self.weights.get(term) and self.optimiser.batch_size < n:
                 raise ValueError(

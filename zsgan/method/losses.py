@@ -13,8 +13,8 @@ from torch import Tensor
 
 EPS = 1e-8  # floor of the norms in a cosine: a zero direction has cosine 0 and a finite gradient
 
-Scale = Literal["sum", "n", "n-1"]
-Distance = Literal["frobenius", "squared_frobenius", "mean_squared", "row"]
+Scale = Literal["sum", "n"]
+Distance = Literal["frobenius", "squared_frobenius", "row"]
 Reduction = Literal["batchmean", "mean"]
 
 
@@ -24,11 +24,10 @@ class CovarianceReading:
 
     Attributes:
         centre: subtract the mean of the set first. Printed: Sigma_X = X^T X, not centred.
-        scale: divide X^T X by nothing ("sum", printed), by the number of rows ("n"), or by one less ("n-1").
+        scale: divide X^T X by nothing ("sum", printed) or by the number of rows ("n").
         distance: distance between two D x D matrices.
             "frobenius": root of the summed squares.
             "squared_frobenius": the summed squares.
-            "mean_squared": the mean of the squares over the D^2 entries.
             "row": Euclidean distance of corresponding rows, averaged over the D rows. Unlike the others it
             depends on the basis of the feature space.
     """
@@ -97,38 +96,23 @@ def directional_loss(
 def directional_moment_loss(
     delta_image: Tensor,
     text_set: Tensor,
-    lambda_cov: float,
     covariance: CovarianceReading,
     normalise_directions: bool = False,
     floor: float = EPS,
-) -> Tensor:
-    """Directional moment loss, eq. (3): first_moment_loss + lambda_cov * covariance_distance.
+) -> tuple[Tensor, Tensor]:
+    """The two terms of the directional moment loss, eq. (3), which is first + lambda_cov * second.
 
     Args:
         delta_image: (N, D) image directions.
         text_set: (K + 1, D) text directions, see ``text_set``.
-        lambda_cov: weight of the second moment, printed as 1e3; its effect depends entirely on
-            ``covariance``.
-        covariance: the reading of the second term.
+        covariance: the reading of the second term; the effect of lambda_cov, printed as 1e3, depends on it.
         normalise_directions: scale every direction of both sets to unit length first (not printed); ``floor``
             then no longer bounds the gradient of a short direction.
         floor: lower bound of the norms in the cosine, see ``directional_loss``.
 
     Returns:
-        a scalar, >= 0 if ``lambda_cov`` is.
+        ``first_moment_loss`` and ``covariance_distance``, two scalars >= 0.
     """
-    first, second = moment_terms(delta_image, text_set, covariance, normalise_directions, floor)
-    return first + lambda_cov * second
-
-
-def moment_terms(
-    delta_image: Tensor,
-    text_set: Tensor,
-    covariance: CovarianceReading,
-    normalise_directions: bool = False,
-    floor: float = EPS,
-) -> tuple[Tensor, Tensor]:
-    """The two terms of eq. (3), unweighted; arguments as in ``directional_moment_loss``."""
     if normalise_directions:
         delta_image = F.normalize(delta_image, dim=1, eps=EPS)
         text_set = F.normalize(text_set, dim=1, eps=EPS)
@@ -153,17 +137,9 @@ def covariance_distance(
     text_set: Tensor,
     covariance: CovarianceReading,
 ) -> Tensor:
-    """Second term of eq. (3), || Sigma_I - Sigma_T || >= 0, without its weight.
+    """Second term of eq. (3), || Sigma_I - Sigma_T || >= 0, without its weight; arguments as there.
 
     Where the matrices (or two rows, for "row") are equal, a norm has no gradient; zero is used there.
-
-    Args:
-        delta_image: (N, D) image directions.
-        text_set: (K + 1, D) text directions.
-        covariance: the covariance and the distance.
-
-    Returns:
-        a scalar.
     """
     of_images = covariance_matrix(delta_image, covariance)
     of_texts = covariance_matrix(text_set, covariance)
@@ -173,8 +149,6 @@ def covariance_distance(
             return torch.linalg.vector_norm(difference)
         case "squared_frobenius":
             return difference.square().sum()
-        case "mean_squared":
-            return difference.square().mean()
         case "row":
             return torch.linalg.vector_norm(difference, dim=1).mean()
 
@@ -183,34 +157,15 @@ def covariance_matrix(
     directions: Tensor,
     covariance: CovarianceReading,
 ) -> Tensor:
-    """Sigma_X = X^T X of eq. (3), (D, D), of directions, centred and scaled according to ``covariance``.
-
-    Args:
-        directions: (n, D).
-        covariance: whether to centre, and what to divide by.
-
-    Returns:
-        the matrix, symmetric and positive semidefinite.
-
-    Raises:
-        ValueError: the scale is "n-1" and there is only one direction.
-    """
-    n = len(directions)
-    if covariance.scale == "n-1" and n < 2:
-        raise ValueError(f"scale 'n-1' needs at least 2 directions, got {n}; raise the batch size or use 'n'")
+    """Sigma_X = X^T X of eq. (3), (D, D), of directions (n, D), centred and scaled as ``covariance`` says."""
     if covariance.centre:
         directions = directions - directions.mean(0)
-    divisor = {"sum": 1, "n": n, "n-1": n - 1}[covariance.scale]
+    divisor = {"sum": 1, "n": len(directions)}[covariance.scale]
     return directions.T @ directions / divisor
 
 
 def moment_gradient_ratio(
-    delta_image: Tensor,
-    text_set: Tensor,
-    lambda_cov: float,
-    covariance: CovarianceReading,
-    normalise_directions: bool = False,
-    floor: float = EPS,
+    delta_image: Tensor, text_set: Tensor, lambda_cov: float, covariance: CovarianceReading
 ) -> Tensor:
     """Gradient ratio of the two terms of eq. (3), ``|lambda_cov * d second / d dI| / |d first / d dI|``.
 
@@ -219,7 +174,7 @@ def moment_gradient_ratio(
     """
     with torch.enable_grad():
         delta_image = delta_image.detach().requires_grad_()
-        terms = moment_terms(delta_image, text_set.detach(), covariance, normalise_directions, floor)
+        terms = directional_moment_loss(delta_image, text_set.detach(), covariance)
         first, second = (torch.autograd.grad(term, delta_image, retain_graph=True)[0] for term in terms)
     return lambda_cov * second.norm() / first.norm()
 
