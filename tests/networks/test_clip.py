@@ -14,6 +14,7 @@ from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES
 from PIL import Image
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from zsgan.base.images import to_bytes
 from zsgan.base.tensors import load_tensors, save_tensors
 from zsgan.menagerie import clip_model
 from zsgan.menagerie.captions import captions, captions_of
@@ -24,7 +25,6 @@ from zsgan.menagerie.training import examples, measure_clip
 from zsgan.menagerie.training.attack import attack
 from zsgan.menagerie.training.augment import augment, blur
 from zsgan.menagerie.training.examples import Examples, draw_mixed
-from zsgan.menagerie.training.shared import to_bytes
 from zsgan.networks.clip import ClipEncoder, imagenet_templates
 from zsgan.networks.load import load_clip
 
@@ -375,11 +375,13 @@ def trained(tmp_path):
         settings = {"steps": 3, "batch": 4} | settings
         history = train_clip.train(
             model, tokenizer, examples, generator,
-            folder=tmp_path / folder, save_every=1, progress=False, **settings,
+            folder=tmp_path / folder, progress=False, **settings,
         )  # fmt: skip
         return model.state_dict(), [{k: v for k, v in row.items() if k != "seconds"} for row in history]
 
-    return run
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train_clip, "SAVE_EVERY", 1)
+        yield run
 
 
 def test_training_is_peaceful_first_and_attacks_more_and_more(trained, monkeypatch, tmp_path):

@@ -203,15 +203,23 @@ def file_names(n: int) -> list[str]:
 
 def to_array(image: Tensor) -> np.ndarray:
     """One image (3, H, W) in [-1, 1] as uint8 (H, W, 3)."""
-    array: np.ndarray = (
-        ((image.detach().cpu().clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
-    )
+    array: np.ndarray = to_bytes(image.detach().cpu()).permute(1, 2, 0).numpy()
     return array
+
+
+def to_bytes(images: Tensor) -> Tensor:
+    """Images in [-1, 1], of any shape, as uint8; values outside are clamped."""
+    return ((images.clamp(-1, 1) + 1) * 127.5).round().byte()
+
+
+def from_bytes(images: Tensor) -> Tensor:
+    """uint8 images of any shape as float32 in [-1, 1]."""
+    return images.float() / 127.5 - 1
 
 
 def read_image(file: Path) -> Tensor:
     """An image file as a viewer shows it, (3, H, W) in [-1, 1], see :func:`zsgan.base.pictures.shown`."""
-    return torch.from_numpy(np.array(shown(file))).permute(2, 0, 1).float() / 127.5 - 1
+    return from_bytes(torch.from_numpy(np.array(shown(file))).permute(2, 0, 1))
 
 
 @cache

@@ -11,6 +11,7 @@ from open_clip.transform import PreprocessCfg
 from torch import Tensor
 
 from zsgan.assets import manifest
+from zsgan.base.streams import seeded
 from zsgan.base.tensors import load_tensors
 from zsgan.menagerie.captions import VOCABULARY
 from zsgan.networks.clip import ClipEncoder
@@ -95,8 +96,7 @@ def build(token_ids: Sequence[int], generator: torch.Generator) -> tuple[open_cl
     config = open_clip.get_model_config(NAME)
     config["text_cfg"]["vocab_size"] = len(token_ids)
     seed = int(torch.randint(2**31, (), generator=generator))
-    with torch.random.fork_rng(devices=[]):  # open_clip draws weights from the global generator
-        torch.default_generator.manual_seed(seed)
+    with seeded(seed):
         model = open_clip.CLIP(**config)
     preprocessing = PreprocessCfg(size=config["vision_cfg"]["image_size"])
     open_clip.model.set_model_preprocess_cfg(model, asdict(preprocessing))

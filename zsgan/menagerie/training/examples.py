@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from zsgan.base.images import from_bytes
 from zsgan.menagerie.captions import NONE, captions_of, values_of
 from zsgan.menagerie.factors import CATEGORIES, SPECIES, STYLES, Factors, appearance
 from zsgan.menagerie.training import shared
@@ -68,7 +69,7 @@ class Examples:
         index = torch.randint(len(self.images), (size,), generator=generator)
         values = values_of(self.factors[index])
         written = captions_of(values, generator)
-        return Batch(shared.from_bytes(self.images[index]), written.texts, written.true_of_values(values))
+        return Batch(from_bytes(self.images[index]), written.texts, written.true_of_values(values))
 
 
 @dataclass(frozen=True)
@@ -98,10 +99,10 @@ class MixedExamples(Examples):
         kind = torch.rand(size, generator=generator)
         chimera = kind < CHIMERAS * late
         patched = (kind >= CHIMERAS) & (kind < CHIMERAS + PATCHED)
-        whole, partner = (shared.from_bytes(bank[index]) for bank in (self.images, self.partners))
+        whole, partner = (from_bytes(bank[index]) for bank in (self.images, self.partners))
         mask = masks(size, whole.shape[-1], generator) * patched[:, None, None, None]
         images, share = blend(whole, partner, mask)
-        images[chimera] = shared.from_bytes(self.chimeras[index[chimera]])
+        images[chimera] = from_bytes(self.chimeras[index[chimera]])
 
         first, second = values_of(self.factors[index]), values_of(self.partner_factors[index])
         first[chimera] = self.chimera_values[index[chimera]]
