@@ -54,13 +54,7 @@ Network = TypeVar("Network", Generator, Discriminator)
 
 
 def save(module: Generator | Discriminator, path: Path, provenance: Mapping[str, Any]) -> None:
-    """Write a network to one of our safetensors files.
-
-    Args:
-        module: the network; its buffers (``w_avg``, noise maps) are included.
-        path: the file to write, atomically.
-        provenance: how the weights were made (command, seed, ...); must be JSON.
-    """
+    """Write a network, its buffers and the provenance of its weights to one of our safetensors files."""
     save_tensors(module.state_dict(), path, config=module.config, provenance=provenance)
 
 
