@@ -281,17 +281,17 @@ def test_weights_trained_with_quick_gelu_get_it(encoder, monkeypatch):
 
     monkeypatch.setattr(open_clip, "create_model", create_model)
     monkeypatch.setattr(open_clip, "get_tokenizer", lambda name: encoder.tokenizer)
-    load_clip("ViT-B-32-quickgelu", "openai")
+    load_clip("ViT-B-32-quickgelu/openai")
     assert asked["force_quick_gelu"] and asked["pretrained"] == "openai"
-    load_clip("ViT-B-32", "laion2b_s34b_b79k")
+    load_clip("ViT-B-32/laion2b_s34b_b79k")
     assert not asked["force_quick_gelu"]
 
 
 def test_wrong_names_are_refused():
     with pytest.raises(ValueError, match="clip-a"):
         load_clip("clip-z")
-    with pytest.raises(ValueError, match="pretrained='openai'"):
-        load_clip("clip-a", "openai")
+    with pytest.raises(ValueError, match="name='clip-a/openai' is no CLIP of the demo"):
+        load_clip("clip-a/openai")
 
 
 # Training
@@ -507,7 +507,7 @@ def test_recall_counts_captions_found_again(encoder):
 
 @pytest.fixture(scope="module")
 def vit():
-    return load_clip("ViT-B-32", "random")
+    return load_clip("ViT-B-32/random")
 
 
 def test_the_papers_clip_has_its_shapes_and_no_luck(vit):
@@ -519,7 +519,7 @@ def test_the_papers_clip_has_its_shapes_and_no_luck(vit):
 
 def test_open_clip_does_not_tell_its_steps(caplog):
     with caplog.at_level(logging.DEBUG):
-        load_clip("ViT-B-32", "random")
+        load_clip("ViT-B-32/random")
     assert not [record for record in caplog.records if record.name == "root"]
 
 
@@ -568,7 +568,7 @@ def tiny_open_clip(monkeypatch):
 
 def test_openais_file_is_read_without_running_it(tiny_open_clip, tmp_path, monkeypatch):
     """A program of TorchScript: its tensors are taken, its code is not looked at."""
-    source = load_clip("ViT-B-32", "random")
+    source = load_clip("ViT-B-32/random")
 
     class Program(torch.nn.Module):  # buffers that OpenAI's has beside its weights
         def __init__(self):
@@ -602,13 +602,13 @@ def test_a_damaged_file_of_a_clip_is_named(tiny_open_clip, tmp_path):
     path = tmp_path / "mine.pt"
     path.write_bytes(b"nothing")
     with pytest.raises(ValueError, match=f"{path} does not hold the weights of ViT-B-32"):
-        load_clip("ViT-B-32", str(path))
+        load_clip(f"ViT-B-32/{path}")
     torch.save({"visual.proj": torch.zeros(2)}, path)
     with pytest.raises(ValueError, match=f"{path} does not hold the weights of ViT-B-32"):
-        load_clip("ViT-B-32", str(path))
+        load_clip(f"ViT-B-32/{path}")
 
 
 def test_the_manifests_clip_is_openais(monkeypatch, tmp_path):
     monkeypatch.setenv("ZSGAN_HOME", str(tmp_path))
     with pytest.raises(FileNotFoundError, match=r"ViT-B-32\.pt is missing .* zsgan fetch ViT-B-32/openai"):
-        load_clip("ViT-B-32", "openai")
+        load_clip("ViT-B-32/openai")

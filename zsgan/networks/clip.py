@@ -146,10 +146,7 @@ def imagenet_templates() -> tuple[str, ...]:
 
 
 def open_clip_encoder(
-    architecture: str,
-    pretrained: str | None,
-    device: torch.device | str = "cpu",
-    file: Path | None = None,
+    architecture: str, pretrained: str | None, device: torch.device | str = "cpu", file: Path | None = None
 ) -> ClipEncoder:
     """Load a CLIP from open_clip.
 
