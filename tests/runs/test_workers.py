@@ -147,31 +147,3 @@ def test_a_worker_watches_its_parent(monkeypatch):
     device.begin_worker()
     wait(lambda: len(ended) == 2, 30)
     assert ended == ["parent", 1]
-
-
-ORPHAN = """
-import os
-import subprocess
-import sys
-
-child = "import sys, time; from zsgan.base.device import end_with_parent; end_with_parent(int(sys.argv[1])); "
-child += "print('ready', flush=True); time.sleep(600)"
-process = subprocess.Popen(
-    [sys.executable, "-c", child, str(os.getpid())], stdout=subprocess.PIPE, start_new_session=True
-)
-process.stdout.readline()
-print(process.pid, flush=True)
-os.kill(os.getpid(), 9)
-"""
-
-
-def test_a_process_of_no_pool_can_end_with_its_parent_too():
-    """Such as a notebook's kernel, which is in a session of its own."""
-    parent = subprocess.Popen([sys.executable, "-c", ORPHAN], stdout=subprocess.PIPE, text=True)
-    child = int(parent.stdout.readline())
-    try:
-        parent.wait(timeout=60)
-        wait(lambda: not alive(child), 30)
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)

@@ -5,8 +5,7 @@ import multiprocessing
 import os
 import signal
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from threading import Thread
@@ -76,14 +75,7 @@ def numerics(device: torch.device | str) -> dict[str, Any]:
 
 
 def peak_memory(device: torch.device | str) -> int | None:
-    """Peak memory of tensors on a GPU since :func:`set_up`.
-
-    Args:
-        device: torch device.
-
-    Returns:
-        bytes; ``None`` for other devices, where the memory of a process is not that of its tensors.
-    """
+    """Peak memory in bytes of tensors on a GPU since :func:`set_up`; ``None`` for other devices."""
     device = torch.device(device)
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
 
@@ -147,12 +139,6 @@ def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
 
     An exception that leaves the block, such as ``KeyboardInterrupt``, ends the processes at once. If this
     process is killed, they end within seconds.
-
-    Args:
-        workers: number of processes.
-
-    Yields:
-        the pool.
     """
     others = set(multiprocessing.active_children())
     # A forked process would inherit locks of torch's threads, so each starts a fresh interpreter.
@@ -174,43 +160,19 @@ def begin_worker() -> None:
     with ``KeyboardInterrupt`` and take the next one, until none is left. Here Ctrl-C ends the process.
     """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        _end_after(parent.join)  # a pipe that closes when the parent ends, even by SIGKILL
+    if (parent := multiprocessing.parent_process()) is not None:
+
+        def end() -> None:
+            parent.join()  # waits for a pipe that closes when the parent ends, even by SIGKILL
+            os._exit(1)  # releases the locks of this process
+
+        Thread(target=end, daemon=True, name="end with the parent").start()
     tune_cpu(1)
-
-
-def end_with_parent(parent: int) -> None:
-    """End this process within two seconds of its parent's end; for processes outside a pool.
-
-    Args:
-        parent: process id of the parent, from ``os.getpid()`` in the parent.
-    """
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-
-    _end_after(watch)
-
-
-def _end_after(wait: Callable[[], object]) -> None:
-    """Call ``wait`` in a thread; when it returns, end this process, which releases its locks."""
-
-    def end() -> None:
-        wait()
-        os._exit(1)
-
-    Thread(target=end, daemon=True, name="end with the parent").start()
 
 
 @contextmanager
 def threads(n: int | None) -> Iterator[None]:
-    """Use ``n`` intra-op threads inside the block, and restore the previous number after it.
-
-    Args:
-        n: number of threads; ``None`` keeps it.
-    """
+    """Use ``n`` intra-op threads of torch inside the block; ``None`` keeps their number."""
     before = torch.get_num_threads()
     if n is not None:
         torch.set_num_threads(n)

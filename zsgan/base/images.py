@@ -42,14 +42,7 @@ def batch_size(pixels: int) -> int:
 
 
 def held(images: Images) -> Images:
-    """The images in one tensor if they fit into 256 MiB, so that a second pass does not make them again.
-
-    Args:
-        images: N >= 1 images.
-
-    Returns:
-        (N, 3, H, W) in [-1, 1]; ``images`` itself if they take more memory.
-    """
+    """The images in one tensor if they fit into 256 MiB, so that a second pass does not make them again."""
     return images[:] if len(images) * images[:1].nbytes <= _MEMORY else images
 
 
@@ -80,10 +73,10 @@ def batches(
 
 
 def checked(images: Tensor) -> Tensor:
-    """The same images, after a check of their type and shape.
+    """The same images, after a check of their type and shape; the values are not checked.
 
     Args:
-        images: (N, 3, H, W), floating point, N >= 1; the values are not checked.
+        images: (N, 3, H, W), floating point, N >= 1.
 
     Returns:
         ``images`` itself.
