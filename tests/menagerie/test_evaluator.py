@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from zsgan.base.images import from_bytes, to_bytes
+from zsgan.base.images import to_bytes
 from zsgan.base.tensors import load_tensors
 from zsgan.menagerie.draw import draw
 from zsgan.menagerie.evaluator import Evaluator
@@ -214,8 +214,3 @@ def test_command_writes_weights_that_rebuild_the_network(tmp_path, monkeypatch, 
     assert path.stat().st_size < 2e6
     with pytest.raises(SystemExit):
         train_evaluator.main(["judge", *words])
-
-
-def test_bytes_round_trip(portraits):
-    images, _ = portraits
-    assert (from_bytes(to_bytes(images)) - images).abs().max() <= 1 / 255 + 1e-6

@@ -104,17 +104,7 @@ def build(token_ids: Sequence[int], generator: torch.Generator) -> tuple[open_cl
 
 
 def load(name: str) -> ClipEncoder:
-    """A trained CLIP of the demo, on the CPU.
-
-    Args:
-        name: its entry in the manifest, such as "clip-a".
-
-    Returns:
-        the encoder, in float32.
-
-    Raises:
-        FileNotFoundError: its file is missing or altered.
-    """
+    """The trained CLIP of a name in the manifest, such as "clip-a", on the CPU in float32."""
     tensors, config, _ = load_tensors(manifest.path(name))
     model, tokenizer = build(config["token_ids"], torch.Generator())
     model.load_state_dict(tensors)

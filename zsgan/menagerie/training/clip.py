@@ -89,22 +89,11 @@ def train(
     seed: int = 0,
     precision: str = "float32",
 ) -> list[dict[str, float]]:
-    """Train ``model`` on portraits, with new captions in every batch; resumable.
+    """Train a model, on its device, on portraits of 64 px with new captions in every batch.
 
-    Args:
-        model: on the device to train on.
-        tokenizer: its tokenizer.
-        examples: portraits of 64 px.
-        generator: the source of randomness (on the CPU).
-        steps: number of steps.
-        batch: images per step.
-        folder: folder of the state from which an interrupted training resumes (see ``training.loop``).
-        progress: show a progress bar.
-        seed: seed of ``model`` and ``examples``; a state with another seed is not resumed.
-        precision: precision of the two encoders, "float32" or "bfloat16"; the loss is always float32.
-
-    Returns:
-        the log, see ``training.loop``; ``model`` is trained in place.
+    An interrupted call resumes from ``folder``, see :func:`zsgan.base.loop.loop`, which also describes the
+    log that is returned; a state with other arguments is refused. ``precision`` is that of the two encoders,
+    "float32" or "bfloat16"; the loss is always float32.
     """
     device = model.logit_scale.device
 

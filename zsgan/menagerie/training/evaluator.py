@@ -48,20 +48,10 @@ def loss(
     generator: torch.Generator,
     precision: str = "float32",
 ) -> Tensor:
-    """Cross-entropy of every categorical factor plus squared error of the continuous ones.
+    """Cross-entropy of every categorical factor plus squared error of the continuous ones, in float32.
 
-    Some of the images are augmented first, so that the evaluator also reads a generator's imperfect images.
-    For these, the factors that augmentation changes do not count.
-
-    Args:
-        evaluator: in training mode.
-        images: (N, 3, 64, 64) in [-1, 1].
-        factors: their true factors.
-        generator: the source of randomness, on the CPU.
-        precision: precision of the network, "float32" or "bfloat16"; the rest is always float32.
-
-    Returns:
-        a scalar, in float32.
+    Some of the images (N, 3, 64, 64) in [-1, 1] are augmented first, so that the evaluator also reads a
+    generator's imperfect images. For these, the factors that augmentation changes do not count.
     """
     clean = round(CLEAN * len(images))
     images = torch.cat([images[:clean], augment(images[clean:], generator)])
@@ -78,16 +68,10 @@ def loss(
 
 @torch.no_grad()
 def measure(evaluator: Evaluator, images: Tensor, factors: Factors) -> dict[str, dict[str, float]]:
-    """Accuracy of the evaluator on held-out portraits.
+    """Accuracy of the evaluator on held-out portraits, uint8 (N, 3, 64, 64).
 
-    Args:
-        evaluator: in evaluation mode.
-        images: (N, 3, 64, 64) uint8.
-        factors: their true factors.
-
-    Returns:
-        "accuracy" of each categorical factor, "accuracy, photos" over the photos alone, and "R2" of each
-        continuous factor.
+    It gives the "accuracy" of each categorical factor, "accuracy, photos" over the photos alone, and "R2" of
+    each continuous factor.
     """
     prediction = evaluator.read(torch.cat([evaluator.embed(from_bytes(part)) for part in images.split(200)]))
     right = {kind: (prediction.label(kind) == getattr(factors, kind)).float() for kind in CATEGORIES}
@@ -111,19 +95,9 @@ def train(
     precision: str = "float32",
     progress: bool = True,
 ) -> tuple[Evaluator, dict[str, dict[str, float]]]:
-    """Train an evaluator; an interrupted call resumes, with the same bits, when repeated with its arguments.
+    """Train an evaluator on ``portraits`` images; it is returned with :func:`measure` of unseen ones.
 
-    Args:
-        seed: seed of initial weights, portraits, order and augmentation.
-        folder: folder of the resumable state.
-        portraits: number of portraits to draw and train on.
-        steps: training steps, of 64 images.
-        device: where to train.
-        precision: see :func:`loss`.
-        progress: show progress bars.
-
-    Returns:
-        the evaluator in evaluation mode, and what :func:`measure` finds on the unseen portraits.
+    An interrupted call resumes from ``folder``, with the same bits, when repeated with its arguments.
     """
     generator = torch.Generator().manual_seed(seed)
     images, factors = bank(portraits, RESOLUTION, generator, progress=progress)

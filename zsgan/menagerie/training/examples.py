@@ -123,15 +123,9 @@ def masks(n: int, size: int, generator: torch.Generator) -> Tensor:
 
 
 def blend(whole: Tensor, partner: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Blend two pictures into one.
+    """Blend pictures (N, 3, H, H), with masks (N, 1, H, H) in [0, 1] of how much of ``partner`` shows.
 
-    Args:
-        whole: (N, 3, H, H).
-        partner: (N, 3, H, H).
-        mask: (N, 1, H, H) in [0, 1], how much of ``partner`` shows.
-
-    Returns:
-        the picture, and (N,) the partner's share of what differs between the two, in [0, 1].
+    Also returns the partner's share (N,) of what differs between the two, in [0, 1].
     """
     difference = (partner - whole).abs()
     share = (mask * difference).sum((1, 2, 3)) / difference.sum((1, 2, 3)).clamp_min(1e-6)
@@ -141,17 +135,7 @@ def blend(whole: Tensor, partner: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]
 def draw_mixed(
     images: Tensor, factors: Factors, generator: torch.Generator, progress: bool = False
 ) -> MixedExamples:
-    """Draw the partners and the chimeras of portraits.
-
-    Args:
-        images: (n, 3, H, H) uint8, the portraits.
-        factors: factors of the portraits.
-        generator: the source of randomness.
-        progress: show a progress bar.
-
-    Returns:
-        the portraits with partners and chimeras.
-    """
+    """Draw the partners and the chimeras of portraits, uint8 (n, 3, H, H)."""
     n, resolution = len(factors), images.shape[-1]
 
     def another(values: Tensor, count: int) -> Tensor:

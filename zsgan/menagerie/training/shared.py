@@ -108,16 +108,9 @@ def render(
     progress: bool = False,
     see: Callable[[slice], dict[str, Tensor]] | None = None,
 ) -> Tensor:
-    """Draw N portraits, a few at a time.
+    """Draw N portraits a few at a time: uint8 (N, 3, resolution, resolution).
 
-    Args:
-        factors: factors of the portraits.
-        resolution: pixels per side.
-        progress: show a progress bar.
-        see: slice of the portraits -> visible attributes to draw in place of their appearance.
-
-    Returns:
-        uint8 (N, 3, resolution, resolution).
+    ``see`` gives the visible attributes of a slice of the portraits, to draw in place of their appearance.
     """
     n = len(factors)
     images = torch.empty(n, 3, resolution, resolution, dtype=torch.uint8)
@@ -140,15 +133,8 @@ def ship(
 ) -> None:
     """Write finished weights in float16, and their entry in data_manifest.yaml if they go into the package.
 
-    Args:
-        network: the finished network.
-        config: arguments that rebuild it.
-        options: options of the command.
-        name: name of the entry, by which the package loads the weights.
-        description: one line for the manifest.
-        measured: measured quality of the network.
-        folder: where to write; ``options.out`` by default.
-        loader: see the manifest's first lines.
+    ``config`` rebuilds the network; ``folder`` replaces ``options.out``; see the manifest's first lines for
+    ``loader``.
     """
     path = (folder or options.out) / f"{name.replace('-', '_')}.safetensors"
     provenance = {"command": command(), "seed": options.seed, "measured": measured, "versions": versions()}
@@ -161,10 +147,7 @@ def ship(
 
 
 def ship_gan(
-    network: Generator | Discriminator,
-    species: str,
-    options: argparse.Namespace,
-    measured: Mapping[str, Any],
+    network: Generator | Discriminator, species: str, options: argparse.Namespace, measured: Mapping[str, Any]
 ) -> None:
     """Write a finished generator or discriminator of photos of a species, see :func:`ship`."""
     kind, resolution = type(network).__name__.lower(), network.config["resolution"]
