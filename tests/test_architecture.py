@@ -14,7 +14,6 @@ LONGEST = 300
 LONGER = {
     "cli": "the options of all commands side by side",
     "networks.stylegan2.generator": "the synthesis network in one file, as its readers know it",
-    "method.losses": "the paper's losses side by side, in lines as short as the book shows them",
     "menagerie.draw": "the drawing of one animal from nose to tail",
 }
 

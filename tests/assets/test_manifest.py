@@ -43,7 +43,8 @@ def entry(name: str = "dog", **changes) -> dict:
 
 def record(file: Path, name: str, content: bytes = CONTENT) -> manifest.Asset:
     file.write_bytes(content)
-    return manifest.record(file, name=name, description=f"the {name}", command=f"make {name}", seed=3)
+    described = {"description": f"the {name}", "command": f"make {name}", "loader": "a.module:load"}
+    return manifest.record(file, name=name, seed=3, **described)
 
 
 def test_the_shipped_files_are_the_ones_that_the_manifest_describes():
@@ -55,6 +56,7 @@ def test_a_recorded_file_is_found_and_described(project):
     new = record(project / "dog.bin", "dog")
     assert new == manifest.asset("dog")
     assert (new.path, new.sha256, new.bytes, new.command, new.seed) == ("dog.bin", SHA256, 7, "make dog", 3)
+    assert new.loader == "a.module:load"
     assert manifest.path("dog") == project / "dog.bin"
 
 

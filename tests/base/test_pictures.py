@@ -11,7 +11,7 @@ import torch
 from PIL import Image, ImageCms, PngImagePlugin
 from PIL.Image import Transpose
 
-from zsgan.base.images import Folder, file_names, read_image, save_images
+from zsgan.base.images import Folder, file_names, from_bytes, read_image, save_images, to_bytes
 from zsgan.base.pictures import ENDINGS, check_pairs, find, shown
 
 Y, X = np.mgrid[:16, :24]
@@ -321,6 +321,15 @@ def test_names_of_many_pictures_are_in_order():
 
 
 # Pairs
+
+
+def test_values_become_the_nearest_bytes():
+    levels = torch.arange(256, dtype=torch.uint8)
+    assert torch.equal(to_bytes(from_bytes(levels)), levels)
+    assert from_bytes(levels)[[0, 255]].tolist() == [-1, 1]
+    assert to_bytes(torch.tensor([-7.0, -1.01, 1.01, 300.0])).tolist() == [0, 0, 255, 255]
+    step = 1 / 127.5
+    assert to_bytes(torch.tensor([-1 + 0.4 * step, -1 + 0.6 * step])).tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("others", [

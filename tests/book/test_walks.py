@@ -95,7 +95,7 @@ def test_the_walk_of_a_setting_is_complete_and_short(tmp_path, monkeypatch):
                 seen.add(module)
         raise Reached
 
-    monkeypatch.setattr(terms, "moment_terms", reached)
+    monkeypatch.setattr(terms, "directional_moment_loss", reached)
     command = ["adapt", "--source", "dog", "--text", "cat", "--profile", "smoke", "--row", "L_dm"]
     command += ["--set", "stage1.iterations=1", "--iterations", "1"]
     sys.settrace(look)

@@ -2,12 +2,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from zsgan.base.images import to_bytes
 from zsgan.base.tensors import load_tensors
 from zsgan.menagerie.draw import draw
 from zsgan.menagerie.evaluator import Evaluator
 from zsgan.menagerie.factors import CATEGORIES, CONTINUOUS, STYLES, sample_factors
 from zsgan.menagerie.training import evaluator as train_evaluator
-from zsgan.menagerie.training.shared import from_bytes, to_bytes
 from zsgan.metrics.eyes import Prediction
 
 
@@ -151,8 +151,9 @@ def test_measure_of_known_readers(portraits):
 
 
 def test_training_resumes_to_the_same_bits(tmp_path, monkeypatch):
-    monkeypatch.setattr(train_evaluator, "BATCH", 8)
-    settings = {"portraits": 24, "steps": 4, "unseen": 8, "save_every": 2, "progress": False}
+    for name, value in {"BATCH": 8, "UNSEEN": 8, "SAVE_EVERY": 2}.items():
+        monkeypatch.setattr(train_evaluator, name, value)
+    settings = {"portraits": 24, "steps": 4, "progress": False}
     whole, measured = train_evaluator.train(0, tmp_path / "whole", **settings)
 
     class Stop(Exception):
@@ -186,12 +187,13 @@ def test_training_resumes_to_the_same_bits(tmp_path, monkeypatch):
 @pytest.mark.parametrize("which", ["evaluator", "perceptual"])
 def test_command_writes_weights_that_rebuild_the_network(tmp_path, monkeypatch, which):
     """The judge goes to the finished weights; the other network is of use to trainings alone."""
-    monkeypatch.setattr(train_evaluator, "BATCH", 8)
+    for name, value in {"BATCH": 8, "UNSEEN": 8}.items():
+        monkeypatch.setattr(train_evaluator, name, value)
     true_train = train_evaluator.train
     made = []
 
     def small(*arguments, **settings):
-        made.append(true_train(*arguments, **settings | {"unseen": 8}))
+        made.append(true_train(*arguments, **settings))
         return made[0]
 
     monkeypatch.setattr(train_evaluator, "train", small)
@@ -212,8 +214,3 @@ def test_command_writes_weights_that_rebuild_the_network(tmp_path, monkeypatch, 
     assert path.stat().st_size < 2e6
     with pytest.raises(SystemExit):
         train_evaluator.main(["judge", *words])
-
-
-def test_bytes_round_trip(portraits):
-    images, _ = portraits
-    assert (from_bytes(to_bytes(images)) - images).abs().max() <= 1 / 255 + 1e-6

@@ -6,12 +6,13 @@ from dataclasses import replace
 import pytest
 import torch
 
+from zsgan.base.images import from_bytes
 from zsgan.menagerie.captions import NONE, SYNONYMS, UNSAID, captions_of, values_of
 from zsgan.menagerie.draw import draw
 from zsgan.menagerie.factors import CATEGORIES, SPECIES, appearance, sample_factors
 from zsgan.menagerie.training import examples
 from zsgan.menagerie.training.examples import TRAITS, Examples, blend, draw_mixed, masks
-from zsgan.menagerie.training.shared import from_bytes, render
+from zsgan.menagerie.training.shared import render
 
 KINDS = list(CATEGORIES)
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from zsgan.menagerie import factors as world
-from zsgan.menagerie.captions import SYNONYMS, UNSAID, VOCABULARY, captions
+from zsgan.menagerie.captions import SYNONYMS, UNSAID, VOCABULARY, captions, values_of
 from zsgan.menagerie.draw import _painting, draw
 from zsgan.menagerie.factors import (
     CATEGORIES,
@@ -520,7 +520,7 @@ def test_captions_are_true_and_said_tells_what_their_words_tell(many, written):
 
 def test_a_caption_is_true_of_its_own_portrait(many, written):
     part = slice(0, 1000)
-    own = captions(many[part], rng(8)).true_of(many[part])
+    own = captions(many[part], rng(8)).true_of_values(values_of(many[part]))
     assert own.shape == (1000, 1000) and own.dtype == torch.float32
     assert (own.diag() == 1).all()
 
@@ -529,7 +529,7 @@ def test_a_caption_is_true_of_others_exactly_when_all_that_it_names_is_theirs(ma
     """Captions of 200 portraits against 150 others, by the words of the texts alone."""
     tellers, others = many[:200], many[200:350]
     told_of = captions(tellers, rng(9))
-    truth = told_of.true_of(others)
+    truth = told_of.true_of_values(values_of(others))
     claimed, named = [claims(text) for text in told_of.texts], [names(others, i) for i in range(150)]
     expected = torch.tensor([[float(claim.items() <= name.items()) for claim in claimed] for name in named])
     assert truth.shape == (150, 200) and torch.equal(truth, expected)
@@ -541,12 +541,12 @@ def test_truth_by_hand():
     dogs = [average("dog", fur_saturation=-2), average("dog", fur_saturation=-2, stripes=2), average("cat")]
     portraits = Factors(*(torch.cat([getattr(f, x.name) for f in dogs]) for x in fields(Factors)))
     written = replace(captions(portraits, rng()), said=torch.full((3, len(CATEGORIES)), UNSAID))
-    assert written.true_of(portraits).tolist() == [[1, 1, 1]] * 3
+    assert written.true_of_values(values_of(portraits)).tolist() == [[1, 1, 1]] * 3
     columns = list(CATEGORIES)
     written.said[1, columns.index("species")] = SPECIES.index("dog")
     written.said[2] = torch.tensor([0, 0, FURS.index("grey"), PATTERNS.index("striped"), UNSAID, UNSAID])
-    assert written.true_of(portraits).tolist() == [[1, 1, 0], [1, 1, 1], [1, 0, 0]]
-    assert written.true_of(portraits[:2]).shape == (2, 3)
+    assert written.true_of_values(values_of(portraits)).tolist() == [[1, 1, 0], [1, 1, 1], [1, 0, 0]]
+    assert written.true_of_values(values_of(portraits[:2])).shape == (2, 3)
 
 
 def test_articles_fit_the_word_that_follows(texts):

@@ -103,7 +103,9 @@ def test_the_time_of_a_convolution_is_taken_in_the_precision_of_that_name():
 
 
 def test_a_training_is_not_resumed_in_another_precision(tmp_path, monkeypatch):
-    monkeypatch.setattr(shared, "loop", lambda *args, arguments, **rest: pytest.fail(arguments["precision"]))
+    monkeypatch.setattr(
+        train_clip, "loop", lambda *args, arguments, **rest: pytest.fail(arguments["precision"])
+    )
     words = ["a", "--images", "20", "--steps", "1", "--batch", "4", "--quiet", "--state", str(tmp_path)]
     with pytest.raises(pytest.fail.Exception, match="bfloat16"):
         train_clip.main([*words, "--precision", "bfloat16"])

@@ -4,12 +4,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from zsgan.base.images import from_bytes
 from zsgan.base.tensors import load_tensors, save_tensors
 from zsgan.menagerie import generators
 from zsgan.menagerie.generators import Z_DIM, finish
 from zsgan.menagerie.training import discriminator as module
 from zsgan.menagerie.training import generator as matching
-from zsgan.menagerie.training import shared
 from zsgan.menagerie.training.discriminator import Finish, main, told_apart
 from zsgan.menagerie.training.generator import matching_loss
 from zsgan.networks.stylegan2.checkpoints import load_discriminator_file, load_generator_file
@@ -22,14 +22,14 @@ class Stopped(Exception):
 @pytest.fixture(autouse=True, scope="module")
 def small():
     """Networks of 16 px with hardly any channels, a state saved every second step, 20 images measured."""
-    loop, measure, told = shared.loop, matching.measure, module.told_apart
+    loop, measure, told = module.loop, matching.measure, module.told_apart
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(matching, "RESOLUTIONS", (16,))
         patch.setattr(generators, "CHANNELS", {4: 8, 8: 8, 16: 6})
         patch.setattr(generators, "W_DIM", 16)
         patch.setattr(module, "measure", lambda *args: measure(*args, n=20))
         patch.setattr(module, "told_apart", lambda *args: told(*args, n=20))
-        patch.setattr(shared, "loop", lambda *args, **options: loop(*args, **options | {"save_every": 2}))
+        patch.setattr(module, "loop", lambda *args, **options: loop(*args, **options | {"save_every": 2}))
         yield
 
 
@@ -173,7 +173,7 @@ def test_the_measure_counts_who_was_right():
         assert told_apart(judge(score), generator, "bear", n=40) == {"told apart": expected}
     z, _, drawn = matching.bank(40, "bear", rng(module.UNSEEN_SEED), progress=False)
     assert [len(x) for x in seen] == [20] * 12
-    assert torch.equal(seen[0], shared.from_bytes(drawn[:20]))
+    assert torch.equal(seen[0], from_bytes(drawn[:20]))
     assert torch.allclose(seen[1], generator(z.flip(0)[:20]), atol=1e-5)  # other portraits than the drawn
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from zsgan.base.images import from_bytes, to_bytes
 from zsgan.base.tensors import load_tensors, save_tensors
 from zsgan.menagerie import generators
 from zsgan.menagerie.draw import draw
@@ -13,7 +14,6 @@ from zsgan.menagerie.evaluator import Evaluator
 from zsgan.menagerie.factors import SPECIES, from_latent
 from zsgan.menagerie.generators import finish, grow, network, specialise
 from zsgan.menagerie.training import generator as module
-from zsgan.menagerie.training import shared
 from zsgan.menagerie.training.generator import Stage, main, matching_loss
 from zsgan.networks.stylegan2.checkpoints import load_generator_file
 
@@ -25,13 +25,13 @@ class Stopped(Exception):
 @pytest.fixture(autouse=True, scope="module")
 def small():
     """Two stages, 16 and 32 px, hardly any channels, a state saved every second step, 20 images measured."""
-    loop, measure = shared.loop, module.measure
+    loop, measure = module.loop, module.measure
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "RESOLUTIONS", (16, 32))
         patch.setattr(generators, "CHANNELS", {4: 8, 8: 8, 16: 8, 32: 6})
         patch.setattr(generators, "W_DIM", 16)
         patch.setattr(module, "measure", lambda *args: measure(*args, n=20))
-        patch.setattr(shared, "loop", lambda *args, **options: loop(*args, **options | {"save_every": 2}))
+        patch.setattr(module, "loop", lambda *args, **options: loop(*args, **options | {"save_every": 2}))
         yield
 
 
@@ -90,7 +90,7 @@ def test_the_bank_is_of_the_portraits_that_its_latents_stand_for(data):
     z, kind, images = data
     assert z.shape == (24, module.Z_DIM) and images.shape == (24, 3, 32, 32) and images.dtype == torch.uint8
     assert set(kind.tolist()) == set(range(len(SPECIES)))
-    expected = shared.to_bytes(draw(from_latent(z, kind), 32))
+    expected = to_bytes(draw(from_latent(z, kind), 32))
     assert (images.int() - expected.int()).abs().max() <= 1
     assert (images[:-1].int() - expected[1:].int()).abs().max() > 50  # portraits differ
 
@@ -98,7 +98,7 @@ def test_the_bank_is_of_the_portraits_that_its_latents_stand_for(data):
 def test_the_bank_of_a_species_has_no_other():
     z, kind, images = module.bank(3, "fox", rng(), progress=False)
     assert kind.tolist() == [SPECIES.index("fox")] * 3
-    expected = shared.to_bytes(draw(from_latent(z, "fox"), 32))
+    expected = to_bytes(draw(from_latent(z, "fox"), 32))
     assert (images.int() - expected.int()).abs().max() <= 1
 
 
@@ -309,7 +309,7 @@ def test_matching_learns_the_portraits(data):
     training_stage = Stage(generator, (z, kind, images), 8, 300, seed=0)
     for i in range(300):
         training_stage.step(i)
-    drawn = F.avg_pool2d(shared.from_bytes(images), 2)
+    drawn = F.avg_pool2d(from_bytes(images), 2)
     label = F.one_hot(kind, len(SPECIES)).float()
     with torch.no_grad():
         right = (training_stage.generator(z, label) - drawn).abs().mean()
@@ -353,7 +353,8 @@ def test_the_measure_clamps_images():
 
 def train(folder, domain, *options, kimg=("0.012", "0.02"), batch=("4", "4")):
     """Three steps at 16 px and five at 32 px by default."""
-    command = [domain, "--bank", "12", "--kimg", *kimg, "--batch", *batch, "--quiet", "--device", "cpu"]
+    command = [domain, "--bank", "12", "--kimg", *kimg, "--batch", *batch, "--quiet"]
+    command += ["--device", "cpu", "--precision", "float32"]
     return main([*command, "--state", str(folder), "--out", str(folder / "out"), *options])
 
 
@@ -399,7 +400,7 @@ def stop(monkeypatch):
 def stages(monkeypatch):
     """The stages that the command makes; none of them is trained."""
     made = []
-    monkeypatch.setattr(shared, "loop", lambda state, step, *args, **options: made.append(step.__self__))
+    monkeypatch.setattr(module, "loop", lambda state, step, *args, **options: made.append(step.__self__))
     return made
 
 
@@ -418,8 +419,7 @@ def test_a_training_ships_what_it_made(trained):
     _, config, provenance = load_tensors(trained / "out/generator_dog.safetensors")
     assert (config["resolution"], config["c_dim"], config["w_dim"]) == (32, 0, 16)
     assert provenance["seed"] == 0 and provenance["command"] and "torch" in provenance["versions"]
-    precision = shared.precision("auto", "cpu")
-    assert provenance["measured"] == module.measure(kept, "dog") | {"precision": precision}
+    assert provenance["measured"] == module.measure(kept, "dog") | {"precision": "float32"}
     assert 0 < provenance["measured"]["PSNR"] < 40
 
 
@@ -477,7 +477,7 @@ def test_a_stage_starts_from_the_average_of_the_one_before(tmp_path, monkeypatch
         for name, value in (("generator", 1.0), ("average", 2.0)):
             state[name].synthesis.const.data.fill_(value)
 
-    monkeypatch.setattr(shared, "loop", loop)
+    monkeypatch.setattr(module, "loop", loop)
     assert train(tmp_path, "world") == 0
     (first_steps, _), (steps, start) = starts
     assert (first_steps, steps) == (3, 5)

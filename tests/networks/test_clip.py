@@ -14,6 +14,7 @@ from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES
 from PIL import Image
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from zsgan.base.images import to_bytes
 from zsgan.base.tensors import load_tensors, save_tensors
 from zsgan.menagerie import clip_model
 from zsgan.menagerie.captions import captions, captions_of
@@ -24,7 +25,6 @@ from zsgan.menagerie.training import examples, measure_clip
 from zsgan.menagerie.training.attack import attack
 from zsgan.menagerie.training.augment import augment, blur
 from zsgan.menagerie.training.examples import Examples, draw_mixed
-from zsgan.menagerie.training.shared import to_bytes
 from zsgan.networks.clip import ClipEncoder, imagenet_templates
 from zsgan.networks.load import load_clip
 
@@ -281,17 +281,17 @@ def test_weights_trained_with_quick_gelu_get_it(encoder, monkeypatch):
 
     monkeypatch.setattr(open_clip, "create_model", create_model)
     monkeypatch.setattr(open_clip, "get_tokenizer", lambda name: encoder.tokenizer)
-    load_clip("ViT-B-32-quickgelu", "openai")
+    load_clip("ViT-B-32-quickgelu/openai")
     assert asked["force_quick_gelu"] and asked["pretrained"] == "openai"
-    load_clip("ViT-B-32", "laion2b_s34b_b79k")
+    load_clip("ViT-B-32/laion2b_s34b_b79k")
     assert not asked["force_quick_gelu"]
 
 
 def test_wrong_names_are_refused():
     with pytest.raises(ValueError, match="clip-a"):
         load_clip("clip-z")
-    with pytest.raises(ValueError, match="pretrained='openai'"):
-        load_clip("clip-a", "openai")
+    with pytest.raises(ValueError, match="name='clip-a/openai' is no CLIP of the demo"):
+        load_clip("clip-a/openai")
 
 
 # Training
@@ -375,11 +375,13 @@ def trained(tmp_path):
         settings = {"steps": 3, "batch": 4} | settings
         history = train_clip.train(
             model, tokenizer, examples, generator,
-            folder=tmp_path / folder, save_every=1, progress=False, **settings,
+            folder=tmp_path / folder, progress=False, **settings,
         )  # fmt: skip
         return model.state_dict(), [{k: v for k, v in row.items() if k != "seconds"} for row in history]
 
-    return run
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train_clip, "SAVE_EVERY", 1)
+        yield run
 
 
 def test_training_is_peaceful_first_and_attacks_more_and_more(trained, monkeypatch, tmp_path):
@@ -505,7 +507,7 @@ def test_recall_counts_captions_found_again(encoder):
 
 @pytest.fixture(scope="module")
 def vit():
-    return load_clip("ViT-B-32", "random")
+    return load_clip("ViT-B-32/random")
 
 
 def test_the_papers_clip_has_its_shapes_and_no_luck(vit):
@@ -517,7 +519,7 @@ def test_the_papers_clip_has_its_shapes_and_no_luck(vit):
 
 def test_open_clip_does_not_tell_its_steps(caplog):
     with caplog.at_level(logging.DEBUG):
-        load_clip("ViT-B-32", "random")
+        load_clip("ViT-B-32/random")
     assert not [record for record in caplog.records if record.name == "root"]
 
 
@@ -566,7 +568,7 @@ def tiny_open_clip(monkeypatch):
 
 def test_openais_file_is_read_without_running_it(tiny_open_clip, tmp_path, monkeypatch):
     """A program of TorchScript: its tensors are taken, its code is not looked at."""
-    source = load_clip("ViT-B-32", "random")
+    source = load_clip("ViT-B-32/random")
 
     class Program(torch.nn.Module):  # buffers that OpenAI's has beside its weights
         def __init__(self):
@@ -600,13 +602,13 @@ def test_a_damaged_file_of_a_clip_is_named(tiny_open_clip, tmp_path):
     path = tmp_path / "mine.pt"
     path.write_bytes(b"nothing")
     with pytest.raises(ValueError, match=f"{path} does not hold the weights of ViT-B-32"):
-        load_clip("ViT-B-32", str(path))
+        load_clip(f"ViT-B-32/{path}")
     torch.save({"visual.proj": torch.zeros(2)}, path)
     with pytest.raises(ValueError, match=f"{path} does not hold the weights of ViT-B-32"):
-        load_clip("ViT-B-32", str(path))
+        load_clip(f"ViT-B-32/{path}")
 
 
 def test_the_manifests_clip_is_openais(monkeypatch, tmp_path):
     monkeypatch.setenv("ZSGAN_HOME", str(tmp_path))
     with pytest.raises(FileNotFoundError, match=r"ViT-B-32\.pt is missing .* zsgan fetch ViT-B-32/openai"):
-        load_clip("ViT-B-32", "openai")
+        load_clip("ViT-B-32/openai")

@@ -19,6 +19,7 @@ from zsgan.adaptation.guide import (
 )
 from zsgan.adaptation.objective import Objective
 from zsgan.adaptation.terms import Batch, Guide, Seen, needs
+from zsgan.base.descent import descend, follow
 from zsgan.base.streams import stream
 from zsgan.networks.stylegan2 import Generator
 from zsgan.rivals.consistency import squared_stretch
@@ -129,25 +130,17 @@ class Adaptation:
         """
         self._select_layers(i)
         loss, values = self.objective(self.batch(i))
-        self.optimiser.zero_grad()
-        loss.backward()
-        norm = torch.stack([p.grad.norm() for p in self.params.values() if p.grad is not None]).norm()
+        config, settings = self.config, self.config.optimiser
+        remedy = (
+            f"lower optimiser.lr={settings.lr} or the weights of the terms ({dict(config.weights)}, "
+            f"moment.lambda_cov={config.moment.lambda_cov})"
+        )
+        logged = {"loss": loss.detach(), "gradient_norm": descend(self.optimiser, loss, remedy), **values}
+        if self.g_ema is not None and settings.ema is not None:
+            averages = trained_parameters(self.g_ema, config.trainable)
+            follow(averages.values(), self.params.values(), 1 - settings.ema)
         # One transfer from the device for all values.
-        logged = {"loss": loss.detach(), "gradient_norm": norm, **values}
-        row = dict(zip(logged, torch.stack(list(logged.values())).tolist(), strict=True))
-        if not norm.isfinite():
-            raise FloatingPointError(
-                f"the gradient is not finite (loss {row['loss']:.3g}); lower "
-                f"optimiser.lr={self.config.optimiser.lr} or the weights of the terms "
-                f"({dict(self.config.weights)}, moment.lambda_cov={self.config.moment.lambda_cov})"
-            )
-        self.optimiser.step()
-        if self.g_ema is not None:
-            assert self.config.optimiser.ema is not None
-            averages = trained_parameters(self.g_ema, self.config.trainable)
-            for name, parameter in self.params.items():
-                averages[name].lerp_(parameter.detach(), 1 - self.config.optimiser.ema)
-        return row
+        return dict(zip(logged, torch.stack(list(logged.values())).tolist(), strict=True))
 
     def batch(self, i: int) -> Batch:
         """Inputs of the loss terms in step ``i``, with the current weights."""

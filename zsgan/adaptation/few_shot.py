@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from zsgan.adaptation.config import AdaptConfig, FewShot
 from zsgan.adaptation.guide import device_of
-from zsgan.base.streams import stream
+from zsgan.base.descent import descend, follow
+from zsgan.base.streams import seeded, stream
 from zsgan.networks.stylegan2 import Discriminator, Generator
 from zsgan.networks.stylegan2.adversarial import PathLength, discriminator_loss, generator_loss, r1_penalty
 from zsgan.networks.stylegan2.discriminator import EqualizedConv
@@ -23,6 +24,8 @@ from zsgan.rivals.few_shot_losses import distance_consistency_loss
 
 CENTRE_SAMPLES = 4096
 """Number of latents whose mean w is the centre of truncation."""
+REMEDY = "lower optimiser.lr or few_shot's weights"
+"""What to do about a gradient that is not finite."""
 
 
 class FewShotAdaptation:
@@ -50,8 +53,7 @@ class FewShotAdaptation:
         self.g_ema = None if config.optimiser.ema is None else deepcopy(self.g_src)
         self.discriminator = deepcopy(discriminator).requires_grad_().to(self.device)
         width = list(discriminator.config["channels"].values())[::-1][self.settings.patch_level]
-        with torch.random.fork_rng(devices=[]):  # the layer draws initial weights from the global generator
-            torch.default_generator.manual_seed(stream(config.seed, "patch layer").initial_seed())
+        with seeded(stream(config.seed, "patch layer").initial_seed()):
             self.patch_layer = EqualizedConv(width, 1, 3).to(g_src.synthesis.const)
         self.path_length = PathLength().to(g_src.synthesis.const)
         n, z_dim = len(images), g_src.mapping.z_dim
@@ -121,9 +123,8 @@ class FewShotAdaptation:
             row["path_length"] = self._step_path_length(i)
         if self.g_ema is not None:
             assert self.config.optimiser.ema is not None
-            with torch.no_grad():
-                for average, parameter in zip(self.g_ema.parameters(), self.g_trg.parameters(), strict=True):
-                    average.lerp_(parameter, 1 - self.config.optimiser.ema)
+            weight = 1 - self.config.optimiser.ema
+            follow(self.g_ema.parameters(), self.g_trg.parameters(), weight)
         return row
 
     def _trainable(self, flag: bool) -> None:
@@ -134,12 +135,12 @@ class FewShotAdaptation:
         real = self._real(i)
         fake = self._fake(self._ws(i, "discriminator", whole), i, "discriminator")
         loss = discriminator_loss(self._judged(real, whole), self._judged(fake, whole))
-        _descend(self.optimisers[1], loss)
+        descend(self.optimisers[1], loss, REMEDY)
         if not self.settings.lambda_r1 or i % self.settings.r1_every:
             return {"discriminator": loss.item()}
         real.requires_grad_()
         penalty = r1_penalty(self._judged(real, whole).flatten(1).mean(1), real)
-        _descend(self.optimisers[1], self.settings.lambda_r1 * self.settings.r1_every * penalty)
+        descend(self.optimisers[1], self.settings.lambda_r1 * self.settings.r1_every * penalty, REMEDY)
         return {"discriminator": loss.item(), "r1": penalty.item()}
 
     def _step_generator(self, i: int, whole: bool) -> dict[str, float]:
@@ -147,7 +148,7 @@ class FewShotAdaptation:
         adversarial = generator_loss(self._judged(fake, whole))
         distance = self._distance_consistency(i)
         loss = adversarial + self.settings.lambda_distance * distance
-        norm = _descend(self.optimisers[0], loss)
+        norm = descend(self.optimisers[0], loss, REMEDY)
         values = torch.stack([loss, norm, adversarial, distance]).tolist()
         return dict(
             zip(("loss", "gradient_norm", "adversarial", "distance_consistency"), values, strict=True)
@@ -175,7 +176,7 @@ class FewShotAdaptation:
         images = self._fake(ws, i, "path")
         y = torch.randn(images.shape, generator=stream(self.config.seed, "path directions", i)).to(images)
         penalty: Tensor = self.path_length(images, ws, y)
-        _descend(self.optimisers[0], self.settings.lambda_path * self.settings.path_every * penalty)
+        descend(self.optimisers[0], self.settings.lambda_path * self.settings.path_every * penalty, REMEDY)
         return penalty.item()
 
     def _real(self, i: int) -> Tensor:
@@ -212,20 +213,6 @@ class FewShotAdaptation:
             return self.discriminator(images)
         _, maps = self.discriminator(images, return_maps=True)
         return self.patch_layer(maps[self.settings.patch_level])
-
-
-def _descend(optimiser: torch.optim.Optimizer, loss: Tensor) -> Tensor:
-    """Take one optimiser step and return the norm of the gradient."""
-    optimiser.zero_grad()
-    loss.backward()
-    parameters = [p for group in optimiser.param_groups for p in group["params"] if p.grad is not None]
-    norm = torch.stack([parameter.grad.norm() for parameter in parameters]).norm()
-    if not norm.isfinite():
-        raise FloatingPointError(
-            f"the gradient is not finite (loss {loss.item():.3g}); lower optimiser.lr or few_shot's weights"
-        )
-    optimiser.step()
-    return norm
 
 
 def _checked(config: AdaptConfig, g_src: Generator, discriminator: Discriminator, images: Tensor) -> FewShot:

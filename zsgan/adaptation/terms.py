@@ -15,9 +15,9 @@ from zsgan.adaptation.config import AdaptConfig, Moment, Relation, Spectral, Ter
 from zsgan.method.ewc import ewc_penalty
 from zsgan.method.losses import (
     directional_loss,
+    directional_moment_loss,
     image_directions,
     in_domain_angle_loss,
-    moment_terms,
     relation_loss,
 )
 from zsgan.method.variations import Variations
@@ -116,7 +116,7 @@ def _directional(floor: float) -> OfGuide:
 
 def _moment(settings: Moment, floor: float) -> OfGuide:
     def loss(seen: Seen) -> Parts:
-        first, second = moment_terms(
+        first, second = directional_moment_loss(
             image_directions(seen.f_trg, seen.f_src), seen.guide.text_set, settings.covariance,
             settings.normalise_directions, floor,
         )  # fmt: skip

@@ -19,17 +19,7 @@ TIMEOUT = 30.0  # seconds without a single byte
 
 
 def names(profile: str) -> list[str]:
-    """Names of the files that a profile needs, in order.
-
-    Args:
-        profile: a profile named in the manifest.
-
-    Returns:
-        names of entries.
-
-    Raises:
-        ValueError: no file belongs to such a profile.
-    """
+    """Sorted names of the files that a profile needs; a ValueError if no file belongs to such a profile."""
     found = sorted(name for name, entry in assets().items() if profile in entry.profiles)
     if not found:
         known = sorted({kind for entry in assets().values() for kind in entry.profiles})

@@ -82,14 +82,7 @@ def cache_folder() -> Path:
 
 @cache
 def assets() -> dict[str, Asset]:
-    """Every entry of the manifest, by name.
-
-    Returns:
-        name -> entry, in the order of the file.
-
-    Raises:
-        ValueError: the file is not valid YAML; an entry lacks a field, has an unknown one, or repeats a name.
-    """
+    """Every entry of the manifest by name, in the order of the file; a ValueError if it has a fault."""
     result: dict[str, Asset] = {}
     for entry in read_yaml(MANIFEST)["assets"]:
         try:
@@ -104,17 +97,7 @@ def assets() -> dict[str, Asset]:
 
 
 def asset(name: str) -> Asset:
-    """The entry called ``name``.
-
-    Args:
-        name: name of an entry.
-
-    Returns:
-        the entry; its file may be missing.
-
-    Raises:
-        ValueError: there is none; the message lists the closest names.
-    """
+    """The entry called ``name``, whose file may be missing; a ValueError if there is none."""
     known = assets()
     if name not in known:
         close = get_close_matches(name, known, cutoff=0.4) or sorted(known)

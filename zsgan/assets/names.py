@@ -95,16 +95,9 @@ class Weights:
 
 
 def generator(name: str | Path) -> Weights:
-    """The weights of a generator.
+    """The weights of a generator: an entry of the manifest, a file, or the folder of a run.
 
-    Args:
-        name: an entry of the manifest with or without "generator-", a file, or the folder of a run.
-
-    Returns:
-        the weights; the file is not read.
-
-    Raises:
-        ValueError: it is none of these.
+    The file is not read. A name that is none of these raises a ValueError.
     """
     if match := re.fullmatch(r"random-(8|16|32|64|128|256|512|1024)", str(name)):
         return Weights(str(name), resolution=int(match[1]))
@@ -199,16 +192,9 @@ def clip(name: str) -> Weights:
 
 
 def weights_id(name: str) -> str:
-    """The identity of an entry of the manifest, a generator or a CLIP, usually its SHA-256.
+    """The identity of an entry of the manifest, a generator or a CLIP, see :class:`Weights`.
 
-    Args:
-        name: see the table above, or any other entry of the manifest, such as "evaluator".
-
-    Returns:
-        the identity; for a CLIP of open_clip with its architecture.
-
-    Raises:
-        ValueError: there is no network of that name.
+    A CLIP of open_clip has its architecture before it. An unknown name raises a ValueError.
     """
     if name in manifest.assets():
         return manifest.identity(name)

@@ -78,14 +78,7 @@ class Stored:
         return math.prod(self.size) * self.storage.dtype.itemsize
 
     def tensor(self) -> Tensor:
-        """The tensor.
-
-        Returns:
-            a tensor of ``size`` that shares memory with others of its storage.
-
-        Raises:
-            ValueError: it exceeds its storage, or repeats numbers of it.
-        """
+        """The tensor, sharing memory with others of its storage; a ValueError if it exceeds that."""
         steps = [(n - 1) * step for n, step in zip(self.size, self.stride, strict=True)]
         if 0 in self.size or self.offset + sum(steps) >= self.storage.numel:
             raise ValueError(f"a tensor of size {self.size} does not fit its {self.storage.numel} numbers")
@@ -153,18 +146,7 @@ def read_zip(stream: IO[bytes], size: int, makers: Makers = MAKERS) -> Any:
 
 
 def read_script(stream: IO[bytes], size: int) -> dict[str, Stored]:
-    """The tensors of a TorchScript program, such as OpenAI's CLIP; its code is ignored.
-
-    Args:
-        stream: the file; must stay open while tensors are loaded.
-        size: its length in bytes.
-
-    Returns:
-        tensors by their names in a state dict.
-
-    Raises:
-        ValueError: it is damaged or not such a program.
-    """
+    """Tensors of a program of TorchScript, such as OpenAI's CLIP, by name; arguments as in ``read_zip``."""
     archive = _Archive(stream, size)
     if "constants.pkl" not in archive:
         raise ValueError("this is no program of TorchScript")
@@ -179,7 +161,7 @@ def _script_attributes(module: Object) -> Any:
 
 
 def tensors_of(program: Any, attributes: Callable[[Object], Any]) -> dict[str, Stored]:
-    """The tensors of a module and of all modules inside it.
+    """The tensors of a module and of all modules inside it, by their names in a state dict.
 
     Args:
         program: the module, read from a pickle.
@@ -187,7 +169,7 @@ def tensors_of(program: Any, attributes: Callable[[Object], Any]) -> dict[str, S
             ignored.
 
     Returns:
-        tensors by their names in a state dict.
+        tensors by name.
 
     Raises:
         ValueError: an object is not a module, or there are more modules than a network has, since a pickle

@@ -76,14 +76,7 @@ def numerics(device: torch.device | str) -> dict[str, Any]:
 
 
 def peak_memory(device: torch.device | str) -> int | None:
-    """Peak memory of tensors on a GPU since :func:`set_up`.
-
-    Args:
-        device: torch device.
-
-    Returns:
-        bytes; ``None`` for other devices, where the memory of a process is not that of its tensors.
-    """
+    """Peak memory in bytes of tensors on a GPU since :func:`set_up`; ``None`` for other devices."""
     device = torch.device(device)
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
 
@@ -147,12 +140,6 @@ def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
 
     An exception that leaves the block, such as ``KeyboardInterrupt``, ends the processes at once. If this
     process is killed, they end within seconds.
-
-    Args:
-        workers: number of processes.
-
-    Yields:
-        the pool.
     """
     others = set(multiprocessing.active_children())
     # A forked process would inherit locks of torch's threads, so each starts a fresh interpreter.
@@ -188,11 +175,7 @@ def _end_after(parent: BaseProcess) -> None:
 
 @contextmanager
 def threads(n: int | None) -> Iterator[None]:
-    """Use ``n`` intra-op threads inside the block, and restore the previous number after it.
-
-    Args:
-        n: number of threads; ``None`` keeps it.
-    """
+    """Use ``n`` intra-op threads of torch inside the block; ``None`` keeps their number."""
     before = torch.get_num_threads()
     if n is not None:
         torch.set_num_threads(n)

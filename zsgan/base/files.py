@@ -110,14 +110,7 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
 
 
 def check_writable(folder: Path) -> None:
-    """Check that files can be written to a folder, which need not exist yet.
-
-    Args:
-        folder: the folder; the check leaves no file in it.
-
-    Raises:
-        OSError: it cannot be created or written to, or it is a file or lies below one.
-    """
+    """Check that files can be written to a folder, which need not exist yet; an OSError if they cannot."""
     there = lowest(folder)
     try:
         with tempfile.TemporaryFile(dir=there):
@@ -140,17 +133,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file.
-
-    Args:
-        path: the file, in UTF-8.
-
-    Returns:
-        its content, as :func:`json.loads` gives it.
-
-    Raises:
-        ValueError: the file is missing, empty, truncated, or not JSON.
-    """
+    """The content of a JSON file in UTF-8; a ValueError if it is missing, empty, truncated, or not JSON."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:  # a JSONDecodeError is a ValueError

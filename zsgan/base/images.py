@@ -42,14 +42,7 @@ def batch_size(pixels: int) -> int:
 
 
 def held(images: Images) -> Images:
-    """The images in one tensor if they fit into 256 MiB, so that a second pass does not make them again.
-
-    Args:
-        images: N >= 1 images.
-
-    Returns:
-        (N, 3, H, W) in [-1, 1]; ``images`` itself if they take more memory.
-    """
+    """The images in one tensor if they fit into 256 MiB, so that a second pass does not make them again."""
     return images[:] if len(images) * images[:1].nbytes <= _MEMORY else images
 
 
@@ -80,10 +73,10 @@ def batches(
 
 
 def checked(images: Tensor) -> Tensor:
-    """The same images, after a check of their type and shape.
+    """The same images, after a check of their type and shape; the values are not checked.
 
     Args:
-        images: (N, 3, H, W), floating point, N >= 1; the values are not checked.
+        images: (N, 3, H, W), floating point, N >= 1.
 
     Returns:
         ``images`` itself.
@@ -203,15 +196,23 @@ def file_names(n: int) -> list[str]:
 
 def to_array(image: Tensor) -> np.ndarray:
     """One image (3, H, W) in [-1, 1] as uint8 (H, W, 3)."""
-    array: np.ndarray = (
-        ((image.detach().cpu().clamp(-1, 1) + 1) * 127.5).round().byte().permute(1, 2, 0).numpy()
-    )
+    array: np.ndarray = to_bytes(image.detach().cpu()).permute(1, 2, 0).numpy()
     return array
+
+
+def to_bytes(images: Tensor) -> Tensor:
+    """Images in [-1, 1], of any shape, as uint8; values outside are clamped."""
+    return ((images.clamp(-1, 1) + 1) * 127.5).round().byte()
+
+
+def from_bytes(images: Tensor) -> Tensor:
+    """uint8 images of any shape as float32 in [-1, 1]."""
+    return images.float() / 127.5 - 1
 
 
 def read_image(file: Path) -> Tensor:
     """An image file as a viewer shows it, (3, H, W) in [-1, 1], see :func:`zsgan.base.pictures.shown`."""
-    return torch.from_numpy(np.array(shown(file))).permute(2, 0, 1).float() / 127.5 - 1
+    return from_bytes(torch.from_numpy(np.array(shown(file))).permute(2, 0, 1))
 
 
 @cache

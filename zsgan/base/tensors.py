@@ -74,18 +74,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any], dict[st
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """The provenance in a file of :func:`save_tensors`, without reading the tensors' values.
-
-    Args:
-        path: the file.
-
-    Returns:
-        the provenance, empty if the header has none.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: the file is truncated, or its header is damaged.
-    """
+    """The provenance in a file of :func:`save_tensors`, or nothing; a ValueError if it is damaged."""
     try:
         with safe_open(path, framework="pt") as file:
             found = json.loads((file.metadata() or {}).get("provenance", "{}"))

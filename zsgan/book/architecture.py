@@ -43,7 +43,7 @@ WALKS = {
         "zsgan.runs.profiles:Profile.config", "zsgan.adaptation.config:override", "zsgan.base.settings:merge",
         "zsgan.runs.identity:resolve", "zsgan.runs.run:run", "zsgan.runs.make:make", "zsgan.base.loop:loop",
         "zsgan.adaptation.by_text:Adaptation.step", "zsgan.adaptation.objective:Objective",
-        "zsgan.adaptation.terms:KINDS", "zsgan.method.losses:moment_terms",
+        "zsgan.adaptation.terms:KINDS", "zsgan.method.losses:directional_moment_loss",
     ),
     "An image, from `zsgan table` to its FID": (
         "zsgan.cli:main", "zsgan.report.table1:measure", "zsgan.evaluation.measurements:Measurements.table",

@@ -73,17 +73,7 @@ class _OwnPython(AsyncKernelManager):
 
 
 def chapters(book: Path = BOOK) -> list[Path]:
-    """The sources of the book's notebooks, in the order of their numbered names.
-
-    Args:
-        book: the folder of sources.
-
-    Returns:
-        the Markdown files that are notebooks.
-
-    Raises:
-        FileNotFoundError: there is no book, as in an installation from a wheel.
-    """
+    """The sources of the book's notebooks, Markdown files in the order of their numbered names."""
     if not book.is_dir():
         raise FileNotFoundError(f"there is no folder {book}: the book comes with a clone of the repository")
     return [page for page in sorted(book.glob("*.md")) if _is_notebook(page)]

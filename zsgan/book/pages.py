@@ -155,14 +155,7 @@ def print_pdf(out: Path) -> Path:
 
 
 def chromium() -> str:
-    """Path of the Chromium that prints the book.
-
-    Returns:
-        the path.
-
-    Raises:
-        BookError: There is none.
-    """
+    """Path of the Chromium that prints the book; a BookError if there is none."""
     browser = shutil.which("chromium")
     if browser is None:
         raise BookError(

@@ -64,10 +64,6 @@ class Captions:
     texts: list[str]
     said: Tensor
 
-    def true_of(self, factors: Factors) -> Tensor:
-        """Whether caption m is true of portrait n: (N, M), 1.0 or 0.0."""
-        return self.true_of_values(values_of(factors))
-
     def true_of_values(self, values: Tensor) -> Tensor:
         """Whether caption m is true of a portrait with values n (:func:`values_of`): (N, M), 1.0 or 0.0."""
         return ((self.said == UNSAID) | (self.said == values[:, None])).all(2).float()
@@ -79,15 +75,7 @@ def values_of(factors: Factors) -> Tensor:
 
 
 def captions(factors: Factors, generator: torch.Generator) -> Captions:
-    """Draw one random true caption for each of N portraits.
-
-    Args:
-        factors: N portraits.
-        generator: the source of randomness.
-
-    Returns:
-        N captions.
-    """
+    """Draw one random true caption for each of N portraits, see :func:`captions_of`."""
     return captions_of(values_of(factors), generator)
 
 

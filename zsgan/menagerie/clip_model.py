@@ -11,6 +11,7 @@ from open_clip.transform import PreprocessCfg
 from torch import Tensor
 
 from zsgan.assets import manifest
+from zsgan.base.streams import seeded
 from zsgan.base.tensors import load_tensors
 from zsgan.menagerie.captions import VOCABULARY
 from zsgan.networks.clip import ClipEncoder
@@ -95,8 +96,7 @@ def build(token_ids: Sequence[int], generator: torch.Generator) -> tuple[open_cl
     config = open_clip.get_model_config(NAME)
     config["text_cfg"]["vocab_size"] = len(token_ids)
     seed = int(torch.randint(2**31, (), generator=generator))
-    with torch.random.fork_rng(devices=[]):  # open_clip draws weights from the global generator
-        torch.default_generator.manual_seed(seed)
+    with seeded(seed):
         model = open_clip.CLIP(**config)
     preprocessing = PreprocessCfg(size=config["vision_cfg"]["image_size"])
     open_clip.model.set_model_preprocess_cfg(model, asdict(preprocessing))
@@ -104,17 +104,7 @@ def build(token_ids: Sequence[int], generator: torch.Generator) -> tuple[open_cl
 
 
 def load(name: str) -> ClipEncoder:
-    """A trained CLIP of the demo, on the CPU.
-
-    Args:
-        name: its entry in the manifest, such as "clip-a".
-
-    Returns:
-        the encoder, in float32.
-
-    Raises:
-        FileNotFoundError: its file is missing or altered.
-    """
+    """The trained CLIP of a name in the manifest, such as "clip-a", on the CPU in float32."""
     tensors, config, _ = load_tensors(manifest.path(name))
     model, tokenizer = build(config["token_ids"], torch.Generator())
     model.load_state_dict(tensors)

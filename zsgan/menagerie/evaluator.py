@@ -6,6 +6,7 @@ optimised against it.
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from zsgan.assets import manifest
 from zsgan.base.resize import resize
-from zsgan.base.tensors import load_tensors
+from zsgan.base.tensors import load_tensors, read_header
 from zsgan.menagerie.factors import CATEGORIES, CONTINUOUS
 from zsgan.metrics.eyes import Prediction
 
@@ -50,11 +51,7 @@ class Evaluator(nn.Module):
         super().__init__()
         if categories is None:
             categories = {kind: len(names) for kind, names in CATEGORIES.items()}
-        self.config = {
-            "widths": list(widths),
-            "categories": dict(categories),
-            "n_continuous": n_continuous,
-        }
+        self.config = {"widths": list(widths), "categories": dict(categories), "n_continuous": n_continuous}
         stem = nn.Sequential(_conv(3, widths[0]), nn.ReLU())
         blocks = [_Block(a, b) for a, b in pairwise(widths)]
         self.layers = nn.ModuleList([stem, *blocks])
@@ -102,19 +99,20 @@ class Evaluator(nn.Module):
         return (continuous - self.mean) / self.deviation
 
 
-def load_evaluator(device: torch.device | str = "cpu") -> Evaluator:
-    """The evaluator that ships with the package, frozen and in evaluation mode.
+def load_evaluator(device: torch.device | str = "cpu", file: Path | None = None) -> Evaluator:
+    """An evaluator, frozen and in evaluation mode.
 
     Args:
         device: where to put it.
+        file: its weights; by default those that ship with the package.
 
     Returns:
-        the evaluator, the same weights at every call.
+        the evaluator.
 
     Raises:
         FileNotFoundError: its weights are missing or altered.
     """
-    tensors, config, _ = load_tensors(manifest.path("evaluator"))
+    tensors, config, _ = load_tensors(file or manifest.path("evaluator"))
     evaluator = Evaluator(**config)
     evaluator.load_state_dict(tensors)
     return evaluator.to(device).eval().requires_grad_(False)
@@ -126,8 +124,8 @@ def reliability() -> dict[str, float]:
     Returns:
         categorical factor -> accuracy, continuous factor -> R2.
     """
-    _, _, provenance = load_tensors(manifest.path("evaluator"))
-    return provenance["measured"]["accuracy"] | provenance["measured"]["R2"]
+    measured = read_header(manifest.path("evaluator"))["measured"]
+    return measured["accuracy"] | measured["R2"]
 
 
 class _Block(nn.Module):

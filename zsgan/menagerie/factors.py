@@ -115,18 +115,7 @@ class Factors:
 
 
 def index_of(kind: str, name: str) -> int:
-    """Index of a categorical value by name.
-
-    Args:
-        kind: one of CATEGORIES.
-        name: a value of that kind.
-
-    Returns:
-        its place in ``CATEGORIES[kind]``.
-
-    Raises:
-        ValueError: there is no such value.
-    """
+    """Place of a value in ``CATEGORIES[kind]`` by its name; a ValueError if it is unknown."""
     names = CATEGORIES[kind]
     if name not in names:
         raise ValueError(f"{kind}={name!r} is unknown; choose one of {', '.join(names)}")

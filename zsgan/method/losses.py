@@ -96,38 +96,23 @@ def directional_loss(
 def directional_moment_loss(
     delta_image: Tensor,
     text_set: Tensor,
-    lambda_cov: float,
     covariance: CovarianceReading,
     normalise_directions: bool = False,
     floor: float = EPS,
-) -> Tensor:
-    """Directional moment loss, eq. (3): first_moment_loss + lambda_cov * covariance_distance.
+) -> tuple[Tensor, Tensor]:
+    """The two terms of the directional moment loss, eq. (3), which is first + lambda_cov * second.
 
     Args:
         delta_image: (N, D) image directions.
         text_set: (K + 1, D) text directions, see ``text_set``.
-        lambda_cov: weight of the second moment, printed as 1e3; its effect depends entirely on
-            ``covariance``.
-        covariance: the reading of the second term.
+        covariance: the reading of the second term; the effect of lambda_cov, printed as 1e3, depends on it.
         normalise_directions: scale every direction of both sets to unit length first (not printed); ``floor``
             then no longer bounds the gradient of a short direction.
         floor: lower bound of the norms in the cosine, see ``directional_loss``.
 
     Returns:
-        a scalar, >= 0 if ``lambda_cov`` is.
+        ``first_moment_loss`` and ``covariance_distance``, two scalars >= 0.
     """
-    first, second = moment_terms(delta_image, text_set, covariance, normalise_directions, floor)
-    return first + lambda_cov * second
-
-
-def moment_terms(
-    delta_image: Tensor,
-    text_set: Tensor,
-    covariance: CovarianceReading,
-    normalise_directions: bool = False,
-    floor: float = EPS,
-) -> tuple[Tensor, Tensor]:
-    """The two terms of eq. (3), unweighted; arguments as in ``directional_moment_loss``."""
     if normalise_directions:
         delta_image = F.normalize(delta_image, dim=1, eps=EPS)
         text_set = F.normalize(text_set, dim=1, eps=EPS)
@@ -152,17 +137,9 @@ def covariance_distance(
     text_set: Tensor,
     covariance: CovarianceReading,
 ) -> Tensor:
-    """Second term of eq. (3), || Sigma_I - Sigma_T || >= 0, without its weight.
+    """Second term of eq. (3), || Sigma_I - Sigma_T || >= 0, without its weight; arguments as there.
 
     Where the matrices (or two rows, for "row") are equal, a norm has no gradient; zero is used there.
-
-    Args:
-        delta_image: (N, D) image directions.
-        text_set: (K + 1, D) text directions.
-        covariance: the covariance and the distance.
-
-    Returns:
-        a scalar.
     """
     of_images = covariance_matrix(delta_image, covariance)
     of_texts = covariance_matrix(text_set, covariance)
@@ -180,27 +157,14 @@ def covariance_matrix(
     directions: Tensor,
     covariance: CovarianceReading,
 ) -> Tensor:
-    """Sigma_X = X^T X of eq. (3), (D, D), of directions, centred and scaled according to ``covariance``.
-
-    Args:
-        directions: (n, D).
-        covariance: whether to centre, and what to divide by.
-
-    Returns:
-        the matrix, symmetric and positive semidefinite.
-    """
+    """Sigma_X = X^T X of eq. (3), (D, D), of directions (n, D), centred and scaled as ``covariance`` says."""
     if covariance.centre:
         directions = directions - directions.mean(0)
     return directions.T @ directions / (len(directions) if covariance.scale == "n" else 1)
 
 
 def moment_gradient_ratio(
-    delta_image: Tensor,
-    text_set: Tensor,
-    lambda_cov: float,
-    covariance: CovarianceReading,
-    normalise_directions: bool = False,
-    floor: float = EPS,
+    delta_image: Tensor, text_set: Tensor, lambda_cov: float, covariance: CovarianceReading
 ) -> Tensor:
     """Gradient ratio of the two terms of eq. (3), ``|lambda_cov * d second / d dI| / |d first / d dI|``.
 
@@ -209,7 +173,7 @@ def moment_gradient_ratio(
     """
     with torch.enable_grad():
         delta_image = delta_image.detach().requires_grad_()
-        terms = moment_terms(delta_image, text_set.detach(), covariance, normalise_directions, floor)
+        terms = directional_moment_loss(delta_image, text_set.detach(), covariance)
         first, second = (torch.autograd.grad(term, delta_image, retain_graph=True)[0] for term in terms)
     return lambda_cov * second.norm() / first.norm()
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from zsgan.assets.torchfiles import read_script
 from zsgan.base.resize import resize
+from zsgan.base.streams import seeded
 
 
 class ClipEncoder(nn.Module):
@@ -145,10 +146,7 @@ def imagenet_templates() -> tuple[str, ...]:
 
 
 def open_clip_encoder(
-    architecture: str,
-    pretrained: str | None,
-    device: torch.device | str = "cpu",
-    file: Path | None = None,
+    architecture: str, pretrained: str | None, device: torch.device | str = "cpu", file: Path | None = None
 ) -> ClipEncoder:
     """Load a CLIP from open_clip.
 
@@ -176,8 +174,7 @@ def open_clip_encoder(
         )
     settings = open_clip.get_pretrained_cfg(architecture, pretrained) if pretrained else {}
     script = file is not None and _is_script(file)
-    with _weights_of(file, architecture), torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(0)
+    with _weights_of(file, architecture), seeded(0):
         model = open_clip.create_model(
             architecture, pretrained=pretrained if file is None else None if script else str(file),
             precision="fp32", device=device, force_preprocess_cfg=settings,

@@ -39,23 +39,14 @@ def load_generator(name_or_path: str | Path | Weights, device: torch.device | st
     found = _generator(name_or_path)
     if found.resolution:
         return random_generator(found.resolution).to(device)
-    path = found.path
-    assert path is not None  # only random weights have no file
-    generator = load_generator_file(path)
+    assert found.path is not None  # only random weights have no file
+    generator = load_generator_file(found.path)
     check_adaptable(generator, found.name)
     return generator.to(device)
 
 
 def check_adaptable(generator: Generator, name: str | Path) -> None:
-    """Check that a generator is unconditional and makes RGB images; loading has checked that they are square.
-
-    Args:
-        generator: any generator.
-        name: its name in the message.
-
-    Raises:
-        ValueError: the generator has labels, or its images are not RGB.
-    """
+    """Check that a generator, called ``name`` in the message, is unconditional and makes RGB images."""
     config = generator.config
     if labels := config["c_dim"]:
         raise ValueError(
@@ -113,27 +104,22 @@ def load_discriminator(
         found = names.discriminator(found, of_source)
     if found.resolution:
         return random_discriminator(found.resolution).to(device)
-    path = found.path
-    assert path is not None  # only random weights have no file
+    assert found.path is not None  # only random weights have no file
     try:
-        return load_discriminator_file(path).to(device)
+        return load_discriminator_file(found.path).to(device)
     except ValueError as error:
         if found != of_source:
             raise
         raise ValueError(f"{error}; {names.NAME_A_DISCRIMINATOR}") from error
 
 
-def load_clip(
-    name: str | Weights, pretrained: str | None = None, device: torch.device | str = "cpu"
-) -> ClipEncoder:
+def load_clip(name: str | Weights, device: torch.device | str = "cpu") -> ClipEncoder:
     """A frozen CLIP.
 
     Args:
         name: "clip-a", "clip-b" or "clip-c" for the demo's, or an architecture of open_clip such as
-            "ViT-B-32", alone or with weights as in "ViT-B-32/openai"; see :mod:`zsgan.assets.names`. Or the
-            weights that a name was resolved to.
-        pretrained: name of open_clip's weights, such as "openai", or a file; without weights, the
-            architecture stays random.
+            "ViT-B-32", alone (with random weights) or with weights as in "ViT-B-32/openai" or
+            "ViT-B-32/FILE"; see :mod:`zsgan.assets.names`. Or the weights that a name was resolved to.
         device: where to put it.
 
     Returns:
@@ -141,7 +127,7 @@ def load_clip(
 
     Raises:
         TypeError: ``name`` is neither a string nor weights.
-        ValueError: there is no such model, or ``pretrained`` is given for a CLIP of the demo.
+        ValueError: there is no such model.
         FileNotFoundError: the file of a name is missing or altered.
     """
     if isinstance(name, Weights):
@@ -149,8 +135,6 @@ def load_clip(
     if not isinstance(name, str):
         raise TypeError(f"name must be a text such as 'clip-a' or 'ViT-B-32/openai', got {name!r:.80}")
     if name in names.demo_clips():
-        if pretrained is not None:
-            raise ValueError(f"pretrained={pretrained!r}, but {name} has only its own weights; leave it out")
         return _clip(names.clip(name), device)
     if name.startswith("clip-"):
         raise ValueError(f"name={name!r} is no CLIP of the demo, which has {', '.join(names.demo_clips())}")
@@ -159,10 +143,9 @@ def load_clip(
             f"name={name!r} names no architecture; write one and then its weights, such as ViT-B-32/openai "
             f"or ViT-B-32/{name or 'FILE'}, or one of the demo's: {', '.join(names.demo_clips())}"
         )
-    full = f"{name}/{pretrained}" if pretrained else name
-    if "/" not in full or ":" in full:  # no weights, or open_clip's "hf-hub:..." and "local-dir:..."
-        return open_clip_encoder(full, None, device)
-    return _clip(names.clip(full), device)
+    if "/" not in name or ":" in name:  # no weights, or open_clip's "hf-hub:..." and "local-dir:..."
+        return open_clip_encoder(name, None, device)
+    return _clip(names.clip(name), device)
 
 
 def _clip(found: Weights, device: torch.device | str) -> ClipEncoder:

@@ -50,12 +50,7 @@ class Samples:
 
 
 def sample_images(
-    generator: Generator,
-    n: int,
-    *,
-    seed: int,
-    truncation_psi: float = 0.7,
-    progress: bool = False,
+    generator: Generator, n: int, *, seed: int, truncation_psi: float = 0.7, progress: bool = False
 ) -> Tensor:
     """All images of :class:`Samples`, (n, 3, R, R) on the CPU, clamped to [-1, 1].
 

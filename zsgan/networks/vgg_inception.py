@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from zsgan.assets import manifest
+from zsgan.base.images import to_bytes
 from zsgan.base.resize import resize
 
 VGG, INCEPTION = "vgg16", "inception"
@@ -70,8 +71,7 @@ class Photographs:
 
     def embed(self, images: Tensor) -> Tensor:
         """Pooled features (N, 2048) of images (N, 3, H, W) in [-1, 1]."""
-        seen = ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-        features: Tensor = self._inception(seen)[0]
+        features: Tensor = self._inception(to_bytes(images))[0]
         return features
 
     def read(self, embedding: Tensor) -> NoReturn:

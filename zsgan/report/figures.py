@@ -90,11 +90,7 @@ def _own_pixels(figure: Figure) -> Iterator[None]:
 
 @plt.style.context(LOOK)
 def image_grid(
-    rows: Mapping[str, Tensor],
-    *,
-    columns: Sequence[str] | None = None,
-    size: float = 0.9,
-    title: str | None = None,
+    rows: Mapping[str, Tensor], *, columns: Sequence[str] | None = None, size: float = 0.9
 ) -> Figure:
     """A grid of images with a label above each row; a column is one latent, or one animal.
 
@@ -104,7 +100,6 @@ def image_grid(
         rows: label -> images (n, 3, H, W) in [-1, 1], the same n for all.
         columns: n labels above the columns.
         size: width of an image in inches.
-        title: title above the grid.
 
     Returns:
         the figure.
@@ -144,8 +139,6 @@ def image_grid(
     if columns:
         axes[0, 0].set_xticks([j * step + side / 2 for j in range(n)], columns, fontsize=14)
         axes[0, 0].tick_params(length=0, labeltop=True, labelbottom=False)
-    if title:
-        figure.suptitle(title)
     return figure
 
 
@@ -164,16 +157,7 @@ def _rows_of_axes(n: int, figsize: tuple[float, float]) -> tuple[Figure, Any]:
 def curves(data: pd.DataFrame, x: str, y: str, rows: list[str], *, xlabel: str, ylabel: str) -> Figure:
     """A curve for each row of the table, with a band from the lowest to the highest seed; without a legend.
 
-    Args:
-        data: columns ``row``, ``seed``, ``x`` and ``y``.
-        x: column of the x axis.
-        y: column of the y axis.
-        rows: the rows to draw, in the order of the legend.
-        xlabel: label with unit.
-        ylabel: label with unit.
-
-    Returns:
-        the figure.
+    ``data`` has the columns ``row``, ``seed``, ``x`` and ``y``; ``rows`` is in the order of the legend.
     """
     figure, axis = plt.subplots(figsize=(6, 4.2), layout="constrained")
     for row, colour, marker in zip(rows, cycle(PALETTE), cycle(MARKERS), strict=False):
@@ -186,11 +170,7 @@ def curves(data: pd.DataFrame, x: str, y: str, rows: list[str], *, xlabel: str, 
 
 
 def stretch_rates(axis: Axes) -> None:
-    """Scale the x axis for target rates, stretched near 1, where most points of a run are.
-
-    Args:
-        axis: axes with rates in [0, 1].
-    """
+    """Scale the x axis for target rates in [0, 1], stretched near 1, where most points of a run are."""
     # An odd function, so that the axis can begin to the left of 0.
     axis.set_xscale(
         "function",
@@ -200,13 +180,7 @@ def stretch_rates(axis: Axes) -> None:
 
 
 def dots(data: pd.DataFrame, *, xlabel: str, axis: Axes) -> None:
-    """Draw the numbers of a table as marks, a line for each row, the first on top, and a mark per column.
-
-    Args:
-        data: numbers; a nan has no mark.
-        xlabel: label of the x axis.
-        axis: where to draw.
-    """
+    """Draw numbers as marks: a line for each row, the first on top, and a mark per column; none for a nan."""
     places = range(len(data))
     for column, colour, marker in zip(data, cycle(PALETTE), cycle(MARKERS), strict=False):
         axis.plot(
@@ -217,24 +191,13 @@ def dots(data: pd.DataFrame, *, xlabel: str, axis: Axes) -> None:
     axis.set_xlabel(xlabel)
 
 
-def heat_maps(
-    panels: Mapping[str, Tensor], *, label: str, low: float, high: float, size: float = 2.3
-) -> Figure:
-    """Heat maps of square matrices side by side with one colour scale; rows and columns count from 1.
+def heat_maps(panels: Mapping[str, Tensor], *, label: str, low: float, high: float) -> Figure:
+    """Heat maps of square matrices by title, side by side; rows and columns count from 1.
 
-    Args:
-        panels: title -> matrix (n, n).
-        label: label of the colour bar.
-        low: value of the darkest colour.
-        high: value of the brightest colour.
-        size: width of a matrix in inches.
-
-    Returns:
-        the figure, with one colour bar for all panels.
+    ``label`` is that of the common colour bar, whose darkest and brightest colours are ``low`` and ``high``.
     """
-    figure, axes = plt.subplots(
-        1, len(panels), figsize=(size * len(panels) + 0.8, size + 0.4), squeeze=False, layout="constrained"
-    )
+    size = (2.3 * len(panels) + 0.8, 2.7)
+    figure, axes = plt.subplots(1, len(panels), figsize=size, squeeze=False, layout="constrained")
     for axis, (title, matrix) in zip(axes[0], panels.items(), strict=True):
         picture = axis.imshow(matrix.detach().cpu().numpy(), vmin=low, vmax=high, cmap="cividis")
         numbers = range(len(matrix))

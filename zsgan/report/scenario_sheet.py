@@ -48,12 +48,7 @@ def make_sheet(bench: Bench) -> dict[str, Tensor]:
 
 
 def write_sheet(file: Path, rows: Mapping[str, Tensor]) -> None:
-    """Write images as one PNG; equal images give equal bytes.
-
-    Args:
-        file: file to write.
-        rows: label -> images (COLUMNS, 3, SIDE, SIDE) in [-1, 1]; the labels are not written.
-    """
+    """Write images (COLUMNS, 3, SIDE, SIDE) of each row as one PNG without labels; equal bytes if equal."""
     whole = torch.cat([torch.cat(list(images), dim=2) for images in rows.values()], dim=1)
     buffer = io.BytesIO()
     Image.fromarray(to_array(whole)).save(buffer, "PNG", optimize=True)
@@ -61,18 +56,7 @@ def write_sheet(file: Path, rows: Mapping[str, Tensor]) -> None:
 
 
 def read_sheet(file: Path, labels: Sequence[str]) -> dict[str, Tensor]:
-    """Cut a sheet into its images.
-
-    Args:
-        file: file from :func:`write_sheet`.
-        labels: labels of its rows, from the top.
-
-    Returns:
-        label -> images (COLUMNS, 3, SIDE, SIDE) in [-1, 1].
-
-    Raises:
-        ValueError: the file is not an image, or has another number of rows.
-    """
+    """Images (COLUMNS, 3, SIDE, SIDE) by label, from the top; a ValueError if the sheet has another size."""
     whole = read_image(file)
     expected = (3, len(labels) * SIDE, COLUMNS * SIDE)
     if whole.shape != expected:

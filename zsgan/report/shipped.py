@@ -40,15 +40,8 @@ VARIED = ("lpips_all", "clip_variance")
 TABLES = ("finals", "course", "differences")
 _OF_RUNS = ("settings", "overrides", "weights")
 _COUNTS = (
-    "samples",
-    "curve_samples",
-    "clusters",
-    "neighbours",
-    "truncation_psi",
-    "other_psi",
-    "judge",
-    "eyes",
-)
+    "samples", "curve_samples", "clusters", "neighbours", "truncation_psi", "other_psi", "judge", "eyes"
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,17 +92,7 @@ class Summary:
         )
 
     def of(self, scenario: str) -> "Summary":
-        """The summary of one scenario.
-
-        Args:
-            scenario: one of the profile's scenarios.
-
-        Returns:
-            the summary with the lines of that scenario alone.
-
-        Raises:
-            ValueError: the summary has no lines of it.
-        """
+        """The summary with the lines of one scenario alone; a ValueError if it has none."""
         if scenario not in set(self.finals["scenario"]):
             known = ", ".join(self.finals["scenario"].unique())
             raise ValueError(f"scenario={scenario!r} was not measured; choose one of {known}")
@@ -262,8 +245,7 @@ def _differences(bench: Bench) -> pd.DataFrame:
 def _measure_all(profile: Profile, folder: Path, device: str, workers: int, progress: bool) -> None:
     """Fill the cache of measurements; a task is one row of a scenario."""
     rows = list(product(profile.scenarios, profile.rows))
-    bar = tqdm(total=len(rows), desc="measuring", disable=not progress)
-    with bar:
+    with tqdm(total=len(rows), desc="measuring", disable=not progress) as bar:
         if workers == 1:
             for scenario, row in rows:
                 _measure(profile, scenario, row, folder, device)

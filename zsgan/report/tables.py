@@ -84,7 +84,7 @@ def basis(results: pd.DataFrame, eyes: str, scenario: str = PAPER_SCENARIO) -> s
     runs = results[results["scenario"] == scenario]
     n, psi = (", ".join(f"{value:g}" for value in runs[name].unique()) for name in ("n", "psi"))
     seeds = [f"{seed:g}" for seed in runs["seed"].unique()]
-    steps = runs.groupby("row", sort=False)["iterations"].agg(_range)
+    steps = runs.groupby("row", sort=False)["iterations"].agg(span)
     usual = steps.mode()[0]
     others = "".join(f" ({row}: {value})" for row, value in steps[steps != usual].items())
     return (
@@ -173,17 +173,17 @@ def _other(runs: pd.DataFrame, baseline: pd.DataFrame) -> dict[str, str]:
         "seconds a step": _cell(runs["step_seconds"].astype(float).median(), ".2g"),
         "time a step": _relative(runs, baseline, "step_seconds"),
         "memory": _relative(runs, baseline, "peak_memory"),
-        "iterations": _range(runs["iterations"]) if seeds else ABSENT,
+        "iterations": span(runs["iterations"]) if seeds else ABSENT,
         "seeds": str(seeds) if seeds else ABSENT,
         "n": f"{mean['n']:.0f}",
         "ψ": _cell(mean["psi"], "g"),
     }
 
 
-def _range(values: pd.Series) -> str:
-    """The common value of all seeds, or the lowest and the highest."""
+def span(values: pd.Series, form: str = "g") -> str:
+    """The lowest and the highest of some numbers, or just one if all are equal, in a format."""
     low, high = values.min(), values.max()
-    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+    return f"{low:{form}}" if low == high else f"{low:{form}} to {high:{form}}"
 
 
 def _interval(runs: pd.DataFrame) -> str:
@@ -241,6 +241,6 @@ def latex(table: pd.DataFrame, caption: str) -> str:
     return text
 
 
-def plus_minus(mean: float, deviation: float, digits: int = 3) -> str:
+def plus_minus(mean: float, deviation: float) -> str:
     """Mean and deviation as in the paper: 0.507 ± 0.016."""
-    return f"{mean:.{digits}f} ± {deviation:.{digits}f}"
+    return f"{mean:.3f} ± {deviation:.3f}"

@@ -34,31 +34,27 @@ def choose(
     iterations: int = 1,
     layer_map: LayerMap = "as_published",
     *,
-    lr: float = 0.01,
-    noise: str | Sequence[Tensor] = "random",
     generator: torch.Generator | None = None,
 ) -> frozenset[str]:
-    """Names of the parameters of ``g_trg`` to train in the next step.
+    """Names of the parameters to train in the next step: those of the k modules with the largest scores.
 
     Args:
-        g_trg: the generator as trained so far; not changed.
+        g_trg: see :func:`layer_scores`, as for ws, loss, iterations and generator.
         ws: (N, L, D_w) latents.
-        loss: see :func:`layer_scores`; so are iterations, lr, noise and generator.
+        loss: of images.
         k: layers to train, from 1 to the number of candidates (L, or L - 1 if "corrected").
         iterations: steps of descent.
         layer_map: see the module's docstring.
-        lr: size of the steps.
-        noise: noise of the images.
-        generator: source of "random" noise.
+        generator: source of the noise.
 
     Returns:
-        names of the parameters of k modules, as in ``g_trg.named_parameters()``.
+        names as in ``g_trg.named_parameters()``.
 
     Raises:
         ValueError: an argument is out of range, or the generator lacks a layer of the map.
     """
     parameters = layer_parameters(g_trg, layers(g_trg.synthesis.n_ws, layer_map))
-    scores = layer_scores(g_trg, ws, loss, iterations, lr, noise, generator)
+    scores = layer_scores(g_trg, ws, loss, iterations, generator=generator)
     return frozenset().union(*(parameters[layer] for layer in selected(scores, k, layer_map)))
 
 
@@ -108,18 +104,7 @@ def layer_scores(
 
 
 def layers(n_ws: int, layer_map: LayerMap) -> tuple[str, ...]:
-    """Modules to train for the candidate rows 0, 1, ... of W+, see the table in the module's docstring.
-
-    Args:
-        n_ws: L, the number of rows.
-        layer_map: see the module's docstring.
-
-    Returns:
-        names of modules in the order of their rows, L - 1 of them if "corrected", else L.
-
-    Raises:
-        ValueError: layer_map is unknown.
-    """
+    """Modules to train for the candidates of the L = ``n_ws`` rows of W+, in order, see the table above."""
     # Two convolutions for each resolution but the first.
     convolutions = [f"synthesis.blocks.{4 << (row + 1) // 2}.conv{(row + 1) % 2}" for row in range(n_ws - 1)]
     match layer_map:
@@ -131,16 +116,7 @@ def layers(n_ws: int, layer_map: LayerMap) -> tuple[str, ...]:
 
 
 def check_k(k: int, n_ws: int, layer_map: LayerMap) -> None:
-    """Refuse a number of layers that a generator does not have.
-
-    Args:
-        k: layers to choose.
-        n_ws: L, the number of rows.
-        layer_map: see the top of this file.
-
-    Raises:
-        ValueError: k is below 1 or above the number of rows that compete, or layer_map is unknown.
-    """
+    """Check that a generator with L = ``n_ws`` rows has k layers to choose; a ValueError if not."""
     most = len(layers(n_ws, layer_map))
     if not 1 <= k <= most:
         raise ValueError(
@@ -149,19 +125,7 @@ def check_k(k: int, n_ws: int, layer_map: LayerMap) -> None:
 
 
 def selected(scores: Tensor, k: int, layer_map: LayerMap) -> tuple[str, ...]:
-    """The k modules whose rows have the largest scores (L,), largest first.
-
-    Args:
-        scores: (L,), from :func:`layer_scores`.
-        k: number of modules.
-        layer_map: see the module's docstring.
-
-    Returns:
-        names of modules.
-
-    Raises:
-        ValueError: k is below 1 or above the number of candidates, or layer_map is unknown.
-    """
+    """The k modules whose rows have the largest scores (L,), largest first; k is checked."""
     candidates = layers(len(scores), layer_map)
     check_k(k, len(scores), layer_map)
     order = scores[: len(candidates)].argsort(descending=True, stable=True)
@@ -169,18 +133,7 @@ def selected(scores: Tensor, k: int, layer_map: LayerMap) -> tuple[str, ...]:
 
 
 def layer_parameters(generator: Generator, chosen: Iterable[str]) -> dict[str, frozenset[str]]:
-    """Names of the parameters of each chosen module: weight, bias, affine layer and noise strength.
-
-    Args:
-        generator: owner of the parameters.
-        chosen: names of modules, see :func:`layers`.
-
-    Returns:
-        name of the module -> names as in ``generator.named_parameters()``.
-
-    Raises:
-        ValueError: the generator has no such module.
-    """
+    """Names of the parameters of each chosen module; a ValueError if the generator lacks one."""
     names = [name for name, _ in generator.named_parameters()]
     parameters = {
         layer: frozenset(name for name in names if name.startswith(f"{layer}.")) for layer in chosen

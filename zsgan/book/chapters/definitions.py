@@ -1,10 +1,10 @@
 """Which reading of intra-cluster LPIPS can have produced the paper's Table 1, by its deviations and ours."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 
-from zsgan.report.tables import PAPER_TABLE_1
+from zsgan.report.tables import PAPER_TABLE_1, span
 
 PAPER_SAMPLES, PAPER_CLUSTERS = 1000, 10  # sec. 4.2
 TEN_SHOT = "Ojha et al., 10-shot"
@@ -15,28 +15,12 @@ def floor(n: int, clusters: int) -> float:
 
     Each medoid is one of the images, at distance 0 from itself. With k zeros among n values of mean m, the
     variance is smallest if all others are equal, and is then m^2 k / (n - k).
-
-    Args:
-        n: number of images.
-        clusters: k, below ``n``.
-
-    Returns:
-        the ratio, above 0.
     """
     return float((clusters / (n - clusters)) ** 0.5)
 
 
 def without_zeros(ratio: float, n: int, clusters: int) -> float:
-    """Standard deviation over images, relative to the mean, without the medoids themselves.
-
-    Args:
-        ratio: the ratio of all images, at least the :func:`floor`.
-        n: number of images.
-        clusters: k, below ``n``.
-
-    Returns:
-        the ratio of the other images.
-    """
+    """Standard deviation over images, relative to the mean, without the medoids; ``ratio`` is with them."""
     # With m and s of the other images, the mean is m (n - k) / n, the mean square (m^2 + s^2) (n - k) / n.
     return float(((1 + ratio**2) * (n - clusters) / n - 1) ** 0.5)
 
@@ -66,14 +50,15 @@ def deviations(results: pd.DataFrame, clusters: int) -> pd.DataFrame:
 
 def _line(numbers: Sequence[tuple[float, ...]], medoids: tuple[int, int] | None) -> dict[str, str | float]:
     """Row of the table, from (Avg., its deviation, All, its deviation)."""
-    ratios = [all_std / all_ for _, _, all_, all_std in numbers]
+    ratios = pd.Series([all_std / all_ for _, _, all_, all_std in numbers])
+    of_avg = pd.Series([avg_std / avg for avg, avg_std, _, _ in numbers])
     return {
-        "± of All / All": _span(ratios),
-        "floor": float("nan") if medoids is None else floor(*medoids),
-        "without zeros": float("nan")
-        if medoids is None
-        else _span(without_zeros(r, *medoids) for r in ratios),
-        "± of Avg. / Avg.": _span(avg_std / avg for avg, avg_std, _, _ in numbers),
+        "± of All / All": span(ratios, ".3f"),
+        "floor": floor(*medoids) if medoids else float("nan"),
+        "without zeros": span(ratios.map(lambda r: without_zeros(r, *medoids)), ".3f")
+        if medoids
+        else float("nan"),
+        "± of Avg. / Avg.": span(of_avg, ".3f"),
     }
 
 
@@ -96,8 +81,3 @@ def agreement(results: pd.DataFrame) -> pd.Series:
 def _runs(results: pd.DataFrame, prefix: str) -> list[tuple[float, ...]]:
     columns = [f"{prefix}_{part}" for part in ("avg", "avg_std", "all", "all_std")]
     return [tuple(line) for line in results[columns].to_numpy()]
-
-
-def _span(ratios: Iterable[float]) -> str:
-    low, *between = sorted(ratios)
-    return f"{low:.3f} to {between[-1]:.3f}" if between else f"{low:.3f}"

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from zsgan.adaptation.config import AdaptConfig
 from zsgan.adaptation.guide import trained_parameters
+from zsgan.base.descent import descend
 from zsgan.base.device import threads
 from zsgan.evaluation.bench import load_judges
 from zsgan.networks.sampling import Samples
@@ -43,10 +44,8 @@ def trained(g_src: Generator, loss: Loss, config: AdaptConfig, *, steps: int, se
         for _ in range(steps):
             z = torch.randn(how.batch_size, g_src.mapping.z_dim, generator=random)
             with torch.no_grad():
-                before = g_src.synthesis(g_src.mapping(z))
-            adam.zero_grad()
-            loss(z, before, g_trg.synthesis(g_trg.mapping(z))).backward()
-            adam.step()
+                before = g_src(z)
+            descend(adam, loss(z, before, g_trg(z)))
     return g_trg.requires_grad_(False)
 
 

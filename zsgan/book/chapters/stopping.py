@@ -8,7 +8,7 @@ import pandas as pd
 
 from zsgan.evaluation.comparisons import Change, change_of
 from zsgan.metrics.matched import ROUNDING
-from zsgan.report.tables import ABSENT
+from zsgan.report.tables import ABSENT, span
 
 CHOICES = ("rule", "fixed", "common", "best")
 """The rule (:mod:`zsgan.adaptation.stopping`), the profile's number of steps, the best number over all other
@@ -103,15 +103,9 @@ def with_common(stops: pd.DataFrame, courses: pd.DataFrame) -> pd.DataFrame:
 
 
 def rule_against(stops: pd.DataFrame, choice: str, measure: str) -> Change:
-    """Change by the rule against another choice, paired by seed.
+    """Change of "fid" or "rate" by the rule against another of :data:`CHOICES`, paired by seed.
 
-    Args:
-        stops: table from :func:`stops`; every scenario has the same weight, for any number of rows.
-        choice: one of :data:`CHOICES`.
-        measure: "fid" or "rate".
-
-    Returns:
-        the change, over the seeds.
+    Every scenario has the same weight, for any number of rows.
     """
     difference = stops[f"rule_{measure}"] - stops[f"{choice}_{measure}"]
     by_place = difference.groupby([stops["scenario"], stops["seed"]]).mean()
@@ -119,14 +113,9 @@ def rule_against(stops: pd.DataFrame, choice: str, measure: str) -> Change:
 
 
 def rule_wins(stops: pd.DataFrame) -> bool:
-    """Whether the rule is better than the fixed number of steps and no worse than the common one.
+    """Whether the rule's FID is lower than that of the fixed number of steps, and nothing of it worse.
 
-    Args:
-        stops: table from :func:`stops`.
-
-    Returns:
-        whether the rule's FID is significantly lower than that of the fixed number, and neither its FID nor
-        its target rate is significantly worse than those of fixed and common.
+    Neither its FID nor its target rate may be significantly worse than those of fixed and common.
     """
     fid, rate = (
         {choice: rule_against(stops, choice, measure).verdict for choice in ("fixed", "common")}
@@ -141,18 +130,14 @@ def over_scenarios(stops: pd.DataFrame) -> pd.Series:
 
 
 def stops_table(stops: pd.DataFrame) -> pd.DataFrame:
-    """Table of :func:`stops`: a row for each scenario, averaged over its runs, and a last row of their mean.
+    """Table of :func:`stops` as formatted cells: a row for each scenario, and a last one of their mean.
 
-    Args:
-        stops: table from :func:`stops`.
-
-    Returns:
-        formatted cells: "rule: steps" (lowest and highest of the runs), and for each choice "FID (rate)".
+    The columns are "rule: steps" (lowest and highest of the runs), and for each choice "FID (rate)".
     """
     means = stops.groupby("scenario", sort=False).mean(numeric_only=True)
     picked = stops.groupby("scenario", sort=False)["picked"]
     lines = {
-        scenario: {"rule: steps": _span(picked.get_group(scenario)), **_cells(mean)}
+        scenario: {"rule: steps": span(picked.get_group(scenario)), **_cells(mean)}
         for scenario, mean in means.iterrows()
     }
     lines["mean"] = {"rule: steps": ABSENT, **_cells(over_scenarios(stops))}
@@ -165,8 +150,3 @@ def _cells(mean: Mapping[Any, float]) -> dict[str, str]:
         for choice in CHOICES
         if not math.isnan(mean[f"{choice}_fid"])
     }
-
-
-def _span(picked: pd.Series) -> str:
-    low, high = picked.min(), picked.max()
-    return f"{low}" if low == high else f"{low} to {high}"

@@ -67,18 +67,17 @@ def frontiers(course: pd.DataFrame, rows: Sequence[str], measures: Mapping[str, 
     return figure
 
 
-def matched_table(differences: pd.DataFrame, measure: str = "lpips_all") -> pd.DataFrame:
+def matched_table(differences: pd.DataFrame) -> pd.DataFrame:
     """Diversity relative to the baseline at the end of the runs and at equal target rates.
 
     Args:
         differences: differences of one scenario, see :class:`zsgan.report.shipped.Summary`.
-        measure: measure of diversity.
 
     Returns:
         formatted cells, a row for each row of the profile, a column for the end and one for each target rate:
         the difference and its interval; a dash where some run of either row does not reach the rate.
     """
-    found = differences[differences["measure"] == measure]
+    found = differences[differences["measure"] == "lpips_all"]
     places = found["target"].map(lambda rate: "at the end" if math.isnan(rate) else f"at rate {rate:g}")
     cells = found.assign(cell=found.apply(_interval, axis=1), place=places)
     table = cells.pivot(index="row", columns="place", values="cell")[list(dict.fromkeys(places))]
@@ -173,16 +172,7 @@ def effect_dots(found: pd.DataFrame) -> Figure:
 
 
 def decided(found: pd.DataFrame, measure: str) -> dict[str, list[str]]:
-    """Rows grouped by their effect on a measure.
-
-    Args:
-        found: table from :func:`effects`.
-        measure: one of MEASURES.
-
-    Returns:
-        "higher" and "lower" -> rows whose interval lies entirely on that side, "undecided" -> other rows, and
-        "not compared" -> rows without a difference.
-    """
+    """Rows by their effect on a measure: "higher", "lower", "undecided", or "not compared"."""
     groups: dict[str, list[str]] = {"higher": [], "lower": [], "undecided": [], "not compared": []}
     for line in found[found["measure"] == measure].itertuples():
         known = not math.isnan(line.difference)

@@ -19,14 +19,7 @@ COLUMNS = {
 
 
 def tried_table(finals: pd.DataFrame) -> pd.DataFrame:
-    """Table of every setting, in the order of the profile, as formatted cells.
-
-    Args:
-        finals: a row for each run, see :class:`zsgan.report.shipped.Summary`, one seed of one scenario.
-
-    Returns:
-        index setting, a column for each of COLUMNS.
-    """
+    """Table of every setting, in the order of the profile, as formatted cells under COLUMNS."""
     return _written(finals.set_index("row")).rename_axis("setting")
 
 

@@ -16,24 +16,12 @@ WORLD, PERCEPTUAL = "{state}/generator_world/generator.safetensors", "{state}/pe
 COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "perceptual": ("evaluator perceptual --seed 1 --steps 1200 --images 16000", ()),
     "clip-a": ("clip a --seed 0 --images 30000 --steps 5000 --batch 64", ()),
-    "world": (
-        f"generator world --perceptual {PERCEPTUAL} --kimg 24 32 48 --bank 24000",
-        ("perceptual",),
-    ),
+    "world": (f"generator world --perceptual {PERCEPTUAL} --kimg 24 32 48 --bank 24000", ("perceptual",)),
     "evaluator": ("evaluator evaluator --seed 0 --steps 3600 --images 30000", ()),
-    "dog": (
-        f"generator dog --init {WORLD} --perceptual {PERCEPTUAL} --kimg 0 0 24 --bank 16000",
-        ("world",),
-    ),
-    "cat": (
-        f"generator cat --init {WORLD} --perceptual {PERCEPTUAL} --kimg 0 0 24 --bank 16000",
-        ("world",),
-    ),
+    "dog": (f"generator dog --init {WORLD} --perceptual {PERCEPTUAL} --kimg 0 0 24 --bank 16000", ("world",)),
+    "cat": (f"generator cat --init {WORLD} --perceptual {PERCEPTUAL} --kimg 0 0 24 --bank 16000", ("world",)),
     "clip-b": ("clip b --seed 1 --images 30000 --steps 4000 --batch 64", ()),
-    "discriminator-dog": (
-        "discriminator dog --init {state}/generator_dog/generator.safetensors",
-        ("dog",),
-    ),
+    "discriminator-dog": ("discriminator dog --init {state}/generator_dog/generator.safetensors", ("dog",)),
     "clip-c": ("clip c --seed 0 --images 16000 --steps 7000 --batch 64 --mixed", ()),
 }
 """Network -> its command and the networks that it needs, in the order in which they start."""

@@ -8,7 +8,6 @@ an L2 ball: an attack can change a small part of the image strongly, as a genera
 ball allows only faint changes everywhere.
 """
 
-import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +16,8 @@ import torch
 from open_clip import CLIP
 from torch import Tensor
 
-from zsgan.base.device import tune_cpu
+from zsgan.base.descent import descend
+from zsgan.base.loop import loop
 from zsgan.menagerie import clip_model
 from zsgan.menagerie.captions import VOCABULARY
 from zsgan.menagerie.clip_model import CompactTokenizer
@@ -44,6 +44,7 @@ RAMP = 0.6
 CLEAN = 0.2
 """Share of every batch that is not attacked."""
 MAX_SCALE = math.log(100.0)
+SAVE_EVERY = 100
 
 
 def token_ids() -> list[int]:
@@ -84,28 +85,15 @@ def train(
     steps: int,
     batch: int,
     folder: Path,
-    save_every: int = 100,
     progress: bool = True,
     seed: int = 0,
     precision: str = "float32",
 ) -> list[dict[str, float]]:
-    """Train ``model`` on portraits, with new captions in every batch; resumable.
+    """Train a model, on its device, on portraits of 64 px with new captions in every batch.
 
-    Args:
-        model: on the device to train on.
-        tokenizer: its tokenizer.
-        examples: portraits of 64 px.
-        generator: the source of randomness (on the CPU).
-        steps: number of steps.
-        batch: images per step.
-        folder: folder of the state from which an interrupted training resumes (see ``training.loop``).
-        save_every: steps between checkpoints.
-        progress: show a progress bar.
-        seed: seed of ``model`` and ``examples``; a state with another seed is not resumed.
-        precision: precision of the two encoders, "float32" or "bfloat16"; the loss is always float32.
-
-    Returns:
-        the log, see ``training.loop``; ``model`` is trained in place.
+    An interrupted call resumes from ``folder``, see :func:`zsgan.base.loop.loop`, which also describes the
+    log that is returned; a state with other arguments is refused. ``precision`` is that of the two encoders,
+    "float32" or "bfloat16"; the loss is always float32.
     """
     device = model.logit_scale.device
 
@@ -149,21 +137,14 @@ def train(
         if attacked:
             model.eval()  # images stay independent, and attacks leave no trace in the batch statistics
             fooled = attack(
-                encode,
-                x[:attacked],
-                texts.detach(),
-                same[:attacked],
-                scale=model.logit_scale.exp().item(),
-                epsilon=epsilon,
-                generator=generator,
-            )
+                encode, x[:attacked], texts.detach(), same[:attacked],
+                scale=model.logit_scale.exp().item(), epsilon=epsilon, generator=generator,
+            )  # fmt: skip
             model.train()
             x = torch.cat([fooled, x[attacked:]])
         features = encode(x)
         loss = contrastive_loss(features, texts, model.logit_scale.exp(), same)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
+        descend(optimizer, loss)
         with torch.no_grad():
             model.logit_scale.clamp_(max=MAX_SCALE)
         right = same.gather(1, (features @ texts.T).argmax(1, keepdim=True))[:, 0]
@@ -180,9 +161,7 @@ def train(
         "seed": seed, "batch": batch, "images": len(examples.images), "examples": type(examples).__name__,
         "epsilon": EPSILON, "precision": precision,
     }  # fmt: skip
-    return shared.loop(
-        state, step, steps, folder, save_every=save_every, progress=progress, arguments=identity
-    )
+    return loop(state, step, steps, folder, save_every=SAVE_EVERY, progress=progress, arguments=identity)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -195,10 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=2000, help="training steps")
     parser.add_argument("--batch", type=int, default=96, help="images per step")
     parser.add_argument("--mixed", action="store_true", help="also train on portraits of two animals at once")
-    options = parser.parse_args(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    tune_cpu(options.threads)
-    precision = shared.precision(options.precision, options.device)
+    options = shared.begin(parser, arguments)
 
     generator = torch.Generator().manual_seed(options.seed)
     ids = token_ids()
@@ -210,32 +186,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
         examples = draw_mixed(images, factors, generator, progress=not options.quiet)
     name = f"clip-{options.which}"
     train(
-        model.to(options.device),
-        tokenizer,
-        examples,
-        generator,
-        steps=options.steps,
-        batch=options.batch,
-        folder=options.state / name,
-        progress=not options.quiet,
-        seed=options.seed,
-        precision=precision,
-    )
+        model.to(options.device), tokenizer, examples, generator,
+        steps=options.steps, batch=options.batch, folder=options.state / name, progress=not options.quiet,
+        seed=options.seed, precision=options.precision,
+    )  # fmt: skip
     encoder = ClipEncoder(model, tokenizer, name)
     measured = measure(encoder, torch.Generator().manual_seed(options.seed + 1_000_003), epsilon=EPSILON)
-    settings = {
-        "epsilon": EPSILON, "steps": options.steps, "batch": options.batch, "images": options.images,
-        "precision": precision,
-    }  # fmt: skip
+    settings = {name: getattr(options, name) for name in ("steps", "batch", "images", "precision")}
     shared.ship(
-        model.state_dict(),
-        options.out / f"clip_{options.which}.safetensors",
+        model, {"model": clip_model.NAME, "token_ids": ids}, options,
         name=name,
         description=f"The demo's CLIP {options.which.upper()}, adversarially trained on the demo world{of}",
-        config={"model": clip_model.NAME, "token_ids": ids},
-        seed=options.seed,
-        measured=measured | settings,
-    )
+        measured=measured | settings | {"epsilon": EPSILON},
+        loader=f"{clip_model.__name__}:load",
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ The losses are StyleGAN2's: logistic, non-saturating, with R1 every few steps.
 """
 
 import argparse
-import logging
 import sys
 from copy import deepcopy
 from pathlib import Path
@@ -17,8 +16,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from zsgan.base.device import tune_cpu
+from zsgan.base.descent import descend, follow
 from zsgan.base.files import sha256
+from zsgan.base.images import from_bytes
+from zsgan.base.loop import loop
+from zsgan.base.streams import seeded
 from zsgan.menagerie import generators
 from zsgan.menagerie.generators import finish
 from zsgan.menagerie.species import SPECIES
@@ -101,9 +103,7 @@ class Finish:
             real.requires_grad_()
             penalty = r1_penalty(self.discriminator(real), real)
             loss = loss + R1_WEIGHT * R1_EVERY * penalty
-        self.optimisers[1].zero_grad()
-        loss.backward()
-        self.optimisers[1].step()
+        descend(self.optimisers[1], loss)
         return row
 
     def _teach_generator(self) -> dict[str, float]:
@@ -113,20 +113,17 @@ class Finish:
         with shared.autocast(self.precision, self.device):
             adversarial = generator_loss(self.discriminator(made).float())
         matching = matching_loss(made, drawn, None)
-        self.optimisers[0].zero_grad()
-        (adversarial + MATCHING_WEIGHT * matching).backward()
-        self.optimisers[0].step()
+        descend(self.optimisers[0], adversarial + MATCHING_WEIGHT * matching)
         self.discriminator.requires_grad_(True)
         weight = 1 - 0.5 ** (self.batch / AVERAGE_HALF_LIFE)
-        with torch.no_grad():
-            torch._foreach_lerp_(list(self.average.parameters()), list(self.generator.parameters()), weight)
+        follow(self.average.parameters(), self.generator.parameters(), weight)
         return {"generator": adversarial.item(), "matching": matching.item()}
 
     def _pairs(self) -> tuple[Tensor, Tensor]:
         """A batch of latents and their portraits in [-1, 1]."""
         z, images = self.data
         index = torch.randint(len(z), (self.batch,), generator=self.random)
-        drawn = shared.from_bytes(images[index].to(self.device))
+        drawn = from_bytes(images[index].to(self.device))
         return z[index], drawn.contiguous(memory_format=torch.channels_last)
 
     def _made(self, z: Tensor) -> Tensor:
@@ -138,9 +135,8 @@ class Finish:
 
 def network(resolution: int, seed: int) -> Discriminator:
     """A new discriminator, as wide as the demo's generators."""
-    with torch.random.fork_rng(devices=[]):  # layers draw initial weights from the global generator
-        torch.default_generator.manual_seed(seed)
-        channels = {r: width for r, width in generators.CHANNELS.items() if r <= resolution}
+    channels = {r: width for r, width in generators.CHANNELS.items() if r <= resolution}
+    with seeded(seed):
         return Discriminator(resolution, channels, mbstd_group=GROUP)
 
 
@@ -154,7 +150,7 @@ def told_apart(
     # Generated images come from the other end of the bank, so that no two images of a batch share a latent.
     pairs = zip(z.flip(0).split(TESTED), drawn.split(TESTED), strict=True)
     for latents, images in pairs:
-        real = discriminator(shared.from_bytes(images.to(device)))
+        real = discriminator(from_bytes(images.to(device)))
         fake = discriminator(generator(latents.to(device)))
         right += [real > 0, fake < 0]
     return {"told apart": round(float(torch.cat(right).float().mean()), 3)}
@@ -168,11 +164,9 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--bank", type=int, default=10_000, help="portraits to draw and train on")
     parser.add_argument("--kimg", type=float, default=12, metavar="K", help="thousands of images")
     parser.add_argument("--batch", type=int, default=16, help="images per step")
-    options = parser.parse_args(argv)
+    options = shared.begin(parser, argv)
     if options.batch < 1 or (options.batch > GROUP and options.batch % GROUP):
         parser.error(f"--batch must be a multiple of {GROUP}, or less, got {options.batch}")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    tune_cpu(options.threads)
     train(options)
     return 0
 
@@ -183,32 +177,25 @@ def train(options: argparse.Namespace) -> None:
     if generator.mapping.embed is not None:
         raise ValueError(f"--init={options.init} takes labels; give a generator of one species")
     resolution = generator.config["resolution"]
-    precision = shared.precision(options.precision, options.device)
     random = torch.Generator().manual_seed(options.seed)
     z, _, images = bank(options.bank, options.species, random, progress=not options.quiet)
     discriminator = network(resolution, options.seed)
     steps = max(1, round(options.kimg * 1000 / options.batch))
     finishing = Finish(
         generator.to(options.device), discriminator.to(options.device), (z, images), options.batch, steps,
-        options.seed, precision,
+        options.seed, options.precision,
     )  # fmt: skip
-    folder = options.state / f"discriminator_{options.species}"
-    identity = {name: getattr(options, name) for name in ("species", "seed", "bank", "kimg", "batch")}
-    identity |= {"init": sha256(options.init), "precision": precision}
-    shared.loop(
-        finishing.state, finishing.step, steps, folder,
+    settings = ("species", "seed", "bank", "kimg", "batch", "precision")
+    identity = {name: getattr(options, name) for name in settings} | {"init": sha256(options.init)}
+    loop(
+        finishing.state, finishing.step, steps, options.state / f"discriminator_{options.species}",
         save_every=100, progress=not options.quiet, arguments=identity,
     )  # fmt: skip
     finished = finishing.average
     finish(finished)
     measured = measure(finished, options.species) | told_apart(discriminator, finished, options.species)
-    for kind, module in (("generator", finished), ("discriminator", discriminator)):
-        shared.ship(
-            module.state_dict(), options.out / f"{kind}_{options.species}.safetensors",
-            name=f"{kind}-{options.species}",
-            description=f"StyleGAN2 {kind}, {resolution} px, photos of {options.species}s of the menagerie",
-            config=module.config, seed=options.seed, measured=measured | {"precision": precision},
-        )  # fmt: skip
+    for module in (finished, discriminator):
+        shared.ship_gan(module, options.species, options, measured)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """Train the demo's evaluator on portraits of all kinds: ``python -m zsgan.menagerie.training.evaluator``."""
 
-import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,13 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zsgan.base.device import tune_cpu
+from zsgan.base.descent import descend
+from zsgan.base.images import from_bytes
 from zsgan.base.loop import loop
+from zsgan.base.streams import seeded
 from zsgan.menagerie.evaluator import RESOLUTION, Evaluator
 from zsgan.menagerie.factors import CATEGORIES, CONTINUOUS, STYLES, Factors
 from zsgan.menagerie.training import shared
 from zsgan.menagerie.training.augment import augment
-from zsgan.menagerie.training.shared import arguments, bank, from_bytes, ship
+from zsgan.menagerie.training.shared import bank
 
 KINDS = {
     "evaluator": "Network that reads the factors of the demo's portraits; also its FID and LPIPS features",
@@ -29,6 +30,9 @@ WARM_UP = 0.05
 CLEAN = 0.5
 """Share of every batch that is not augmented."""
 LABEL_SMOOTHING = 0.05
+UNSEEN = 2_000
+"""Portraits on which the finished network is measured."""
+SAVE_EVERY = 200
 REGRESSION_WEIGHT = 10.0
 """Weight of the continuous factors' mean squared error; the categorical cross-entropies have weight 1."""
 
@@ -44,20 +48,10 @@ def loss(
     generator: torch.Generator,
     precision: str = "float32",
 ) -> Tensor:
-    """Cross-entropy of every categorical factor plus squared error of the continuous ones.
+    """Cross-entropy of every categorical factor plus squared error of the continuous ones, in float32.
 
-    Some of the images are augmented first, so that the evaluator also reads a generator's imperfect images.
-    For these, the factors that augmentation changes do not count.
-
-    Args:
-        evaluator: in training mode.
-        images: (N, 3, 64, 64) in [-1, 1].
-        factors: their true factors.
-        generator: the source of randomness, on the CPU.
-        precision: precision of the network, "float32" or "bfloat16"; the rest is always float32.
-
-    Returns:
-        a scalar, in float32.
+    Some of the images (N, 3, 64, 64) in [-1, 1] are augmented first, so that the evaluator also reads a
+    generator's imperfect images. For these, the factors that augmentation changes do not count.
     """
     clean = round(CLEAN * len(images))
     images = torch.cat([images[:clean], augment(images[clean:], generator)])
@@ -74,16 +68,10 @@ def loss(
 
 @torch.no_grad()
 def measure(evaluator: Evaluator, images: Tensor, factors: Factors) -> dict[str, dict[str, float]]:
-    """Accuracy of the evaluator on held-out portraits.
+    """Accuracy of the evaluator on held-out portraits, uint8 (N, 3, 64, 64).
 
-    Args:
-        evaluator: in evaluation mode.
-        images: (N, 3, 64, 64) uint8.
-        factors: their true factors.
-
-    Returns:
-        "accuracy" of each categorical factor, "accuracy, photos" over the photos alone, and "R2" of each
-        continuous factor.
+    It gives the "accuracy" of each categorical factor, "accuracy, photos" over the photos alone, and "R2" of
+    each continuous factor.
     """
     prediction = evaluator.read(torch.cat([evaluator.embed(from_bytes(part)) for part in images.split(200)]))
     right = {kind: (prediction.label(kind) == getattr(factors, kind)).float() for kind in CATEGORIES}
@@ -103,33 +91,18 @@ def train(
     *,
     portraits: int,
     steps: int,
-    unseen: int = 2_000,
-    save_every: int = 200,
     device: torch.device | str = "cpu",
     precision: str = "float32",
     progress: bool = True,
 ) -> tuple[Evaluator, dict[str, dict[str, float]]]:
-    """Train an evaluator; an interrupted call resumes, with the same bits, when repeated with its arguments.
+    """Train an evaluator on ``portraits`` images; it is returned with :func:`measure` of unseen ones.
 
-    Args:
-        seed: seed of initial weights, portraits, order and augmentation.
-        folder: folder of the resumable state.
-        portraits: number of portraits to draw and train on.
-        steps: training steps, of 64 images.
-        unseen: number of further portraits, to measure on.
-        save_every: steps between checkpoints.
-        device: where to train.
-        precision: see :func:`loss`.
-        progress: show progress bars.
-
-    Returns:
-        the evaluator in evaluation mode, and what :func:`measure` finds on the unseen portraits.
+    An interrupted call resumes from ``folder``, with the same bits, when repeated with its arguments.
     """
     generator = torch.Generator().manual_seed(seed)
     images, factors = bank(portraits, RESOLUTION, generator, progress=progress)
-    new_images, new_factors = bank(unseen, RESOLUTION, generator, progress=progress)
-    with torch.random.fork_rng(devices=[]):  # initial weights; everything else draws from the generator
-        torch.default_generator.manual_seed(seed)
+    new_images, new_factors = bank(UNSEEN, RESOLUTION, generator, progress=progress)
+    with seeded(seed):  # initial weights; everything else draws from the generator
         evaluator = Evaluator()
     evaluator.mean.copy_(factors.continuous.mean(0))
     evaluator.deviation.copy_(factors.continuous.std(0))
@@ -143,50 +116,40 @@ def train(
         index = torch.randint(portraits, (BATCH,), generator=generator)
         x, truth = from_bytes(images[index]).to(device), factors[index].to(device)
         value = loss(evaluator, x, truth, generator, precision)
-        optimizer.zero_grad()
-        value.backward()
-        optimizer.step()
+        descend(optimizer, value)
         return {"loss": value.item()}
 
     state = {"evaluator": evaluator, "optimizer": optimizer, "generator": generator}
     identity = {"seed": seed, "portraits": portraits, "precision": precision}
-    loop(state, step, steps, folder, save_every=save_every, progress=progress, arguments=identity)
+    loop(state, step, steps, folder, save_every=SAVE_EVERY, progress=progress, arguments=identity)
     evaluator.eval()
     return evaluator, measure(evaluator, new_images.to(device), new_factors.to(device))
 
 
 def main(words: Sequence[str] | None = None) -> None:
     """Train, measure and save the evaluator."""
-    parser = arguments("Train the evaluator, or the perceptual network for generators.", seed=0)
+    parser = shared.arguments("Train the evaluator, or the perceptual network for generators.", seed=0)
     parser.add_argument(
         "which", choices=KINDS, help="evaluator: for metrics; perceptual: to train generators"
     )
     parser.add_argument("--images", type=int, default=20_000, help="portraits to draw and train on")
     parser.add_argument("--steps", type=int, default=2_000, help=f"training steps, of {BATCH} images")
-    options = parser.parse_args(words)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    tune_cpu(options.threads)
-    precision = shared.precision(options.precision, options.device)
+    options = shared.begin(parser, words)
     evaluator, measured = train(
         options.seed,
         options.state / options.which,
         portraits=options.images,
         steps=options.steps,
         device=options.device,
-        precision=precision,
+        precision=options.precision,
         progress=not options.quiet,
     )
-    shipped = options.which == "evaluator"
-    settings = {"steps": options.steps, "batch": BATCH, "images": options.images, "precision": precision}
-    ship(
-        evaluator.state_dict(),
-        (options.out if shipped else options.state) / f"{options.which}.safetensors",
-        name=options.which,
-        description=KINDS[options.which],
-        config=evaluator.config,
-        seed=options.seed,
+    settings = {name: getattr(options, name) for name in ("steps", "images", "precision")} | {"batch": BATCH}
+    shared.ship(
+        evaluator, evaluator.config, options, name=options.which, description=KINDS[options.which],
         measured=measured | {"training": settings},
-    )
+        folder=options.out if options.which == "evaluator" else options.state,
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

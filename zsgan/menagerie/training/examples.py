@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from zsgan.base.images import from_bytes
 from zsgan.menagerie.captions import NONE, captions_of, values_of
 from zsgan.menagerie.factors import CATEGORIES, STYLES, Factors, appearance
 from zsgan.menagerie.species import SPECIES
@@ -69,7 +70,7 @@ class Examples:
         index = torch.randint(len(self.images), (size,), generator=generator)
         values = values_of(self.factors[index])
         written = captions_of(values, generator)
-        return Batch(shared.from_bytes(self.images[index]), written.texts, written.true_of_values(values))
+        return Batch(from_bytes(self.images[index]), written.texts, written.true_of_values(values))
 
 
 @dataclass(frozen=True)
@@ -99,10 +100,10 @@ class MixedExamples(Examples):
         kind = torch.rand(size, generator=generator)
         chimera = kind < CHIMERAS * late
         patched = (kind >= CHIMERAS) & (kind < CHIMERAS + PATCHED)
-        whole, partner = (shared.from_bytes(bank[index]) for bank in (self.images, self.partners))
+        whole, partner = (from_bytes(bank[index]) for bank in (self.images, self.partners))
         mask = masks(size, whole.shape[-1], generator) * patched[:, None, None, None]
         images, share = blend(whole, partner, mask)
-        images[chimera] = shared.from_bytes(self.chimeras[index[chimera]])
+        images[chimera] = from_bytes(self.chimeras[index[chimera]])
 
         first, second = values_of(self.factors[index]), values_of(self.partner_factors[index])
         first[chimera] = self.chimera_values[index[chimera]]
@@ -123,15 +124,9 @@ def masks(n: int, size: int, generator: torch.Generator) -> Tensor:
 
 
 def blend(whole: Tensor, partner: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Blend two pictures into one.
+    """Blend pictures (N, 3, H, H), with masks (N, 1, H, H) in [0, 1] of how much of ``partner`` shows.
 
-    Args:
-        whole: (N, 3, H, H).
-        partner: (N, 3, H, H).
-        mask: (N, 1, H, H) in [0, 1], how much of ``partner`` shows.
-
-    Returns:
-        the picture, and (N,) the partner's share of what differs between the two, in [0, 1].
+    Also returns the partner's share (N,) of what differs between the two, in [0, 1].
     """
     difference = (partner - whole).abs()
     share = (mask * difference).sum((1, 2, 3)) / difference.sum((1, 2, 3)).clamp_min(1e-6)
@@ -141,17 +136,7 @@ def blend(whole: Tensor, partner: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]
 def draw_mixed(
     images: Tensor, factors: Factors, generator: torch.Generator, progress: bool = False
 ) -> MixedExamples:
-    """Draw the partners and the chimeras of portraits.
-
-    Args:
-        images: (n, 3, H, H) uint8, the portraits.
-        factors: factors of the portraits.
-        generator: the source of randomness.
-        progress: show a progress bar.
-
-    Returns:
-        the portraits with partners and chimeras.
-    """
+    """Draw the partners and the chimeras of portraits, uint8 (n, 3, H, H)."""
     n, resolution = len(factors), images.shape[-1]
 
     def another(values: Tensor, count: int) -> Tensor:

@@ -12,7 +12,6 @@ the evaluator.
 """
 
 import argparse
-import logging
 import sys
 from copy import deepcopy
 from pathlib import Path
@@ -21,15 +20,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zsgan.base.device import tune_cpu
-from zsgan.base.tensors import load_tensors, save_tensors
+from zsgan.base.descent import descend, follow
+from zsgan.base.images import from_bytes
+from zsgan.base.loop import loop
+from zsgan.base.streams import seeded
 from zsgan.menagerie.draw import draw
-from zsgan.menagerie.evaluator import Evaluator
+from zsgan.menagerie.evaluator import Evaluator, load_evaluator
 from zsgan.menagerie.factors import from_latent, index_of
 from zsgan.menagerie.generators import Z_DIM, finish, grow, network, specialise
 from zsgan.menagerie.species import SPECIES
 from zsgan.menagerie.training import shared
 from zsgan.networks.stylegan2 import Generator
+from zsgan.networks.stylegan2.checkpoints import load_generator_file, save
 
 RESOLUTIONS = (16, 32, 64)
 DOMAINS = ("world", "dog", "cat")
@@ -138,7 +140,7 @@ class Stage:
         """One step on a batch of latents and the portraits that they stand for."""
         z, species, images = self.data
         index = torch.randint(len(z), (self.batch,), generator=self.random)
-        drawn = shared.from_bytes(images[index].to(self.device))
+        drawn = from_bytes(images[index].to(self.device))
         if factor := images.shape[-1] // self.resolution - 1:
             drawn = F.avg_pool2d(drawn, factor + 1)
         drawn = drawn.contiguous(memory_format=torch.channels_last)
@@ -151,12 +153,9 @@ class Stage:
             loss = matching_loss(made, drawn, self.perceptual)
         for group, factor in zip(self.optimiser.param_groups, self.factors, strict=True):
             group["lr"] = self.learning_rate(i) * factor
-        self.optimiser.zero_grad()
-        loss.backward()
-        self.optimiser.step()
+        descend(self.optimiser, loss)
         weight = 1 - 0.5 ** (self.batch / AVERAGE_HALF_LIFE)
-        with torch.no_grad():  # otherwise the average would keep a graph of all steps
-            torch._foreach_lerp_(list(self.average.parameters()), list(self.generator.parameters()), weight)
+        follow(self.average.parameters(), self.generator.parameters(), weight)
         return {"loss": loss.item(), "L1": (made.detach() - drawn).abs().mean().item()}
 
 
@@ -185,8 +184,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--batch", type=int, nargs="+", default=[16, 8, 8], help="images per step of each stage"
     )
-    options = parser.parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    options = shared.begin(parser, argv)
     for name, values in (("--kimg", options.kimg), ("--batch", options.batch)):
         if len(values) != len(RESOLUTIONS):
             parser.error(f"{name} needs a value for each of {RESOLUTIONS} px, got {values}")
@@ -194,7 +192,6 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("--init must be given for a species, and only then: the finished world generator")
     if not any(options.kimg):
         parser.error(f"--kimg must be positive for at least one stage, got {options.kimg}")
-    tune_cpu(options.threads)
     train(options)
     return 0
 
@@ -204,38 +201,30 @@ def train(options: argparse.Namespace) -> None:
     species = None if options.domain == "world" else options.domain
     generator: Generator | None = None
     if options.init is not None:
-        tensors, config, _ = load_tensors(options.init)
-        generator = Generator(**config)
-        generator.load_state_dict(tensors)
+        generator = load_generator_file(options.init)
         if generator.mapping.embed is not None:
             generator = specialise(generator, options.domain)
     perceptual = None
     if options.perceptual is not None:
-        tensors, config, _ = load_tensors(options.perceptual)
-        perceptual = Evaluator(**config)
-        perceptual.load_state_dict(tensors)
-        perceptual.to(options.device).eval().requires_grad_(False)
-    precision = shared.precision(options.precision, options.device)
+        perceptual = load_evaluator(options.device, options.perceptual)
     random = torch.Generator().manual_seed(options.seed)
     data = bank(options.bank, species, random, progress=not options.quiet)
     folder = options.state / f"generator_{options.domain}"
-    identity = {
-        name: str(getattr(options, name)) for name in ("seed", "bank", "kimg", "batch", "init", "perceptual")
-    } | {"precision": precision}
+    settings = ("seed", "bank", "kimg", "batch", "init", "perceptual", "precision")
+    identity = {name: str(getattr(options, name)) for name in settings}
     for resolution, kimg, batch in zip(RESOLUTIONS, options.kimg, options.batch, strict=True):
         if kimg == 0:
             continue
-        with torch.random.fork_rng(devices=[]):  # layers draw initial weights from the global generator
-            torch.default_generator.manual_seed(options.seed)
+        with seeded(options.seed):
             new = network(resolution, conditional=species is None)
         if generator is not None:
             grow(generator, new)
         steps = round(kimg * 1000 / batch)
         stage = Stage(
             new.to(options.device), data, batch, steps, options.seed,
-            perceptual if resolution == RESOLUTIONS[-1] else None, precision,
+            perceptual if resolution == RESOLUTIONS[-1] else None, options.precision,
         )  # fmt: skip
-        shared.loop(
+        loop(
             stage.state, stage.step, steps, folder / str(resolution),
             save_every=250, progress=not options.quiet, arguments=identity,
         )  # fmt: skip
@@ -243,21 +232,9 @@ def train(options: argparse.Namespace) -> None:
     assert generator is not None
     finish(generator)
     provenance = {"command": shared.command(), "seed": options.seed}
-    save_tensors(
-        generator.state_dict(),
-        folder / "generator.safetensors",
-        config=generator.config,
-        provenance=provenance,
-    )
-    if species is None or generator.config["resolution"] != RESOLUTIONS[-1]:
-        return  # only a start of other trainings
-    shared.ship(
-        generator.state_dict(), options.out / f"generator_{species}.safetensors",
-        name=f"generator-{species}",
-        description=f"StyleGAN2 generator, 64 px, photos of {species}s of the menagerie",
-        config=generator.config, seed=options.seed,
-        measured=measure(generator, species) | {"precision": precision},
-    )  # fmt: skip
+    save(generator, folder / "generator.safetensors", provenance)
+    if species is not None and generator.config["resolution"] == RESOLUTIONS[-1]:
+        shared.ship_gan(generator, species, options, measure(generator, species))
 
 
 if __name__ == "__main__":

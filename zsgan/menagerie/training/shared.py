@@ -1,11 +1,11 @@
-"""Shared parts of the demo's training scripts: options, a bank of renders, saved weights."""
+"""Shared parts of the demo's training scripts: options, precision, drawn portraits, finished weights."""
 
 import argparse
 import logging
 import shlex
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from zsgan.assets import manifest
+from zsgan.base.device import tune_cpu
 from zsgan.base.files import versions
-from zsgan.base.loop import loop
+from zsgan.base.images import to_bytes
 from zsgan.base.tensors import save_tensors
 from zsgan.menagerie.draw import draw
 from zsgan.menagerie.factors import Factors, sample_factors
-
-__all__ = [
-    "PRECISIONS", "arguments", "autocast", "bank", "command", "from_bytes", "loop", "precision", "render",
-    "ship", "to_bytes",
-]  # fmt: skip
+from zsgan.networks.stylegan2 import Discriminator, Generator
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +47,15 @@ def arguments(description: str, seed: int) -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, default=WEIGHTS, help="folder of the finished weights")
     parser.add_argument("--quiet", action="store_true", help="no progress bar")
     return parser
+
+
+def begin(parser: argparse.ArgumentParser, words: Sequence[str] | None) -> argparse.Namespace:
+    """Options of a command line, with the precision decided; also sets up the log and the CPU."""
+    options = parser.parse_args(words)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    tune_cpu(options.threads)
+    options.precision = precision(options.precision, options.device)
+    return options
 
 
 def precision(asked: str, device: torch.device | str) -> str:
@@ -90,29 +96,9 @@ def command() -> str:
     return shlex.join([*words, *sys.argv[1:]])
 
 
-def bank(
-    n: int,
-    resolution: int,
-    generator: torch.Generator,
-    *,
-    species: str | None = None,
-    style: str | None = None,
-    progress: bool = False,
-) -> tuple[Tensor, Factors]:
-    """Draw ``n`` portraits once and keep them in memory.
-
-    Args:
-        n: number of portraits.
-        resolution: pixels per side.
-        generator: the source of randomness.
-        species: one for all; ``None`` for any.
-        style: one for all; ``None`` for any.
-        progress: show a progress bar.
-
-    Returns:
-        images as uint8 (n, 3, resolution, resolution), and their factors.
-    """
-    factors = sample_factors(n, generator, species=species, style=style)
+def bank(n: int, resolution: int, generator: torch.Generator, progress: bool) -> tuple[Tensor, Factors]:
+    """Draw ``n`` random portraits: uint8 (n, 3, resolution, resolution), and their factors."""
+    factors = sample_factors(n, generator)
     return render(factors, resolution, progress), factors
 
 
@@ -122,16 +108,9 @@ def render(
     progress: bool = False,
     see: Callable[[slice], dict[str, Tensor]] | None = None,
 ) -> Tensor:
-    """Draw N portraits, a few at a time.
+    """Draw N portraits a few at a time: uint8 (N, 3, resolution, resolution).
 
-    Args:
-        factors: factors of the portraits.
-        resolution: pixels per side.
-        progress: show a progress bar.
-        see: slice of the portraits -> visible attributes to draw in place of their appearance.
-
-    Returns:
-        uint8 (N, 3, resolution, resolution).
+    ``see`` gives the visible attributes of a slice of the portraits, to draw in place of their appearance.
     """
     n = len(factors)
     images = torch.empty(n, 3, resolution, resolution, dtype=torch.uint8)
@@ -141,41 +120,40 @@ def render(
     return images
 
 
-def to_bytes(images: Tensor) -> Tensor:
-    """Images in [-1, 1] -> uint8."""
-    return ((images + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-
-
-def from_bytes(images: Tensor) -> Tensor:
-    """uint8 images -> float32 in [-1, 1]."""
-    return images.float() / 127.5 - 1
-
-
 def ship(
-    tensors: Mapping[str, Tensor],
-    path: Path,
+    network: torch.nn.Module,
+    config: Mapping[str, Any],
+    options: argparse.Namespace,
     *,
     name: str,
     description: str,
-    config: Mapping[str, Any],
-    seed: int,
     measured: Mapping[str, Any],
-    dtype: torch.dtype = torch.float16,
+    folder: Path | None = None,
+    loader: str = "",
 ) -> None:
-    """Write finished weights, and their entry in data_manifest.yaml when they go into the package.
+    """Write finished weights in float16, and their entry in data_manifest.yaml if they go into the package.
 
-    Args:
-        tensors: the state dict to keep.
-        path: a .safetensors file.
-        name: the name by which the package loads them.
-        description: one line for the manifest.
-        config: arguments that rebuild the network.
-        seed: the seed of the training.
-        measured: measured quality of the network.
-        dtype: storage type of floating-point tensors.
+    ``config`` rebuilds the network; ``folder`` replaces ``options.out``; see the manifest's first lines for
+    ``loader``.
     """
-    provenance = {"command": command(), "seed": seed, "measured": measured, "versions": versions()}
-    save_tensors(tensors, path, config=config, provenance=provenance, dtype=dtype)
+    path = (folder or options.out) / f"{name.replace('-', '_')}.safetensors"
+    provenance = {"command": command(), "seed": options.seed, "measured": measured, "versions": versions()}
+    save_tensors(network.state_dict(), path, config=config, provenance=provenance, dtype=torch.float16)
     log.info("wrote %s: %s", path, measured)
     if path.parent.resolve() == WEIGHTS:
-        manifest.record(path, name=name, description=description, command=command(), seed=seed)
+        manifest.record(
+            path, name=name, description=description, command=command(), seed=options.seed, loader=loader
+        )
+
+
+def ship_gan(
+    network: Generator | Discriminator, species: str, options: argparse.Namespace, measured: Mapping[str, Any]
+) -> None:
+    """Write a finished generator or discriminator of photos of a species, see :func:`ship`."""
+    kind, resolution = type(network).__name__.lower(), network.config["resolution"]
+    ship(
+        network, network.config, options,
+        name=f"{kind}-{species}",
+        description=f"StyleGAN2 {kind}, {resolution} px, photos of {species}s of the menagerie",
+        measured={**measured, "precision": options.precision},
+    )  # fmt: skip

@@ -22,6 +22,7 @@ from torch import Tensor
 from zsgan.assets.pickles import read
 from zsgan.assets.torchfiles import LEGACY_HEAD, read_legacy, read_zip
 from zsgan.base.files import write_atomically
+from zsgan.base.streams import seeded
 from zsgan.base.tensors import load_tensors, save_tensors
 from zsgan.networks.stylegan2.arguments import (
     DISCRIMINATOR,
@@ -53,13 +54,7 @@ Network = TypeVar("Network", Generator, Discriminator)
 
 
 def save(module: Generator | Discriminator, path: Path, provenance: Mapping[str, Any]) -> None:
-    """Write a network to one of our safetensors files.
-
-    Args:
-        module: the network; its buffers (``w_avg``, noise maps) are included.
-        path: the file to write, atomically.
-        provenance: how the weights were made (command, seed, ...); must be JSON.
-    """
+    """Write a network, its buffers and the provenance of its weights to one of our safetensors files."""
     save_tensors(module.state_dict(), path, config=module.config, provenance=provenance)
 
 
@@ -118,8 +113,7 @@ def random_generator(resolution: int) -> Generator:
     Returns:
         the generator, with widths 32768 / r up to 512, a clamp of 256, and noise strength 0.1.
     """
-    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-        torch.default_generator.manual_seed(SEED)
+    with seeded(SEED), torch.device("cpu"):
         generator = Generator(resolution, channels=_widths(resolution), conv_clamp=256.0).eval()
     with torch.no_grad():
         for layer in generator.synthesis.convolutions:
@@ -129,8 +123,7 @@ def random_generator(resolution: int) -> Generator:
 
 def random_discriminator(resolution: int) -> Discriminator:
     """The discriminator of :func:`random_generator`, at the same widths."""
-    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
-        torch.default_generator.manual_seed(SEED)
+    with seeded(SEED), torch.device("cpu"):
         return Discriminator(resolution, channels=_widths(resolution), conv_clamp=256.0).eval()
 
 

@@ -45,10 +45,7 @@ _SIGNS = {
             ("style_mlp", "constant_input", "style_conv1", "style_convs", "to_rgb1", "to_rgbs", "noises"),
         ),
     },
-    "Discriminator": {
-        "ada": _Signs("b4.out.weight", ()),
-        "rosinality": _Signs("final_conv.0.weight", ()),
-    },
+    "Discriminator": {"ada": _Signs("b4.out.weight", ()), "rosinality": _Signs("final_conv.0.weight", ())},
 }
 _AVERAGED = re.compile(r"ema|.*_ema|ema_.*|.*_avg|g_running|gs", re.IGNORECASE)
 _TRAINED = {"Generator": ("g", "netg", "params"), "Discriminator": ("d", "netd")}
@@ -125,17 +122,7 @@ def find(contents: Any, kind: str, name: object) -> Part:
 
 
 def loaded(tensor: Stored | Tensor) -> Tensor:
-    """A tensor of a part, read from the file.
-
-    Args:
-        tensor: as the part has it.
-
-    Returns:
-        the tensor.
-
-    Raises:
-        ValueError: it is damaged, or its numbers are complex.
-    """
+    """A tensor of a part, read from the file; a ValueError if it is damaged or complex."""
     found = tensor if isinstance(tensor, Tensor) else tensor.tensor()
     if found.is_complex():
         raise ValueError("some of its numbers are complex")

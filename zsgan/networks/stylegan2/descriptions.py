@@ -60,14 +60,7 @@ _HEADS = (
 
 
 def of_head(head: bytes) -> str:
-    """Description of a file that does not start like a checkpoint.
-
-    Args:
-        head: its first 300 bytes, or all if it is shorter.
-
-    Returns:
-        a sentence.
-    """
+    """A sentence on a file that does not start like a checkpoint, from its first 300 bytes."""
     if not head:
         return "it is an empty file; get it again"
     for pattern, what in _HEADS:
@@ -80,14 +73,7 @@ def of_head(head: bytes) -> str:
 
 
 def described(contents: Any) -> str:
-    """Description of a file's content, and of the kind of file that it resembles.
-
-    Args:
-        contents: content of the file; it may contain itself many times.
-
-    Returns:
-        a sentence of a few hundred letters.
-    """
+    """A sentence on a file's content, which may contain itself many times, and the file that it resembles."""
     names = list(_names(contents))
     look = next((look for pattern, look in _LOOKS if any(re.search(pattern, name) for name in names)), None)
     if any(name.startswith("class dnnlib.tflib") for name in names):

@@ -142,41 +142,21 @@ class Discriminator(nn.Module):
         if mbstd_channels and width % mbstd_channels:
             raise ValueError(f"mbstd_channels must divide the width {width} at 4 px, got {mbstd_channels!r}")
         self.config: dict[str, Any] = {
-            "resolution": resolution,
-            "channels": channels,
-            "c_dim": c_dim,
-            "image_channels": image_channels,
-            "architecture": architecture,
-            "mbstd_group": mbstd_group,
-            "mbstd_channels": mbstd_channels,
-            "conv_clamp": conv_clamp,
-            "label_dim": label_dim,
-            "mapping_layers": mapping_layers,
-            "embed_dim": embed_dim,
-            "hidden_dim": hidden_dim,
-            "mapping_lr_multiplier": mapping_lr_multiplier,
-        }
+            "resolution": resolution, "channels": channels, "c_dim": c_dim, "image_channels": image_channels,
+            "architecture": architecture, "mbstd_group": mbstd_group, "mbstd_channels": mbstd_channels,
+            "conv_clamp": conv_clamp, "label_dim": label_dim, "mapping_layers": mapping_layers,
+            "embed_dim": embed_dim, "hidden_dim": hidden_dim, "mapping_lr_multiplier": mapping_lr_multiplier,
+        }  # fmt: skip
         self.mbstd_group, self.mbstd_channels = mbstd_group, mbstd_channels
         self.fromrgb = EqualizedConv(image_channels, channels[resolution], 1, conv_clamp=conv_clamp)
-        self.blocks = nn.ModuleDict(
-            {
-                str(r): DiscriminatorBlock(
-                    channels[r], channels[r // 2], architecture == "resnet", conv_clamp
-                )
-                for r in sorted(channels, reverse=True)
-                if r > 4
-            }
-        )
-        # As in the reference, there is no clamp at 4 px.
-        self.fromrgbs = nn.ModuleDict(
-            {
-                str(r): EqualizedConv(
-                    image_channels, channels[r], 1, conv_clamp=conv_clamp if r > 4 else None
-                )
-                for r in sorted(channels, reverse=True)
-                if architecture == "skip" and r < resolution
-            }
-        )
+        self.blocks, self.fromrgbs = nn.ModuleDict(), nn.ModuleDict()
+        sizes = sorted(channels, reverse=True)
+        for r in sizes[:-1]:
+            block = DiscriminatorBlock(channels[r], channels[r // 2], architecture == "resnet", conv_clamp)
+            self.blocks[str(r)] = block
+        for r in sizes[1:] if architecture == "skip" else ():
+            clamp = conv_clamp if r > 4 else None  # as in the reference
+            self.fromrgbs[str(r)] = EqualizedConv(image_channels, channels[r], 1, conv_clamp=clamp)
         self.filter = BinomialFilter()
         label_dim = width if label_dim is None else label_dim
         self.conv = EqualizedConv(width + mbstd_channels, width, 3, conv_clamp=conv_clamp)

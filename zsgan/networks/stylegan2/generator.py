@@ -154,11 +154,8 @@ class SynthesisBlock(nn.Module):
         super().__init__()
         layer = partial(
             SynthesisLayer,
-            w_dim=w_dim,
-            resolution=resolution,
-            conv_clamp=conv_clamp,
-            demodulation=demodulation,
-        )
+            w_dim=w_dim, resolution=resolution, conv_clamp=conv_clamp, demodulation=demodulation,
+        )  # fmt: skip
         self.conv0 = self.skip = self.torgb = self.filter = None
         if in_channels is not None:
             self.conv0 = layer(in_channels, out_channels, up=True)
@@ -352,20 +349,11 @@ class Generator(nn.Module):
         check_positive(conv_clamp=conv_clamp, mapping_lr_multiplier=mapping_lr_multiplier)
         channels = check_channels(resolution, channels)
         self.config: dict[str, Any] = {
-            "resolution": resolution,
-            "z_dim": z_dim,
-            "w_dim": w_dim,
-            "c_dim": c_dim,
-            "mapping_layers": mapping_layers,
-            "channels": channels,
-            "image_channels": image_channels,
-            "architecture": architecture,
-            "conv_clamp": conv_clamp,
-            "demodulation": demodulation,
-            "embed_dim": embed_dim,
-            "hidden_dim": hidden_dim,
-            "mapping_lr_multiplier": mapping_lr_multiplier,
-        }
+            "resolution": resolution, "z_dim": z_dim, "w_dim": w_dim, "c_dim": c_dim,
+            "mapping_layers": mapping_layers, "channels": channels, "image_channels": image_channels,
+            "architecture": architecture, "conv_clamp": conv_clamp, "demodulation": demodulation,
+            "embed_dim": embed_dim, "hidden_dim": hidden_dim, "mapping_lr_multiplier": mapping_lr_multiplier,
+        }  # fmt: skip
         self.synthesis = SynthesisNetwork(
             resolution, w_dim, channels, image_channels, architecture, conv_clamp, demodulation
         )

@@ -66,18 +66,7 @@ class BinomialFilter(nn.Module):
 
 
 def check_channels(resolution: int, channels: Mapping[int, int]) -> dict[int, int]:
-    """The widths at 4, 8, ..., resolution, in that order and with integer keys (JSON makes them strings).
-
-    Args:
-        resolution: R, pixels per side of the images.
-        channels: resolution -> width.
-
-    Returns:
-        resolution -> width.
-
-    Raises:
-        ValueError: ``resolution`` is not a power of two of at least 8, or ``channels`` does not fit it.
-    """
+    """The widths at 4, 8, ..., resolution, with integer keys (JSON has strings); a ValueError if wrong."""
     if not isinstance(resolution, int) or resolution < 8 or resolution & (resolution - 1):
         raise ValueError(f"resolution must be a power of two of at least 8, got {resolution!r}")
     expected = [2**i for i in range(2, resolution.bit_length())]
@@ -88,14 +77,7 @@ def check_channels(resolution: int, channels: Mapping[int, int]) -> dict[int, in
 
 
 def check_positive(**values: float | None) -> None:
-    """Check that values are positive finite numbers or None.
-
-    Args:
-        **values: values by their names for the message.
-
-    Raises:
-        ValueError: a value is neither.
-    """
+    """Check that values, by their names for the message, are positive finite numbers or None."""
     for name, value in values.items():
         number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if value is not None and not (number and 0 < value < math.inf):

@@ -112,17 +112,7 @@ def from_basicsr(name: str) -> str:
 
 
 def to_rosinality(generator: Generator) -> dict[str, Tensor]:
-    """The tensors of a generator in the names and shapes of rosinality's ``Generator``, with its filters.
-
-    Args:
-        generator: any generator.
-
-    Returns:
-        copies of the tensors by that implementation's names.
-
-    Raises:
-        ValueError: that implementation has no such generator.
-    """
+    """Copies of a generator's tensors, as rosinality has them; a ValueError if it has no such generator."""
     config = generator.config
     needed = {"architecture": "skip", "c_dim": 0, "image_channels": 3, "z_dim": config["w_dim"]}
     if wrong := {name: config[name] for name, value in needed.items() if config[name] != value}:
@@ -153,14 +143,7 @@ def to_rosinality(generator: Generator) -> dict[str, Tensor]:
 
 
 def check_square(tensors: Mapping[str, Tensor]) -> None:
-    """Check that a generator's images are square.
-
-    Args:
-        tensors: tensors of a generator, under our names.
-
-    Raises:
-        ValueError: the constant that the images grow from is not 4 x 4.
-    """
+    """Check that a generator's images are square, by its tensors under our names; a ValueError if not."""
     const = tensors.get("synthesis.const")
     if const is not None and const.ndim == 3 and const.shape[1:] != (4, 4):
         size = " x ".join(str(side) for side in const.shape[1:])
@@ -176,17 +159,7 @@ def check_square(tensors: Mapping[str, Tensor]) -> None:
 
 
 def one_mean(latent_avg: Tensor) -> Tensor:
-    """The mean w, from a single copy or from one copy per layer, as in the files of encoders.
-
-    Args:
-        latent_avg: (D_w,), or (..., D_w) with equal rows.
-
-    Returns:
-        (D_w,).
-
-    Raises:
-        ValueError: the rows differ.
-    """
+    """The mean w (D_w,), from one copy or one per layer, as encoders have; a ValueError if they differ."""
     rows = latent_avg.reshape(-1, latent_avg.shape[-1] if latent_avg.ndim else 1)
     if not (rows == rows[:1]).all():
         raise ValueError(

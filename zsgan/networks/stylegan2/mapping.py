@@ -54,28 +54,21 @@ class MappingNetwork(nn.Module):
         )
         self.register_buffer("w_avg", torch.zeros(w_dim) if averaged else None)
 
-    def forward(
-        self,
-        z: Tensor,
-        c: Tensor | None = None,
-        truncation_psi: float = 1.0,
-        truncation_cutoff: int | None = None,
-    ) -> Tensor:
+    def forward(self, z: Tensor, c: Tensor | None = None, truncation_psi: float = 1.0) -> Tensor:
         """Map latents to styles.
 
         Args:
             z: (N, z_dim), samples of N(0, I).
             c: (N, c_dim) labels; None when the network has none.
             truncation_psi: 1 for no truncation; w approaches ``w_avg`` as it goes to 0.
-            truncation_cutoff: number of the first of the L vectors to truncate; None for all.
 
         Returns:
-            ws, (N, L, D_w), the same w for every layer, except for the cutoff.
+            ws, (N, L, D_w), the same w for every layer.
 
         Raises:
-            ValueError: a shape or a truncation argument is wrong.
+            ValueError: a shape or the truncation is wrong.
         """
-        psi, cutoff = self._check(z, c, truncation_psi, truncation_cutoff)
+        self._check(z, c, truncation_psi)
         x = _normalize_second_moment(z) if self.z_dim else z
         if self.embed is not None:
             assert c is not None
@@ -83,11 +76,9 @@ class MappingNetwork(nn.Module):
         for layer in self.layers:
             x = layer(x)
         ws = x[:, None].expand(-1, self.n_ws, -1)
-        if psi == 1 or cutoff == 0:
-            return ws
-        return torch.cat([torch.lerp(self.w_avg, ws[:, :cutoff], psi), ws[:, cutoff:]], dim=1)
+        return ws if truncation_psi == 1 else torch.lerp(self.w_avg, ws, truncation_psi)
 
-    def _check(self, z: Tensor, c: Tensor | None, psi: float, cutoff: int | None) -> tuple[float, int]:
+    def _check(self, z: Tensor, c: Tensor | None, psi: float) -> None:
         if z.ndim != 2 or z.shape[1] != self.z_dim:
             raise ValueError(f"z must have shape (N, {self.z_dim}), got {tuple(z.shape)}")
         if self.c_dim == 0 and c is not None and c.shape[-1] != 0:
@@ -97,11 +88,6 @@ class MappingNetwork(nn.Module):
             raise ValueError(f"c must have shape ({len(z)}, {self.c_dim}), a label for each z, got {given}")
         if isinstance(psi, bool) or not isinstance(psi, (int, float)) or not math.isfinite(psi):
             raise ValueError(f"truncation_psi must be a finite number (1 for no truncation), got {psi!r}")
-        if cutoff is None:
-            return psi, self.n_ws
-        if isinstance(cutoff, bool) or not isinstance(cutoff, int) or not 0 <= cutoff <= self.n_ws:
-            raise ValueError(f"truncation_cutoff must be None or an int in [0, {self.n_ws}], got {cutoff!r}")
-        return psi, cutoff
 
 
 def _normalize_second_moment(x: Tensor) -> Tensor:

@@ -39,32 +39,14 @@ def class_of(module: Object) -> str | None:
 
 
 def tensors(module: Object) -> dict[str, Stored]:
-    """Tensors of one of NVIDIA's modules by their names.
-
-    Args:
-        module: a module.
-
-    Returns:
-        tensors by their names in a state dict.
-
-    Raises:
-        ValueError: it contains an object that is not one of NVIDIA's modules.
-    """
+    """Tensors of one of NVIDIA's modules by their names in a state dict; a ValueError if it is none."""
     return tensors_of(module, _attributes)
 
 
 def arguments(module: Object, kind: str) -> dict[str, Any]:
-    """Arguments of a network's constructor.
+    """Arguments of the constructor of a "Generator" or "Discriminator", with the clamp stored in its layers.
 
-    Args:
-        module: the network.
-        kind: "Generator" or "Discriminator".
-
-    Returns:
-        arguments by name, with the clamp stored in its layers.
-
-    Raises:
-        ValueError: an argument is not a number, a text or a group of these.
+    An argument that is not a number, a text or a group of these raises a ValueError.
     """
     state = _meta(module)["state"]
     found = dict(zip(_ARGUMENTS[kind], state.get("_init_args", ()), strict=False))
