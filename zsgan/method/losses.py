@@ -191,7 +191,8 @@ def covariance_matrix(
     """
     if covariance.centre:
         directions = directions - directions.mean(0)
-    return directions.T @ directions / (len(directions) if covariance.scale == "n" else 1)
+    divisor = {"sum": 1, "n": len(directions)}[covariance.scale]
+    return directions.T @ directions / divisor
 
 
 def moment_gradient_ratio(
