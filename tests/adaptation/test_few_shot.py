@@ -563,7 +563,7 @@ def test_images_of_another_target_than_the_text_are_not_taken_silently(monkeypat
     asked = []
     shots = {"terms": {}, "few_shot": {"discriminator": files.few_shot.discriminator}}
     monkeypatch.setattr(api, "load_profile", lambda name: replace(smoke, rows={"shots": shots}))
-    monkeypatch.setattr(api, "run", lambda config, **options: asked.append(config.few_shot.target))
+    monkeypatch.setattr(api, "run", lambda job, **options: asked.append(job.config.few_shot.target))
     api.adapt("dog", "cat", profile="smoke")
     with pytest.raises(ValueError, match="those of 'smoke' show 'cat', not 'fox'; .*few_shot.target"):
         api.adapt("dog", "fox", profile="smoke")

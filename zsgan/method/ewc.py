@@ -76,7 +76,8 @@ def fisher_information(
     parts = ws.split(batch_size)
 
     def add(i: int) -> dict[str, float]:
-        more = _estimate(estimator, features, params, parts[i], t_src, n_probes, generator)
+        given = features, params, parts[i], t_src, n_probes, generator
+        more = _estimate(estimator, *given)
         for running, value in zip(total, more, strict=True):
             running += value
         return {}

@@ -160,7 +160,8 @@ def covariance_matrix(
     """Sigma_X = X^T X of eq. (3), (D, D), of directions (n, D), centred and scaled as ``covariance`` says."""
     if covariance.centre:
         directions = directions - directions.mean(0)
-    return directions.T @ directions / (len(directions) if covariance.scale == "n" else 1)
+    divisor = {"sum": 1, "n": len(directions)}[covariance.scale]
+    return directions.T @ directions / divisor
 
 
 def moment_gradient_ratio(
