@@ -45,7 +45,8 @@ def run_all(
         device: torch device.
         workers: number of processes, each with one run at a time.
         progress: show progress bars; with several workers, a single bar counts the steps kept on disk.
-        labels: names of the configurations in bars and errors, such as row and seed; see :func:`run`.
+        labels: names of the configurations in bars and errors, such as row and seed; see
+            :func:`zsgan.runs.run.run`.
 
     Returns:
         the runs, in the order of ``configs``.
