@@ -54,12 +54,12 @@ def main(argv: list[str] | None = None) -> int:
     0: success; 1: failure; 2: wrong arguments; 130: stopped by Ctrl-C; 143: stopped by SIGTERM; 141: the
     reader of the output has ended.
     """
-    name, debug = "zsgan", False
+    name, debug = "zsgan", "--debug" in (sys.argv if argv is None else argv)
     try:
         console.prepare()
         with console.printing():
             options = _parser().parse_args(argv)
-        name, debug = f"zsgan {options.name}", options.debug
+        name = f"zsgan {options.name}"
         # Progress bars clutter logs, for instance those of a CI service.
         options.progress = not options.quiet and sys.stderr.isatty()
         _run(options)

@@ -144,7 +144,8 @@ def test_several_guides_are_averaged(make_generator, make_encoder):
     encoders = make_encoder(seed=0), make_encoder(seed=1, dim=9)
     config = override(FULL, {"terms.ewc": 0})
     alone = [adaptation_of(config, make_generator(), encoder).step(0) for encoder in encoders]
-    together = adaptation_of(config, make_generator(), *encoders).step(0)
+    both = override(config, {"clips": ["toy", "other toy"]})
+    together = adaptation_of(both, make_generator(), *encoders).step(0)
     for name in ("loss", "first_moment", "covariance", "relation"):
         mean = (alone[0][name] + alone[1][name]) / 2
         assert together[name] == pytest.approx(mean, rel=1e-5), name

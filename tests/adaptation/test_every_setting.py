@@ -366,8 +366,8 @@ def chosen_layers(config, theta, g_src, encoders, raw, names, step, state):
 
 
 def test_the_list_is_complete():
-    """Those of images instead of texts are in tests/test_few_shot.py."""
-    # Of images, see tests/test_few_shot.py; of the loop and not of a step, see tests/test_runs.py.
+    """Those of images instead of texts are in tests/adaptation/test_few_shot.py."""
+    # Of images, see tests/adaptation/test_few_shot.py; of the loop, see tests/runs/test_run.py.
     others = ("few_shot.", "optimiser.stop_at_plateau")
     assert sorted(OTHER) == sorted(name for name in names_of(AdaptConfig) if not name.startswith(others))
 

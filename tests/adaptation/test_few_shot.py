@@ -273,7 +273,7 @@ def reference(config, g_src, judge, images):
 
 
 def test_the_list_of_settings_is_complete():
-    """Those of texts, and what depends on texts, are in tests/test_every_setting.py."""
+    """Those of texts, and what depends on texts, are in tests/adaptation/test_every_setting.py."""
     assert {name for name in names_of(AdaptConfig) if name.startswith("few_shot.")} <= set(OTHER)
     kept = {"generator", "shared_noise", "seed"} | {
         n for n in names_of(AdaptConfig) if n.startswith("optimiser.")

@@ -8,6 +8,7 @@ from zsgan.adaptation.config import override
 from zsgan.adaptation.objective import Objective
 from zsgan.adaptation.plugged import plugged
 from zsgan.adaptation.terms import Batch, Guide, Seen
+from zsgan.runs.grid import run_all
 from zsgan.runs.identity import resolve
 
 HINGE = """
@@ -71,6 +72,14 @@ def test_a_run_is_known_by_its_code_and_settings_and_not_by_its_place(config, te
     assert id_of(**{f"{tmp_path / 'moved.py'}:hinge": {"weight": 2, "margin": 0.9}}) == first
     (tmp_path / "mine.py").write_text(HINGE.replace("mean()", "sum()"))
     assert id_of(**{term: {"weight": 2, "margin": 0.9}}) != first
+
+
+def test_code_that_changes_while_a_grid_runs_is_refused(config, term, tmp_path):
+    job = resolve(override(config, {"terms": {term: 1}}))
+    (tmp_path / "mine.py").write_text(HINGE.replace("mean()", "sum()"))
+    with pytest.raises(RuntimeError, match="a term's code have changed since this command began"):
+        run_all([job], folder=tmp_path / "runs")
+    assert not (tmp_path / "runs" / job.id).exists()
 
 
 def test_a_term_in_an_installed_module():

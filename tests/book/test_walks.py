@@ -98,12 +98,13 @@ def test_the_walk_of_a_setting_is_complete_and_short(tmp_path, monkeypatch):
     monkeypatch.setattr(terms, "directional_moment_loss", reached)
     command = ["adapt", "--source", "dog", "--text", "cat", "--profile", "smoke", "--row", "L_dm"]
     command += ["--set", "stage1.iterations=1", "--iterations", "1"]
+    before = sys.gettrace()
     sys.settrace(look)
     try:
         with pytest.raises(Reached):
             cli.main([*command, "--set", f"{NAME}={VALUE}", "--runs", str(tmp_path), "--quiet"])
     finally:
-        sys.settrace(None)
+        sys.settrace(before)
     found = {module_of(call) for call in WALKS[SETTING]}
     assert seen - found == set(), "the walk leaves these out"
     assert found - seen == {"zsgan.runs.identity", "zsgan.method.losses"}  # a job; replaced above

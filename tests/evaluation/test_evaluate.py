@@ -23,6 +23,7 @@ from zsgan.evaluation.evaluate import evaluate
 from zsgan.evaluation.judges import truth_hits
 from zsgan.evaluation.measurements import Measurements
 from zsgan.evaluation.subjects import PSI, is_run, subject_of
+from zsgan.evaluation.wanted import check_numbers
 from zsgan.menagerie.evaluator import load_evaluator
 from zsgan.menagerie.portraits import TRUTH_SEED, Drawing
 from zsgan.metrics import (
@@ -250,6 +251,10 @@ def test_images_beside_a_run_are_those_of_its_latents(full_run, place, tmp_path)
         subject_of(full_run.folder, tmp_path / "before", **small)
 
 
+def test_numbers_may_be_words_or_whole_floats():
+    assert check_numbers("5", 2.0, "0.5", None) == (5, 2, 0.5, None)
+
+
 def test_the_command_offers_the_published_definitions():
     """They are written out there, since its help does not wait for torch."""
     (commands,) = [a for a in cli._parser()._actions if isinstance(a, argparse._SubParsersAction)]
@@ -463,7 +468,7 @@ def test_what_cannot_be_measured_is_refused_before_any_network_is_loaded(place, 
         ({"n": 2.5}, "n=2.5: Input should be a valid integer"),
         ({"n": 10**12}, "n=1000000000000: Input should be less than or equal to 10000000"),
         ({"lpips_images": 0}, "lpips_images=0: Input should be greater than or equal to 1"),
-        ({"truncation_psi": 0.5}, "truncation_psi=0.5 has no effect on images that are given.*leave it out"),
+        ({"truncation_psi": 0.5}, "psi=0.5 has no effect on images that are given.*leave it out"),
         ({"n": 5}, "n=5 has no effect .*lpips_images limits those for LPIPS"),
         ({"seed": 5, "against": str(place / "true")}, "seed=5 has no effect on images that are given"),
         ({"neighbours": 0, "against": str(place / "true")}, "got 12 and 9"),

@@ -306,7 +306,7 @@ def run_id(config):
 
 
 def test_the_identity_depends_on_every_setting(config):
-    """Those of images instead of texts are in tests/test_few_shot.py."""
+    """Those of images instead of texts are in tests/adaptation/test_few_shot.py."""
     assert sorted(OTHER) == sorted(name for name in names_of(AdaptConfig) if not name.startswith("few_shot."))
     selecting = override(config, {"selection": {"k": 3}})
     spectral = override(config, {"terms.spectral": 1})
@@ -553,7 +553,7 @@ def test_a_damaged_run_is_set_aside_and_made_anew(quick_run, tmp_path, caplog, n
 
 FOREVER = """
 import sys
-from zsgan.adaptation.config import AdaptConfig, override
+from zsgan.adaptation.config import override
 from zsgan.runs.profiles import load_profile
 from zsgan.runs.grid import run_all
 

@@ -11,8 +11,10 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-EARLIEST = 90
-"""First step at which a run can stop, three windows of :func:`plateau`."""
+WINDOW = 30
+"""Steps of the smoothing and of the gain in :func:`plateau`."""
+EARLIEST = 3 * WINDOW
+"""First step at which a run can stop."""
 _ALIGNMENT = ("directional", "first_moment")
 """Parts of a history that are 1 - cosine with the text direction, from eq. (1) and the mean in eq. (3)."""
 
@@ -56,7 +58,7 @@ def smooth(curve: Tensor, window: int) -> Tensor:
     return (total[last] - total[first]) / (last - first)
 
 
-def plateau(curve: Tensor, window: int = 30, tolerance: float = 0.05) -> int | None:
+def plateau(curve: Tensor, window: int = WINDOW, tolerance: float = 0.05) -> int | None:
     """Step at which a rising curve has levelled off.
 
     At every step the smoothed curve's gain over the last ``window`` steps is compared with its gain since the

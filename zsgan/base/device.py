@@ -81,12 +81,15 @@ def peak_memory(device: torch.device | str) -> int | None:
     return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
 
 
-def check_memory(needed: Mapping[str, int], device: torch.device | str = "cpu") -> None:
+def check_memory(
+    needed: Mapping[str, int], device: torch.device | str = "cpu", remedy: str = "lower it"
+) -> None:
     """Check that settings fit into memory, before an allocation fails or the machine swaps.
 
     Args:
         needed: a setting with its value, such as "n=1000" -> bytes that it needs at least.
         device: where the memory is needed.
+        remedy: what to do, for the message.
 
     Raises:
         ValueError: one of them needs more than the total memory, free or not.
@@ -96,7 +99,7 @@ def check_memory(needed: Mapping[str, int], device: torch.device | str = "cpu") 
         if there is not None and least > there:
             raise ValueError(
                 f"{setting} needs at least {least / 2**30:,.1f} GiB of memory, and {device} has "
-                f"{there / 2**30:,.1f}; lower it"
+                f"{there / 2**30:,.1f}; {remedy}"
             )
 
 

@@ -58,7 +58,7 @@ def loop(
 
     Raises:
         ValueError: ``log_every`` does not divide ``save_every``, so that resuming would shift entries; or the
-            folder holds a damaged state, or that of a training with other arguments.
+            folder holds a damaged state, or that of a training with other arguments or of another version.
         OSError: the state cannot be written; the previous one is intact, and repeating the call resumes it.
     """
     log_every = save_every if log_every is None else log_every
@@ -75,6 +75,8 @@ def loop(
                 f"{path} belongs to a training with other arguments: {saved['arguments']}, now {asked}. "
                 "Repeat those to resume it, or delete the folder to start over"
             )
+        if saved["state"].keys() != state.keys():
+            raise ValueError(f"{path} is of another version of zsgan; delete the folder to start over")
         for name, part in state.items():
             if isinstance(part, torch.Generator):
                 part.set_state(saved["state"][name])

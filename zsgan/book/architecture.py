@@ -25,7 +25,11 @@ ADDING = (
         "zsgan.adaptation.terms",
         "write a function of features and an entry in `KINDS`",
     ),
-    ("a metric", "zsgan.evaluation.judges", "write it in `zsgan.metrics`, and add its column to `Judges`"),
+    (
+        "a metric",
+        "zsgan.evaluation.judges",
+        "write it in `zsgan.metrics`, name it in `columns.MEASURES`, and add its column to `Judges`",
+    ),
     (
         "a generator format",
         "zsgan.networks.stylegan2.checkpoints",

@@ -1,4 +1,4 @@
-"""Measurement of a scenario's runs: the same latents, judges and truth for all, each computed once."""
+"""Measurement of a scenario's runs: the same latents, judges and truth for all, loaded and computed once."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -28,7 +28,7 @@ from zsgan.runs.profiles import Profile
 from zsgan.runs.run import RUNS, Run, run
 
 METRICS = 3
-"""Version of the measurements; increased whenever the same images give different numbers."""
+"""Version of the measurements; increased whenever the same images give different numbers, beyond rounding."""
 
 SAMPLES_SEED = 7_000_001
 """Seed of the images for the measurements of every row, far from the seeds of training."""

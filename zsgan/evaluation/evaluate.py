@@ -123,7 +123,7 @@ def evaluate(
     wanted, named = measures_of(measures)
     if "lpips" in wanted:
         check_presets(presets, centres)
-    check_numbers(n, seed, truncation_psi, lpips_images)
+    n, seed, truncation_psi, lpips_images = check_numbers(n, seed, truncation_psi, lpips_images)
     device = set_up(device)
     reading: dict[str, Any] = {"recursive": recursive, "progress": progress}
     image_seed, truth_seed = (SAMPLES_SEED, TRUTH_SEED) if seed is None else (seed, seed)

@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cache, cached_property, partial
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +47,8 @@ class Measurements:
 
     @cached_property
     def bench(self) -> Callable[[str], Bench]:
-        """Function: name of a scenario -> its bench, which loads the judges once."""
-        return cache(lambda scenario: Bench(self.profile, scenario, self.folder, self.device))
+        """Function: name of a scenario -> its bench, which loads the judges once; the last one is kept."""
+        return lru_cache(1)(lambda scenario: Bench(self.profile, scenario, self.folder, self.device))
 
     def load(self, scenario: str) -> None:
         """Load the judges of a scenario, so that what is missing is found before any run is made."""

@@ -1,6 +1,7 @@
 """Checks of the arguments of ``evaluate``: which measures are requested and available."""
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from zsgan.base.device import check_memory
 from zsgan.base.images import Images
@@ -132,8 +133,8 @@ def check_presets(presets: Sequence[str], centres: Given | None) -> None:
 
 def check_numbers(
     n: int | None, seed: int | None, truncation_psi: float | None, lpips_images: int | None
-) -> None:
-    """Refuse numbers that are invalid for any images.
+) -> tuple[int | None, int | None, float | None, int | None]:
+    """Check numbers before any image is read.
 
     Args:
         n: number of images to draw.
@@ -141,16 +142,25 @@ def check_numbers(
         truncation_psi: truncation of a run's images.
         lpips_images: limit of images for LPIPS.
 
+    Returns:
+        the four as numbers, in this order.
+
     Raises:
         ValueError: a number is out of range, or n images do not fit into memory.
     """
-    given = {"n": n, "seed": seed, "truncation_psi": truncation_psi, "lpips_images": lpips_images}
-    kinds = {"n": AtLeast1, "seed": Seed, "truncation_psi": Psi, "lpips_images": AtLeast1}
-    for name, value in given.items():
-        if value is not None:
-            checked(name, value, kinds[name])
+
+    def number(name: str, value: Any, kind: Any) -> Any:
+        return None if value is None else checked(name, value, kind)
+
+    n = number("n", n, AtLeast1)
     if n is not None:
         check_memory({f"n={n}": n * _BYTES})
+    return (
+        n,
+        number("seed", seed, Seed),
+        number("truncation_psi", truncation_psi, Psi),
+        number("lpips_images", lpips_images, AtLeast1),
+    )
 
 
 def check_used(
@@ -164,7 +174,7 @@ def check_used(
         truncation_psi: truncation of a run's images.
         sampled: whether a run makes the images.
         drawn: whether true images are drawn.
-        chosen: whether LPIPS is computed on a random choice of the images.
+        chosen: whether LPIPS is computed on a random choice of the images, or a preset draws.
 
     Raises:
         ValueError: a number is given that nothing uses.
@@ -172,7 +182,7 @@ def check_used(
     for name, value, used, use in (
         ("n", n, sampled or drawn, "a run and against=drawn:SPECIES; lpips_images limits those for LPIPS"),
         ("seed", seed, sampled or drawn or chosen, "a run, against=drawn:SPECIES and a limit lpips_images"),
-        ("truncation_psi", truncation_psi, sampled, "a run"),
+        ("psi", truncation_psi, sampled, "a run"),
     ):
         if value is not None and not used:
             raise ValueError(
@@ -212,4 +222,6 @@ def check_sizes(
     if "lpips" in wanted:
         check_memory({f"lpips_images={n_lpips}, the LPIPS of all their pairs,": 48 * n_lpips**2})
     if "structure_kept" in wanted:
-        check_memory({f"n={n}, structure_kept of all pairs,": 24 * n**2})
+        check_memory(
+            {f"structure_kept of all pairs of {n} images": 24 * n**2}, remedy="leave it out of measures"
+        )

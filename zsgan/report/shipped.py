@@ -1,6 +1,6 @@
 """Summaries of the runs of a large grid, small enough to ship beside their profile.
 
-``zsgan/runs/profiles/<name>/`` holds the measurements of ``zsgan reproduce --profile <name>``::
+``zsgan/profiles/<name>/`` holds the measurements of ``zsgan reproduce --profile <name>``::
 
     finals.csv        a line for each run, at its end, see Measurements.table in zsgan.evaluation.measurements
     course.csv        a line for each snapshot, see Measurements.frontier there
@@ -191,18 +191,17 @@ def summarise(
     """
     _measure_all(profile, folder, device, workers, progress)
     measurements = Measurements(profile, folder, device)
-    benches = {name: measurements.bench(name) for name in profile.scenarios}
     tables = {
         "finals": measurements.table(),
         "course": measurements.frontier(),
-        "differences": pd.concat([_differences(bench) for bench in benches.values()]),
+        "differences": pd.concat([_differences(measurements.bench(name)) for name in profile.scenarios]),
     }
     for name, table in tables.items():
         text = table.to_csv(index=False, float_format="%.5g", lineterminator="\n")
         write_atomically(place / f"{name}.csv", text.encode())
-    for name, bench in benches.items() if profile.sheets else ():
-        write_sheet(place / f"{name}.png", make_sheet(bench))
-    write_json(place / "provenance.json", _provenance(profile, benches.values()))
+    for name in profile.scenarios if profile.sheets else ():
+        write_sheet(place / f"{name}.png", make_sheet(measurements.bench(name)))
+    write_json(place / "provenance.json", _provenance(profile, map(measurements.bench, profile.scenarios)))
 
 
 def run_ids(profile: Profile) -> dict[str, str]:

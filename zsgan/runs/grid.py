@@ -110,6 +110,10 @@ def run_all(
 def _attempt(job: Job, **options: Any) -> tuple[str, str] | None:
     """Make a run; an error is returned as text, since the exception would keep the run's tensors alive."""
     try:
+        if resolve(job.config).id != job.id:
+            raise ValueError(
+                "weights, images or a term's code have changed since this command began; repeat the command"
+            )
         run(job, **options)
     except Exception as error:
         return message(error), full(error)

@@ -208,7 +208,7 @@ def _random_networks(config: AdaptConfig) -> dict[str, Any]:
 
 
 def load_profile(name: str | Path | None = None) -> Profile:
-    """Read and check a profile.
+    """Read and check a profile; its rows with the first scenario, the others in :meth:`Profile.config`.
 
     Args:
         name: "smoke", "demo" (the default), "paper", or the path of a .yaml or .yml file; with

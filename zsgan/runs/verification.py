@@ -116,7 +116,8 @@ def _checked(place: Path) -> Checked:
             raise ValueError(f"{GENERATOR} and provenance.json differ in {name}")
     if settings != provenance["config"]:
         raise ValueError("config.json and provenance.json differ")
-    settings.pop("clip_weights", None)  # a setting of earlier versions, null by default
+    if settings.get("clip_weights", 0) is None:  # a setting of earlier versions, null by default
+        del settings["clip_weights"]
     config = build(AdaptConfig, settings)
     whole = len(history) == config.optimiser.iterations
     if not whole and not config.optimiser.stop_at_plateau:
