@@ -584,7 +584,7 @@ def test_the_words_of_a_published_generator_are_its_scenarios(configuration):
 
 def test_the_default_profile_is_for_the_demos_generators(configuration, tmp_path, make_generator):
     from zsgan.networks.stylegan2.checkpoints import save
-    from zsgan.report.table1 import measure
+    from zsgan.report.table1 import make_table
 
     own, dog = tmp_path / "own.safetensors", tmp_path / "dog.safetensors"
     save(make_generator(), own, {})
@@ -601,7 +601,7 @@ def test_the_default_profile_is_for_the_demos_generators(configuration, tmp_path
     with pytest.raises(ValueError, match=said):
         zsgan.adapt(own, "cat", source_text="dog", folder=tmp_path)
     with pytest.raises(ValueError, match=said):
-        measure(settings={"generator": str(own)}, folder=tmp_path)
+        make_table(settings={"generator": str(own)}, folder=tmp_path)
     assert configuration("--source", own, *words, "--profile", "demo").generator == str(own)
     assert configuration("--source", dog, *words).generator == str(dog)
 

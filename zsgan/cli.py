@@ -374,10 +374,10 @@ def _adapt(options: argparse.Namespace) -> None:
 
 def _table(options: argparse.Namespace) -> None:
     from zsgan.base.settings import given
-    from zsgan.report.table1 import measure
+    from zsgan.report.table1 import make_table
     from zsgan.report.tables import markdown
 
-    found = measure(
+    found = make_table(
         options.profile, options.scenario, options.row, settings=given(options.set), folder=options.runs,
         device=options.device, progress=options.progress,
     )  # fmt: skip
@@ -392,11 +392,11 @@ def _table(options: argparse.Namespace) -> None:
 def _cost(options: argparse.Namespace) -> None:
     from zsgan.api import configuration
     from zsgan.runs.cost_report import in_lines, in_units
-    from zsgan.runs.costs import least_memory, measure
+    from zsgan.runs.costs import least_memory, measure_costs
     from zsgan.runs.profiles import load_profile
 
     config, profile = configuration(**_asked(options)), load_profile(options.profile)
-    found = measure(config, options.steps, options.device, options.progress)
+    found = measure_costs(config, options.steps, options.device, options.progress)
     costs = in_units(
         found, config, rows=len(profile.rows), seeds=len(profile.seeds), least=least_memory(config)
     )

@@ -60,7 +60,7 @@ def test_so_are_images_and_costs(config, small_machine):
     with pytest.raises(ValueError, match=r"^n=10000000 needs at least [\d,.]+ GiB of memory"):
         Samples(load_generator("dog"), 10**7, 0)
     with pytest.raises(ValueError, match="^optimiser.batch_size=65536 needs"):
-        costs.measure(override(config, {"optimiser.batch_size": 65_536}), 1)
+        costs.measure_costs(override(config, {"optimiser.batch_size": 65_536}), 1)
 
 
 @pytest.mark.parametrize("value", [10**9, 10**12])

@@ -15,7 +15,7 @@ from zsgan.base.settings import given
 from zsgan.evaluation import bench
 from zsgan.report import table1 as measured
 from zsgan.report import tables
-from zsgan.report.table1 import chosen, measure
+from zsgan.report.table1 import chosen, make_table
 from zsgan.runs import make as making
 from zsgan.runs.profiles import load_profile
 
@@ -48,7 +48,7 @@ def printed(tiny):
 @pytest.fixture(scope="module")
 def found(printed, tiny):
     """The measurement that is printed."""
-    return measure(str(tiny), folder=tiny.parent / "runs", progress=False)
+    return make_table(str(tiny), folder=tiny.parent / "runs", progress=False)
 
 
 def arguments(file, *more):
@@ -62,7 +62,7 @@ def test_the_layers_of_every_row_are_counted_before_the_first_run(tmp_path, monk
     file.write_text(f"extends: smoke\n{rows}")
     monkeypatch.setattr(measured, "run_all", None)
     with pytest.raises(ValueError, match="'generator-dog': selection.k must be from 1 to 9, .* got 99"):
-        measured.measure(file, folder=tmp_path)
+        measured.make_table(file, folder=tmp_path)
 
 
 def test_settings_of_a_table_are_paths_and_words_as_they_stand(tmp_path, monkeypatch):
@@ -123,7 +123,7 @@ def test_a_second_call_finds_the_runs_and_the_measurements(printed, tiny, monkey
 @pytest.mark.parametrize("encoding", ["cp1252", "latin-1", "ascii", "cp437", "utf-8"])
 def test_a_table_is_printed_in_every_encoding(printed, found, tiny, monkeypatch, encoding):
     """Windows' "> table.txt" is cp1252, which has no ψ: it died there after hours."""
-    monkeypatch.setattr(measured, "measure", lambda *_, **__: found)
+    monkeypatch.setattr(measured, "make_table", lambda *_, **__: found)
     page = io.TextIOWrapper(io.BytesIO(), encoding=encoding, newline="\n")
     monkeypatch.setattr("sys.stdout", page)
     assert cli.main(arguments(tiny)) == 0
@@ -192,7 +192,7 @@ def test_all_is_looked_up_before_a_run_is_made(tiny, monkeypatch, capsys):
 )
 def test_what_cannot_be_asked_is_refused(tiny, tmp_path, given, message):
     with pytest.raises(ValueError, match=message):
-        measure(str(tiny), folder=tmp_path, progress=False, **given)
+        make_table(str(tiny), folder=tmp_path, progress=False, **given)
     assert not list(tmp_path.iterdir())
 
 
@@ -206,7 +206,7 @@ def test_a_truth_that_cannot_be_measured_against_is_refused_before_a_run(tiny, t
         (wide, "must hold 2 or more square images, got 20 of 9 x 8"),
     ):
         with pytest.raises(ValueError, match=message):
-            measure(
+            make_table(
                 str(tiny), settings={"truth.folder": str(folder)}, folder=tmp_path / "runs", progress=False
             )
 

@@ -15,7 +15,7 @@ from zsgan.cli import main
 from zsgan.networks.load import load_clip, load_generator
 from zsgan.runs import costs
 from zsgan.runs.cost_report import estimate, in_lines, in_units
-from zsgan.runs.costs import PARTS, Costs, least_memory, measure
+from zsgan.runs.costs import PARTS, Costs, least_memory, measure_costs
 from zsgan.runs.identity import resolve
 from zsgan.runs.make import guides_of
 from zsgan.runs.profiles import load_profile
@@ -36,14 +36,14 @@ def clock(monkeypatch):
 
 
 def test_every_part_of_a_step_is_seen_once_and_in_order(config, clock):
-    found = measure(config, steps=2)
+    found = measure_costs(config, steps=2)
     assert found.step == {**dict.fromkeys(PARTS, 1.0), "all": 7.0}
     assert list(found.once) == ["texts and stage 1", "source images", "Fisher information"]
     assert found.machine["threads"] == 1  # as an adaptation of 64 px has, whatever torch has
 
 
 def test_two_clips_are_told_apart_from_the_losses(config, clock):
-    found = measure(override(config, {"clips": ["clip-a", "clip-b"]}), steps=1)
+    found = measure_costs(override(config, {"clips": ["clip-a", "clip-b"]}), steps=1)
     assert found.step == {
         **dict.fromkeys(PARTS, 1.0),
         "CLIP, forward": 2.0,
@@ -55,25 +55,25 @@ def test_two_clips_are_told_apart_from_the_losses(config, clock):
 def test_selecting_layers_counts_as_latents(config, clock):
     """It runs the generator and the CLIP as well."""
     selecting = override(config, {"terms": {"directional": 1.0}, "selection": {"k": 2}})
-    assert measure(selecting, steps=1).step == {**dict.fromkeys(PARTS, 1.0), "all": 7.0}
+    assert measure_costs(selecting, steps=1).step == {**dict.fromkeys(PARTS, 1.0), "all": 7.0}
 
 
 def test_parts_add_up_to_the_step(config):
-    found = measure(config, steps=1)
+    found = measure_costs(config, steps=1)
     assert sum(found.step[part] for part in PARTS) == pytest.approx(found.step["all"])
     assert min(found.step[part] for part in ("generator, forward", "generator, backward")) > 1e-3
     assert 0 < found.processor < 60
 
 
 def test_the_process_holds_more_and_more(config):
-    found = measure(config, steps=1)
+    found = measure_costs(config, steps=1)
     held = list(found.memory.values())
     assert held == sorted(held) and list(found.memory)[-1] == "Fisher information"
     assert 10**8 < held[0] < 10**11  # bytes: Python, torch and a CLIP
 
 
 def test_a_row_without_fisher_information_has_none(config):
-    found = measure(override(config, {"terms": {"directional": 1.0}}), steps=1)
+    found = measure_costs(override(config, {"terms": {"directional": 1.0}}), steps=1)
     assert "Fisher information" not in found.once and "Fisher information" not in found.memory
 
 
@@ -158,12 +158,12 @@ def fisher_of_ones(config):
 
 def test_what_cannot_be_measured_is_refused(config):
     with pytest.raises(ValueError, match="steps must be at least 1, got 0"):
-        measure(config, steps=0)
+        measure_costs(config, steps=0)
     shots = replace(config, terms={}, few_shot={"target": {"species": "cat"}})
     with pytest.raises(ValueError, match="adapts to images"):
-        measure(shots)
+        measure_costs(shots)
     with pytest.raises(ValueError, match="device='tpu' is not on this machine"):
-        measure(config, device="tpu")
+        measure_costs(config, device="tpu")
 
 
 def test_the_command_prints_what_was_measured(capsys, clock):
@@ -216,6 +216,6 @@ def test_a_bar_shows_what_is_measured(config, monkeypatch):
             self.titles.append(title)
 
     monkeypatch.setattr(costs, "tqdm", Bar)
-    measure(config, steps=1, progress=True)
+    measure_costs(config, steps=1, progress=True)
     assert [(bar.n, bar.total) for bar in bars] == [(4, 4)]
     assert bars[0].titles == ["texts and stage 1", "source images", "step", "Fisher information"]

@@ -17,7 +17,7 @@ from zsgan.base.settings import (
     AtLeast1,
     AtLeast2,
     AtLeast3,
-    Batch,
+    BatchSize,
     Decay,
     Domain,
     NonNegative,
@@ -159,7 +159,7 @@ class Optimiser:
 
     iterations: AtLeast1 = 2000  # span of Fig. 3a
     stop_at_plateau: Switch = False  # stop earlier at a plateau, see zsgan.adaptation.stopping
-    batch_size: Batch = 4  # N, sec. 4.1
+    batch_size: BatchSize = 4  # N, sec. 4.1
     lr: Positive = 0.002  # sec. 4.1
     betas: tuple[Decay, Decay] = (0.0, 0.99)  # sec. 4.1
     ema: Decay | None = None  # decay of a moving average of the weights, returned as the result; printed: no
@@ -172,7 +172,7 @@ class Selection:
     k: AtLeast1  # layers trained in a step
     iterations: AtLeast1 = 1  # optimisation steps on the latents to rank the layers
     layer_map: LayerMap = "corrected"  # see zsgan.rivals.layer_selection
-    batch_size: Batch = 8  # latents that rank the layers
+    batch_size: BatchSize = 8  # latents that rank the layers
 
 
 @dataclass(frozen=True, config=CHECKED)

@@ -50,8 +50,9 @@ WALKS = {
         "zsgan.adaptation.terms:KINDS", "zsgan.method.losses:directional_moment_loss",
     ),
     "An image, from `zsgan table` to its FID": (
-        "zsgan.cli:main", "zsgan.report.table1:measure", "zsgan.evaluation.measurements:Measurements.table",
-        "zsgan.evaluation.bench:Bench.final", "zsgan.base.cache:Cache.json", "zsgan.runs.run:Run.generator",
+        "zsgan.cli:main", "zsgan.report.table1:make_table",
+        "zsgan.evaluation.measurements:Measurements.table", "zsgan.evaluation.bench:Bench.final",
+        "zsgan.base.cache:Cache.json", "zsgan.runs.run:Run.generator",
         "zsgan.networks.sampling:Samples", "zsgan.networks.stylegan2.generator:Generator",
         "zsgan.networks.stylegan2.mapping:MappingNetwork",
         "zsgan.networks.stylegan2.layers:EqualizedLinear", "zsgan.evaluation.judges:Judges.look",

@@ -30,7 +30,7 @@ OF_ROWS = ("terms", "selection", "few_shot")
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
+class Table1:
     """Table 1 and the measurements behind it.
 
     Attributes:
@@ -70,7 +70,7 @@ class Measured:
             tables.save_table(table, stem, folder, caption=self.basis, provenance=self.provenance)
 
 
-def measure(
+def make_table(
     profile: str | Path | None = None,
     scenario: str | None = None,
     rows: Sequence[str] = (),
@@ -79,7 +79,7 @@ def measure(
     folder: Path = RUNS,
     device: torch.device | str = "cpu",
     progress: bool = True,
-) -> Measured:
+) -> Table1:
     """Table 1 of one scenario; missing runs are made one after the other.
 
     All names are checked, and the measuring networks are loaded, before any run starts. A call after an
@@ -121,7 +121,7 @@ def measure(
         parts.append(f"Not made, since there are no target images: {', '.join(left)}.")
     if picked.weights == "random":
         parts.append("Random weights: the numbers mean nothing.")
-    return Measured(
+    return Table1(
         tables.table_1(measured, reference, "here", scenario),
         tables.metrics_table(measured, reference, scenario),
         " ".join(parts),

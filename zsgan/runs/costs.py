@@ -56,7 +56,7 @@ class Costs:
     machine: Mapping[str, Any]
 
 
-def measure(
+def measure_costs(
     config: AdaptConfig, steps: int = 3, device: torch.device | str = "cpu", progress: bool = False
 ) -> Costs:
     """Take a few steps of an adaptation and time their parts.
