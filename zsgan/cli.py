@@ -179,7 +179,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     sub.add_argument(
         "--figures", type=folder,
-        help="folder for figures and tables; figures for the demo, else below --build",
+        help="folder for figures and tables; by default PROFILE/figures below --build",
     )  # fmt: skip
     sub.add_argument("--build", type=folder, default=Path("build"), help="folder for notebooks and the book")
     sub.add_argument("--pdf", action="store_true", help="print the book too, to book.pdf; needs chromium")

@@ -71,6 +71,20 @@ def test_parameters_are_those_that_reproduce_passes(monkeypatch, tmp_path):
     assert passed == accepted
 
 
+@pytest.mark.parametrize("profile", ["smoke", "demo"])
+def test_the_committed_figures_are_written_by_request_alone(profile, tmp_path, monkeypatch):
+    """So that `git status` stays clean on any machine."""
+    for name in ("check", "run_all"):
+        monkeypatch.setattr(reproduce, name, lambda *_, **__: [])
+    monkeypatch.setattr(reproduce.preconditions, "check", lambda *_, **__: None)
+    monkeypatch.setattr(reproduce.pages, "build", lambda executed, figures, *_, **__: figures)
+    passed = []
+    monkeypatch.setattr(reproduce.notebooks, "execute_all", lambda _, given, *__, **___: passed.append(given))
+    places = [tmp_path / profile / "figures", tmp_path / "mine"]
+    assert [reproduce.reproduce(profile, build=tmp_path, figures=p) for p in (None, places[1])] == places
+    assert [given["figures"] for given in passed] == places
+
+
 @chapter
 def test_every_code_cell_of_the_page_reaches_the_notebook(page):
     # A backtick in a directive's first line, for instance, makes the next cell a part of the prose.

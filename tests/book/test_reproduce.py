@@ -13,7 +13,7 @@ from zsgan.book import reproduce as reproduce_module
 from zsgan.book.helpers import pushed_on
 from zsgan.runs.profiles import load_profile
 
-FIGURES = Path("build") / "smoke" / "figures"  # only the demo writes to the committed folder
+FIGURES = Path("build") / "smoke" / "figures"
 STEMS = ("table1", "fig3a", "fig4")
 
 

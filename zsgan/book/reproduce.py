@@ -42,8 +42,8 @@ def reproduce(
 
     Args:
         profile: "smoke", "demo", or one that is summarised.
-        figures: where the notebooks write figures and tables; by default ``figures``, which is committed, for
-            the demo alone, and ``build/<profile>/figures`` for every other profile.
+        figures: where the notebooks write figures and tables; by default ``build/<profile>/figures``. The
+            committed ones in ``figures`` are not touched unless this names that folder.
         build: where executed notebooks and the book go.
         runs: folder of runs.
         only: execute only this chapter, and do not render the book.
@@ -81,8 +81,7 @@ def reproduce(
     labels = [f"{scenario}, {row}, seed {seed}" for scenario, row, seed in grid]
     if not settings.summarised:  # the longest run first, so that the other workers do not wait for it
         configs, labels = [pushed_on(settings), *configs], ["chapter 1, pushed on", *labels]
-    if figures is None:
-        figures = Path("figures") if profile == "demo" else build / profile / "figures"
+    figures = figures or build / profile / "figures"
     executed, summary = build / "executed", shipped.summary_folder(profile)
     if not settings.summarised:
         pages.check_places(figures, build / "staged")
