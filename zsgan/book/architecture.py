@@ -80,7 +80,7 @@ def page(package: Path = PACKAGE) -> str:
         "So the code can be read from top to bottom.\n",
     ]
     for folder in FOLDERS:
-        lines.append(f"`{folder}/`\n: {first_line(package / folder / '__init__.py')}")
+        lines.append(f"- **{folder}/**: {first_line(package / folder / '__init__.py')}\n")
         modules = [_link(file, package) for file in sorted((package / folder).rglob("*.py"))]
         lines.append(f"  {', '.join(module for module in modules if module)}\n")
     top = " and ".join(f"[`{name}`](api/{name}.md)" for name in TOP)
