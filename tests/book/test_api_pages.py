@@ -43,7 +43,7 @@ def test_settings_stand_with_their_comments_in_place_of_a_signature():
 
 def test_the_architecture_names_every_folder_and_what_there_is():
     page = PAGES["architecture.md"]
-    assert re.findall(r"^`(\w+)/`\n: \S", page, flags=re.MULTILINE) == list(FOLDERS)
+    assert re.findall(r"^- \*\*(\w+)/\*\*: \S", page, flags=re.MULTILINE) == list(FOLDERS)
     assert all(import_module(module) for _, module, _ in ADDING)
     links = set(re.findall(r"\]\((api/\S+?)\)", page))
     assert links <= PAGES.keys() and len(links) > 100
