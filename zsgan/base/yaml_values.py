@@ -75,7 +75,7 @@ def read_yaml(path: Path) -> Any:
             "UTF-8"
         ) from None
     try:
-        return yaml.load(text, _Files)  # both are SafeLoaders
+        return yaml.load(text, _Files)  # a SafeLoader
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise ValueError(
@@ -122,7 +122,7 @@ def value_of(text: str) -> Any:
     if closing in text[1:] and not text.endswith(closing):
         return text
     try:
-        return _restored(yaml.load(text.replace("#", _HASH), _Values))  # both are SafeLoaders
+        return _restored(yaml.load(text.replace("#", _HASH), _Values))  # a SafeLoader
     except (yaml.YAMLError, RecursionError) as error:
         if closing == text[0]:
             return text

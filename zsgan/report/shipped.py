@@ -13,7 +13,7 @@ A run's id is a hash of everything that determines it, so a summary of other net
 recognised without the runs.
 """
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -191,17 +191,23 @@ def summarise(
     """
     _measure_all(profile, folder, device, workers, progress)
     measurements = Measurements(profile, folder, device)
-    tables = {
-        "finals": measurements.table(),
-        "course": measurements.frontier(),
-        "differences": pd.concat([_differences(measurements.bench(name)) for name in profile.scenarios]),
-    }
-    for name, table in tables.items():
-        text = table.to_csv(index=False, float_format="%.5g", lineterminator="\n")
+    tables: dict[str, list[pd.DataFrame]] = {"finals": [], "course": [], "differences": []}
+    weights: dict[str, str] = {}
+    seconds = 0.0
+    for scenario in profile.scenarios:  # one after the other: the judges of one scenario are loaded at a time
+        bench = measurements.bench(scenario)
+        tables["finals"].append(measurements.table(scenario))
+        tables["course"].append(measurements.frontier(scenario))
+        tables["differences"].append(_differences(bench))
+        if profile.sheets:
+            write_sheet(place / f"{scenario}.png", make_sheet(bench))
+        for _, _, found in bench.runs:
+            weights |= bench.networks(found)
+            seconds += found.provenance["seconds"]
+    for name, parts in tables.items():
+        text = pd.concat(parts).to_csv(index=False, float_format="%.5g", lineterminator="\n")
         write_atomically(place / f"{name}.csv", text.encode())
-    for name in profile.scenarios if profile.sheets else ():
-        write_sheet(place / f"{name}.png", make_sheet(measurements.bench(name)))
-    write_json(place / "provenance.json", _provenance(profile, map(measurements.bench, profile.scenarios)))
+    write_json(place / "provenance.json", _provenance(profile, weights, seconds))
 
 
 def run_ids(profile: Profile) -> dict[str, str]:
@@ -216,16 +222,10 @@ def _settings(profile: Profile) -> dict[str, Any]:
     return {name: getattr(profile, name) for name in _COUNTS} | {"metrics": METRICS}
 
 
-def _provenance(profile: Profile, benches: Iterable[Bench]) -> dict[str, Any]:
-    weights: dict[str, str] = {}
-    seconds = 0.0
-    for bench in benches:
-        for _, _, found in bench.runs:
-            weights |= bench.networks(found)
-            seconds += found.provenance["seconds"]
+def _provenance(profile: Profile, weights: Mapping[str, str], seconds: float) -> dict[str, Any]:
     return {
         "profile": profile.name, "command": f"zsgan reproduce --profile {profile.name}",
-        **_settings(profile), "runs": run_ids(profile), "weights": weights,
+        **_settings(profile), "runs": run_ids(profile), "weights": dict(weights),
         "adaptation_seconds": round(seconds), "versions": versions(),
     }  # fmt: skip
 
