@@ -117,7 +117,7 @@ def smoke():
 
     profile = load_profile("smoke")
     rows = {name: profile.rows[name] for name in ("L_dir", "L_dm + L_EWC + L_rel")}
-    return replace(profile, rows=rows, overrides=TINY, samples=12, curve_samples=6, clusters=2)
+    return replace(profile, rows=rows, overrides=TINY, samples=12, clusters=2)
 
 
 @pytest.fixture(scope="session")

@@ -240,7 +240,7 @@ def test_adapt_takes_every_setting(monkeypatch, capsys, tmp_path):
     auto = override(
         load_profile("demo").config("dog-to-cat", "L_dm + L_EWC + L_rel"), {"optimiser.stop_at_plateau": True}
     )
-    assert asked[5][0] == auto and auto.optimiser.iterations == 120
+    assert asked[5][0] == auto and auto.optimiser.iterations == 800
 
 
 def test_adapt_leaves_a_sheet_of_the_same_latents_before_and_after(adapted, full_run, tmp_path, caplog):

@@ -21,7 +21,6 @@ rows:
   L_dir: {{terms: {{directional: 1}}}}
   mine: {{terms: {{directional: 1, {term}: {{weight: 2, margin: 0.9}}}}}}
 seeds: [0]
-curve_samples: 8
 samples: 8
 clusters: 2
 """

@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 
 from zsgan.assets.manifest import ROOT
 from zsgan.book import notebooks, reproduce
-from zsgan.book.helpers import pushed_on, row_with, show_source
+from zsgan.book.helpers import row_with, show_source
 from zsgan.report.tables import ABSENT, PAPER_TABLE_1, metrics_table, table_1
 from zsgan.runs.profiles import load_profile
 
@@ -313,11 +313,3 @@ def test_the_second_table_has_costs_relative_to_the_directional_loss():
 def test_costs_that_no_run_knows_are_dashes():
     table = metrics_table(runs_of(["L_dm"], seed=[0]), measured(row=["true target"]))
     assert table.loc["L_dm", "memory"] == ABSENT and table.loc["L_dm", "time a step"] == "1.00"
-
-
-def test_the_run_that_is_pushed_on_is_the_directional_row_but_six_times_as_far():
-    demo = load_profile("demo")
-    longer, row = pushed_on(demo), demo.config("dog-to-cat", "L_dir", demo.seeds[0])
-    way, usual = (c.optimiser.iterations * c.optimiser.lr for c in (longer, row))
-    assert way == pytest.approx(6 * usual) and longer.optimiser.iterations <= 2 * row.optimiser.iterations
-    assert replace(longer, optimiser=row.optimiser) == row

@@ -46,14 +46,14 @@ def test_every_kind_is_listed(capsys, tmp_path):
     assert [line["name"] for line in found["scenarios"]] == ["dog-to-cat"]
     assert found["scenarios"][0]["true images"] == '{"species": "cat", "style": "photo"}'
     assert [line["name"] for line in found["rows"]] == list(demo.rows)
-    assert {line["steps"] for line in found["rows"]} == {120}
+    assert {line["steps"] for line in found["rows"]} == {800}
     words = {line["CLIP"]: set(line["words"].split(", ")) for line in found["texts"]}
     assert words.keys() == {"clip-a", "clip-c"} and all(
         {"cat", "fox", "striped"} <= w for w in words.values()
     )
     assert all(w <= set(VOCABULARY) for w in words.values())
     settings = {line["name"]: line["value"] for line in found["settings"]}
-    assert settings["optimiser.iterations"] == "120" and settings["terms.ewc"] == "3000.0"
+    assert settings["optimiser.iterations"] == "800" and settings["terms.ewc"] == "3000.0"
     assert {"generator-dog", "generator-ffhq"} <= {line["name"] for line in found["generators"]}
     assert {"clip-a", "ViT-B-32/openai"} <= {line["name"] for line in found["clips"]}
     assert found["runs"] == []
@@ -95,7 +95,7 @@ def test_info_in_json_is_the_run(full_run, capsys):
     assert facts["settings"] == json.loads(json.dumps(flat(asdict(full_run.config))))
     differing = facts["settings that differ from it"]
     assert set(differing) == {"optimiser.iterations", "ewc.samples", "stage1.iterations"}
-    assert differing["optimiser.iterations"] == [4, 120] and "profile demo" in facts["nearest row"]
+    assert differing["optimiser.iterations"] == [4, 800] and "profile demo" in facts["nearest row"]
 
 
 def test_a_run_that_cannot_be_found_is_refused(full_run, tmp_path, capsys):

@@ -12,13 +12,14 @@ import torch
 
 from zsgan.evaluation.bench import Bench, Numbers
 from zsgan.evaluation.comparisons import (
+    READINGS,
     Change,
     at_common_rate,
     at_rate,
     changes,
     differences,
     matched_differences,
-    sentences,
+    readings,
 )
 from zsgan.metrics.statistics import over_seeds, paired_difference
 
@@ -39,14 +40,12 @@ class ToyBench(Bench):
         found = [SimpleNamespace(row=row, seed=seed, snapshots=STEPS) for row in self.rates for seed in SEEDS]
         return [(run.row, run.seed, run) for run in found]
 
-    def point(self, found, step):
+    def at(self, found, step=STEPS[-1], progress=False):
         speed, fall = self.rates[found.row]
         adaptation = speed * step / 6 + 0 * normal(N)
         diversity = 1 - fall * adaptation + 0.2 * normal(N, seed=1) + 0.1 * found.seed
-        return Numbers({}, {"evaluator_rate": adaptation.tolist(), "clip_variance": diversity.tolist()})
-
-    def final(self, found):
-        return self.point(found, STEPS[-1])
+        each = {"evaluator_rate": adaptation.tolist(), "clip_variance": diversity.tolist()}
+        return Numbers({}, each, {})
 
 
 @pytest.fixture
@@ -108,9 +107,7 @@ def test_the_demos_rows_are_compared(smoke, runs_folder, full_run):
     bench = Bench(smoke, "dog-to-cat", runs_folder)
     table = differences(bench).set_index("measure")
     assert (table["row"] == "L_dm + L_EWC + L_rel").all() and (table["seeds"] == 1).all()
-    each = [
-        torch.tensor([bench.final(run).each["lpips_all"]], dtype=torch.float64) for _, _, run in bench.runs
-    ]
+    each = [torch.tensor([bench.at(run).each["lpips_all"]], dtype=torch.float64) for _, _, run in bench.runs]
     expected = paired_difference(each[1], each[0])
     found = table.loc["lpips_all", ["difference", "low", "high"]].tolist()
     assert found == pytest.approx(list(expected), rel=1e-5)
@@ -137,8 +134,6 @@ def test_numbers_that_nobody_knows_are_left_out():
     unknown = measured([0.3, 0.4, 0.42, 0.35], fid=[float("nan")] * 4)
     found = changes(unknown, "L_dir", "L_dm")["fid"]
     assert found.seeds == 0 and found.mean != found.mean and found.verdict == "undecided"
-    (sentence,) = sentences(unknown, ["L_dir", "L_dm"])
-    assert "diversity undecided" in sentence and "FID" not in sentence and "nan" not in sentence
 
 
 def test_a_verdict_is_an_interval_that_excludes_zero():
@@ -151,18 +146,6 @@ def test_a_verdict_is_an_interval_that_excludes_zero():
 def test_one_seed_decides_nothing():
     one = measured([0.3, 0.4, 0.42, 0.35]).query("seed == 1")
     assert changes(one, "L_dir", "L_dm")["lpips_avg"].verdict == "undecided"
-    (text,) = sentences(one, ["L_dir", "L_dm"])
-    assert text.startswith(
-        "**L_dm** against L_dir: diversity undecided (+0.020; one seed, which cannot decide), "
-    )
-
-
-def test_sentences_follow_the_numbers():
-    found = list(sentences(measured([0.3, 0.4, 0.432, 0.33], (0.5, 0.6, 0.5, 0.25)), ["L_dir", "L_dm"]))
-    assert found == [
-        "**L_dm** against L_dir: diversity higher (+0.031; +0.018 to +0.044, 2 seeds), target rate undecided "
-        "(-0.17; -1.13 to +0.78, 2 seeds), FID undecided (+0.0; +0.0 to +0.0, 2 seeds)."
-    ]
 
 
 def test_rows_without_a_common_seed_are_refused():
@@ -224,3 +207,62 @@ def test_a_run_that_never_left_is_compared_where_it_stands():
     path = {"row": "a", "seed": 0, "step": [0, 10], "evaluator_rate": [0.0, 0.0], "sse": [9.0, 7.0]}
     rate, found = at_common_rate(pd.DataFrame(path), ["a"])
     assert rate == 0 and found.loc["a", "mean"] == 9
+
+
+# The same runs, read at three steps
+
+
+def read(levelled_off, fids, scenario="dog-to-cat", row="a", seed=0):
+    """A run of snapshots at 10, 20, ..., with their FID; its line of the finals and those of its course."""
+    run = {"scenario": scenario, "row": row, "seed": seed}
+    steps = [10 * i for i in range(len(fids) + 1)]
+    course = {**run, "step": steps, "fid": [0.0, *fids], "sse": [float(step) for step in steps]}
+    finals = {**run, "iterations": steps[-1], "levelled_off": levelled_off}
+    return pd.DataFrame([finals]), pd.DataFrame(course)
+
+
+def steps_of(found):
+    """Reading -> step."""
+    return dict(zip(found["reading"], found["step"], strict=True))
+
+
+def test_a_run_is_read_at_its_end_where_it_levels_off_and_at_its_best():
+    found = readings(*read(22, [5.0, 7.0, 3.0, 4.0]))
+    assert found["reading"].tolist() == list(READINGS)
+    assert steps_of(found) == {"at the end": 40, "levelled off": 20, "best FID": 30}  # not the source at 0
+    assert found["sse"].tolist() == [40.0, 20.0, 30.0] and found["fid"].tolist() == [4.0, 7.0, 3.0]
+    assert set(found.columns) == {"scenario", "row", "seed", "step", "fid", "sse", "reading"}
+
+
+@pytest.mark.parametrize(
+    ("level", "step"), [(1, 10), (14, 10), (16, 20), (36, 40), (40, 40), (99, 40), (float("inf"), 40)]
+)
+def test_the_snapshot_nearest_to_the_rules_step_is_read(level, step):
+    """The end of a run that never levels off; and never the source generator."""
+    assert steps_of(readings(*read(level, [5.0, 7.0, 3.0, 4.0])))["levelled off"] == step
+
+
+def test_what_nobody_knows_is_not_read():
+    without_texts = readings(*read(float("nan"), [5.0, 3.0]))
+    assert steps_of(without_texts) == {"at the end": 20, "best FID": 20}
+    without_truth = readings(*read(10, [float("nan")] * 2))
+    assert steps_of(without_truth) == {"at the end": 20, "levelled off": 10}
+    some = readings(*read(10, [float("nan"), 3.0, 5.0]))  # nan is no best
+    assert steps_of(some)["best FID"] == 20
+
+
+def test_every_run_is_read_for_itself():
+    """Of each scenario, row and seed, whatever the order of the finals and of the lines of the course."""
+    runs = {
+        ("dog-to-cat", "a", 0): (10, [1.0, 2.0], {"at the end": 20, "levelled off": 10, "best FID": 10}),
+        ("dog-to-cat", "a", 1): (20, [2.0, 1.0], {"at the end": 20, "levelled off": 20, "best FID": 20}),
+        ("dog-to-cat", "b", 0): (30, [3.0, 2.0, 4.0], {"at the end": 30, "levelled off": 30, "best FID": 20}),
+        ("dog-to-fox", "a", 0): (10, [9.0, 8.0, 7.0], {"at the end": 30, "levelled off": 10, "best FID": 30}),
+    }
+    finals, courses = zip(*(read(level, fids, *run) for run, (level, fids, _) in runs.items()), strict=True)
+    course = pd.concat(courses).sample(frac=1, random_state=0)
+    found = readings(pd.concat(finals[::-1], ignore_index=True), course)
+    by_run = found.groupby(["scenario", "row", "seed"])
+    assert {run: steps_of(lines) for run, lines in by_run} == {
+        run: steps for run, (*_, steps) in runs.items()
+    }

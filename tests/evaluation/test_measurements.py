@@ -1,6 +1,7 @@
 import json
 import math
 import shutil
+from collections import Counter
 from dataclasses import replace
 
 import pandas as pd
@@ -13,10 +14,10 @@ from zsgan.evaluation import bench as module
 from zsgan.evaluation import measurements as tables
 from zsgan.evaluation.bench import load_judges
 from zsgan.evaluation.judges import truth_hits
-from zsgan.evaluation.measurements import Measurements, generator_quality
+from zsgan.evaluation.measurements import Measurements, generator_quality, measure_all
 from zsgan.evaluation.truth import truth_of
 from zsgan.menagerie.evaluator import load_evaluator
-from zsgan.menagerie.factor_report import report
+from zsgan.menagerie.factor_report import LEFT, report
 from zsgan.menagerie.factors import CONTINUOUS, SPECIES, STYLES
 from zsgan.menagerie.portraits import Drawing, ideal_answers
 from zsgan.metrics import (
@@ -38,6 +39,7 @@ from zsgan.networks.load import load_clip, load_generator
 from zsgan.networks.sampling import sample_images, sample_latents
 from zsgan.report.tables import metrics_table, table_1
 from zsgan.runs import run as runs
+from zsgan.runs.grid import run_all
 
 SCENARIO = "dog-to-cat"
 CLOSENESS = ["fid", "kid", "precision", "recall", "density", "coverage"]
@@ -47,6 +49,7 @@ LPIPS = [f"{name}_{part}" for name in ("lpips", "lpips_literal") for part in PAR
 LABELS = [f"inception_{kind}" for kind in ("ears", "eyes", "fur", "pattern")]
 DIVERSITY = [*LPIPS, "clip_variance", "vendi", *LABELS]
 KEPT = ["identity_kept", "structure_kept"]
+MEASURED = ["sse", *DIVERSITY, *ADAPTATION, *KEPT, *LEFT]
 
 
 @pytest.fixture(scope="module")
@@ -245,9 +248,7 @@ def test_the_table_has_a_line_for_every_run(table, smoke):
         "iterations",
         "n",
         "psi",
-        *DIVERSITY,
-        *ADAPTATION,
-        *KEPT,
+        *MEASURED,
         "step_seconds",
         "peak_memory",
         "levelled_off",
@@ -380,7 +381,7 @@ def test_the_device_is_kept(two, tmp_path, monkeypatch):
     ):
         for name in names:
             spy(where, name)
-    one = replace(two, scenarios={SCENARIO: two.scenarios[SCENARIO]}, samples=8, curve_samples=4)
+    one = replace(two, scenarios={SCENARIO: two.scenarios[SCENARIO]}, samples=8)
     measurements = Measurements(one, tmp_path, device)
     for table in (measurements.course, measurements.table, measurements.bounds):
         table()
@@ -393,9 +394,9 @@ def test_the_device_is_kept(two, tmp_path, monkeypatch):
 
 
 def test_the_course_has_every_snapshot(curves, smoke, full_run):
-    assert set(curves.columns) == {"scenario", "row", "seed", "step", "n", "sse", *ADAPTATION}
+    assert set(curves.columns) == {"scenario", "row", "seed", "step", "n", *MEASURED}
     assert curves["row"].tolist() == [row for row in smoke.rows for _ in range(5)]
-    assert curves["step"].tolist() == [0, 1, 2, 3, 4] * 2 and (curves["n"] == 6).all()
+    assert curves["step"].tolist() == [0, 1, 2, 3, 4] * 2 and (curves["n"] == 12).all()
     start = curves[curves["step"] == 0].drop(columns="row")
     assert (start.iloc[0] == start.iloc[1]).all()  # the source generator is the same for all
     assert curves["sse"].nunique() == 9
@@ -405,7 +406,7 @@ def test_the_sum_of_squared_errors_is_that_of_fig_3a(curves, full_run):
     clip = load_clip("clip-a")
     line = curves[(curves["row"] == "L_dm + L_EWC + L_rel")].set_index("step")["sse"]
     for step in (0, 2, 4):
-        images = sample_images(full_run.generator(step), 6, seed=module.SAMPLES_SEED, truncation_psi=1.0)
+        images = sample_images(full_run.generator(step), 12, seed=module.SAMPLES_SEED, truncation_psi=1.0)
         features = clip.encode_images(images).double()
         expected = ((features - features.mean(0)) ** 2).sum().item()
         assert line[step] == pytest.approx(expected, rel=1e-4)
@@ -443,39 +444,108 @@ def test_no_ideal_answer_without_a_species(smoke, tmp_path):
 
 
 def test_each_image_adds_up_to_the_columns(smoke, runs_folder, full_run):
+    """At the end and at the start, where lpips_all is known too."""
     bench = module.Bench(smoke, SCENARIO, runs_folder)
-    final, start = bench.final(full_run), bench.snapshot(full_run, 0)
-    assert {"evaluator_rate", "clip_rate", "clip_score", "clip_variance", "lpips_all"} == set(final.each)
-    for name, values in final.each.items():
-        assert len(values) == 12 and sum(values) / 12 == pytest.approx(final.columns[name], rel=1e-5), name
-    assert "lpips_all" not in start.each and len(start.each["clip_score"]) == 6
-    assert sum(start.each["clip_score"]) / 6 == pytest.approx(start.columns["clip_score"])
+    for measured in (bench.at(full_run), bench.at(full_run, 0)):
+        names = {"evaluator_rate", "clip_rate", "clip_score", "clip_variance", "lpips_all"}
+        assert names == set(measured.each)
+        for name, values in measured.each.items():
+            mean = pytest.approx(measured.columns[name], rel=1e-5)
+            assert len(values) == 12 and sum(values) / 12 == mean, name
 
 
-def test_a_point_of_the_frontier_has_diversity_beside_adaptation(smoke, runs_folder, full_run, judges):
-    frame = Measurements(smoke, runs_folder).frontier(SCENARIO)
-    more = ["lpips_avg", "lpips_all", "clip_variance", "other_fid", "other_recall"]
-    more += ["factors_kept", "ideal_distance"]
-    assert {*frame.columns} == {"scenario", "row", "seed", "step", "n", "sse", *ADAPTATION, *more}
-    last = frame[frame["row"] == "L_dm + L_EWC + L_rel"].iloc[-1]
-    whole, truncated = (
-        sample_images(full_run.generator(), 6, seed=module.SAMPLES_SEED, truncation_psi=psi)
-        for psi in (1, 0.7)
-    )
-    expected = judges.everything(judges.look(whole))
-    assert last["step"] == full_run.snapshots[-1]
-    for name in ("fid", "recall", "lpips_avg", "clip_variance"):
-        assert last[name] == pytest.approx(expected[name], rel=1e-4)
-    evaluator = judges.eyes
-    assert last["other_fid"] == pytest.approx(judges.adaptation(judges.look(truncated))["fid"], rel=1e-4)
-    read, truth = evaluator(whole), evaluator(judges.truth.images(6, 64, fresh=True)[:])
-    ideal = evaluator(ideal_answers(sample_latents(6, 64, module.SAMPLES_SEED), "cat")[:])
+def test_a_snapshot_has_diversity_and_factors_beside_adaptation(curves, smoke, runs_folder, full_run, judges):
+    path = curves[curves["row"] == "L_dm + L_EWC + L_rel"].set_index("step")
+    images = sample_images(full_run.generator(2), 12, seed=module.SAMPLES_SEED, truncation_psi=1)
+    source = sample_images(load_generator("dog"), 12, seed=module.SAMPLES_SEED, truncation_psi=1)
+    line, evaluator = path.loc[2], judges.eyes
+    expected = judges.everything(judges.look(images), evaluator.embed(source))
+    assert line[list(expected)].to_dict() == pytest.approx(expected, rel=1e-4)
+    read, truth = evaluator(images), evaluator(judges.truth.images(12, 64, fresh=True)[:])
+    ideal = evaluator(ideal_answers(sample_latents(12, 64, module.SAMPLES_SEED), "cat")[:])
     ratio = read.continuous.std(0, correction=0) / truth.continuous.std(0, correction=0)
-    assert last["factors_kept"] == pytest.approx(ratio.mean().item(), rel=1e-3)
+    assert line["factors_kept"] == pytest.approx(ratio.mean().item(), rel=1e-3)
     away = (read.continuous - ideal.continuous).square().mean(0).sqrt()
     pairs = read.continuous[:, None] - ideal.continuous[None]
     by_chance = pairs.square().mean((0, 1)).sqrt()
-    assert last["ideal_distance"] == pytest.approx((away / by_chance).mean().item(), rel=1e-3)
+    assert line["ideal_distance"] == pytest.approx((away / by_chance).mean().item(), rel=1e-3)
+
+
+def test_factors_are_not_read_in_truncated_images(smoke, runs_folder, full_run, quick):
+    """The ideal answers are drawn from the whole latents."""
+    truncated = replace(smoke, truncation_psi=0.7)
+    columns = module.Bench(truncated, SCENARIO, runs_folder).at(full_run).columns
+    assert all(math.isnan(columns[name]) for name in LEFT)
+    assert all(columns[name] >= 0 for name in ("sse", "fid", "recall", "lpips_avg", "identity_kept"))
+
+
+def test_the_table_is_the_end_of_the_course(table, curves, smoke):
+    ends = curves.groupby("row", sort=False).tail(1).reset_index(drop=True)
+    assert ends["row"].tolist() == list(smoke.rows) and (ends["step"] == table["iterations"]).all()
+    shared = [name for name in table.columns if name in curves.columns]
+    assert {*MEASURED, "n", "seed"} < set(shared)
+    pd.testing.assert_frame_equal(ends[shared], table[shared], check_exact=True)
+
+
+@pytest.fixture
+def made(full_run, monkeypatch):
+    """Number of images that were made of each snapshot of the finished run, as they are counted."""
+    found, known = Counter(), module.Samples.__getitem__
+
+    def weights(generator):  # of a layer that the run trains
+        return tuple(generator.synthesis.convolutions[-1].weight.flatten().tolist())
+
+    steps = {weights(full_run.generator(step)): step for step in full_run.snapshots}
+    assert len(steps) == len(full_run.snapshots)
+
+    def count(self, part):
+        images = known(self, part)
+        if (step := steps.get(weights(self.generator))) is not None:
+            found[step] += len(images)
+        return images
+
+    monkeypatch.setattr(module.Samples, "__getitem__", count)
+    return found
+
+
+@pytest.fixture
+def one_row(smoke):
+    """The smoke profile with the finished run alone, measured on so few images as no other test takes."""
+    name = "L_dm + L_EWC + L_rel"
+    return replace(smoke, rows={name: smoke.rows[name]}, samples=7)
+
+
+def test_tables_make_the_images_of_a_step_once(one_row, full_run, tmp_path, quick, made):
+    """Whichever comes first."""
+    for folder, first, second in (
+        ("a", Measurements.table, Measurements.course), ("b", Measurements.course, Measurements.table)
+    ):  # fmt: skip
+        shutil.copytree(full_run.folder, tmp_path / folder / full_run.folder.name)
+        made.clear()
+        measurements = Measurements(one_row, tmp_path / folder)
+        first(measurements)
+        assert made[full_run.iterations] == 7 + 1  # the first image tells the size
+        second(measurements)
+        measurements.factors()
+        assert made == dict.fromkeys(full_run.snapshots, 7 + 1)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_was_all_measured_is_only_read(two, full_run, tmp_path, monkeypatch, workers):
+    """Every scenario and row."""
+    few = replace(two, samples=6, overrides={"optimiser": {"iterations": 1}})
+    run_all([few.config(place, "L_dir") for place in few.scenarios], folder=tmp_path)
+    measure_all(few, tmp_path, workers=workers)
+
+    def fail(*args, **kwargs):
+        raise AssertionError("this should have been kept")
+
+    monkeypatch.setattr(module.Samples, "__getitem__", fail)
+    monkeypatch.setattr(runs, "make", fail)
+    measurements = Measurements(few, tmp_path)
+    assert measurements.table()["scenario"].tolist() == list(few.scenarios)
+    assert measurements.course()["step"].tolist() == [0, 1] * 2
+    assert measurements.factors()["scenario"].unique().tolist() == list(few.scenarios)
 
 
 def test_bounds_are_those_of_no_adaptation_and_a_perfect_one(smoke, judges):
@@ -499,7 +569,10 @@ def unseen(smoke):
 
 
 def test_without_true_images_all_that_needs_none_is_measured(unseen, table, curves, runs_folder):
-    unknown, cats = ["evaluator_rate", *CLOSENESS], {f"inception_{kind}" for kind in ("species", "style")}
+    unknown, cats = (
+        ["evaluator_rate", *CLOSENESS, *LEFT],
+        {f"inception_{kind}" for kind in ("species", "style")},
+    )
     measurements = Measurements(unseen, runs_folder)
     found = measurements.table(SCENARIO)
     assert set(found.columns) == {*table.columns, *cats}  # what the target fixes, if anybody knew
@@ -508,13 +581,11 @@ def test_without_true_images_all_that_needs_none_is_measured(unseen, table, curv
     path = measurements.course(SCENARIO)
     rest = [column for column in curves.columns if column not in unknown]
     pd.testing.assert_frame_equal(path[rest], curves[:5][rest])
-    points = measurements.frontier(SCENARIO)
-    lost = ["other_fid", "other_recall", "factors_kept", "ideal_distance"]
-    assert points[[*unknown, *lost]].isna().all(axis=None) and points["lpips_avg"].notna().all()
     sources = measurements.bounds(SCENARIO)
     assert sources["row"].tolist() == ["source, not adapted", "source, ψ = 0.7"]
-    for frame in (found, path, sources):
+    for frame in (found, path):
         assert frame[unknown].isna().all(axis=None)
+    assert sources[["evaluator_rate", *CLOSENESS]].isna().all(axis=None)
     main = table_1(found, sources, "here")
     assert (main.loc["L_dir", ["FID", "KID", "coverage", "target rate, evaluator"]] == "–").all()
     assert "true target" not in main.index and main.loc["L_dir", "here Avg."][0].isdigit()

@@ -3,6 +3,7 @@ import logging
 import math
 import warnings
 from collections import Counter
+from dataclasses import asdict
 
 import open_clip
 import pytest
@@ -14,6 +15,7 @@ from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES
 from PIL import Image
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from zsgan.assets import manifest
 from zsgan.base.images import to_bytes
 from zsgan.base.tensors import load_tensors, save_tensors
 from zsgan.menagerie import clip_model
@@ -34,7 +36,7 @@ def rng(seed=0):
 
 
 @pytest.fixture(scope="module")
-def encoder():
+def random_model():
     """A demo CLIP with random weights, its residual branches alive and its batch norms adjusted to images."""
     model, tokenizer = clip_model.build(train_clip.token_ids(), rng())
     for name, parameter in model.named_parameters():
@@ -45,7 +47,14 @@ def encoder():
             module.momentum = 1.0
     with torch.no_grad():
         model.train().encode_image(3 * images(16, seed=9))
-    return ClipEncoder(model, tokenizer, "random")
+    return model.eval(), tokenizer
+
+
+@pytest.fixture(scope="module")
+def encoder(random_model):
+    """That CLIP as an encoder; the model of ``random_model`` stays as it is trained and saved."""
+    model, tokenizer = random_model
+    return ClipEncoder(copy.deepcopy(model), tokenizer, "random")
 
 
 @pytest.fixture(scope="module")
@@ -145,6 +154,96 @@ def test_bytes_are_no_images(encoder):
         encoder.encode_images(to_bytes(images(1)))
 
 
+# The network inside is open_clip's, written so that it is faster
+
+
+def trained_resnet():
+    """clip-a as open_clip builds it: its batch norms are those of the training."""
+    tensors, config, _ = load_tensors(manifest.path("clip-a"))
+    model, tokenizer = clip_model.build(config["token_ids"], rng())
+    model.load_state_dict(tensors)
+    norms = [module for module in model.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    assert all(norm.running_mean.abs().max() > 0.01 for norm in norms)
+    assert all((norm.running_var - 1).abs().max() > 0.1 for norm in norms)
+    assert any(norm.bias.abs().max() > 0.01 for norm in norms)
+    return model.eval(), tokenizer
+
+
+def small_vit():
+    """open_clip's ViT in miniature, with its texts."""
+    config = {
+        "vision_cfg": {"image_size": 64, "layers": 3, "width": 48, "head_width": 16, "patch_size": 16},
+        "text_cfg": {"context_length": 24, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
+    }
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        model = open_clip.CLIP(embed_dim=32, **config)
+    open_clip.model.set_model_preprocess_cfg(model, asdict(PreprocessCfg(size=64)))
+    return model.eval(), open_clip.SimpleTokenizer(context_length=24)
+
+
+ORIGINALS = pytest.mark.parametrize("original", [trained_resnet, small_vit])
+
+
+def features_and_slopes(encode, x):
+    """Features of images, and the gradient of a random score of theirs with respect to the images."""
+    x = x.clone().requires_grad_()
+    features = encode(x)
+    target = torch.randn(features.shape, generator=rng(8), dtype=torch.float64).to(features.dtype)
+    (slopes,) = torch.autograd.grad((features * target).sum(), x)
+    return features.detach(), slopes
+
+
+@ORIGINALS
+def test_features_and_gradients_are_those_of_open_clips_network(original):
+    """To rounding, in float64 as in float32: a norm inside a convolution, a sequence in another order."""
+    model, tokenizer = original()
+    x = images(5, dtype=torch.float64)
+    for dtype, rounding in ((torch.float64, 1e-11), (torch.float32, 1e-4)):
+        untouched = copy.deepcopy(model).to(dtype)
+        encoder = ClipEncoder(copy.deepcopy(model).to(dtype), tokenizer, "one")
+        wanted = features_and_slopes(
+            lambda x, of=untouched, by=encoder: of.encode_image(((x + 1) / 2 - by.mean) / by.std), x.to(dtype)
+        )
+        found = features_and_slopes(lambda x, by=encoder: by.encode_images(x, normalise=False), x.to(dtype))
+        for one, other in zip(found, wanted, strict=True):
+            assert other.flatten(1).norm(dim=1).min() > 1e-4
+            assert (one - other).abs().max() < rounding * other.abs().max()
+        texts = ["a cat", "a photo of a dog"]
+        with torch.no_grad():
+            torch.testing.assert_close(
+                encoder.encode_texts(texts, normalise=False), untouched.encode_text(tokenizer(texts))
+            )
+
+
+def test_the_shipped_clip_is_the_one_that_was_trained():
+    model, _ = trained_resnet()
+    encoder, x = load_clip("clip-a"), images(3)
+    wanted = features_and_slopes(lambda x: model.encode_image(((x + 1) / 2 - encoder.mean) / encoder.std), x)
+    found = features_and_slopes(lambda x: encoder.encode_images(x, normalise=False), x)
+    for one, other in zip(found, wanted, strict=True):
+        assert (one - other).abs().max() < 1e-4 * other.abs().max()
+
+
+def test_no_normalisation_of_batches_is_left():
+    model, tokenizer = trained_resnet()
+    assert any(isinstance(module, torch.nn.BatchNorm2d) for module in model.modules())
+    for encoder in (ClipEncoder(model, tokenizer, "one"), load_clip("clip-b")):
+        assert not [name for name, m in encoder.named_modules() if isinstance(m, torch.nn.BatchNorm2d)]
+        assert not any(parameter.requires_grad for parameter in encoder.parameters())
+
+
+@ORIGINALS
+def test_a_model_can_be_wrapped_twice(original):
+    model, tokenizer = original()
+    first, x = ClipEncoder(model, tokenizer, "one"), images(3)
+    before = features_and_slopes(first.encode_images, x)
+    second = ClipEncoder(model, tokenizer, "two")
+    for encoder in (first, second):
+        for one, other in zip(features_and_slopes(encoder.encode_images, x), before, strict=True):
+            assert torch.equal(one, other)
+
+
 # Texts
 
 
@@ -203,9 +302,9 @@ def test_compact_tokens_are_open_clips(encoder):
     assert compact.max() == encoder.model.vocab_size - 1
 
 
-def test_compact_embedding_gives_the_features_of_the_full_one(encoder):
+def test_compact_embedding_gives_the_features_of_the_full_one(encoder, random_model):
     full = open_clip.CLIP(**open_clip.get_model_config(clip_model.NAME)).eval()
-    state = encoder.model.state_dict()
+    state = random_model[0].state_dict()
     table = torch.randn(full.token_embedding.weight.shape, generator=rng())
     table[encoder.tokenizer.token_ids] = state["token_embedding.weight"]
     full.load_state_dict({**state, "token_embedding.weight": table})
@@ -249,10 +348,10 @@ def test_texts_and_templates_are_checked(encoder, texts, templates, message):
 # Loading
 
 
-def test_half_precision_files_keep_the_features(encoder, tmp_path):
+def test_half_precision_files_keep_the_features(encoder, random_model, tmp_path):
     path = tmp_path / "clip.safetensors"
     config = {"token_ids": encoder.tokenizer.token_ids}
-    save_tensors(encoder.model.state_dict(), path, config=config, provenance={}, dtype=torch.float16)
+    save_tensors(random_model[0].state_dict(), path, config=config, provenance={}, dtype=torch.float16)
     tensors, config, _ = load_tensors(path)
     model, tokenizer = clip_model.build(config["token_ids"], rng(1))
     model.load_state_dict(tensors)

@@ -326,6 +326,31 @@ def test_conv_clamp_bounds_layers_and_image(architecture: str) -> None:
     assert image.abs().max() <= (3 if architecture == "skip" else 1) * 0.25 + 1e-12
 
 
+@pytest.mark.parametrize("architecture", ["skip", "resnet"])
+def test_conv_clamp_and_its_gradient_are_those_of_torch_clamp(architecture: str) -> None:
+    """Whichever of torch's functions clamps the layers."""
+    z, weights = normal(2, 6), normal(2, 3, 16, 16, seed=1)
+
+    def outcome(g: Generator) -> list[Tensor]:
+        image, maps = g.synthesis(g.mapping(z), return_maps=True)
+        parameters = [p for name, p in g.named_parameters() if p.requires_grad]
+        return [image, *maps, *torch.autograd.grad((image * weights).sum(), parameters)]
+
+    g = small_generator(conv_clamp=0.5, architecture=architecture)
+    found = outcome(g)
+    share = torch.cat([m.flatten() for m in found[1:6]]).abs().div(0.5 * math.sqrt(0.5)).ge(1 - 1e-9)
+    assert 0.1 < share.double().mean() < 0.9  # the clamp bites, though not everywhere
+
+    def clamp(layer: SynthesisLayer, inputs: tuple, output: Tensor) -> Tensor:
+        bound = 0.5 * (inputs[3] if len(inputs) > 3 else 1.0)  # it follows the gain
+        return torch.clamp(output, -bound, bound)
+
+    for layer in g.synthesis.convolutions:
+        layer.conv_clamp = None
+        layer.register_forward_hook(clamp)
+    torch.testing.assert_close(found, outcome(g), rtol=1e-12, atol=1e-12)
+
+
 def test_conv_clamp_bounds_the_discriminator() -> None:
     torch.manual_seed(0)
     d, largest = Discriminator(8, {4: 4, 8: 3}, conv_clamp=0.25), []

@@ -101,15 +101,15 @@ def test_folders_are_evaluated_through_them(at_hand, tmp_path):
 
 
 def test_a_labelled_truth_is_seen_but_not_read(at_hand, smoke, full_run, runs_folder):
-    """Also by the frontier, where the evaluator would hold every factor against its ideal answer."""
+    """Though the evaluator would hold every factor against its ideal answer."""
     rows = {"L_dm + L_EWC + L_rel": smoke.rows["L_dm + L_EWC + L_rel"]}
-    profile = replace(smoke, rows=rows, eyes="photographs", samples=5, curve_samples=4)
+    profile = replace(smoke, rows=rows, eyes="photographs", samples=5)
     bench = Bench(profile, "dog-to-cat", runs_folder)
     assert bench.judges.truth.labels == {"species": "cat", "style": "photo"}
-    point = bench.point(full_run, full_run.snapshots[-1])
+    point = bench.at(full_run)
     unknown = ("evaluator_rate", "factors_kept", "ideal_distance")
     assert all(math.isnan(point.columns[name]) for name in unknown)
-    assert {"fid", "other_fid", "lpips_all"} <= {k for k, v in point.columns.items() if v >= 0}
+    assert {"fid", "sse", "lpips_all"} <= {k for k, v in point.columns.items() if v >= 0}
     assert set(point.each) == {"clip_rate", "clip_score", "clip_variance", "lpips_all"}
     with pytest.raises(ValueError, match="eyes='photographs' read no factors; only the evaluator"):
         Measurements(profile, runs_folder).factors()

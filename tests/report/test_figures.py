@@ -22,13 +22,14 @@ from zsgan.report.figures import (
     PALETTE,
     curves,
     dots,
+    film_strips,
     heat_maps,
     image_grid,
     save_figure,
     stretch_rates,
     use_style,
 )
-from zsgan.report.tables import PAPER_TABLE_1, latex, markdown, plus_minus, save_table
+from zsgan.report.tables import PAPER_TABLE_1, latex, markdown, plus_minus, readings_table, save_table
 
 PROVENANCE = {"profile": "smoke", "runs": {"L_dir, seed 0": "abc"}}
 
@@ -181,6 +182,31 @@ def test_curves_are_means_over_seeds_with_a_band_of_their_range(data):
     assert (axis.get_xlabel(), axis.get_ylabel()) == ("iterations", "SSE")
 
 
+def test_film_strips_put_steps_side_by_side_with_their_texts():
+    shades = torch.linspace(-1, 1, 6).view(3, 2, 1, 1, 1).expand(3, 2, 3, 8, 8)
+    texts = ["0", "10", "20"]
+    figure = film_strips({"one": shades, "two": -shades}, {"one": texts, "two": ["a", "b", "c"]})
+    first, second = figure.axes
+    sheet = first.images[0].get_array()
+    assert sheet.shape == (18, 28, 3)
+    for step in range(3):
+        for row in range(2):
+            expected = to_array(shades[step, row])[0, 0]
+            assert (sheet[10 * row + 4, 10 * step + 4] == expected).all()
+    assert (sheet[8:10] == 255).all() and (sheet[:, 8:10] == 255).all()
+    assert [tick.get_text() for tick in first.get_xticklabels()] == texts
+    assert first.get_xticks().tolist() == [4, 14, 24]
+    assert [axis.get_title(loc="left") for axis in (first, second)] == ["one", "two"]
+
+
+def test_film_strips_of_other_sizes_or_texts_are_refused():
+    strip = torch.zeros(2, 1, 3, 8, 8)
+    with pytest.raises(ValueError, match=r"strips must have one size and a text for each step"):
+        film_strips({"one": strip, "two": torch.zeros(2, 2, 3, 8, 8)}, {"one": ["a", "b"], "two": ["a", "b"]})
+    with pytest.raises(ValueError, match=r"\[1\] texts"):
+        film_strips({"one": strip}, {"one": ["a"]})
+
+
 def test_rates_are_stretched_near_one():
     _, axis = plt.subplots()
     stretch_rates(axis)
@@ -256,6 +282,18 @@ def test_a_grid_is_the_same_bytes_whatever_matplotlibs_settings(tmp_path, backen
 
 
 # Tables
+
+
+def test_readings_are_means_over_the_seeds_with_the_steps_they_were_taken_at():
+    read = pd.DataFrame({
+        "row": ["L_dir"] * 4 + ["full"], "reading": ["end", "end", "best", "best", "end"],
+        "step": [800, 800, 80, 160, 800], "lpips_avg": [0.3, 0.4, 0.42, 0.44, 0.5],
+        "evaluator_rate": [0.8, 0.9, 1.0, 1.0, 0.7], "fid": [90.0, 100, 60, 64, 80],
+    })  # fmt: skip
+    table = readings_table(read, ["best", "end"])
+    assert table.loc["L_dir"].tolist() == ["80 to 160", "0.430 (1.00)", "62", "800", "0.350 (0.85)", "95"]
+    assert table.loc["full"].tolist() == ["–", "–", "–", "800", "0.500 (0.70)", "80"]
+    assert table.columns[0] == "best: step" and table.index.name == "row"
 
 
 @pytest.fixture

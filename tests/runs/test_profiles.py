@@ -107,7 +107,6 @@ settings: {clips: [clip-a], optimiser: {lr: 0.001, iterations: 5}}
 rows: {L_dir: {terms: {directional: 1}}, L_dm: {terms: {moment: 1}, optimiser: {batch_size: 2}}}
 seeds: [0]
 samples: 10
-curve_samples: 10
 clusters: 2
 judge: clip-b
 """

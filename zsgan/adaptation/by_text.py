@@ -26,7 +26,7 @@ from zsgan.rivals.consistency import squared_stretch
 from zsgan.rivals.layer_selection import choose
 
 NUMERICS = 3
-"""Version of the numerics; increased whenever the same configuration gives other numbers."""
+"""Version of the numerics; increased whenever the same configuration gives other numbers, beyond rounding."""
 
 
 class Trainer(Protocol):
@@ -94,7 +94,9 @@ class Adaptation:
             parameter.requires_grad_(True)
         self.source_params = {name: p.detach().clone() for name, p in self.params.items()}
         settings = config.optimiser
-        self.optimiser = torch.optim.Adam(self.params.values(), lr=settings.lr, betas=settings.betas)
+        self.optimiser = torch.optim.Adam(
+            self.params.values(), lr=settings.lr, betas=settings.betas, fused=True
+        )
         # As published, layers are ranked by the target text without templates.
         self.t_raw = [guide.encoder.encode_texts([config.target_text])[0] for guide in guides]
         encoders = [guide.encoder for guide in guides]

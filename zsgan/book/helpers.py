@@ -8,7 +8,6 @@ from typing import Any
 
 from IPython.display import Markdown, display
 
-from zsgan.adaptation.config import AdaptConfig, override
 from zsgan.runs.profiles import Profile
 
 _MIME = "application/papermill.record/text/plain"  # recorded in the notebook but not displayed
@@ -50,28 +49,6 @@ def row_with(profile: Profile, *terms: str) -> str:
             f"profile {profile.name!r} has no row with just the terms {', '.join(terms)}; add one"
         )
     return min(found, key=lambda row: len(profile.rows[row]))
-
-
-def pushed_on(profile: Profile) -> AdaptConfig:
-    """Configuration of the run that shows collapse: the directional loss, trained far beyond the table's row.
-
-    The distance that Adam covers is about its step size times the number of steps, here six times that of
-    the table's row.
-
-    Args:
-        profile: the profile, of which the first scenario and seed are used.
-
-    Returns:
-        The configuration.
-
-    Raises:
-        ValueError: no row has the directional loss alone.
-    """
-    row, scenario = row_with(profile, "directional"), next(iter(profile.scenarios))
-    config = profile.config(scenario, row, profile.seeds[0])
-    settings = config.optimiser
-    further = {"optimiser.iterations": 3 * settings.iterations // 2, "optimiser.lr": 4 * settings.lr}
-    return override(config, further)
 
 
 def show_source(*functions: Callable[..., Any]) -> Markdown:

@@ -5,7 +5,7 @@ from itertools import product
 from pathlib import Path
 
 from zsgan.book import notebooks, pages, preconditions
-from zsgan.book.helpers import pushed_on
+from zsgan.evaluation.measurements import measure_all
 from zsgan.report import shipped
 from zsgan.runs.grid import run_all
 from zsgan.runs.identity import check
@@ -79,8 +79,6 @@ def reproduce(
     grid = list(product(settings.scenarios, settings.rows, settings.seeds))
     configs = [settings.config(*which) for which in grid]
     labels = [f"{scenario}, {row}, seed {seed}" for scenario, row, seed in grid]
-    if not settings.summarised:  # the longest run first, so that the other workers do not wait for it
-        configs, labels = [pushed_on(settings), *configs], ["chapter 1, pushed on", *labels]
     figures = figures or build / profile / "figures"
     executed, summary = build / "executed", shipped.summary_folder(profile)
     if not settings.summarised:
@@ -91,6 +89,8 @@ def reproduce(
     if settings.summarised:
         shipped.summarise(settings, summary, folder=runs, device=device, workers=workers, progress=progress)
         return summary
+    if not only:  # in parallel; a chapter alone measures what it needs
+        measure_all(settings, runs, device, workers, progress)
     figures.mkdir(parents=True, exist_ok=True)
     chosen = [only] if only else names
     parameters = {"profile": profile, "figures": figures, "runs": runs, "device": device}

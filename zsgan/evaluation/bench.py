@@ -14,12 +14,11 @@ from zsgan.assets.names import weights_id
 from zsgan.base.cache import Cache
 from zsgan.base.device import set_up
 from zsgan.base.images import Images
-from zsgan.evaluation.judges import Judges, Seen
+from zsgan.evaluation.judges import Judges
 from zsgan.evaluation.truth import truth_of
 from zsgan.menagerie.evaluator import load_evaluator
-from zsgan.menagerie.factor_report import LEFT, FactorReports, ideal_species
+from zsgan.menagerie.factor_report import LEFT, FactorReports, ideal_species, left
 from zsgan.metrics import Eyes, extract, sse
-from zsgan.metrics.columns import ALL
 from zsgan.networks.clip import ClipEncoder, encode_pair
 from zsgan.networks.load import load_clip, load_generator
 from zsgan.networks.sampling import Samples
@@ -46,10 +45,13 @@ class Numbers:
     Attributes:
         columns: measure -> number.
         each: measure that is a mean over images -> the contribution of each of the N images.
+        factors: factor of the demo world -> its columns of
+            :func:`zsgan.menagerie.factor_report.report`; empty if no ideal answer is known.
     """
 
     columns: Mapping[str, float]
     each: Mapping[str, list[float]]
+    factors: Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,7 +88,7 @@ class Bench:
         species = ideal_species(labels, self.profile.scenarios[self.scenario].generator)
         if species is None:
             return None
-        latents = self.source(max(self.profile.samples, self.profile.curve_samples), 1.0).latents
+        latents = self.source(self.profile.samples, 1.0).latents
         return FactorReports(judges.eyes, labels, species, latents, judges.resolution, self.device)
 
     @cached_property
@@ -107,59 +109,35 @@ class Bench:
         """(n, D) the eyes' features of :meth:`source` at the profile's truncation."""
         return self.embedding(self.source(self.profile.samples, self.profile.truncation_psi))
 
-    def final(self, found: Run, progress: bool = False) -> Numbers:
-        """All measurements of an adapted generator, on ``profile.samples`` images."""
-        n = self.profile.samples
+    def at(self, found: Run, step: int | None = None, progress: bool = False) -> Numbers:
+        """All measurements of a run after ``step`` steps, by default the last, on ``profile.samples`` images.
 
-        def measure() -> dict[str, Any]:
-            seen = self.judges.look(self.samples(found, n), progress=progress)
-            columns = self.judges.everything(seen, self.source_features)
-            return {"columns": columns, "each": self.judges.each(seen)}
+        The images are made once for all of them; tables, curves and figures read the same measurement.
 
-        return Numbers(**self.kept(found, {"n": n}, measure))
+        Args:
+            found: the run.
+            step: one of its snapshots, or 0 for the source generator.
+            progress: show progress bars.
 
-    def snapshot(self, found: Run, step: int) -> Numbers:
-        """The adaptation and the SSE (Fig. 3a) after ``step`` steps, on ``profile.curve_samples`` images."""
-        n = self.profile.curve_samples
-
-        def measure() -> dict[str, Any]:
-            seen = self._look(found, step, ALL - {"lpips"})
-            columns = {"sse": float(sse(seen["guide"]))} | self.judges.adaptation(seen)
-            return {"columns": columns, "each": self.judges.each(seen)}
-
-        return Numbers(**self.kept(found, {"true_n": self.profile.samples, "n": n, "step": step}, measure))
-
-    def point(self, found: Run, step: int) -> Numbers:
-        """A point of the frontier: adaptation and diversity after ``step`` steps, on as many images.
-
-        Columns besides those of :meth:`snapshot`: lpips_avg and lpips_all (see
-        :func:`zsgan.metrics.columns.lpips_columns`), clip_variance, other_fid and other_recall (at the
-        profile's other truncation), and for images without truncation those of
-        :meth:`zsgan.menagerie.factor_report.FactorReports.left`, nan where no ideal answer is known.
+        Returns:
+            the columns of :meth:`Judges.everything <zsgan.evaluation.judges.Judges.everything>` and sse
+            (Fig. 3a; of the first guiding CLIP), and those of :func:`zsgan.menagerie.factor_report.left`,
+            nan unless ideal answers are known and the images are not truncated.
         """
-        n, truth_n, other = self.profile.curve_samples, self.profile.samples, self.profile.other_psi
+        n, step = self.profile.samples, found.iterations if step is None else step
 
         def measure() -> dict[str, Any]:
-            seen = self._look(found, step, ALL)
-            varied = self.judges.diversity(seen)
-            columns = {"sse": float(sse(seen["guide"]))} | self.judges.adaptation(seen)
-            columns |= {name: varied[name] for name in ("lpips_avg", "lpips_all", "clip_variance")}
-            embedding = {self.profile.truncation_psi: seen["eyes"]}
-            for psi in {other, 1.0} - embedding.keys():
-                embedding[psi] = self.embedding(self.samples(found, n, step, psi))
-            close = self.judges.closeness({"eyes": embedding[other]})
-            columns |= {f"other_{name}": close[name] for name in ("fid", "recall")}
-            known = self.factors
-            columns |= dict.fromkeys(LEFT, math.nan) if known is None else known.left(embedding[1.0])
-            return {"columns": columns, "each": self.judges.each(seen)}
+            guide = self._guide(found.config.clips[0]).encode_images
+            seen = self.judges.look(self.samples(found, n, step), guide=guide, progress=progress)
+            columns = {"sse": float(sse(seen["guide"]))} | self.judges.everything(seen, self.source_features)
+            factors: dict[Any, Any] = {}
+            columns |= dict.fromkeys(LEFT, math.nan)
+            if self.profile.truncation_psi == 1 and self.factors is not None:
+                report = self.factors.of(seen["eyes"])
+                factors, columns = report.to_dict(orient="index"), columns | left(report)
+            return {"columns": columns, "each": self.judges.each(seen), "factors": factors}
 
-        key = {"true_n": truth_n, "n": n, "step": step, "what": "frontier", "other": other}
-        return Numbers(**self.kept(found, key, measure))
-
-    def _look(self, found: Run, step: int, measures: frozenset[str]) -> Seen:
-        guide = self._guide(found.config.clips[0])
-        images = self.samples(found, self.profile.curve_samples, step)
-        return self.judges.look(images, measures, guide=guide.encode_images)
+        return Numbers(**self.kept(found, {"n": n, "step": step, "guide": found.config.clips[0]}, measure))
 
     @cached_property
     def _guide(self) -> Callable[[str], ClipEncoder]:

@@ -6,9 +6,8 @@ Student's interval over the seeds, which is wide for few seeds.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import pandas as pd
 import torch
@@ -20,6 +19,40 @@ from zsgan.metrics.statistics import over_seeds, paired_difference
 
 PRICE = {"lpips_avg": ("diversity", ".3f"), "evaluator_rate": ("target rate", ".2f"), "fid": ("FID", ".1f")}
 """Column of the results that summarises a row -> its name in prose, and its number format."""
+
+
+READINGS = ("at the end", "levelled off", "best FID")
+"""Steps at which the runs of a table are read: after the last, at the snapshot nearest to where
+:func:`zsgan.adaptation.stopping.plateau` would have stopped, and at the snapshot nearest to the truth."""
+
+
+def readings(finals: pd.DataFrame, course: pd.DataFrame) -> pd.DataFrame:
+    """The same runs, read at three steps.
+
+    Args:
+        finals: a line for each run, from :meth:`Measurements.table
+            <zsgan.evaluation.measurements.Measurements.table>`.
+        course: a line for each snapshot, from :meth:`Measurements.course
+            <zsgan.evaluation.measurements.Measurements.course>`.
+
+    Returns:
+        a line of ``course`` for each run and each of :data:`READINGS`, with the column reading. A run that
+        never levels off is read at its end; one without texts has no such line, and one without a known
+        truth none of the best FID.
+    """
+    lines = []
+    runs = ["scenario", "row", "seed"]
+    levels = finals.set_index(runs)["levelled_off"]
+    for which, path in course[course["step"] > 0].groupby(runs, sort=False):
+        path, level = path.set_index("step", drop=False), levels[which]
+        last = path.index.max()
+        found = {"at the end": last}
+        if not math.isnan(level):
+            found["levelled off"] = (path.index.to_series() - min(level, last)).abs().idxmin()
+        if path["fid"].notna().any():
+            found["best FID"] = path["fid"].idxmin()
+        lines += [path.loc[step].to_dict() | {"reading": name} for name, step in found.items()]
+    return pd.DataFrame(lines)
 
 
 @dataclass(frozen=True)
@@ -81,31 +114,6 @@ def change_of(values: pd.Series) -> Change:
     if len(values) < 2:
         return Change(values.mean(), math.nan, math.nan, len(values))
     return Change(*over_seeds(torch.tensor(values.to_numpy(float))), len(values))
-
-
-def sentences(measured: pd.DataFrame, rows: Sequence[str]) -> Iterator[str]:
-    """A sentence for each row on its difference from the row before it, with intervals.
-
-    Args:
-        measured: see :func:`changes`.
-        rows: from the least to the most terms.
-
-    Yields:
-        Markdown, without unknown numbers.
-    """
-    for before, after in pairwise(rows):
-        found = changes(measured, before, after)
-        parts = [
-            f"{name} {found[key].verdict} ({found[key].mean:+{form}}; {_span(found[key], form)})"
-            for key, (name, form) in PRICE.items() if found[key].seeds
-        ]  # fmt: skip
-        yield f"**{after}** against {before}: {', '.join(parts)}."
-
-
-def _span(change: Change, form: str) -> str:
-    if change.seeds == 1:
-        return "one seed, which cannot decide"
-    return f"{change.low:+{form}} to {change.high:+{form}}, {change.seeds} seeds"
 
 
 def at_rate(
@@ -190,7 +198,7 @@ def differences(
     baseline = _baseline(bench, baseline)
     values: dict[str, dict[str, list[Tensor]]] = {}
     for row, _, found in bench.runs:
-        measured = bench.final(found)
+        measured = bench.at(found)
         for name in measures:
             values.setdefault(name, {}).setdefault(row, []).append(_of(measured, name))
     lines = []
@@ -249,7 +257,7 @@ def _courses(bench: Bench, adaptation: str, diversity: str) -> dict[str, Course]
     """Row -> its runs' snapshots."""
     runs: dict[str, list[Tensor]] = {}
     for row, _, found in bench.runs:
-        points = [bench.point(found, step) for step in [0, *found.snapshots]]
+        points = [bench.at(found, step) for step in [0, *found.snapshots]]
         values = [torch.stack([_of(point, name) for point in points]) for name in (adaptation, diversity)]
         runs.setdefault(row, []).append(torch.stack(values))
     return {row: Course(*_as_long_as_the_longest(of)) for row, of in runs.items()}

@@ -3,8 +3,9 @@
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import cached_property, lru_cache, partial
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property, lru_cache
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from zsgan.adaptation.stopping import alignment, plateau
-from zsgan.base.device import set_up
+from zsgan.base.device import set_up, worker_pool
 from zsgan.base.images import Images
-from zsgan.evaluation.bench import SAMPLES_SEED, Bench, Numbers
+from zsgan.evaluation.bench import SAMPLES_SEED, Bench
 from zsgan.evaluation.judges import Judges
 from zsgan.evaluation.truth import truth_of
 from zsgan.menagerie.evaluator import load_evaluator
@@ -70,7 +71,7 @@ class Measurements:
         lines = []
         for bench in self._benches(scenario):
             for row, seed, found in self._runs(bench, "measuring"):
-                columns = bench.final(found, self.progress).columns
+                columns = bench.at(found, progress=self.progress).columns
                 lines.append(
                     {
                         "scenario": bench.scenario, "row": row, "seed": seed, "iterations": found.iterations,
@@ -108,37 +109,22 @@ class Measurements:
         return pd.DataFrame(lines)
 
     def course(self, scenario: str | None = None) -> pd.DataFrame:
-        """Course of every run: SSE in the guiding CLIP's space (Fig. 3a) and adaptation at each snapshot.
+        """Course of every run: all measurements at each snapshot, for Fig. 3a and the frontier.
 
         Args:
             scenario: scenario to measure.
 
         Returns:
-            columns scenario, row, seed, step, n, sse and those of
-            :meth:`Judges.adaptation <zsgan.evaluation.judges.Judges.adaptation>`; step 0 is the source
-            generator, the last one the adapted.
+            columns scenario, row, seed, step, n and those of :meth:`Bench.at
+            <zsgan.evaluation.bench.Bench.at>`; step 0 is the source generator, the last one the adapted.
         """
-        return self._along(Bench.snapshot, scenario)
-
-    def frontier(self, scenario: str | None = None) -> pd.DataFrame:
-        """:meth:`course` with diversity beside adaptation at each snapshot; takes about three times as long.
-
-        Args:
-            scenario: scenario to measure.
-
-        Returns:
-            the columns of :meth:`course` and those that
-            :meth:`Bench.point <zsgan.evaluation.bench.Bench.point>` adds.
-        """
-        return self._along(Bench.point, scenario)
-
-    def _along(self, measure: Callable[[Bench, Run, int], Numbers], scenario: str | None) -> pd.DataFrame:
-        n, lines = self.profile.curve_samples, []
+        lines = []
         for bench in self._benches(scenario):
             for row, seed, found in self._runs(bench, "curves"):
-                for step in [0, *found.snapshots]:
-                    line = {"scenario": bench.scenario, "row": row, "seed": seed, "step": step, "n": n}
-                    lines.append(line | dict(measure(bench, found, step).columns))
+                line = {"scenario": bench.scenario, "row": row, "seed": seed, "n": self.profile.samples}
+                lines += [
+                    {**line, "step": step, **bench.at(found, step).columns} for step in [0, *found.snapshots]
+                ]
         return pd.DataFrame(lines)
 
     def factors(self, scenario: str | None = None) -> pd.DataFrame:
@@ -157,13 +143,12 @@ class Measurements:
         """
         n, lines = self.profile.samples, list[dict[str, Any]]()
         for bench in self._benches(scenario):
-            reports = {("source, not adapted", math.nan): _factors(bench)}
+            reports = {("source, not adapted", math.nan): _factors(bench, bench.runs[0][2], 0)}
             for row, seed, found in self._runs(bench, "factors"):
-                key = {"n": n, "what": "factors"}
-                reports[row, seed] = bench.kept(found, key, partial(_factors, bench, found))
+                reports[row, seed] = _factors(bench, found)
             for (row, of_seed), factors in reports.items():
                 place = {"scenario": bench.scenario, "row": row, "seed": of_seed, "n": n}
-                lines += [place | {"factor": factor} | values for factor, values in factors.items()]
+                lines += [{**place, "factor": factor, **values} for factor, values in factors.items()]
         return pd.DataFrame(lines)
 
     def provenance(self, scenario: str) -> dict[str, Any]:
@@ -187,6 +172,41 @@ class Measurements:
             for row, seed, found in bar:
                 bar.set_description(f"{what} {bench.scenario}, {row}, seed {seed}")
                 yield row, seed, found
+
+
+def measure_all(
+    profile: Profile,
+    folder: Path = RUNS,
+    device: torch.device | str = "cpu",
+    workers: int = 1,
+    progress: bool = False,
+) -> None:
+    """Fill the cache of measurements of a profile's runs at all their snapshots; a task is one row.
+
+    Args:
+        profile: profile whose runs are finished.
+        folder: folder of the runs, whose cache keeps the measurements.
+        device: where images are made and measured.
+        workers: number of rows that are measured in parallel.
+        progress: show a progress bar.
+    """
+    rows = list(product(profile.scenarios, profile.rows))
+    with tqdm(total=len(rows), desc="measuring", disable=not progress) as bar:
+        if workers == 1:
+            for scenario, row in rows:
+                _measure(profile, scenario, row, folder, device)
+                bar.update()
+            return
+        with worker_pool(workers) as pool:
+            tasks = [pool.submit(_measure, profile, place, row, folder, device) for place, row in rows]
+            for task in tasks:
+                task.result()
+                bar.update()
+
+
+def _measure(profile: Profile, scenario: str, row: str, folder: Path, device: torch.device | str) -> None:
+    one_row = replace(profile, rows={row: profile.rows[row]}, baseline=None)
+    Measurements(one_row, folder, device).course(scenario)
 
 
 def generator_quality(
@@ -227,23 +247,29 @@ def generator_quality(
     return pd.DataFrame.from_dict(lines, orient="index")
 
 
-def _factors(bench: Bench, found: Run | None = None) -> dict[str, dict[str, float]]:
-    """Report on the factors in the images of a run, or in those of the source, without truncation."""
+def _factors(bench: Bench, found: Run, step: int | None = None) -> Mapping[str, Mapping[str, float]]:
+    """Report on the factors in the images of a run after ``step`` steps, without truncation."""
     if bench.judges.eyes.labels is None:
         raise ValueError(
             f"eyes={bench.profile.eyes!r} read no factors; only the evaluator of the demo world does, "
             "eyes: evaluator in the profile"
         )
-    if bench.factors is None:
+    if (reports := bench.factors) is None:
         scenario = bench.profile.scenarios[bench.scenario]
         raise ValueError(
             f"scenario={bench.scenario!r}: no ideal answer is known without a species in its truth, "
             f"{dict(scenario.truth)}, or in the name of a matched generator, {scenario.generator!r}"
         )
-    n = bench.profile.samples
-    images = bench.source(n, 1.0) if found is None else bench.samples(found, n, psi=1.0)
-    report: dict[str, dict[str, float]] = bench.factors.of(bench.embedding(images)).to_dict(orient="index")
-    return report
+    if bench.profile.truncation_psi == 1:
+        return bench.at(found, step).factors
+
+    def measure() -> Any:
+        images = bench.samples(found, bench.profile.samples, step, psi=1.0)
+        return reports.of(bench.embedding(images)).to_dict(orient="index")
+
+    key = {"n": bench.profile.samples, "step": step, "what": "factors"}
+    kept: Mapping[str, Mapping[str, float]] = bench.kept(found, key, measure)
+    return kept
 
 
 def _levelled_off(found: Run) -> float:

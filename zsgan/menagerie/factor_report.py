@@ -19,7 +19,7 @@ from zsgan.metrics.extract import extract
 from zsgan.metrics.eyes import Eyes, Prediction
 
 LEFT = ("factors_kept", "ideal_distance")
-"""Columns of :meth:`FactorReports.left`."""
+"""Columns of :func:`left`."""
 
 
 def spread(prediction: Prediction) -> dict[str, float]:
@@ -121,6 +121,21 @@ def report(adapted: Prediction, ideal: Prediction, truth: Prediction) -> pd.Data
     return pd.DataFrame(columns).rename_axis("factor")
 
 
+def left(found: pd.DataFrame) -> dict[str, float]:
+    """Means of a report over the continuous factors.
+
+    Args:
+        found: from :func:`report`.
+
+    Returns:
+        factors_kept (1: as varied as true images) and ideal_distance, the error relative to that of chance
+        (0: the ideal answers, 1: no better than chance).
+    """
+    found = found.loc[list(CONTINUOUS)]
+    distance = (found["error"] / found["chance"]).mean()
+    return dict(zip(LEFT, (float(found["kept"].mean()), float(distance)), strict=True))
+
+
 @dataclass(frozen=True, eq=False)
 class FactorReports:
     """Reports on generators from one source for the same latents; the references are made once.
@@ -151,20 +166,6 @@ class FactorReports:
             the report.
         """
         return report(self._read(embedding), *self._references(len(embedding)))
-
-    def left(self, embedding: Tensor) -> dict[str, float]:
-        """Means of :meth:`of` over the continuous factors.
-
-        Args:
-            embedding: see :meth:`of`.
-
-        Returns:
-            factors_kept (1: as varied as true images) and ideal_distance, the error relative to that of
-            chance (0: the ideal answers, 1: no better than chance).
-        """
-        found = self.of(embedding).loc[list(CONTINUOUS)]
-        distance = (found["error"] / found["chance"]).mean()
-        return dict(zip(LEFT, (float(found["kept"].mean()), float(distance)), strict=True))
 
     @cached_property
     def _references(self) -> Callable[[int], tuple[Prediction, Prediction]]:

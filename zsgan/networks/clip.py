@@ -12,6 +12,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from zsgan.assets.torchfiles import read_script
 from zsgan.base.resize import resize
@@ -22,7 +23,8 @@ class ClipEncoder(nn.Module):
     """Frozen CLIP, E_I and E_T: maps images and texts to features, of unit norm by default.
 
     Args:
-        model: an open_clip model; it is frozen and put into evaluation mode.
+        model: an open_clip model; it is frozen and put into evaluation mode, and the batch normalisations of
+            its ResNet, if it has one, are folded into its convolutions.
         tokenizer: its tokenizer, as from open_clip.
         name: name of the model in results.
 
@@ -38,6 +40,8 @@ class ClipEncoder(nn.Module):
     def __init__(self, model: Any, tokenizer: Callable[..., Tensor], name: str) -> None:
         super().__init__()
         self.model = model.eval().requires_grad_(False)
+        _fold_normalisation(model.visual)
+        _put_sequence_first(model.visual)
         self.tokenizer = tokenizer
         self.name = name
         size = model.visual.image_size
@@ -233,6 +237,32 @@ def _weights_of(file: Path | None, architecture: str) -> Iterator[None]:
         raise ValueError(f"{file} does not hold the weights of {architecture}: {error}") from error
     finally:
         root.removeFilter(known)
+
+
+def _fold_normalisation(visual: nn.Module) -> None:
+    """Fold the frozen batch normalisations of open_clip's ResNet into its convolutions: equal to rounding.
+
+    A network with convolutions alone is fastest with channels last; a transformer is left as it is.
+    """
+    pairs = [("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"), ("0", "1")]  # "0" and "1": of a shortcut
+    for module in visual.modules():
+        layers = dict(module.named_children())
+        for convolution, norm in pairs:
+            first, second = layers.get(convolution), layers.get(norm)
+            if isinstance(first, nn.Conv2d) and isinstance(second, nn.BatchNorm2d):
+                fused = fuse_conv_bn_eval(first, second)
+                setattr(module, convolution, fused.to(memory_format=torch.channels_last))
+                setattr(module, norm, nn.Identity())
+
+
+def _put_sequence_first(visual: nn.Module) -> None:
+    """Let open_clip's transformer attend to (L, N, D): of (N, L, D), a CPU computes L small products."""
+    from open_clip.transformer import Transformer  # late, as open_clip itself
+
+    if isinstance(transformer := getattr(visual, "transformer", None), Transformer):
+        for module in transformer.modules():
+            if isinstance(module, (Transformer, nn.MultiheadAttention)):
+                module.batch_first = False
 
 
 def _is_script(file: Path) -> bool:

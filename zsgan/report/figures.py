@@ -142,6 +142,48 @@ def image_grid(
     return figure
 
 
+@plt.style.context(LOOK)
+def film_strips(strips: Mapping[str, Tensor], captions: Mapping[str, Sequence[str]]) -> Figure:
+    """Film strips side by side: a column is a step, a row one latent.
+
+    Args:
+        strips: title -> images (S, n, 3, H, W) in [-1, 1] of n latents after each of S steps.
+        captions: title -> S texts to print under the columns; a text may have several lines.
+
+    Returns:
+        the figure.
+
+    Raises:
+        ValueError: the strips differ in size, or a strip has another number of texts than of steps.
+    """
+    shapes = {images.shape for images in strips.values()}
+    if len(shapes) != 1 or any(len(captions[title]) != len(images) for title, images in strips.items()):
+        raise ValueError(
+            f"strips must have one size and a text for each step, got {[tuple(s) for s in shapes]} and "
+            f"{[len(texts) for texts in captions.values()]} texts"
+        )
+    steps, n, _, side, _ = shapes.pop()
+    cell, step = 0.72, side + 2
+    figure, axes = plt.subplots(
+        1, len(strips), squeeze=False, layout="constrained", FigureClass=_Figure,
+        figsize=(len(strips) * (steps * cell + 0.2), n * cell + 1.3),
+    )  # fmt: skip
+    for axis, (title, images) in zip(axes[0], strips.items(), strict=True):
+        sheet = np.full((n * step - 2, steps * step - 2, 3), 255, np.uint8)
+        for column, of_step in enumerate(images):
+            for row, image in enumerate(of_step):
+                top, left = row * step, column * step
+                sheet[top : top + side, left : left + side] = to_array(image)
+        axis.imshow(sheet, interpolation="antialiased")
+        axis.set_title(title, loc="left", fontsize=14, pad=4)
+        axis.set_xticks([i * step + side / 2 for i in range(steps)], captions[title], fontsize=10)
+        axis.set_yticks([])
+        axis.tick_params(length=0)
+        axis.spines[:].set_visible(False)
+        axis.grid(False)
+    return figure
+
+
 def _rows_of_axes(n: int, figsize: tuple[float, float]) -> tuple[Figure, Any]:
     """A figure with a column of ``n`` axes."""
     make = partial(
@@ -155,18 +197,23 @@ def _rows_of_axes(n: int, figsize: tuple[float, float]) -> tuple[Figure, Any]:
 
 
 def curves(data: pd.DataFrame, x: str, y: str, rows: list[str], *, xlabel: str, ylabel: str) -> Figure:
-    """A curve for each row of the table, with a band from the lowest to the highest seed; without a legend.
+    """A figure of :func:`draw_curves`, without a legend."""
+    figure, axis = plt.subplots(figsize=(6, 4.2), layout="constrained")
+    draw_curves(axis, data, x, y, rows)
+    axis.set(xlabel=xlabel, ylabel=ylabel)
+    return figure
+
+
+def draw_curves(axis: Axes, data: pd.DataFrame, x: str, y: str, rows: Sequence[str]) -> None:
+    """Draw the mean over the seeds for each row of a table, with a band from the lowest to the highest seed.
 
     ``data`` has the columns ``row``, ``seed``, ``x`` and ``y``; ``rows`` is in the order of the legend.
     """
-    figure, axis = plt.subplots(figsize=(6, 4.2), layout="constrained")
     for row, colour, marker in zip(rows, cycle(PALETTE), cycle(MARKERS), strict=False):
         values = data[data["row"] == row].groupby(x)[y]
         mean = values.mean()
         axis.plot(mean.index, mean, color=colour, marker=marker, markersize=4, label=row)
         axis.fill_between(mean.index, values.min(), values.max(), color=colour, alpha=0.15, linewidth=0)
-    axis.set(xlabel=xlabel, ylabel=ylabel)
-    return figure
 
 
 def stretch_rates(axis: Axes) -> None:

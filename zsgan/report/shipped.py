@@ -3,7 +3,7 @@
 ``zsgan/profiles/<name>/`` holds the measurements of ``zsgan reproduce --profile <name>``::
 
     finals.csv        a line for each run, at its end, see Measurements.table in zsgan.evaluation.measurements
-    course.csv        a line for each snapshot, see Measurements.frontier there
+    course.csv        a line for each snapshot, see Measurements.course there
     differences.csv   differences to the profile's baseline, with intervals of a paired bootstrap, see
                       zsgan.evaluation.comparisons
     provenance.json   ids of the runs, weights, settings and versions
@@ -21,14 +21,12 @@ from typing import Any
 
 import pandas as pd
 from torch import Tensor
-from tqdm import tqdm
 
 from zsgan.assets.names import weights_id
-from zsgan.base.device import worker_pool
 from zsgan.base.files import read_json, versions, write_atomically, write_json
 from zsgan.evaluation.bench import METRICS, Bench
 from zsgan.evaluation.comparisons import differences, matched_differences
-from zsgan.evaluation.measurements import Measurements
+from zsgan.evaluation.measurements import Measurements, measure_all
 from zsgan.report.scenario_sheet import SOURCE, make_sheet, read_sheet, write_sheet
 from zsgan.runs.identity import resolve
 from zsgan.runs.profiles import Profile, load_profile, profile_file
@@ -40,7 +38,7 @@ VARIED = ("lpips_all", "clip_variance")
 TABLES = ("finals", "course", "differences")
 _OF_RUNS = ("settings", "overrides", "weights")
 _COUNTS = (
-    "samples", "curve_samples", "clusters", "neighbours", "truncation_psi", "other_psi", "judge", "eyes"
+    "samples", "clusters", "neighbours", "truncation_psi", "other_psi", "judge", "eyes"
 )  # fmt: skip
 
 
@@ -189,7 +187,7 @@ def summarise(
         workers: number of rows that are measured in parallel.
         progress: show progress bars.
     """
-    _measure_all(profile, folder, device, workers, progress)
+    measure_all(profile, folder, device, workers, progress)
     measurements = Measurements(profile, folder, device)
     tables: dict[str, list[pd.DataFrame]] = {"finals": [], "course": [], "differences": []}
     weights: dict[str, str] = {}
@@ -197,7 +195,7 @@ def summarise(
     for scenario in profile.scenarios:  # one after the other: the judges of one scenario are loaded at a time
         bench = measurements.bench(scenario)
         tables["finals"].append(measurements.table(scenario))
-        tables["course"].append(measurements.frontier(scenario))
+        tables["course"].append(measurements.course(scenario))
         tables["differences"].append(_differences(bench))
         if profile.sheets:
             write_sheet(place / f"{scenario}.png", make_sheet(bench))
@@ -239,28 +237,3 @@ def _differences(bench: Bench) -> pd.DataFrame:
     table = pd.concat(found)
     table.insert(0, "scenario", bench.scenario)
     return table
-
-
-def _measure_all(profile: Profile, folder: Path, device: str, workers: int, progress: bool) -> None:
-    """Fill the cache of measurements; a task is one row of a scenario."""
-    rows = list(product(profile.scenarios, profile.rows))
-    with tqdm(total=len(rows), desc="measuring", disable=not progress) as bar:
-        if workers == 1:
-            for scenario, row in rows:
-                _measure(profile, scenario, row, folder, device)
-                bar.update()
-            return
-        with worker_pool(workers) as pool:
-            tasks = [pool.submit(_measure, profile, place, row, folder, device) for place, row in rows]
-            for task in tasks:
-                task.result()
-                bar.update()
-
-
-def _measure(profile: Profile, scenario: str, row: str, folder: Path, device: str) -> None:
-    chosen = replace(profile, rows={row: profile.rows[row]}, baseline=None)
-    bench = Bench(chosen, scenario, folder, device)
-    for _, _, found in bench.runs:
-        bench.final(found)
-        for step in [0, *found.snapshots]:
-            bench.point(found, step)

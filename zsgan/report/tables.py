@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +114,31 @@ def metrics_table(
     rows = _rows(results, bounds, scenario)
     baseline = next((runs for row, runs in rows if row == "L_dir"), rows[0][1])
     return _finished({row: _other(runs, baseline) for row, runs in rows}, scenario)
+
+
+def readings_table(read: pd.DataFrame, readings: Sequence[str]) -> pd.DataFrame:
+    """Diversity, target rate and FID of each row at several steps of the same runs.
+
+    Args:
+        read: a line for each run and reading, from :func:`zsgan.evaluation.comparisons.readings`.
+        readings: the readings to show, in their order.
+
+    Returns:
+        formatted cells, a line for each row, with means over the seeds: for each reading the steps taken
+        (lowest and highest of the seeds), "LPIPS (target rate)" and FID.
+    """
+    lines: dict[str, dict[str, str]] = {}
+    for (row, reading), runs in read.groupby(["row", "reading"], sort=False):
+        mean = runs[["lpips_avg", "evaluator_rate", "fid"]].mean()
+        lines.setdefault(row, {}).update(
+            {
+                f"{reading}: step": span(runs["step"]),
+                f"{reading}: LPIPS (rate)": f"{mean['lpips_avg']:.3f} ({mean['evaluator_rate']:.2f})",
+                f"{reading}: FID": f"{mean['fid']:.0f}",
+            }
+        )
+    table = pd.DataFrame.from_dict(lines, orient="index").fillna(ABSENT).rename_axis("row")
+    return table[[c for reading in readings for c in table if c.startswith(f"{reading}: ")]]
 
 
 def _rows(results: pd.DataFrame, bounds: pd.DataFrame, scenario: str) -> list[tuple[str, pd.DataFrame]]:

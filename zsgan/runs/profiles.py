@@ -96,8 +96,7 @@ class Profile:
         overrides: settings that override those of all rows, such as few steps for a quick look. Only a
             caller's settings (``--set``, ``--iterations``) override these.
         seeds: seeds of every row's runs.
-        samples: number of images for the final metrics, of each run and of the target's truth.
-        curve_samples: number of images for each point of a curve over iterations.
+        samples: number of images for all measurements, of each snapshot of a run and of the target's truth.
         judge: a CLIP that guides no row.
         eyes: networks behind LPIPS, FID and similar metrics: the "evaluator" of the demo world, or
             "photographs" (VGG-16 and Inception-v3).
@@ -108,7 +107,7 @@ class Profile:
         clusters: k of the k-medoids in intra-cluster LPIPS.
         neighbours: k of precision and recall.
         truncation_psi: truncation in evaluation.
-        other_psi: a second truncation at which FID and recall are measured, for comparison.
+        other_psi: a second truncation at which the source is measured, for comparison.
         weights: "published", or "random" to measure costs: generators and CLIPs then have the right shapes
             and random weights. Results mean nothing, and configurations and runs say so by name.
         random: settings that override all others with random weights, such as fewer samples.
@@ -120,7 +119,6 @@ class Profile:
     settings: Mapping[str, Any]
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
     samples: AtLeast2
-    curve_samples: AtLeast2
     judge: Text
     eyes: Literal["evaluator", "photographs"] = "evaluator"
     summarised: Switch = False
@@ -140,11 +138,8 @@ class Profile:
             raise ValueError(f"seeds={list(self.seeds)} has one twice; name each once")
         if self.clusters >= self.samples:
             raise ValueError(f"clusters={self.clusters} must be below samples={self.samples}")
-        fewest = min(self.samples, self.curve_samples)
-        if self.neighbours >= fewest:
-            raise ValueError(
-                f"neighbours={self.neighbours} must be below samples and curve_samples ({fewest})"
-            )
+        if self.neighbours >= self.samples:
+            raise ValueError(f"neighbours={self.neighbours} must be below samples={self.samples}")
         if self.sheets and not self.summarised:
             raise ValueError("sheets=true needs summarised=true: the pictures lie beside a summary's tables")
         if self.baseline is not None:

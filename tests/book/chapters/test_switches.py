@@ -14,6 +14,7 @@ from zsgan.book.chapters.switches import (
     effect_table,
     effects,
     frontiers,
+    ladder_table,
     matched_table,
     steps_table,
 )
@@ -96,15 +97,26 @@ def test_dots_stand_at_the_differences(summary):
     plt.close(figure)
 
 
-def test_frontiers_have_a_line_for_each_run_and_row():
+def test_frontiers_are_means_over_seeds_with_a_band_for_each_measure():
     course = pd.DataFrame({
-        "row": "a", "seed": [0, 0, 1, 1], "step": [10, 0, 0, 10], "evaluator_rate": [1.0, 0, 0, 0.5],
+        "row": "a", "seed": [0, 0, 1, 1], "step": [10, 0, 0, 10],
         "fid": [1.0, 9, 9, 3], "recall": 0.0,
     })  # fmt: skip
     figure = frontiers(course, ["a"], {"fid": "FID", "recall": "recall"})
-    first, second, mean = figure.axes[0].lines
-    assert first.get_xdata().tolist() == [0, 1] and first.get_ydata().tolist() == [9, 1]
-    assert second.get_ydata().tolist() == [9, 3]
-    assert mean.get_xdata().tolist() == [0, 0.75] and mean.get_ydata().tolist() == [9, 2]
-    assert figure.axes[1].get_ylabel() == "recall"
+    (mean,) = figure.axes[0].lines
+    assert mean.get_xdata().tolist() == [0, 10] and mean.get_ydata().tolist() == [9, 2]
+    (band,) = figure.axes[0].collections
+    assert {tuple(vertex) for vertex in band.get_paths()[0].vertices} == {(0, 9), (10, 1), (10, 3)}
+    assert [axis.get_ylabel() for axis in figure.axes] == ["FID", "recall"]
     plt.close(figure)
+
+
+def test_the_ladder_has_a_line_for_each_step_whose_rows_there_are():
+    finals = pd.DataFrame({
+        "row": ["L_dir", "L_dir", "L_dm", "L_dm"], "seed": [0, 1, 0, 1],
+        "lpips_avg": [0.30, 0.32, 0.35, 0.37],
+        "evaluator_rate": [1.0, 0.9, 0.8, 0.7], "fid": float("nan"),
+    })  # fmt: skip
+    table = ladder_table(finals)
+    assert table.index.tolist() == ["L_dm against L_dir"]
+    assert table.iloc[0].tolist() == ["+0.062", "+0.050 (+0.050 to +0.050)", "-0.20 (-0.20 to -0.20)", "–"]

@@ -1,15 +1,14 @@
-"""Figures and tables of shipped summaries: frontiers of the rows, effects of the switches with intervals."""
+"""Figures and tables of shipped summaries: courses of the rows, effects of the switches with intervals."""
 
 import math
 from collections.abc import Mapping, Sequence
-from itertools import cycle
 
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from zsgan.evaluation.comparisons import Change, changes
-from zsgan.report.figures import MARKERS, PALETTE, stretch_rates
+from zsgan.evaluation.comparisons import PRICE, Change, changes
+from zsgan.report.figures import PALETTE, draw_curves
 from zsgan.report.shipped import Summary
 from zsgan.report.tables import ABSENT, PAPER_TABLE_1
 
@@ -34,9 +33,7 @@ _SMALL = {"evaluator_rate": (0.1, (-1, -0.1, 0, 0.1)), "fid": (20, (-20, 0, 200)
 
 
 def frontiers(course: pd.DataFrame, rows: Sequence[str], measures: Mapping[str, str]) -> Figure:
-    """Measures against the target rate along the runs, with a thin line per run and a thick one per row.
-
-    The rate axis is stretched near 1.
+    """Measures over the iterations: the mean over the seeds with a band from the lowest to the highest.
 
     Args:
         course: course of one scenario, see :class:`zsgan.report.shipped.Summary`.
@@ -52,15 +49,8 @@ def frontiers(course: pd.DataFrame, rows: Sequence[str], measures: Mapping[str, 
         lines, columns, figsize=(3.5 * columns, 0.9 + 2.7 * lines), squeeze=False, layout="constrained"
     )
     for axis, (column, label) in zip(axes.flat, measures.items(), strict=False):
-        for row, colour, marker in zip(rows, cycle(PALETTE), cycle(MARKERS), strict=False):
-            runs = course[course["row"] == row]
-            for _, run in runs.sort_values("step").groupby("seed"):
-                axis.plot(run["evaluator_rate"], run[column], color=colour, linewidth=0.5, alpha=0.5)
-            mean = runs.groupby("step")[["evaluator_rate", column]].mean()
-            look = {"color": colour, "marker": marker, "markersize": 3, "linewidth": 1.5}
-            axis.plot(mean["evaluator_rate"], mean[column], label=row, **look)
-        stretch_rates(axis)
-        axis.set_ylabel(label)
+        draw_curves(axis, course, "step", column, rows)
+        axis.set(xlabel="iteration", ylabel=label)
     for axis in axes.flat[len(measures) :]:
         axis.remove()
     figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
@@ -103,6 +93,28 @@ def steps_table(parts: Mapping[str, Summary]) -> pd.DataFrame:
         for scenario, part in parts.items():
             change = changes(part.finals, before, after, ["lpips_avg"])["lpips_avg"]
             line[scenario] = f"{change:+.3f}"
+        lines[f"{after} against {before}"] = line
+    return pd.DataFrame.from_dict(lines, orient="index").rename_axis("step")
+
+
+def ladder_table(finals: pd.DataFrame) -> pd.DataFrame:
+    """Change of diversity, target rate and FID by each step of the paper's Table 1, of one scenario.
+
+    Args:
+        finals: a line for each run at its end.
+
+    Returns:
+        formatted cells, a row for each of STEPS whose rows there are: the paper's difference of "Avg.", and
+        the differences measured here, with Student's intervals over the seeds.
+    """
+    rows, lines = set(finals["row"]), {}
+    for before, after in STEPS:
+        if not {before, after} <= rows:
+            continue
+        line = {"paper, diversity": format(PAPER_TABLE_1[after][0] - PAPER_TABLE_1[before][0], "+.3f")}
+        for column, change in changes(finals, before, after).items():
+            label, form = PRICE[column]
+            line[label] = format(change, f"+{form}") if change.seeds else ABSENT
         lines[f"{after} against {before}"] = line
     return pd.DataFrame.from_dict(lines, orient="index").rename_axis("step")
 

@@ -10,6 +10,7 @@ ball allows only faint changes everywhere.
 
 import math
 from collections.abc import Sequence
+from copy import deepcopy
 from pathlib import Path
 
 import torch
@@ -190,7 +191,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         steps=options.steps, batch=options.batch, folder=options.state / name, progress=not options.quiet,
         seed=options.seed, precision=options.precision,
     )  # fmt: skip
-    encoder = ClipEncoder(model, tokenizer, name)
+    encoder = ClipEncoder(deepcopy(model), tokenizer, name)  # it folds the normalisation of its model
     measured = measure(encoder, torch.Generator().manual_seed(options.seed + 1_000_003), epsilon=EPSILON)
     settings = {name: getattr(options, name) for name in ("steps", "batch", "images", "precision")}
     shared.ship(

@@ -103,7 +103,10 @@ class SynthesisLayer(nn.Module):
         if noise is not None:
             x = x + (noise * (self.noise_strength * gain_before)).to(x.dtype)
         x = F.leaky_relu(x, LRELU_SLOPE, inplace=True)  # in place: its input is not kept for the gradient
-        return x if self.conv_clamp is None else x.clamp(-self.conv_clamp * gain, self.conv_clamp * gain)
+        if self.conv_clamp is None:
+            return x
+        # One pass back, where the gradient of clamp takes four.
+        return F.hardtanh(x, -self.conv_clamp * gain, self.conv_clamp * gain)
 
 
 class ToRGB(nn.Module):
@@ -258,6 +261,8 @@ class SynthesisNetwork(nn.Module):
         ws = ws.to(self.const.dtype)
         noises = self._noises(noise, len(ws), generator)
         x = self.const.expand(len(ws), -1, -1, -1)
+        if x.device.type == "cpu":  # where convolutions are faster with channels last
+            x = x.contiguous(memory_format=torch.channels_last)
         image: Tensor | None = None
         maps: list[Tensor] = []
         for i, block in enumerate(self.blocks.values()):
