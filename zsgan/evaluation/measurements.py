@@ -149,7 +149,8 @@ class Measurements:
             for (row, of_seed), factors in reports.items():
                 place = {"scenario": bench.scenario, "row": row, "seed": of_seed, "n": n}
                 lines += [{**place, "factor": factor, **values} for factor, values in factors.items()]
-        return pd.DataFrame(lines)
+        columns = ["scenario", "row", "seed", "n", "factor", "kept", "error", "chance"]
+        return pd.DataFrame(lines, columns=columns)
 
     def provenance(self, scenario: str) -> dict[str, Any]:
         """Origin of a figure or table of a scenario: settings, seeds, runs and weights."""
