@@ -77,7 +77,7 @@ def test_a_full_disk_is_refused_with_what_is_needed(nothing_computed, monkeypatc
     usage = namedtuple("usage", "total used free")(10**12, 10**12, 120 * 2**20)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     assert cli.main(["reproduce", "--profile", "smoke"]) == 1
-    assert "runs needs at least 149 MiB, and 120 MiB are free on the disk; make" in capsys.readouterr().err
+    assert "runs needs at least 142 MiB, and 120 MiB are free on the disk; make" in capsys.readouterr().err
 
 
 def test_missing_tools_are_named(nothing_computed, monkeypatch, capsys):
