@@ -46,7 +46,7 @@ def test_what_stays_weak_is_named():
 
 
 def test_only_the_relation_loss_of_the_demo_hardly_pulls():
-    """Trained this long, EWC has grown until it leads; chapter 3 names what is weak, and so does the README."""
+    """Trained this long, EWC leads; chapter 3 names what is weak, and so does the README."""
     table = pd.read_csv(ROOT / "figures" / "shares_table.csv", index_col=0)
     assert set(table.index) == set(load_profile("demo").rows)
     assert table["weak"][table["weak"] != "–"].to_dict() == {"L_dm + L_EWC + L_rel": "relation"}
