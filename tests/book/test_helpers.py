@@ -58,6 +58,7 @@ def directives(page: Path, kind: str) -> list[tuple[str, dict[str, str]]]:
 def test_parameters_are_those_that_reproduce_passes(monkeypatch, tmp_path):
     passed = {}
     monkeypatch.setattr(reproduce, "run_all", lambda *_, **__: [])
+    monkeypatch.setattr(reproduce, "measure_all", lambda *_: None)
     monkeypatch.setattr(reproduce.pages, "build", lambda *_, **__: tmp_path)
 
     def record(name, parameters, *_, **__):
@@ -74,7 +75,7 @@ def test_parameters_are_those_that_reproduce_passes(monkeypatch, tmp_path):
 @pytest.mark.parametrize("profile", ["smoke", "demo"])
 def test_the_committed_figures_are_written_by_request_alone(profile, tmp_path, monkeypatch):
     """So that `git status` stays clean on any machine."""
-    for name in ("check", "run_all"):
+    for name in ("check", "run_all", "measure_all"):
         monkeypatch.setattr(reproduce, name, lambda *_, **__: [])
     monkeypatch.setattr(reproduce.preconditions, "check", lambda *_, **__: None)
     monkeypatch.setattr(reproduce.pages, "build", lambda executed, figures, *_, **__: figures)
