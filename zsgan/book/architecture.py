@@ -51,7 +51,7 @@ WALKS = {
     ),
     "An image, from `zsgan table` to its FID": (
         "zsgan.cli:main", "zsgan.report.table1:make_table",
-        "zsgan.evaluation.measurements:Measurements.table", "zsgan.evaluation.bench:Bench.final",
+        "zsgan.evaluation.measurements:Measurements.table", "zsgan.evaluation.bench:Bench.at",
         "zsgan.base.cache:Cache.json", "zsgan.runs.run:Run.generator",
         "zsgan.networks.sampling:Samples", "zsgan.networks.stylegan2.generator:Generator",
         "zsgan.networks.stylegan2.mapping:MappingNetwork",
