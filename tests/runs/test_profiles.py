@@ -151,7 +151,7 @@ def test_the_target_of_a_few_images_is_the_truth(write, tmp_path, monkeypatch):
     [
         (SHOTS, "discriminator='generator.st': there is no such file"),
         (MINE.replace("seeds: [0]\n", ""), "needs seeds; add it"),
-        (MINE.replace("samples: 10\ncurve", "curve"), "needs samples; add it"),
+        (MINE.replace("samples: 10\n", ""), "needs samples; add it"),
         (MINE + "colour: red", "setting 'colour' is unknown; the closest: "),
         (MINE + "name: other", "a profile is called like its file"),
         (
