@@ -123,21 +123,14 @@ def image_grid(
     if columns is not None and len(columns) != n:
         raise ValueError(f"columns must be one label for each of the {n} images of a row, got {len(columns)}")
     # Each row is drawn as one picture, since an axis for each image would take seconds.
-    side, gap = next(iter(rows.values())).shape[-1], 2
-    step = side + gap
+    side = next(iter(rows.values())).shape[-1]
     figure, axes = _rows_of_axes(len(rows), figsize=(n * size, len(rows) * (size + 0.35)))
     for axis, (label, images) in zip(axes[:, 0], rows.items(), strict=True):
-        strip = np.full((side, n * step - gap, 3), 255, np.uint8)
-        for j, image in enumerate(images):
-            strip[:, j * step : j * step + side] = to_array(image)
-        axis.imshow(strip, interpolation="antialiased")
+        _show_sheet(axis, images[None])
         # Large and above the row, to be legible on a phone.
         axis.set_title(label, loc="left", fontsize=14, pad=3)
-        axis.set(xticks=[], yticks=[])
-        axis.spines[:].set_visible(False)
-        axis.grid(False)
     if columns:
-        axes[0, 0].set_xticks([j * step + side / 2 for j in range(n)], columns, fontsize=14)
+        axes[0, 0].set_xticks(_centres(n, side), columns, fontsize=14)
         axes[0, 0].tick_params(length=0, labeltop=True, labelbottom=False)
     return figure
 
@@ -163,25 +156,40 @@ def film_strips(strips: Mapping[str, Tensor], captions: Mapping[str, Sequence[st
             f"{[len(texts) for texts in captions.values()]} texts"
         )
     steps, n, _, side, _ = shapes.pop()
-    cell, step = 0.72, side + 2
+    cell = 0.72
     figure, axes = plt.subplots(
         1, len(strips), squeeze=False, layout="constrained", FigureClass=_Figure,
         figsize=(len(strips) * (steps * cell + 0.2), n * cell + 1.3),
     )  # fmt: skip
     for axis, (title, images) in zip(axes[0], strips.items(), strict=True):
-        sheet = np.full((n * step - 2, steps * step - 2, 3), 255, np.uint8)
-        for column, of_step in enumerate(images):
-            for row, image in enumerate(of_step):
-                top, left = row * step, column * step
-                sheet[top : top + side, left : left + side] = to_array(image)
-        axis.imshow(sheet, interpolation="antialiased")
+        _show_sheet(axis, images.transpose(0, 1))
         axis.set_title(title, loc="left", fontsize=14, pad=4)
-        axis.set_xticks([i * step + side / 2 for i in range(steps)], captions[title], fontsize=10)
-        axis.set_yticks([])
+        axis.set_xticks(_centres(steps, side), captions[title], fontsize=10)
         axis.tick_params(length=0)
-        axis.spines[:].set_visible(False)
-        axis.grid(False)
     return figure
+
+
+_GAP = 2
+"""White pixels between the images of a sheet."""
+
+
+def _show_sheet(axis: Axes, images: Tensor) -> None:
+    """Show images (rows, columns, 3, H, H) as one picture, without ticks and frame."""
+    (rows, columns), side = images.shape[:2], images.shape[-1]
+    step = side + _GAP
+    sheet = np.full((rows * step - _GAP, columns * step - _GAP, 3), 255, np.uint8)
+    for top, line in enumerate(images):
+        for left, image in enumerate(line):
+            sheet[top * step : top * step + side, left * step : left * step + side] = to_array(image)
+    axis.imshow(sheet, interpolation="antialiased")
+    axis.set(xticks=[], yticks=[])
+    axis.spines[:].set_visible(False)
+    axis.grid(False)
+
+
+def _centres(n: int, side: int) -> list[float]:
+    """Places of the n columns of a sheet."""
+    return [i * (side + _GAP) + side / 2 for i in range(n)]
 
 
 def _rows_of_axes(n: int, figsize: tuple[float, float]) -> tuple[Figure, Any]:
