@@ -84,6 +84,10 @@ def _run(options: argparse.Namespace) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     if options.debug:
         logging.getLogger("zsgan").setLevel(logging.DEBUG)
+    if getattr(options, "batch_size", None) is not None:
+        from zsgan.base.images import BATCH_SIZE
+
+        os.environ[BATCH_SIZE] = str(options.batch_size)
     # Log lines appear above a progress bar, not inside it.
     with logging_redirect_tqdm() if options.progress else nullcontext(), _terminable():
         options.command(options)
@@ -138,6 +142,13 @@ def _parser() -> argparse.ArgumentParser:
     def add_device(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--device", default="cpu", help="torch device, such as cpu or cuda")
 
+    def add_batch_size(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument(
+            "--batch-size", type=positive, metavar="N",
+            help="images made or measured at a time; by default as memory allows (adaptations have "
+            "optimiser.batch_size)",
+        )  # fmt: skip
+
     def add_profile(sub: argparse.ArgumentParser) -> None:
         sub.add_argument(
             "--profile", help="demo, paper, or a .yaml file: profile of the settings; by default demo, for "
@@ -184,6 +195,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--build", type=folder, default=Path("build"), help="folder for notebooks and the book")
     sub.add_argument("--pdf", action="store_true", help="print the book too, to book.pdf; needs chromium")
     add_device(sub)
+    add_batch_size(sub)
 
     sub = add("fetch", _fetch, "download and verify the files of data_manifest.yaml")
     sub.add_argument("assets", nargs="*", help="names of files; all files of the profile by default")
@@ -217,6 +229,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--json", action="store_true", help="print JSON: every number, not rounded")
     sub.add_argument("--runs", type=folder, default=Path("runs"), help="folder of runs")
     add_device(sub)
+    add_batch_size(sub)
 
     sub = add("list", _list, "list profiles, scenarios, rows, words, settings, networks or runs")
     sub.add_argument(
@@ -250,6 +263,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--psi", type=psi, default=0.7, help="truncation; 1 for none")
     sub.add_argument("--out", type=output_folder, required=True, help="folder for PNG files")
     add_device(sub)
+    add_batch_size(sub)
 
     sub = add("evaluate", _evaluate, "measure diversity, and closeness to a target domain")
     sub.add_argument(
@@ -308,6 +322,7 @@ def _parser() -> argparse.ArgumentParser:
         "--runs", type=folder, default=Path("runs"), help="folder of runs, whose cache keeps LPIPS distances"
     )
     add_device(sub)
+    add_batch_size(sub)
 
     of_runs = commands.add_parser("runs", help="check a folder of runs").add_subparsers(
         dest="part", required=True, metavar="COMMAND"

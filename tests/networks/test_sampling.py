@@ -8,8 +8,18 @@ import torch
 from PIL import Image
 
 from zsgan.base import images as images_module
-from zsgan.base.images import Folder, batch_size, batches, held, save_images, to_array
-from zsgan.metrics import extract
+from zsgan.base.images import (
+    Folder,
+    InBytes,
+    batch_size,
+    batches,
+    from_bytes,
+    held,
+    save_images,
+    to_array,
+    to_bytes,
+)
+from zsgan.metrics import Lpips, extract
 from zsgan.networks.sampling import Samples, sample_images, sample_latents
 
 
@@ -161,7 +171,71 @@ def test_what_is_looked_at_twice_is_made_once_if_it_is_small(generator, monkeypa
     once = held(samples)
     assert torch.equal(once, samples[:]) and held(once) is not samples
     monkeypatch.setattr("zsgan.base.images._MEMORY", 3 * samples[:1].nbytes - 1)
-    assert held(samples) is samples
+    beyond = held(samples)
+    assert isinstance(beyond, InBytes)
+    made = []
+    monkeypatch.setattr(generator.synthesis, "forward", _counted(generator.synthesis.forward, made))
+    some = beyond[torch.tensor([0, 2])]
+    assert torch.equal(beyond[:], from_bytes(to_bytes(once)))
+    assert torch.equal(some, beyond[:][[0, 2]]) and sum(made) == 2  # the first was made before
+
+
+def _counted(function, made):
+    def counting(ws, **options):
+        made.append(len(ws))
+        return function(ws, **options)
+
+    return counting
+
+
+def test_all_pairs_beyond_memory_make_each_image_once(generator, monkeypatch):
+    """5 images, features of two in memory: 5 images are made, and 5 + 3 + 1 pass through the network."""
+    samples, made, seen = Samples(generator, 5, 1), [], []
+    of_one = samples[:1].nbytes
+    monkeypatch.setattr("zsgan.base.images._MEMORY", of_one)
+
+    def network(images):
+        seen.append(len(images))
+        return [images]
+
+    monkeypatch.setattr(generator.synthesis, "forward", _counted(generator.synthesis.forward, made))
+    images = held(samples)
+    distances = Lpips(network).distances(images, memory=3 * of_one, batch_size=1)
+    assert sum(made) == 1 + 5 and sum(seen) == 1 + 5 + 3 + 1  # the first also tells the sizes
+    whole = Lpips(lambda x: [x]).distances(images)
+    assert torch.allclose(distances, whole, atol=1e-12)
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_images_of_files_are_the_same_in_bytes(monkeypatch, kept):
+    monkeypatch.setattr("zsgan.base.images._MEMORY", 0)
+    if not kept:
+        monkeypatch.setattr("zsgan.base.images.memory", lambda: 1)
+    files = from_bytes(torch.arange(256, dtype=torch.uint8).view(4, 1, 8, 8).expand(4, 3, 8, 8))
+    assert torch.equal(held(files)[1:], files[1:])
+    assert torch.equal(held(files)[torch.tensor([3, 1])], files[[3, 1]])
+
+
+@pytest.mark.parametrize(("gib", "sizes"), [(139, [64, 64, 34]), (4, [16, 4, 1]), (0.001, [1, 1, 1])])
+def test_batches_on_a_gpu_follow_its_free_memory(monkeypatch, gib, sizes):
+    monkeypatch.setattr("zsgan.base.images.free_memory", lambda device: int(gib * 2**30))
+    assert [batch_size(side**2, "cuda") for side in (256, 512, 1024)] == sizes
+
+
+def test_the_users_batch_size_comes_first(monkeypatch):
+    monkeypatch.setenv("ZSGAN_BATCH_SIZE", "3")
+    assert batch_size(1024**2) == batch_size(8**2, "cuda") == 3
+    for wrong in ("0", "-1", "many"):
+        monkeypatch.setenv("ZSGAN_BATCH_SIZE", wrong)
+        with pytest.raises(ValueError, match=f"ZSGAN_BATCH_SIZE must be .* at least 1, got '{wrong}'"):
+            batch_size(64)
+
+
+def test_norms_are_no_sums_in_half_precision():
+    images = torch.rand(3, 3, 8, 8)
+    found = Lpips(lambda x: [x.bfloat16()]).features(images)
+    assert found.dtype == torch.float32
+    assert torch.equal(found, Lpips(lambda x: [x]).features(images.bfloat16().float()))
 
 
 # Files

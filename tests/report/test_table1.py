@@ -13,9 +13,11 @@ from zsgan import cli
 from zsgan.base.images import save_images
 from zsgan.base.settings import given
 from zsgan.evaluation import bench
+from zsgan.evaluation.bench import Bench
+from zsgan.evaluation.measurements import Measurements
 from zsgan.report import table1 as measured
 from zsgan.report import tables
-from zsgan.report.table1 import chosen, make_table
+from zsgan.report.table1 import chosen, make_table, mixed
 from zsgan.runs import make as making
 from zsgan.runs.profiles import load_profile
 
@@ -250,6 +252,22 @@ def test_the_paper_with_random_weights_and_no_true_image(tmp_path, capsys):
     cells = [cell.strip() for cell in line.split("|")[2:-1]]
     assert cells[0] == "0.507 ± 0.016" and cells[2].count("±") == 1 and cells[-4:] == ["–"] * 4
     assert "true target" not in out and "Random weights: the numbers mean nothing." in out
+
+
+def test_a_table_says_that_its_runs_were_made_on_two_kinds_of_device(found, tiny, monkeypatch):
+    assert "draws other noise maps" not in found.basis
+    (first, *rest) = Measurements(load_profile(str(tiny)), tiny.parent / "runs").bench(
+        next(iter(load_profile(str(tiny)).scenarios))
+    ).runs  # fmt: skip
+    first[2].provenance["device"] = "NVIDIA H200"
+    monkeypatch.setattr(Bench, "runs", [first, *rest])
+    again = make_table(str(tiny), folder=tiny.parent / "runs", progress=False)
+    assert f"{len(rest)} of the {len(rest) + 1} runs were made on a CPU, the others on a GPU" in again.basis
+
+
+@pytest.mark.parametrize("made_on", [["cpu (AVX2)", "cpu (AVX512)"], ["Tesla T4", "NVIDIA H200"]])
+def test_one_kind_of_device_needs_no_note(made_on):
+    assert mixed(made_on) == ""
 
 
 def test_measured_columns_are_not_headed_like_the_papers():

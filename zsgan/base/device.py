@@ -114,6 +114,12 @@ def memory(device: torch.device | str = "cpu") -> int | None:
         return None
 
 
+def free_memory(device: torch.device | str) -> int:
+    """Free memory of a GPU in bytes, with what torch's allocator holds but does not use."""
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return torch.cuda.mem_get_info(device)[0] + unused
+
+
 def tune_cpu(threads: int | None = None) -> None:
     """Keep freed memory in the process, and set the number of threads.
 

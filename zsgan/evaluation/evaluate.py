@@ -176,8 +176,7 @@ def evaluate(
         seen = Seen()
         if "lpips" in wanted:
             lpips, choice = Lpips.through(seeing), _choice(len(made), n_lpips, seed or 0)
-            whole = made if isinstance(made, Tensor) else subject.images
-            some = made if choice is None else Picked(whole, choice)
+            some = made if choice is None else Picked(made, choice)
             key: dict[str, Any] = {"lpips": subject.key, "metrics": METRICS}
             key |= {"eyes": [weights_id(name) for name in seeing.networks]}
             key |= {} if choice is None else {"choice": choice.tolist()}
@@ -198,7 +197,7 @@ def evaluate(
         result |= judges.adaptation(seen, wanted - near)
         if subject.before is not None and kept:
             source = Watched(subject.before, bar.of("source images"))
-            before_features = extract(seeing.embed, source, device=device)
+            before_features = extract(seeing.embed, held(source), device=device)
             result |= judges.kept(seen, before_features, wanted)
         if true is not None and near:
             result |= {"against": name_of(against)}

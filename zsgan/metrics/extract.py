@@ -65,7 +65,7 @@ def extract_all(
     """
     found: dict[str, list[Tensor]] = {name: [] for name in networks}
     size = 0
-    for part in batches(images, batch_size, label="features", progress=progress):
+    for part in batches(images, batch_size, label="features", progress=progress, device=device):
         n, size = len(part), max(size, len(part))
         filled = torch.cat([part, part[-1:].expand(size - n, -1, -1, -1)]).to(device)
         for name, network in networks.items():

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from zsgan.base.device import free_memory
 from zsgan.base.images import Images, checked
 from zsgan.base.images import batch_size as default_batch_size
 from zsgan.metrics.eyes import Eyes
@@ -66,6 +67,7 @@ class Lpips:
             )
         vectors = []
         for i, x in enumerate(maps):
+            x = x.to(torch.promote_types(x.dtype, torch.float32))  # norms are no sums of half precision
             weight = x.new_tensor(1 / len(maps)) if self.weights is None else self.weights[i].to(x)
             unit = x / (x.norm(dim=1, keepdim=True) + _EPSILON)
             vectors.append((unit * (weight / x[0, 0].numel()).sqrt().view(1, -1, 1, 1)).flatten(1))
@@ -77,7 +79,7 @@ class Lpips:
         others: Images | None = None,
         *,
         batch_size: int | None = None,
-        memory: float = 4e9,
+        memory: float | None = None,
         device: torch.device | str = "cpu",
         progress: bool | Advance = False,
     ) -> Tensor:
@@ -87,8 +89,9 @@ class Lpips:
             images: N images on any device.
             others: M images, for instance given centres of clusters.
             batch_size: images in a forward pass; ``None`` for :func:`zsgan.base.images.batch_size`.
-            memory: bytes that features may take. If those of all images need more (VGG at 256 px: 32 MB an
-                image), a block of them is kept and the others pass through the network once for every block.
+            memory: bytes that features may take; by default 4 GB, or half of a GPU's free memory. If those of
+                all images need more (VGG at 256 px: 32 MB an image), a block of B of them is kept and the
+                later images pass through the network once for every block: about N + N (N - B) / 2B passes.
             device: device of the network and of the computation.
             progress: show a progress bar, or a function to call with the finished share.
 
@@ -103,12 +106,14 @@ class Lpips:
             return self._distances(images, others, batch_size, memory, device, advance)
 
     def _distances(
-        self, images: Images, others: Images | None, batch_size: int | None, memory: float,
+        self, images: Images, others: Images | None, batch_size: int | None, memory: float | None,
         device: torch.device | str, advance: Advance,
     ) -> Tensor:  # fmt: skip
         first = checked(images[:1])
-        size = batch_size or default_batch_size(first[0, 0].numel())
+        size = batch_size or default_batch_size(first[0, 0].numel(), device)
         one = self.features(first.to(device))
+        if memory is None:
+            memory = free_memory(device) / 2 if torch.device(device).type == "cuda" else 4e9
         block = max(1, int(memory / (one.numel() * one.element_size())) - size)
         result = torch.zeros(len(images), len(images if others is None else others), dtype=torch.float64)
         n, m = result.shape

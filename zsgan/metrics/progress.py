@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from zsgan.base.images import Images
+from zsgan.base.images import Images, InBytes
 from zsgan.networks.sampling import Samples
 
 Advance = Callable[[float], object]
@@ -114,6 +114,6 @@ class Picked:
     def __getitem__(self, part: slice) -> Tensor:
         """Images (b - a, 3, H, W) in [-1, 1]; those of a generator are made in one batch."""
         places = self.places[part]
-        if isinstance(self.images, Tensor | Samples):
+        if isinstance(self.images, Tensor | Samples | InBytes):
             return self.images[places]
         return torch.cat([self.images[i : i + 1] for i in places.tolist()])

@@ -45,7 +45,7 @@ class Samples:
         """Images (n, 3, R, R) of a slice or of n indices, clamped to [-1, 1], on the generator's device."""
         z = self.latents[part].to(self.generator.mapping.w_avg.device)
         ws = self.generator.mapping(z, truncation_psi=self.truncation_psi)
-        size = batch_size(self.generator.config["resolution"] ** 2)
+        size = batch_size(self.generator.config["resolution"] ** 2, z.device)
         return torch.cat([self.generator.synthesis(w, noise="const").clamp(-1, 1) for w in ws.split(size)])
 
 
@@ -65,4 +65,5 @@ def sample_images(
         the images, in the order of their latents.
     """
     samples = Samples(generator, n, seed, truncation_psi)
-    return torch.cat([part.cpu() for part in batches(samples, label="samples", progress=progress)])
+    parts = batches(samples, label="samples", progress=progress, device=generator.mapping.w_avg.device)
+    return torch.cat([part.cpu() for part in parts])

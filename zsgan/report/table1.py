@@ -119,6 +119,9 @@ def make_table(
     parts = [tables.basis(measured, picked.eyes, scenario)]
     if left := [] if rows else [row for row in whole.rows if row not in picked.rows]:
         parts.append(f"Not made, since there are no target images: {', '.join(left)}.")
+    made_on = [found.provenance["device"] for *_, found in measurements.bench(scenario).runs]
+    if note := mixed(made_on):
+        parts.append(note)
     if picked.weights == "random":
         parts.append("Random weights: the numbers mean nothing.")
     return Table1(
@@ -128,6 +131,26 @@ def make_table(
         measurements.provenance(scenario),
         measured,
         reference,
+    )
+
+
+def mixed(made_on: Sequence[str]) -> str:
+    """A sentence for a table whose runs were made on different kinds of device; empty for one kind.
+
+    Noise maps are drawn on the device (see :mod:`zsgan.base.streams`), so a seed has other noise on a GPU.
+
+    Args:
+        made_on: the device in each run's provenance, see :func:`zsgan.base.device.numerics`.
+
+    Returns:
+        the sentence.
+    """
+    on_cpu = sum(device.startswith("cpu (") for device in made_on)
+    if on_cpu in (0, len(made_on)):
+        return ""
+    return (
+        f"{on_cpu} of the {len(made_on)} runs were made on a CPU, the others on a GPU, where the same seed "
+        "draws other noise maps: rows of one seed are not fully paired."
     )
 
 
