@@ -184,10 +184,5 @@ def chosen(profile: Profile, scenario: str, rows: Sequence[str], settings: Mappi
         "overrides": merge(profile.overrides, kinds["runs"]), "random": merge(profile.random, kinds["runs"]),
     }  # fmt: skip
     whole = build(Profile, values)
-    rows = rows or [row for row in whole.rows if _has_target(whole, scenario, row)]
+    rows = rows or whole.rows_of(scenario)
     return replace(whole, rows={row: whole.rows[row] for row in rows})
-
-
-def _has_target(profile: Profile, scenario: str, row: str) -> bool:
-    few_shot = profile.config(scenario, row).few_shot
-    return few_shot is None or bool(few_shot.target)

@@ -101,6 +101,8 @@ class Profile:
         eyes: networks behind LPIPS, FID and similar metrics: the "evaluator" of the demo world, or
             "photographs" (VGG-16 and Inception-v3).
         summarised: whether measurements are written as tables beside the profile's file instead of a book.
+        banner: text at the top of every page of the profile's book.
+        ablations: the profile whose summary the book shows as this one's ablations, if it was made.
         sheets: whether a picture of each scenario is written beside these tables, see
             :mod:`zsgan.report.scenario_sheet`; for few rows.
         baseline: the row that others are compared with; ``None`` for the first.
@@ -122,6 +124,8 @@ class Profile:
     judge: Text
     eyes: Literal["evaluator", "photographs"] = "evaluator"
     summarised: Switch = False
+    banner: Text | None = None
+    ablations: Text | None = None
     sheets: Switch = False
     baseline: Text | None = None
     clusters: AtLeast1 = 10
@@ -191,6 +195,11 @@ class Profile:
         except ValueError as error:
             raise ValueError(f"row {row!r} of scenario {scenario!r}: {error}") from None
         return override(config, settings) if settings else config
+
+    def rows_of(self, scenario: str) -> tuple[str, ...]:
+        """The rows that a scenario has all data for: those that images guide need images of its target."""
+        few_shot = {row: self.config(scenario, row).few_shot for row in self.rows}
+        return tuple(row for row, found in few_shot.items() if found is None or found.target)
 
 
 def _random_networks(config: AdaptConfig) -> dict[str, Any]:
