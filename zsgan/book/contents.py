@@ -97,17 +97,18 @@ def plain(text: str, having: Collection[str]) -> str:
     return "\n\n".join(cell.source for cell in kept(cells, having))
 
 
-def linked(text: str, pages: Collection[str]) -> str:
-    """Markdown in which links to pages that the book lacks are plain words.
+def unlinked(text: str, pages: Collection[str]) -> str:
+    """Markdown in which links to some pages are plain words.
 
     Args:
         text: Markdown.
-        pages: names of the book's pages, without suffixes.
+        pages: names of the pages that a book leaves out, without suffixes. Links to others stay, also to
+            unknown ones, which jupyter-book reports.
 
     Returns:
         the Markdown.
     """
-    return _LINK.sub(lambda link: link[0] if link[2] in pages else link[1], text)
+    return _LINK.sub(lambda link: link[1] if link[2] in pages else link[0], text)
 
 
 def table_of_contents(text: str, pages: Collection[str]) -> str:
@@ -132,7 +133,7 @@ def _sections(source: str) -> list[tuple[int, str]]:
     parts: list[tuple[int, list[str]]] = [(0, [])]
     fence = ""
     for line in source.splitlines():
-        if found := _FENCE.match(line):
+        if (found := _FENCE.match(line)) and line.count("$$") != 2:
             fence = "" if fence == found[1] else fence or found[1]
         heading = None if fence else _HEADING.match(line)
         if heading:

@@ -64,7 +64,7 @@ def stage(
     for name, text in api_pages.pages().items():
         write_atomically(staged / name, text.encode())
     if having is not None:
-        _leave_out(staged, notebooks, having)
+        _leave_out(staged, notebooks, having, book)
     for name, notebook in notebooks.items():
         write_atomically(staged / f"{name}.ipynb", f"{nbformat.writes(notebook)}\n".encode())
     shutil.copytree(figures, staged / "figures")
@@ -78,21 +78,24 @@ def stage(
         write_atomically(staged / "_config.yml", yaml.safe_dump(settings, allow_unicode=True).encode())
 
 
-def _leave_out(staged: Path, notebooks: dict[str, nbformat.NotebookNode], having: Collection[str]) -> None:
+def _leave_out(
+    staged: Path, notebooks: dict[str, nbformat.NotebookNode], having: Collection[str], book: Path
+) -> None:
     """Take what has unmet needs out of the staged pages of prose, and links to missing pages out of all."""
-    prose = {}
+    prose, gone = {}, {page.stem for page in chapters(book)} - {*notebooks}
     for page in staged.glob("*.md"):
         if text := contents.plain(page.read_text(encoding="utf-8"), having):
             prose[page] = text
         else:
             page.unlink()
+            gone.add(page.stem)
     names = {*notebooks, *(page.stem for page in prose)}
     for page, text in prose.items():
-        write_atomically(page, f"{contents.linked(text, names)}\n".encode())
+        write_atomically(page, f"{contents.unlinked(text, gone)}\n".encode())
     for notebook in notebooks.values():
         for cell in notebook.cells:
             if cell.cell_type == "markdown":
-                cell.source = contents.linked(cell.source, names)
+                cell.source = contents.unlinked(cell.source, gone)
     toc = staged / "_toc.yml"
     text = contents.table_of_contents(toc.read_text(encoding="utf-8"), names)
     write_atomically(toc, text.encode())
