@@ -192,7 +192,7 @@ def test_an_alternative_needs_no_first_file(unpublished, caplog):
     assert f"big: big.bin has SHA-256 {SHA256}: of a mirror" in caplog.text
     assert manifest.identity("big") == SHA256
     assert not (unpublished.parent / "manifest.lock.json").exists()
-    unpublished.write_bytes(b"another")  # the first one that nobody knows
+    unpublished.write_bytes(b"another")  # neither the file nor its alternative
     manifest.path.cache_clear()
     assert manifest.path("big") == unpublished
     assert manifest.identity("big") == hashlib.sha256(b"another").hexdigest()

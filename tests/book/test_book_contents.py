@@ -55,7 +55,7 @@ def test_a_target_stays_with_its_heading_and_a_fence_holds_no_heading():
 
 
 def test_an_unknown_need_is_named():
-    with pytest.raises(ValueError, match="needs='luck' is unknown; choose one of drawn truth, true images"):
+    with pytest.raises(ValueError, match="needs='luck' is unknown; choose one of drawn truth, demo, "):
         contents.kept([markdown("Text.", "luck")], ())
 
 
@@ -88,8 +88,12 @@ def test_the_table_of_contents_has_a_books_pages_and_no_empty_part():
 
 def test_what_a_profile_offers(tmp_path):
     demo, paper = load_profile("demo"), load_profile("paper")
-    assert contents.offered(demo) == {"drawn truth", "true images", "ablations"}
+    assert contents.offered(demo) == {"drawn truth", "demo", "true images", "ablations"}
     assert contents.offered(paper) == frozenset()
+    truth = {"species": "fox", "style": "photo"}
+    other = replace(demo.scenarios["dog-to-cat"], target_text="fox", truth=truth)
+    found = contents.offered(replace(demo, scenarios={"dog-to-fox": other}))
+    assert found == {"drawn truth", "true images", "ablations"}
     scenario = replace(paper.scenarios["dog-to-cat"], truth={"folder": str(tmp_path)})
     assert contents.offered(replace(paper, scenarios={"dog-to-cat": scenario})) == {"true images"}
 

@@ -21,7 +21,7 @@ from nbformat import NotebookNode
 
 from zsgan.evaluation.truth import truth_of
 from zsgan.report.shipped import summary_folder
-from zsgan.runs.profiles import Profile, Scenario
+from zsgan.runs.profiles import Profile, Scenario, load_profile
 
 _HEADING = re.compile(r"(#{1,6}) ")
 _FENCE = re.compile(r"\s*(```+|~~~+|:::+|\$\$)")
@@ -29,7 +29,11 @@ _LINK = re.compile(r"\[([^][]*)\]\((\w+)\.(?:ipynb|md)(?:#[\w-]+)?\)")
 
 
 def _drawn(profile: Profile, scenario: Scenario) -> bool:
-    return "species" in scenario.truth and profile.eyes == "evaluator"
+    return {"species", "style"} <= set(scenario.truth) and profile.eyes == "evaluator"
+
+
+def _of_the_demo(profile: Profile, scenario: Scenario) -> bool:
+    return scenario == next(iter(load_profile("demo").scenarios.values()))
 
 
 def _true_images(profile: Profile, scenario: Scenario) -> bool:
@@ -41,11 +45,15 @@ def _ablations(profile: Profile, scenario: Scenario) -> bool:
 
 
 NEEDS: Mapping[str, Callable[[Profile, Scenario], bool]] = {
-    "drawn truth": _drawn, "true images": _true_images, "ablations": _ablations
-}  # fmt: skip
+    "drawn truth": _drawn,
+    "demo": _of_the_demo,
+    "true images": _true_images,
+    "ablations": _ablations,
+}
 """What a cell may rest on -> whether a profile with this first scenario has it.
 
 - drawn truth: the target is a part of the demo world, whose ideal answers the evaluator can read.
+- demo: the first scenario is the demo's, which the shipped grids have measured.
 - true images: there are images of the target, drawn or in a folder.
 - ablations: the grid that the profile names as its ablations has been measured.
 """

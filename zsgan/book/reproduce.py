@@ -8,7 +8,7 @@ from zsgan.evaluation.measurements import measure_all
 from zsgan.report import shipped
 from zsgan.runs.grid import run_all
 from zsgan.runs.identity import check
-from zsgan.runs.profiles import load_profile, profile_file
+from zsgan.runs.profiles import is_file_name, load_profile, profile_file
 from zsgan.runs.run import RUNS
 
 log = logging.getLogger(__name__)
@@ -68,14 +68,8 @@ def reproduce(
         raise ValueError(f"only={only!r} makes one notebook and no book that pdf could print; leave one out")
     if settings.summarised and (only or pdf):
         raise ValueError(f"of profile={profile!r} no book is made, only a summary; leave out only and pdf")
-    grid = [
-        (scenario, row, seed)
-        for scenario in settings.scenarios
-        for row in settings.rows_of(scenario)
-        for seed in settings.seeds
-    ]
-    configs = [settings.config(*which) for which in grid]
-    labels = [f"{scenario}, {row}, seed {seed}" for scenario, row, seed in grid]
+    configs = [settings.config(*which) for which in settings.grid]
+    labels = [f"{scenario}, {row}, seed {seed}" for scenario, row, seed in settings.grid]
     file = profile_file(profile)
     figures = figures or build / file.stem / "figures"
     executed, summary = build / "executed", shipped.summary_folder(profile)
@@ -92,7 +86,7 @@ def reproduce(
     figures.mkdir(parents=True, exist_ok=True)
     chosen = [only] if only else names
     # the notebooks' kernels work in another folder
-    name = file if Path(profile).suffix else profile
+    name = file if is_file_name(profile) else profile
     parameters = {"profile": name, "figures": figures, "runs": runs, "device": device}
     notebooks.execute_all(chosen, parameters, executed, having=having, workers=workers, progress=progress)
     if only:

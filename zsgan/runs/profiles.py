@@ -30,8 +30,6 @@ from zsgan.menagerie.factors import index_of
 from zsgan.networks.load import load_generator, of_demo
 
 PROFILES = Path(__file__).parents[1] / "profiles"
-
-
 Resolution = Annotated[Literal[8, 16, 32, 64, 128, 256, 512, 1024], BeforeValidator(number)]
 
 
@@ -198,8 +196,14 @@ class Profile:
 
     def rows_of(self, scenario: str) -> tuple[str, ...]:
         """The rows that a scenario has all data for: those that images guide need images of its target."""
-        few_shot = {row: self.config(scenario, row).few_shot for row in self.rows}
-        return tuple(row for row, found in few_shot.items() if found is None or found.target)
+        return tuple(
+            row for row in self.rows if not (few := self.config(scenario, row).few_shot) or few.target
+        )
+
+    @property
+    def grid(self) -> list[tuple[str, str, int]]:
+        """Scenario, row and seed of every run that the scenarios have the data for."""
+        return [(at, row, seed) for at in self.scenarios for row in self.rows_of(at) for seed in self.seeds]
 
 
 def _random_networks(config: AdaptConfig) -> dict[str, Any]:
@@ -258,11 +262,11 @@ def check_of_demo(generator: str) -> None:
 
 def profile_file(name: str) -> Path:
     """Path of the profile of a name, whether or not the file exists."""
-    return local_path(name) if _own(name) else PROFILES / f"{name}.yaml"
+    return local_path(name) if is_file_name(name) else PROFILES / f"{name}.yaml"
 
 
-def _own(name: str) -> bool:
-    """Whether a profile's name is the path of a file."""
+def is_file_name(name: str) -> bool:
+    """Whether a profile's name is the path of a file, not one of those that ship."""
     return name.lower().endswith((".yaml", ".yml"))
 
 
@@ -271,12 +275,12 @@ def _read(name: Any, above: tuple[str, ...]) -> dict[str, Any]:
     what = f"{profile_file(above[-1])}: extends" if above else "profile"
     if name in above:
         raise ValueError(f"{what} {name!r}, which extends it: {' -> '.join((*above, name))}")
-    if not (isinstance(name, str) and _own(name)):
+    if not (isinstance(name, str) and is_file_name(name)):
         known = tuple(sorted(path.stem for path in PROFILES.glob("*.yaml")))
         _choice(what, name, known, "one of {}, or the path of a .yaml file")
     file = profile_file(name)
     if not file.is_file():
-        others = [path.name for path in file.parent.glob("*") if _own(path.name)]
+        others = [path.name for path in file.parent.glob("*") if is_file_name(path.name)]
         near = get_close_matches(file.name, others, cutoff=0.4)
         hint = f"; the closest in its folder: {', '.join(near)}" if near else ""
         raise ValueError(f"{what}={name!r}: there is no file {file}{hint}")
