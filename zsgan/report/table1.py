@@ -15,10 +15,11 @@ from zsgan.assets import names
 from zsgan.base.device import set_up
 from zsgan.base.settings import build, closest, merge, names_of
 from zsgan.evaluation.measurements import Measurements
+from zsgan.networks.load import check_of_demo
 from zsgan.report import tables
 from zsgan.runs.grid import run_all
 from zsgan.runs.identity import check
-from zsgan.runs.profiles import Profile, Scenario, check_of_demo, load_profile
+from zsgan.runs.profiles import Profile, Scenario, load_profile
 from zsgan.runs.run import RUNS
 
 OF_PROFILE = (

@@ -27,7 +27,6 @@ from zsgan.base.settings import (
 )
 from zsgan.base.yaml_values import read_yaml
 from zsgan.menagerie.factors import index_of
-from zsgan.networks.load import load_generator, of_demo
 
 PROFILES = Path(__file__).parents[1] / "profiles"
 Resolution = Annotated[Literal[8, 16, 32, 64, 128, 256, 512, 1024], BeforeValidator(number)]
@@ -196,9 +195,8 @@ class Profile:
 
     def rows_of(self, scenario: str) -> tuple[str, ...]:
         """The rows that a scenario has all data for: those that images guide need images of its target."""
-        return tuple(
-            row for row in self.rows if not (few := self.config(scenario, row).few_shot) or few.target
-        )
+        few_shot = {row: self.config(scenario, row).few_shot for row in self.rows}
+        return tuple(row for row, found in few_shot.items() if found is None or found.target)
 
     @property
     def grid(self) -> list[tuple[str, str, int]]:
@@ -237,27 +235,6 @@ def load_profile(name: str | Path | None = None) -> Profile:
         return build(Profile, {"name": name, **content})
     except ValueError as error:
         raise ValueError(f"{profile_file(name)}: {error}") from None
-
-
-def check_of_demo(generator: str) -> None:
-    """Refuse the default CLIPs and settings, those of the demo, for generators outside the demo.
-
-    Args:
-        generator: name, file or run, see :mod:`zsgan.assets.names`; converted, adapted and random generators
-            of the demo pass, too.
-
-    Raises:
-        ValueError: the generator is not of the demo world.
-        FileNotFoundError: the file of the name is missing.
-    """
-    found = names.generator(generator)
-    if found.resolution or (found.asset and names.of_demo(found.asset, "")):
-        return
-    if found.asset or not of_demo(load_generator(generator)):
-        raise ValueError(
-            f"generator={generator!r} is not of the demo world, whose CLIPs and settings are the default; "
-            "give a profile: --profile paper for photographs, --profile demo for drawings such as the demo's"
-        )
 
 
 def profile_file(name: str) -> Path:
