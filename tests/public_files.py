@@ -7,6 +7,7 @@ import argparse
 import io
 import pickle
 import sys
+import warnings
 from contextlib import contextmanager
 from types import ModuleType
 
@@ -131,6 +132,27 @@ def rosinality_pt(state_dict, kind="converted", latent_avg=None, discriminator=N
 def saved(contents, legacy=False):
     buffer = io.BytesIO()
     torch.save(contents, buffer, _use_new_zipfile_serialization=not legacy)
+    return buffer.getvalue()
+
+
+def openai_program(model):
+    """The bytes of OpenAI's CLIP, a program of TorchScript: open_clip's ViT in the precision it has."""
+
+    class Program(nn.Module):
+        def __init__(self):
+            super().__init__()
+            for name, part in [*model.named_children(), *model.named_parameters(recurse=False)]:
+                setattr(self, name, part)
+            for name, value in (("input_resolution", 224), ("context_length", 77), ("vocab_size", 49408)):
+                self.register_buffer(name, torch.tensor(value))
+
+        def forward(self, x):
+            return self.visual(x)
+
+    buffer, example = io.BytesIO(), torch.zeros(1, 3, 224, 224, dtype=model.logit_scale.dtype)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.save(torch.jit.trace(Program(), example, check_trace=False), buffer)
     return buffer.getvalue()
 
 

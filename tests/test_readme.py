@@ -105,6 +105,23 @@ def test_ewc_brings_most_of_it():
     assert gain[ewc] > gain[whole] / 2 and min(low[whole], low[ewc]) > 0
 
 
+def test_five_seeds_decide_what_the_text_says():
+    said, finals = " ".join(README.split()), load_summary("demo-full").finals
+    whole = changes(finals, L_DIR, FULL)
+    assert all(change.seeds == 5 and change.verdict != "undecided" for change in whole.values())
+    lpips, rate, fid = whole.values()
+    assert f"all three are decided: LPIPS {lpips:+.3f}, target rate {rate:+.2f}, FID {fid:+.1f}." in said
+
+    def gain(before: str, after: str) -> Change:
+        return changes(finals, before, after)["lpips_avg"]
+
+    ewc, relation, moments = gain(L_DM, L_DM_EWC), gain(L_DM_EWC, FULL), gain(L_DIR, L_DM)
+    assert f"(five seeds: LPIPS {ewc:+.3f}); the relation loss adds a little ({relation:+.3f})," in said
+    assert f"the moments alone nothing that can be told ({moments:+.3f})." in said
+    assert (ewc.verdict, relation.verdict, moments.verdict) == ("higher", "higher", "undecided")
+    assert ewc.mean > whole["lpips_avg"].mean / 2
+
+
 def test_early_stopping_is_what_was_measured():
     said, table = " ".join(README.split()), made("table_readings")
 

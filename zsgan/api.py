@@ -11,10 +11,10 @@ from zsgan.assets import names
 from zsgan.base.device import set_up
 from zsgan.base.places import folder_path, local_path
 from zsgan.base.settings import build
-from zsgan.networks.load import load_generator
+from zsgan.networks.load import check_of_demo, load_generator
 from zsgan.networks.stylegan2 import Generator
 from zsgan.runs.identity import check
-from zsgan.runs.profiles import Profile, check_of_demo, load_profile
+from zsgan.runs.profiles import Profile, load_profile
 from zsgan.runs.run import RUNS, Run, named_run, run
 
 

@@ -12,12 +12,14 @@ from pathlib import Path
 import pytest
 from test_manifest import entry, forget, project, write_manifest  # noqa: F401 (fixtures)
 
-from zsgan.assets import download, manifest
+from zsgan.assets import download, manifest, names
 from zsgan.base.files import WriteError
 from zsgan.cli import main
 
 CONTENT = bytes(range(256)) * 400  # 100 kB
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
+OTHER = CONTENT[::-1]  # what "/altered" delivers
+OTHER_SHA256 = hashlib.sha256(OTHER).hexdigest()
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -30,7 +32,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.path == "/absent":
             status, content, length = 404, b"no such file", 12
         elif self.path == "/altered":
-            content = CONTENT[::-1]
+            content = OTHER
+        elif self.path == "/broken":
+            status, content, length = 500, b"", 0
         elif self.path == "/page":
             content = b"<!DOCTYPE html><title>Sign in</title>"
             length = len(content)
@@ -115,7 +119,7 @@ def test_a_server_that_recovers_is_asked_again(path, requests, big, server):
 )
 def test_what_is_not_the_file_is_not_in_its_place(path, message, requests, kept, big, server):
     file = big(path)
-    with pytest.raises(manifest.AssetError, match=f"Put it by hand at {file}, from http.*/{path}.*{message}"):
+    with pytest.raises(manifest.AssetError, match=f"http.*/{path}: .*{message}.*put it at {file}"):
         download.fetch("big")
     assert server.requests == [f"/{path}"] * requests
     assert left(file) == ({"big.bin.refused"} if kept else set())
@@ -126,6 +130,55 @@ def test_mirrors_are_tried_in_turn(big, server):
     file = big("absent", "altered", "good", "busy")
     assert download.fetch("big") == file
     assert server.requests == ["/absent", "/altered", "/good"]
+    assert left(file) == {"big.bin"}  # what was refused on the way is of no use any more
+
+
+@pytest.mark.parametrize(
+    ("first", "why"),
+    [
+        ("absent", "404"),
+        ("broken", "500"),
+        ("stalled", "(?i:timed out)"),
+        ("short", "(?i:incomplete|broken)"),
+        ("altered", OTHER_SHA256),
+    ],
+)
+def test_a_failing_address_is_named_and_the_next_one_starts_over(first, why, big, server, caplog):
+    file = big(first, "good")
+    file.parent.mkdir(parents=True)
+    file.with_name(".big.bin.download").write_bytes(OTHER[:5000])  # of a process that was killed
+    with caplog.at_level(logging.INFO):
+        assert download.fetch("big").read_bytes() == CONTENT
+    assert re.search(f"WARNING .*http.*/{first}: .*{why}", caplog.text)
+    assert re.search("INFO .*big arrived from http.*/good", caplog.text)
+    assert server.requests[-1] == "/good" and left(file) == {"big.bin"}
+
+
+def test_if_no_address_delivers_each_one_is_named_with_its_fault(big):
+    file = big("absent", "altered", alternatives={"a" * 64: "another format"})
+    with pytest.raises(manifest.AssetError) as raised:
+        download.fetch("big")
+    message = str(raised.value)
+    assert re.search(f"/absent: 404.*/altered: what arrived has .*{OTHER_SHA256}, but", message)
+    assert f"If you have the file (SHA-256 {SHA256} or {'a' * 64}), put it at {file}" in message
+    assert f"kept as {file}.refused" in message and "online" not in message
+    assert left(file) == {"big.bin.refused"}
+
+
+def test_an_alternative_is_accepted_noted_and_identified_by_its_own_hash(big, caplog):
+    file = big("altered", alternatives={OTHER_SHA256: "another format"})
+    assert manifest.identity("big") == SHA256  # what the manifest prefers, as long as none is at hand
+    with caplog.at_level(logging.INFO):
+        assert download.fetch("big").read_bytes() == OTHER
+    assert f"big: big.bin has SHA-256 {OTHER_SHA256}: another format" in caplog.text
+    assert names.weights_id("big") == OTHER_SHA256 and left(file) == {"big.bin"}
+    file.rename(own := file.with_name("own.bin"))
+    for content, same in ((OTHER, True), (CONTENT, True), (b"another", False)):
+        own.write_bytes(content)
+        assert names.Weights("big", asset="big").same_as(names.Weights("own.bin", file=own)) is same
+    big("good", alternatives={OTHER_SHA256: "another format"})
+    download.fetch("big")
+    assert names.weights_id("big") == SHA256
 
 
 def test_no_server_at_all(big, project):  # noqa: F811
@@ -133,8 +186,24 @@ def test_no_server_at_all(big, project):  # noqa: F811
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/big.bin"
         file = big(urls=[url])
-        with pytest.raises(manifest.AssetError, match=f"{file}, from {url}.*(?i:refused)"):
+        with pytest.raises(manifest.AssetError, match=f"machine online.*{url}: 127.0.0.1 .*refused.*{file}"):
             download.fetch("big")
+
+
+def test_without_a_network_the_command_says_so_at_once(big, monkeypatch, capsys):
+    def no_network(*_, **__):
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    big(urls=["https://one.example/big.bin", "https://two.example/big.bin"])
+    monkeypatch.setattr(socket, "getaddrinfo", no_network)
+    monkeypatch.setattr(download, "PAUSE", 60.0)  # a second try would be noticed
+    assert main(["fetch", "big"]) == 1
+    error = capsys.readouterr().err
+    assert "None could be reached: is this machine online?" in error
+    for host in ("one", "two"):
+        reason = "cannot be reached (Temporary failure in name resolution)"
+        assert f"https://{host}.example/big.bin: {host}.example {reason}" in error
+    assert main(["list", "generators"]) == 0  # which needs no network
 
 
 def test_the_first_file_of_an_entry_without_hash_is_kept(big, caplog):
@@ -152,7 +221,7 @@ def test_the_first_file_of_an_entry_without_hash_is_kept(big, caplog):
 
 def test_a_web_page_is_no_first_file(big):
     big("page", sha256=None, bytes=None)
-    with pytest.raises(manifest.AssetError, match="is a web page; it is kept as"):
+    with pytest.raises(manifest.AssetError, match="is a web page.*is kept as"):
         download.fetch("big")
 
 

@@ -124,6 +124,7 @@ def test_an_unknown_name_is_answered_with_the_closest(project):
         ([entry(), entry()], "two assets are called 'dog'"),
         ([entry(sha256="abc")], "64 hexadecimal digits, got 'abc'"),
         ([entry(md5="abc", urls=["u"])], "md5 of 'dog' must be 32 hexadecimal digits, got 'abc'"),
+        ([entry(alternatives={"abc": "a prefix"})], "alternative of 'dog' must be 64 .* got 'abc'"),
         ([entry(sha256=None)], "'dog' is shipped, so its sha256 and bytes must be known"),
     ],
 )
@@ -183,6 +184,30 @@ def test_of_two_processes_the_first_one_says_which_file_it_is(unpublished, monke
     assert manifest.identity("big") == SHA256
 
 
+def test_an_alternative_needs_no_first_file(unpublished, caplog):
+    both = {"urls": ["https://example.org/big.bin"], "alternatives": {SHA256: "of a mirror"}}
+    write_manifest(unpublished.parents[1], [entry("big", sha256=None, bytes=None, **both)])
+    with caplog.at_level(logging.INFO):
+        assert manifest.path("big") == unpublished
+    assert f"big: big.bin has SHA-256 {SHA256}: of a mirror" in caplog.text
+    assert manifest.identity("big") == SHA256
+    assert not (unpublished.parent / "manifest.lock.json").exists()
+    unpublished.write_bytes(b"another")  # neither the file nor its alternative
+    manifest.path.cache_clear()
+    assert manifest.path("big") == unpublished
+    assert manifest.identity("big") == hashlib.sha256(b"another").hexdigest()
+
+
+def test_an_unknown_file_is_compared_with_every_known_hash(project):
+    others = {"alternatives": {"a" * 64: "of a mirror"}, "urls": ["https://example.org/dog.bin"]}
+    write_manifest(project, [entry(**others)])
+    (project / "cache").mkdir()
+    (project / "cache" / "dog.bin").write_bytes(b"another")
+    with pytest.raises(manifest.AssetError, match=f"says 7 bytes, SHA-256 {SHA256}, or SHA-256 {'a' * 64}"):
+        manifest.path("dog")
+    assert manifest.identity("dog") == SHA256
+
+
 def test_an_identity_that_is_not_known_yet_says_what_to_do(unpublished):
     unpublished.unlink()
     with pytest.raises(manifest.AssetError, match=r"big\.bin is missing .* zsgan fetch big"):
@@ -212,5 +237,5 @@ def test_the_files_of_the_paper_are_described():
         assert not Path(asset.path).is_absolute() and ".." not in asset.path
         openai = [url for url in asset.urls if "openaipublic" in url]
         assert all(url.split("/")[-2] == asset.sha256 for url in openai)  # their addresses have the hash
-    hashes = [asset.sha256 for asset in external if asset.sha256]
+    hashes = [value for asset in external for value in asset.hashes]
     assert len(set(hashes)) == len(hashes)

@@ -296,12 +296,33 @@ def test_staging_keeps_one_file_a_page_and_nothing_that_differs_between_runs(don
     ]
 
 
+def test_a_book_is_staged_without_what_its_profile_lacks(done, tmp_path):
+    book = tmp_path / "book"
+    shutil.copytree(done / "book", book)
+    chapter = (book / "01_first.md").read_text()
+    drawn = '+++ {"needs": "drawn truth"}\n\n## Drawn\n\n```{code-cell} ipython3\n1 / 0\n```\n'
+    (book / "01_first.md").write_text(f"{chapter}\n[Gone](02_gone.ipynb) is left out.\n\n{drawn}")
+    (book / "02_gone.md").write_text(CHAPTER.replace("# First", '+++ {"needs": "drawn truth"}\n\n# Gone'))
+    toc = {"root": "intro", "parts": [{"chapters": [{"file": "01_first"}, {"file": "02_gone"}]}]}
+    (book / "_toc.yml").write_text(yaml.safe_dump(toc))
+    parameters, having = {"out": tmp_path, "divisor": 3}, ()
+    assert [page.stem for page in notebooks.chapters(book, having)] == ["01_first"]
+    notebooks.execute("01_first", parameters, tmp_path / "executed", having=having, book=book)
+    pages.stage(tmp_path / "executed", done / "figures", tmp_path / "staged", having=having, book=book)
+    staged = nbformat.read(tmp_path / "staged" / "01_first.ipynb", as_version=4)
+    text = "\n".join(cell.source for cell in staged.cells)
+    assert "Gone is left out." in text and "Drawn" not in text and "1 / 0" not in text
+    assert not (tmp_path / "staged" / "02_gone.ipynb").exists()
+    left = yaml.safe_load((tmp_path / "staged" / "_toc.yml").read_text())
+    assert left["parts"] == [{"chapters": [{"file": "01_first"}]}]
+
+
 def test_chapters_run_at_the_same_time_with_a_thread_each(monkeypatch, tmp_path):
     monkeypatch.setenv("OMP_NUM_THREADS", "before")
     monkeypatch.delenv("OMP_NUM_THREADS")
     together, seen = threading.Barrier(2, timeout=60), {}
 
-    def execute(name, parameters, folder, *, progress):
+    def execute(name, parameters, folder, *, having, progress):
         together.wait()  # breaks unless the other one is there
         seen[name] = (os.environ["OMP_NUM_THREADS"], parameters, folder, progress)
 

@@ -145,10 +145,11 @@ def test_a_failed_notebook_stops_with_its_cell_and_the_runs_are_kept(two_scenari
     assert asked and executed == last_to_second
 
 
-def test_a_profile_without_a_book_is_refused_before_anything_is_computed(monkeypatch):
+def test_a_chapter_that_a_profile_cannot_fill_is_refused_before_anything_is_computed(monkeypatch):
     monkeypatch.setattr(reproduce_module, "run_all", None)
-    with pytest.raises(ValueError, match="profile='paper': the book is made of smoke and demo alone"):
-        reproduce_module.reproduce("paper")
+    message = "chapter '06_world' is not in the book of 'paper', which has 01_problem, .*, 10_real_weights"
+    with pytest.raises(ValueError, match=message):
+        reproduce_module.reproduce("paper", only="06_world")
 
 
 def test_an_unknown_chapter_is_named_before_anything_is_computed(tmp_path, reproduce):

@@ -12,15 +12,14 @@ import torch
 
 from zsgan.evaluation.bench import Bench, Numbers
 from zsgan.evaluation.comparisons import (
-    READINGS,
     Change,
     at_common_rate,
     at_rate,
     changes,
     differences,
     matched_differences,
-    readings,
 )
+from zsgan.evaluation.readings import READINGS, readings
 from zsgan.metrics.statistics import over_seeds, paired_difference
 
 SEEDS, N, STEPS = (0, 1, 2), 40, [2, 4, 6]
@@ -132,7 +131,8 @@ def test_changes_pair_the_seeds():
 def test_numbers_that_nobody_knows_are_left_out():
     """Such as the FID where there are no true images."""
     unknown = measured([0.3, 0.4, 0.42, 0.35], fid=[float("nan")] * 4)
-    found = changes(unknown, "L_dir", "L_dm")["fid"]
+    assert list(changes(unknown, "L_dir", "L_dm")) == ["lpips_avg", "evaluator_rate"]
+    found = changes(unknown, "L_dir", "L_dm", ["lpips_avg", "fid"])["fid"]
     assert found.seeds == 0 and found.mean != found.mean and found.verdict == "undecided"
 
 
@@ -194,10 +194,10 @@ def test_an_unknown_rate_is_refused_and_another_one_can_be_taken():
     path = {"row": "a", "seed": 0, "step": [0, 10], "evaluator_rate": [np.nan, np.nan], "sse": [9.0, 7.0]}
     course = pd.DataFrame(path | {"clip_rate": [0.0, 1.0]})
     with pytest.raises(ValueError, match="adaptation='evaluator_rate' is nan for a: .*='clip_rate'"):
-        at_common_rate(course, ["a"])
+        at_common_rate(course, ["a"], adaptation="evaluator_rate")
     with pytest.raises(ValueError, match="is nan for a"):
         at_rate(course, 0.5, ["sse"])
-    rate, found = at_common_rate(course, ["a"], adaptation="clip_rate")
+    rate, found = at_common_rate(course, ["a"])  # CLIP's, which is known
     assert rate == 1 and found.loc["a", "mean"] == 7
     mixed = pd.concat([course, course.assign(row="b", evaluator_rate=0.5)])
     assert at_common_rate(mixed, ["b"])[0] == 0.5  # what is not compared need not be known

@@ -1,21 +1,24 @@
 import copy
+import hashlib
 import logging
 import math
-import warnings
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import open_clip
 import pytest
+import safetensors.torch
 import torch
 import torch.nn.functional as F
 from open_clip.transform import PreprocessCfg, image_transform_v2
 from open_clip.transformer import QuickGELU
 from open_clip.zero_shot_metadata import OPENAI_IMAGENET_TEMPLATES
 from PIL import Image
+from public_files import openai_program
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from zsgan.assets import manifest
+from zsgan.assets.names import weights_id
 from zsgan.base.images import to_bytes
 from zsgan.base.tensors import load_tensors, save_tensors
 from zsgan.menagerie import clip_model
@@ -663,38 +666,55 @@ def tiny_open_clip(monkeypatch):
     sizes["vision_cfg"] |= {"width": 64, "layers": 1}
     sizes["text_cfg"] |= {"width": 64, "heads": 1, "layers": 1, "vocab_size": 49408}
     monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "ViT-B-32", sizes)
+    quick = sizes | {"quick_gelu": True}
+    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "ViT-B-32-quickgelu", quick)
 
 
 def test_openais_file_is_read_without_running_it(tiny_open_clip, tmp_path, monkeypatch):
     """A program of TorchScript: its tensors are taken, its code is not looked at."""
     source = load_clip("ViT-B-32/random")
-
-    class Program(torch.nn.Module):  # buffers that OpenAI's has beside its weights
-        def __init__(self):
-            super().__init__()
-            self.visual, self.transformer = source.model.visual, source.model.transformer
-            for name in ("token_embedding", "ln_final"):
-                setattr(self, name, getattr(source.model, name))
-            for name in ("positional_embedding", "text_projection", "logit_scale"):
-                setattr(self, name, getattr(source.model, name))
-            for name, value in (("input_resolution", 224), ("context_length", 77), ("vocab_size", 49408)):
-                self.register_buffer(name, torch.tensor(value))
-
-        def forward(self, x):
-            return self.visual(x)
-
     path = tmp_path / "ViT-B-32.pt"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        torch.jit.trace(Program().half().float(), torch.zeros(1, 3, 224, 224), check_trace=False).save(
-            str(path)
-        )
+    path.write_bytes(openai_program(source.model))
     monkeypatch.setattr(torch.jit, "load", None)
     loaded = load_clip(f"ViT-B-32/{path}")
     state = source.model.state_dict()
     assert all(torch.equal(value, state[name]) for name, value in loaded.model.state_dict().items())
     assert isinstance(loaded.model.visual.transformer.resblocks[0].mlp.gelu, QuickGELU)
     assert not isinstance(source.model.visual.transformer.resblocks[0].mlp.gelu, QuickGELU)
+
+
+def test_both_published_formats_of_openais_weights_are_one_clip(tiny_open_clip, tmp_path, monkeypatch):
+    """The archive of OpenAI and the safetensors of open_clip, each under the manifest's one name and path."""
+    source = load_clip("ViT-B-32/random")
+    written = {
+        "archive": openai_program(source.model.half()),
+        "safetensors": safetensors.torch.save(source.model.float().state_dict()),
+    }
+    hashes = {kind: hashlib.sha256(content).hexdigest() for kind, content in written.items()}
+    entry = replace(
+        manifest.asset("ViT-B-32/openai"),
+        sha256=hashes["archive"],
+        bytes=len(written["archive"]),
+        alternatives={hashes["safetensors"]: "the same weights in open_clip's safetensors"},
+    )
+    monkeypatch.setenv("ZSGAN_HOME", str(tmp_path))
+    monkeypatch.setitem(manifest.assets(), "ViT-B-32/openai", entry)
+    entry.file.parent.mkdir()
+    x, texts, features = images(2, 224), ["a dog", "a cat"], {}
+    for kind, content in written.items():
+        entry.file.write_bytes(content)
+        manifest.path.cache_clear()
+        loaded = load_clip("ViT-B-32/openai")
+        assert weights_id("ViT-B-32/openai") == hashes[kind]
+        features[kind] = torch.cat([loaded.encode_images(x), loaded.encode_texts(texts)])
+    assert torch.equal(features["archive"], features["safetensors"])
+    # Both with OpenAI's GELU, computed here by open_clip's architecture that is made with it.
+    (own := tmp_path / "own.safetensors").write_bytes(written["safetensors"])
+    quick = load_clip(f"ViT-B-32-quickgelu/{own}")
+    assert torch.equal(features["archive"][:2], quick.encode_images(x))
+    other = F.normalize(torch.cat([source.encode_images(x), source.encode_texts(texts)]), dim=-1)
+    assert (features["archive"] - other).abs().max() > 1e-4
+    manifest.path.cache_clear()
 
 
 def test_a_damaged_file_of_a_clip_is_named(tiny_open_clip, tmp_path):

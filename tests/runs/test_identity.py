@@ -25,7 +25,8 @@ BEFORE = {
 
 @pytest.fixture
 def config():
-    return load_profile("smoke").config("dog-to-cat", "L_dm + L_EWC + L_rel")
+    full = load_profile("smoke").config("dog-to-cat", "L_dm + L_EWC + L_rel")
+    return override(full, {"optimiser.iterations": 10})  # as many as smoke had then
 
 
 @pytest.mark.parametrize("known", BEFORE)

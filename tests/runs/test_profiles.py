@@ -320,3 +320,13 @@ def test_a_profile_of_the_readers_own_names_a_file(tmp_path):
     file.write_text(f"extends: paper\nscenarios: {{own: {scenario}}}\nseeds: [7]\n")
     mine = load_profile(str(file))
     assert mine.seeds == (7,) and mine.config("own", "L_dm").generator == str(weights)
+
+
+def test_rows_that_images_guide_belong_to_the_scenarios_with_images_of_their_target(tmp_path):
+    paper = load_profile("paper")
+    (few,) = [row for row in paper.rows if "10-shot" in row]
+    assert paper.rows_of("dog-to-cat") == tuple(row for row in paper.rows if row != few)
+    seen = replace(paper.scenarios["dog-to-cat"], truth={"folder": str(tmp_path)})
+    both = replace(paper, scenarios={**paper.scenarios, "dog-to-cat": seen})
+    assert both.rows_of("dog-to-cat") == tuple(paper.rows)
+    assert few not in both.rows_of("cat-to-dog")

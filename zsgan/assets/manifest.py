@@ -2,15 +2,16 @@
 
 ``data_manifest.yaml`` has one entry per file. Files without URLs are shipped with the package; files with
 URLs are downloaded into a cache folder (:mod:`zsgan.assets.download`). The SHA-256 of a file is checked
-before its use. If none was published, that of the first download is kept in ``manifest.lock.json`` beside the
-downloads, and later files are compared with it.
+before its use. Some assets have alternatives: other files that serve as well, known by their SHA-256. If none
+was published, that of the first download is kept in ``manifest.lock.json`` beside the downloads, and later
+files are compared with it.
 """
 
 import logging
 import os
 import re
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -20,7 +21,7 @@ import pooch
 import yaml
 from filelock import FileLock
 
-from zsgan.base.files import digest_of, read_json, sha256, write_atomically, write_json
+from zsgan.base.files import digest_of, known_sha256, read_json, sha256, write_atomically, write_json
 from zsgan.base.places import local_path
 from zsgan.base.yaml_values import read_yaml
 
@@ -51,10 +52,12 @@ class Asset:
     urls: Sequence[str] = ()
     md5: str | None = None
     loader: str = ""
+    alternatives: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for kind, digits in (("sha256", 64), ("md5", 32)):
-            value = getattr(self, kind)
+        hashes = [("sha256", 64, self.sha256), ("md5", 32, self.md5)]
+        hashes += [("alternative", 64, value) for value in self.alternatives]
+        for kind, digits, value in hashes:  # a prefix would not identify a file
             if value is not None and not re.fullmatch(f"[0-9a-f]{{{digits}}}", str(value)):
                 raise ValueError(
                     f"{kind} of {self.name!r} must be {digits} hexadecimal digits, got {value!r}"
@@ -66,6 +69,11 @@ class Asset:
     def file(self) -> Path:
         """Path of the file, which may not be downloaded yet."""
         return (cache_folder() if self.urls else ROOT) / self.path
+
+    @property
+    def hashes(self) -> list[str]:
+        """Every known SHA-256, that of ``sha256`` first; empty if none was published."""
+        return [*filter(None, [self.sha256]), *self.alternatives]
 
     @property
     def remedy(self) -> str:
@@ -125,23 +133,29 @@ def path(name: str) -> Path:
     if wrong := difference(entry, entry.file):
         raise AssetError(f"{entry.file} {wrong}. Delete it. {entry.remedy}")
     lock(entry, entry.file)
+    if kind := entry.alternatives.get(identity(name)):
+        log.info("%s: %s has SHA-256 %s: %s", name, entry.file.name, identity(name), kind)
     return entry.file
 
 
 def identity(name: str) -> str:
-    """SHA-256 of the asset called ``name``, without reading its file.
+    """SHA-256 of the asset called ``name``; its file is read only if the manifest knows alternatives to it.
 
     Args:
         name: name of an entry.
 
     Returns:
-        64 hexadecimal digits, from the manifest or the lock file.
+        64 hexadecimal digits: that of the alternative at hand, or else from the manifest or the lock file.
 
     Raises:
         ValueError: there is no such asset.
         AssetError: its hash was not published, and it has not been downloaded yet.
     """
     entry = asset(name)
+    if entry.alternatives and entry.file.is_file():
+        found = known_sha256(entry.file)
+        if found in entry.alternatives:
+            return found
     known = entry.sha256 or _locked().get(name, {}).get("sha256")
     if known is None:
         path(name)  # its error says what to do if the file is missing
@@ -157,14 +171,18 @@ def difference(entry: Asset, file: Path) -> str:
         file: file to compare with it.
 
     Returns:
-        a sentence without its subject, the file; empty if there is no difference.
+        a sentence without its subject, the file; empty if there is no difference, or if the file is one of
+        the alternatives.
     """
+    digest = sha256(file)
+    if digest in entry.alternatives:
+        return ""
     kept = {} if entry.sha256 else _locked().get(entry.name, {})
     where = "manifest.lock.json, the first file to arrive," if kept else MANIFEST.name
     expected = {"bytes": entry.bytes, "SHA-256": entry.sha256, "MD5": entry.md5} | (
         {"bytes": kept["bytes"], "SHA-256": kept["sha256"]} if kept else {}
     )
-    found: dict[str, Any] = {"bytes": file.stat().st_size, "SHA-256": sha256(file)}
+    found: dict[str, Any] = {"bytes": file.stat().st_size, "SHA-256": digest}
     if entry.md5:
         found["MD5"] = digest_of(file, "md5")
     if all(expected[key] in (None, value) for key, value in found.items()):
@@ -175,7 +193,8 @@ def difference(entry: Asset, file: Path) -> str:
         )
         for d in (found, expected)
     )
-    return f"has {has}, but {where} says {says}"
+    also = "".join(f", or SHA-256 {other}" for other in entry.alternatives)
+    return f"has {has}, but {where} says {says}{also}"
 
 
 def lock(entry: Asset, file: Path) -> None:
@@ -188,7 +207,7 @@ def lock(entry: Asset, file: Path) -> None:
     Raises:
         AssetError: another process has just recorded the hash of another file.
     """
-    if entry.sha256 is not None or entry.name in _locked():
+    if entry.sha256 is not None or entry.name in _locked() or sha256(file) in entry.alternatives:
         return
     place = _lock_file()
     with FileLock(f"{place}.lock"):
@@ -242,7 +261,8 @@ def record(file: Path, *, name: str, description: str, command: str, seed: int, 
     assets.cache_clear()  # another training may have recorded its file since
     known = sorted({**assets(), name: new}.items())
     entries = [
-        {k: v for k, v in asdict(entry).items() if v or k not in ("md5", "loader")} for _, entry in known
+        {k: v for k, v in asdict(entry).items() if v or k not in ("md5", "loader", "alternatives")}
+        for _, entry in known
     ]
     comment = re.split("^assets:", MANIFEST.read_text(encoding="utf-8"), flags=re.MULTILINE)[0]
     body = yaml.safe_dump({"assets": entries}, sort_keys=False, allow_unicode=True, width=110)

@@ -20,7 +20,8 @@ ViT-B-32/path/to/file  weights in a file, for an architecture of      the file's
 ViT-B-32/random        an architecture with random weights            its name
 =====================  =============================================  =======================
 
-A path may begin with a tilde for the home folder.
+Where the manifest knows alternatives to a file, such as another format of the same weights, its SHA-256 is
+that of the file at hand. A path may begin with a tilde for the home folder.
 """
 
 import re
@@ -90,8 +91,10 @@ class Weights:
         """Whether these are the same weights, perhaps under other names; compares hashes, or else names."""
         if self.asset and self.asset == other.asset:
             return True
-        hashes = [manifest.asset(one.asset).sha256 if one.asset else one.identity for one in (self, other)]
-        return hashes[0] is not None and hashes[0] == hashes[1]
+        mine, theirs = (
+            manifest.asset(one.asset).hashes if one.asset else [one.identity] for one in (self, other)
+        )
+        return not set(mine).isdisjoint(theirs)
 
 
 def generator(name: str | Path) -> Weights:

@@ -51,6 +51,12 @@ def row_with(profile: Profile, *terms: str) -> str:
     return min(found, key=lambda row: len(profile.rows[row]))
 
 
+def ladder_of(profile: Profile) -> list[str]:
+    """The rows of the paper's ablation: L_dir, L_dm, L_dm with EWC, and all terms; see :func:`row_with`."""
+    terms = ("moment", "ewc", "relation")
+    return [row_with(profile, "directional"), *(row_with(profile, *terms[:k]) for k in (1, 2, 3))]
+
+
 def show_source(*functions: Callable[..., Any]) -> Markdown:
     """The source code of library functions, without docstrings and checks of the arguments.
 

@@ -15,7 +15,7 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +26,7 @@ import yaml
 
 from zsgan.assets.manifest import ROOT
 from zsgan.base.files import write_atomically
+from zsgan.book import contents
 
 try:
     import jupytext
@@ -72,11 +73,23 @@ class _OwnPython(AsyncKernelManager):
         )
 
 
-def chapters(book: Path = BOOK) -> list[Path]:
-    """The sources of the book's notebooks, Markdown files in the order of their numbered names."""
+def chapters(book: Path = BOOK, having: Collection[str] | None = None) -> list[Path]:
+    """The sources of the book's notebooks, Markdown files in the order of their numbered names.
+
+    Args:
+        book: the folder of the sources.
+        having: needs that a profile meets; chapters that rest on others are left out. By default all.
+
+    Returns:
+        the files.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+    """
     if not book.is_dir():
         raise FileNotFoundError(f"there is no folder {book}: the book comes with a clone of the repository")
-    return [page for page in sorted(book.glob("*.md")) if _is_notebook(page)]
+    pages = [page for page in sorted(book.glob("*.md")) if _is_notebook(page)]
+    return pages if having is None else [page for page in pages if load(page, having).cells]
 
 
 def _is_notebook(page: Path) -> bool:
@@ -84,18 +97,27 @@ def _is_notebook(page: Path) -> bool:
     return "\njupytext:" in page.read_text(encoding="utf-8").split("\n---", 1)[0]
 
 
-def load(page: Path) -> nbformat.NotebookNode:
+def load(page: Path, having: Collection[str] | None = None) -> nbformat.NotebookNode:
     """The notebook of a chapter, with cell ids that depend only on their order.
 
     A cell before its first code cell installs zsgan from the repository in ``_config.yml``.
 
     Args:
         page: ``NAME.md`` in the book's folder.
+        having: needs that a profile meets; what rests on others is left out, see
+            :mod:`zsgan.book.contents`. By default all is kept.
 
     Returns:
-        The notebook, without outputs.
+        The notebook, without outputs; without cells if the chapter has an unmet need.
+
+    Raises:
+        ValueError: a cell has an unknown need.
     """
     notebook = jupytext.read(page)
+    if having is not None:
+        notebook.cells = contents.kept(notebook.cells, having)
+        if not notebook.cells:
+            return notebook
     repository = yaml.safe_load((page.parent / "_config.yml").read_text(encoding="utf-8"))["repository"]
     install = nbformat.v4.new_code_cell(_INSTALL.format_map(repository), metadata={"tags": ["remove-cell"]})
     first = next((k for k, cell in enumerate(notebook.cells) if cell.cell_type == "code"), 0)
@@ -119,7 +141,13 @@ def stale(book: Path = BOOK) -> list[str]:
 
 
 def execute(
-    name: str, parameters: Mapping[str, Any], folder: Path, *, book: Path = BOOK, progress: bool = False
+    name: str,
+    parameters: Mapping[str, Any],
+    folder: Path,
+    *,
+    having: Collection[str] | None = None,
+    book: Path = BOOK,
+    progress: bool = False,
 ) -> Path:
     """Run a chapter from top to bottom in a fresh kernel.
 
@@ -128,6 +156,7 @@ def execute(
         parameters: values for names that the chapter's ``parameters`` cell sets. Paths become absolute,
             since the kernel works in the book's folder.
         folder: where the executed notebook is written, as ``NAME.ipynb``, once it is complete.
+        having: needs that are met, see :func:`load`.
         book: the folder of the sources.
         progress: show a progress bar over the cells.
 
@@ -138,10 +167,10 @@ def execute(
         ValueError: there is no such chapter, or it has no parameter of a given name.
         BookError: a cell failed; the message has the cell and the traceback.
     """
-    known = {page.stem: page for page in chapters(book)}
+    known = {page.stem: page for page in chapters(book, having)}
     if name not in known:
         raise ValueError(f"there is no chapter {name!r}; the chapters are {', '.join(known)}")
-    notebook = load(known[name])
+    notebook = load(known[name], having)
     accepted = papermill.inspect_notebook(notebook)
     for parameter in parameters:
         if parameter not in accepted:
@@ -182,6 +211,7 @@ def execute_all(
     parameters: Mapping[str, Any],
     folder: Path,
     *,
+    having: Collection[str] | None = None,
     workers: int = 1,
     progress: bool = False,
 ) -> None:
@@ -194,6 +224,7 @@ def execute_all(
         names: names of chapters.
         parameters: values for all of them, see :func:`execute`.
         folder: where the executed notebooks are written.
+        having: needs that are met, see :func:`load`.
         workers: number of kernels in parallel.
         progress: show a progress bar for each chapter.
 
@@ -210,7 +241,7 @@ def execute_all(
             return
         log.info("notebook %s", name)
         try:
-            execute(name, parameters, folder, progress=progress)
+            execute(name, parameters, folder, having=having, progress=progress)
         except BaseException:
             over.set()
             raise

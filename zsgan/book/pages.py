@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Collection
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -18,7 +19,7 @@ import nbformat
 import yaml
 
 from zsgan.base.files import write_atomically
-from zsgan.book import api_pages
+from zsgan.book import api_pages, contents
 from zsgan.book.notebooks import BOOK, BookError, chapters, load
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,13 @@ _MATHJAX = "sphinx-mathjax-offline/static/mathjax/tex-svg-full.js"  # one file, 
 
 
 def stage(
-    executed: Path, figures: Path, staged: Path, *, banner: str | None = None, book: Path = BOOK
+    executed: Path,
+    figures: Path,
+    staged: Path,
+    *,
+    having: Collection[str] | None = None,
+    banner: str | None = None,
+    book: Path = BOOK,
 ) -> None:
     """Collect the inputs of jupyter-book: pages, executed notebooks in place of chapters, figures, MathJax.
 
@@ -35,6 +42,8 @@ def stage(
         executed: folder of the notebooks from :func:`zsgan.book.notebooks.execute`.
         figures: folder that pages refer to as ``figures/``.
         staged: the folder to create; an older one is replaced.
+        having: needs that the profile meets; what rests on others is left out, and links to it become words.
+            By default all is kept.
         banner: text at the top of every page.
         book: the folder of the sources.
 
@@ -47,12 +56,17 @@ def stage(
     sources = {page.stem: page for page in chapters(book)}
     # A page must not exist as both .md and .ipynb.
     shutil.copytree(book, staged, ignore=shutil.ignore_patterns(".*", *(f"{name}.*" for name in sources)))
-    for name, page in sources.items():
-        notebook = _finished(executed / f"{name}.ipynb", load(page))
-        write_atomically(staged / f"{name}.ipynb", f"{nbformat.writes(notebook)}\n".encode())
+    notebooks = {
+        page.stem: _finished(executed / f"{page.stem}.ipynb", load(page, having))
+        for page in chapters(book, having)
+    }
     (staged / "api").mkdir()
     for name, text in api_pages.pages().items():
         write_atomically(staged / name, text.encode())
+    if having is not None:
+        _leave_out(staged, notebooks, having, book)
+    for name, notebook in notebooks.items():
+        write_atomically(staged / f"{name}.ipynb", f"{nbformat.writes(notebook)}\n".encode())
     shutil.copytree(figures, staged / "figures")
     mathjax = Path(str(distribution("sphinx-mathjax-offline").locate_file(_MATHJAX)))
     # Not in _static, from which jupyter-book would load every script a second time.
@@ -62,6 +76,29 @@ def stage(
         settings = yaml.safe_load((staged / "_config.yml").read_text(encoding="utf-8"))
         settings["html"]["announcement"] = banner
         write_atomically(staged / "_config.yml", yaml.safe_dump(settings, allow_unicode=True).encode())
+
+
+def _leave_out(
+    staged: Path, notebooks: dict[str, nbformat.NotebookNode], having: Collection[str], book: Path
+) -> None:
+    """Take what has unmet needs out of the staged pages of prose, and links to missing pages out of all."""
+    prose, gone = {}, {page.stem for page in chapters(book)} - {*notebooks}
+    for page in staged.glob("*.md"):
+        if text := contents.plain(page.read_text(encoding="utf-8"), having):
+            prose[page] = text
+        else:
+            page.unlink()
+            gone.add(page.stem)
+    names = {*notebooks, *(page.stem for page in prose)}
+    for page, text in prose.items():
+        write_atomically(page, f"{contents.unlinked(text, gone)}\n".encode())
+    for notebook in notebooks.values():
+        for cell in notebook.cells:
+            if cell.cell_type == "markdown":
+                cell.source = contents.unlinked(cell.source, gone)
+    toc = staged / "_toc.yml"
+    text = contents.table_of_contents(toc.read_text(encoding="utf-8"), names)
+    write_atomically(toc, text.encode())
 
 
 def check_places(figures: Path, staged: Path, book: Path = BOOK) -> None:
@@ -105,13 +142,22 @@ def _finished(executed: Path, source: nbformat.NotebookNode) -> nbformat.Noteboo
     return notebook
 
 
-def build(executed: Path, figures: Path, out: Path, *, banner: str | None = None, book: Path = BOOK) -> Path:
+def build(
+    executed: Path,
+    figures: Path,
+    out: Path,
+    *,
+    having: Collection[str] | None = None,
+    banner: str | None = None,
+    book: Path = BOOK,
+) -> Path:
     """Render the book from executed notebooks; any warning of jupyter-book is an error.
 
     Args:
         executed: folder of the notebooks from :func:`zsgan.book.notebooks.execute`.
         figures: folder that pages refer to as ``figures/``.
         out: folder for ``staged/`` and ``_build/html/``; both are replaced.
+        having: needs that the profile meets, see :func:`stage`.
         banner: text at the top of every page.
         book: the folder of the sources.
 
@@ -121,7 +167,7 @@ def build(executed: Path, figures: Path, out: Path, *, banner: str | None = None
     Raises:
         BookError: A chapter is not executed, or the pages have faults, which the message lists.
     """
-    stage(executed, figures, out / "staged", banner=banner, book=book)
+    stage(executed, figures, out / "staged", having=having, banner=banner, book=book)
     shutil.rmtree(out / "_build", ignore_errors=True)
     _render(out, "html")
     return out / "_build" / "html" / "index.html"

@@ -1,23 +1,17 @@
 """Reproduction of all results: adaptations, notebooks, figures, tables and the book."""
 
 import logging
-from itertools import product
 from pathlib import Path
 
-from zsgan.book import notebooks, pages, preconditions
+from zsgan.book import contents, notebooks, pages, preconditions
 from zsgan.evaluation.measurements import measure_all
 from zsgan.report import shipped
 from zsgan.runs.grid import run_all
 from zsgan.runs.identity import check
-from zsgan.runs.profiles import load_profile
+from zsgan.runs.profiles import is_file_name, load_profile, profile_file
 from zsgan.runs.run import RUNS
 
 log = logging.getLogger(__name__)
-
-BANNER = "A test build, made of a few steps and images: its pictures and numbers mean nothing."
-"""Banner on every page of the book of the smoke profile."""
-WITH_BOOK = ("smoke", "demo")
-"""Profiles with the scenarios and rows of the book's chapters."""
 
 
 def reproduce(
@@ -34,14 +28,16 @@ def reproduce(
 ) -> Path:
     """Make the missing runs of all the profile's scenarios, execute the notebooks and render the book.
 
-    Finished runs and measurements are reused, so a call after a failure resumes it. The machine is checked
-    before the first run (:mod:`zsgan.book.preconditions`).
+    A book has the chapters and sections that its profile can fill (:mod:`zsgan.book.contents`). Rows that
+    images guide are made where the scenario has images of its target. Finished runs and measurements are
+    reused, so a call after a failure resumes it. The machine is checked before the first run
+    (:mod:`zsgan.book.preconditions`).
 
-    A summarised profile (demo-full, ablations, scenarios...) has no book. Its measurements are written beside
-    its file, where the book's chapters find them (:mod:`zsgan.report.shipped`).
+    A summarised profile (demo-full, ablations, scenarios...) has no book of its own. Its measurements are
+    written beside its file, where the book's chapters find them (:mod:`zsgan.report.shipped`).
 
     Args:
-        profile: "smoke", "demo", or one that is summarised.
+        profile: a name, or a .yaml file.
         figures: where the notebooks write figures and tables; by default ``build/<profile>/figures``. The
             committed ones in ``figures`` are not touched unless this names that folder.
         build: where executed notebooks and the book go.
@@ -56,7 +52,7 @@ def reproduce(
         The first page of the book, the executed notebook with ``only``, or the folder of the summary.
 
     Raises:
-        ValueError: The profile or the chapter is unknown, the profile has no book or none to print, or the
+        ValueError: The profile is unknown, its book lacks the chapter or it has no book to print, or the
             folders of figures and book overlap.
         OSError: A folder cannot be written to, the disk has too little space, or there is no home folder.
         ImportError: A tool of the book is missing.
@@ -64,22 +60,18 @@ def reproduce(
         BookError: A notebook failed (the message has the cell and the traceback), or the rendering did.
     """
     settings = load_profile(profile)
-    if not settings.summarised and profile not in WITH_BOOK:
-        raise ValueError(
-            f"profile={profile!r}: the book is made of {' and '.join(WITH_BOOK)} alone. For its "
-            "measurements, add summarised: true; for Table 1, zsgan table"
-        )
-    names = [page.stem for page in notebooks.chapters()]
+    having = contents.offered(settings)
+    names = [page.stem for page in notebooks.chapters(having=having)]
     if only is not None and only not in names:
-        raise ValueError(f"chapter {only!r} is unknown; the chapters are {', '.join(names)}")
+        raise ValueError(f"chapter {only!r} is not in the book of {profile!r}, which has {', '.join(names)}")
     if only and pdf:
         raise ValueError(f"only={only!r} makes one notebook and no book that pdf could print; leave one out")
     if settings.summarised and (only or pdf):
         raise ValueError(f"of profile={profile!r} no book is made, only a summary; leave out only and pdf")
-    grid = list(product(settings.scenarios, settings.rows, settings.seeds))
-    configs = [settings.config(*which) for which in grid]
-    labels = [f"{scenario}, {row}, seed {seed}" for scenario, row, seed in grid]
-    figures = figures or build / profile / "figures"
+    configs = [settings.config(*which) for which in settings.grid]
+    labels = [f"{scenario}, {row}, seed {seed}" for scenario, row, seed in settings.grid]
+    file = profile_file(profile)
+    figures = figures or build / file.stem / "figures"
     executed, summary = build / "executed", shipped.summary_folder(profile)
     if not settings.summarised:
         pages.check_places(figures, build / "staged")
@@ -93,11 +85,13 @@ def reproduce(
         measure_all(settings, runs, device, workers, progress)
     figures.mkdir(parents=True, exist_ok=True)
     chosen = [only] if only else names
-    parameters = {"profile": profile, "figures": figures, "runs": runs, "device": device}
-    notebooks.execute_all(chosen, parameters, executed, workers=workers, progress=progress)
+    # the notebooks' kernels work in another folder
+    name = file if is_file_name(profile) else profile
+    parameters = {"profile": name, "figures": figures, "runs": runs, "device": device}
+    notebooks.execute_all(chosen, parameters, executed, having=having, workers=workers, progress=progress)
     if only:
         return executed / f"{only}.ipynb"
-    page = pages.build(executed, figures, build, banner=BANNER if profile == "smoke" else None)
+    page = pages.build(executed, figures, build, having=having, banner=settings.banner)
     if pdf:
         pages.print_pdf(build)
     return page

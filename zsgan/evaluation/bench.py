@@ -94,7 +94,8 @@ class Bench:
     @cached_property
     def runs(self) -> list[tuple[str, int, Run]]:
         """Row, seed and run, in the order of the profile; missing runs are made."""
-        return [(row, seed, self._run(row, seed)) for row in self.profile.rows for seed in self.profile.seeds]
+        rows = self.profile.rows_of(self.scenario)
+        return [(row, seed, self._run(row, seed)) for row in rows for seed in self.profile.seeds]
 
     def _run(self, row: str, seed: int) -> Run:
         return run(self.profile.config(self.scenario, row, seed), folder=self.folder, device=self.device)

@@ -17,42 +17,24 @@ from zsgan.evaluation.bench import Bench, Numbers
 from zsgan.metrics.matched import Course, at_matched, highest_common, matched_difference
 from zsgan.metrics.statistics import over_seeds, paired_difference
 
-PRICE = {"lpips_avg": ("diversity", ".3f"), "evaluator_rate": ("target rate", ".2f"), "fid": ("FID", ".1f")}
-"""Column of the results that summarises a row -> its name in prose, and its number format."""
+PRICE = {
+    "lpips_avg": ("diversity", ".3f"),
+    "evaluator_rate": ("target rate", ".2f"),
+    "clip_rate": ("target rate", ".2f"),
+    "fid": ("FID", ".1f"),
+}
+"""Column of the results that summarises a row -> its name in prose, and its number format. Of the two target
+rates one is shown, :func:`known_rate`."""
 
 
-READINGS = ("at the end", "levelled off", "best FID")
-"""Steps at which the runs of a table are read: after the last, at the snapshot nearest to where
-:func:`zsgan.adaptation.stopping.plateau` would have stopped, and at the snapshot nearest to the truth."""
+def known_rate(measured: pd.DataFrame) -> str:
+    """Column of the strictest known target rate: the evaluator's, or CLIP's where no factors are read."""
+    return "evaluator_rate" if measured["evaluator_rate"].notna().any() else "clip_rate"
 
 
-def readings(finals: pd.DataFrame, course: pd.DataFrame) -> pd.DataFrame:
-    """The same runs, read at three steps.
-
-    Args:
-        finals: a line for each run, from :meth:`Measurements.table
-            <zsgan.evaluation.measurements.Measurements.table>`.
-        course: a line for each snapshot, from :meth:`Measurements.course
-            <zsgan.evaluation.measurements.Measurements.course>`.
-
-    Returns:
-        a line of ``course`` for each run and each of :data:`READINGS`, with the column reading. A run that
-        never levels off is read at its end; one without texts has no such line, and one without a known
-        truth none of the best FID.
-    """
-    lines = []
-    runs = ["scenario", "row", "seed"]
-    levels = finals.set_index(runs)["levelled_off"]
-    for which, path in course[course["step"] > 0].groupby(runs, sort=False):
-        path, level = path.set_index("step", drop=False), levels[which]
-        last = path.index.max()
-        found = {"at the end": last}
-        if not math.isnan(level):
-            found["levelled off"] = (path.index.to_series() - min(level, last)).abs().idxmin()
-        if path["fid"].notna().any():
-            found["best FID"] = path["fid"].idxmin()
-        lines += [path.loc[step].to_dict() | {"reading": name} for name, step in found.items()]
-    return pd.DataFrame(lines)
+def price(measured: pd.DataFrame) -> list[str]:
+    """The columns of :data:`PRICE` that are known: diversity, one target rate and, with true images, FID."""
+    return ["lpips_avg", known_rate(measured), *(["fid"] if measured["fid"].notna().any() else [])]
 
 
 @dataclass(frozen=True)
@@ -85,7 +67,7 @@ class Change:
 
 
 def changes(
-    measured: pd.DataFrame, before: str, after: str, columns: Iterable[str] = tuple(PRICE)
+    measured: pd.DataFrame, before: str, after: str, columns: Iterable[str] | None = None
 ) -> dict[str, Change]:
     """Paired differences of two rows over their common seeds.
 
@@ -93,7 +75,7 @@ def changes(
         measured: a line for each run, of one scenario, with columns row, seed and ``columns``.
         before: the row to compare with.
         after: the other row.
-        columns: columns to compare.
+        columns: columns to compare; by default those of :func:`price`.
 
     Returns:
         column -> change.
@@ -101,7 +83,7 @@ def changes(
     Raises:
         ValueError: the rows have no seed in common.
     """
-    columns = list(columns)
+    columns = price(measured) if columns is None else list(columns)
     one, two = (measured[measured["row"] == row].set_index("seed")[columns] for row in (before, after))
     difference = (two - one).dropna(how="all")
     if difference.empty:
@@ -144,7 +126,7 @@ def at_rate(
 
 
 def at_common_rate(
-    course: pd.DataFrame, rows: Sequence[str], value: str = "sse", adaptation: str = "evaluator_rate"
+    course: pd.DataFrame, rows: Sequence[str], value: str = "sse", adaptation: str | None = None
 ) -> tuple[float, pd.DataFrame]:
     """A value of every row at the highest rate that all of their runs reach.
 
@@ -152,12 +134,13 @@ def at_common_rate(
         course: see :func:`at_rate`, also for errors.
         rows: rows to compare.
         value: the column to compare.
-        adaptation: the column of the rate.
+        adaptation: the column of the rate; by default :func:`known_rate`.
 
     Returns:
         the rate, and columns mean, low and high over the seeds, a line for each row.
     """
     chosen = course[course["row"].isin(rows)]
+    adaptation = known_rate(chosen) if adaptation is None else adaptation
     _known(chosen, adaptation)
     rate = float(chosen.groupby(["row", "seed"])[adaptation].max().min())
     found = at_rate(chosen, rate, [value], adaptation).groupby("row")[value].agg(["mean", "min", "max"])

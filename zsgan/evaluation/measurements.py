@@ -5,7 +5,6 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -191,7 +190,7 @@ def measure_all(
         workers: number of rows that are measured in parallel.
         progress: show a progress bar.
     """
-    rows = list(product(profile.scenarios, profile.rows))
+    rows = [(scenario, row) for scenario in profile.scenarios for row in profile.rows_of(scenario)]
     with tqdm(total=len(rows), desc="measuring", disable=not progress) as bar:
         if workers == 1:
             for scenario, row in rows:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -161,7 +162,9 @@ def open_clip_encoder(
             weights are random, with seed 0.
         device: device of the encoder.
         file: weights to use in place of open_clip's download: any file that open_clip reads, or OpenAI's own
-            .pt, without executing its code.
+            .pt, without executing its code. OpenAI's weights in another format than its own need their name
+            ("openai") or an architecture such as "ViT-B-32-quickgelu", since such a file does not say which
+            GELU it was trained with.
 
     Returns:
         the encoder, in float32.
@@ -178,15 +181,16 @@ def open_clip_encoder(
         )
     settings = open_clip.get_pretrained_cfg(architecture, pretrained) if pretrained else {}
     script = file is not None and _is_script(file)
+    tensors = _tensors(file) if file is not None else None
     with _weights_of(file, architecture), seeded(0):
         model = open_clip.create_model(
-            architecture, pretrained=pretrained if file is None else None if script else str(file),
+            architecture, pretrained=pretrained if file is None else None if tensors else str(file),
             precision="fp32", device=device, force_preprocess_cfg=settings,
             # Weights may need another GELU than the architecture's name implies; open_clip only warns.
             force_quick_gelu=script or settings.get("quick_gelu", False),
         )  # fmt: skip
-        if file is not None and script:
-            model.load_state_dict(_script_tensors(file))
+        if tensors:
+            model.load_state_dict(tensors)
         tokenizer = open_clip.get_tokenizer(architecture)
     return ClipEncoder(model, tokenizer, architecture)
 
@@ -270,6 +274,20 @@ def _is_script(file: Path) -> bool:
         return False
     with zipfile.ZipFile(file) as archive:
         return any(name.endswith("/constants.pkl") for name in archive.namelist())
+
+
+def _tensors(file: Path) -> dict[str, Tensor] | None:
+    """Weights in open_clip's names of a file that open_clip itself would not recognise; else ``None``.
+
+    It goes by the ending of the name, whereas an asset has one name for all formats that it may arrive in.
+    """
+    if _is_script(file):
+        return _script_tensors(file)
+    with file.open("rb") as stream:
+        start = stream.read(9)
+    if file.suffix != ".safetensors" and start[8:] == b"{":  # after the length of the header
+        return load_file(file)
+    return None
 
 
 def _script_tensors(file: Path) -> dict[str, Tensor]:

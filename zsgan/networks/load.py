@@ -68,6 +68,27 @@ def of_demo(generator: Generator) -> bool:
     return any(_same(_noise(generator), _noise(load_generator(name))) for name in shipped)
 
 
+def check_of_demo(generator: str) -> None:
+    """Refuse the default CLIPs and settings, those of the demo, for generators outside the demo.
+
+    Args:
+        generator: name, file or run, see :mod:`zsgan.assets.names`; converted, adapted and random generators
+            of the demo pass, too.
+
+    Raises:
+        ValueError: the generator is not of the demo world.
+        FileNotFoundError: the file of the name is missing.
+    """
+    found = names.generator(generator)
+    if found.resolution or (found.asset and names.of_demo(found.asset, "")):
+        return
+    if found.asset or not of_demo(load_generator(generator)):
+        raise ValueError(
+            f"generator={generator!r} is not of the demo world, whose CLIPs and settings are the default; "
+            "give a profile: --profile paper for photographs, --profile demo for drawings such as the demo's"
+        )
+
+
 def _noise(generator: Generator) -> list[torch.Tensor]:
     return [value.cpu() for name, value in generator.named_buffers() if name.endswith("noise_const")]
 

@@ -212,7 +212,7 @@ def run_ids(profile: Profile) -> dict[str, str]:
     """Scenario, row and seed of each of a profile's runs -> the present id of the run."""
     return {
         f"{scenario}, {row}, seed {seed}": resolve(profile.config(scenario, row, seed)).id
-        for scenario, row, seed in product(profile.scenarios, profile.rows, profile.seeds)
+        for scenario, row, seed in profile.grid
     }
 
 

@@ -15,10 +15,11 @@ from zsgan.assets import names
 from zsgan.base.device import set_up
 from zsgan.base.settings import build, closest, merge, names_of
 from zsgan.evaluation.measurements import Measurements
+from zsgan.networks.load import check_of_demo
 from zsgan.report import tables
 from zsgan.runs.grid import run_all
 from zsgan.runs.identity import check
-from zsgan.runs.profiles import Profile, Scenario, check_of_demo, load_profile
+from zsgan.runs.profiles import Profile, Scenario, load_profile
 from zsgan.runs.run import RUNS
 
 OF_PROFILE = (
@@ -207,10 +208,5 @@ def chosen(profile: Profile, scenario: str, rows: Sequence[str], settings: Mappi
         "overrides": merge(profile.overrides, kinds["runs"]), "random": merge(profile.random, kinds["runs"]),
     }  # fmt: skip
     whole = build(Profile, values)
-    rows = rows or [row for row in whole.rows if _has_target(whole, scenario, row)]
+    rows = rows or whole.rows_of(scenario)
     return replace(whole, rows={row: whole.rows[row] for row in rows})
-
-
-def _has_target(profile: Profile, scenario: str, row: str) -> bool:
-    few_shot = profile.config(scenario, row).few_shot
-    return few_shot is None or bool(few_shot.target)

@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 
 from zsgan.base.files import libraries, write_atomically, write_json
+from zsgan.evaluation.comparisons import known_rate
 from zsgan.metrics.statistics import over_seeds
 
 # Table 1 of the paper, Dog -> Cat: (LPIPS Avg., its deviation, LPIPS All, its deviation).
@@ -120,25 +121,26 @@ def readings_table(read: pd.DataFrame, readings: Sequence[str]) -> pd.DataFrame:
     """Diversity, target rate and FID of each row at several steps of the same runs.
 
     Args:
-        read: a line for each run and reading, from :func:`zsgan.evaluation.comparisons.readings`.
+        read: a line for each run and reading, from :func:`zsgan.evaluation.readings.readings`.
         readings: the readings to show, in their order.
 
     Returns:
         formatted cells, a line for each row, with means over the seeds: for each reading the steps taken
         (lowest and highest of the seeds), "LPIPS (target rate)" and FID.
     """
-    lines: dict[str, dict[str, str]] = {}
+    rate, lines = known_rate(read), dict[str, dict[str, str]]()
     for (row, reading), runs in read.groupby(["row", "reading"], sort=False):
-        mean = runs[["lpips_avg", "evaluator_rate", "fid"]].mean()
+        mean = runs[["lpips_avg", rate, "fid"]].mean()
         lines.setdefault(row, {}).update(
             {
                 f"{reading}: step": span(runs["step"]),
-                f"{reading}: LPIPS (rate)": f"{mean['lpips_avg']:.3f} ({mean['evaluator_rate']:.2f})",
-                f"{reading}: FID": f"{mean['fid']:.0f}",
+                f"{reading}: LPIPS (rate)": f"{mean['lpips_avg']:.3f} ({mean[rate]:.2f})",
+                f"{reading}: FID": _cell(mean["fid"], ".0f"),
             }
         )
     table = pd.DataFrame.from_dict(lines, orient="index").fillna(ABSENT).rename_axis("row")
-    return table[[c for reading in readings for c in table if c.startswith(f"{reading}: ")]]
+    known = table.columns[(table != ABSENT).any()]
+    return table[[c for reading in readings for c in known if c.startswith(f"{reading}: ")]]
 
 
 def _rows(results: pd.DataFrame, bounds: pd.DataFrame, scenario: str) -> list[tuple[str, pd.DataFrame]]:

@@ -27,11 +27,8 @@ from zsgan.base.settings import (
 )
 from zsgan.base.yaml_values import read_yaml
 from zsgan.menagerie.factors import index_of
-from zsgan.networks.load import load_generator, of_demo
 
 PROFILES = Path(__file__).parents[1] / "profiles"
-
-
 Resolution = Annotated[Literal[8, 16, 32, 64, 128, 256, 512, 1024], BeforeValidator(number)]
 
 
@@ -101,6 +98,8 @@ class Profile:
         eyes: networks behind LPIPS, FID and similar metrics: the "evaluator" of the demo world, or
             "photographs" (VGG-16 and Inception-v3).
         summarised: whether measurements are written as tables beside the profile's file instead of a book.
+        banner: text at the top of every page of the profile's book.
+        ablations: the profile whose summary the book shows as this one's ablations, if it was made.
         sheets: whether a picture of each scenario is written beside these tables, see
             :mod:`zsgan.report.scenario_sheet`; for few rows.
         baseline: the row that others are compared with; ``None`` for the first.
@@ -122,6 +121,8 @@ class Profile:
     judge: Text
     eyes: Literal["evaluator", "photographs"] = "evaluator"
     summarised: Switch = False
+    banner: Text | None = None
+    ablations: Text | None = None
     sheets: Switch = False
     baseline: Text | None = None
     clusters: AtLeast1 = 10
@@ -192,6 +193,16 @@ class Profile:
             raise ValueError(f"row {row!r} of scenario {scenario!r}: {error}") from None
         return override(config, settings) if settings else config
 
+    def rows_of(self, scenario: str) -> tuple[str, ...]:
+        """The rows that a scenario has all data for: those that images guide need images of its target."""
+        few_shot = {row: self.config(scenario, row).few_shot for row in self.rows}
+        return tuple(row for row, found in few_shot.items() if found is None or found.target)
+
+    @property
+    def grid(self) -> list[tuple[str, str, int]]:
+        """Scenario, row and seed of every run that the scenarios have the data for."""
+        return [(at, row, seed) for at in self.scenarios for row in self.rows_of(at) for seed in self.seeds]
+
 
 def _random_networks(config: AdaptConfig) -> dict[str, Any]:
     """The settings for random networks beside the generator, of the same shapes."""
@@ -226,34 +237,13 @@ def load_profile(name: str | Path | None = None) -> Profile:
         raise ValueError(f"{profile_file(name)}: {error}") from None
 
 
-def check_of_demo(generator: str) -> None:
-    """Refuse the default CLIPs and settings, those of the demo, for generators outside the demo.
-
-    Args:
-        generator: name, file or run, see :mod:`zsgan.assets.names`; converted, adapted and random generators
-            of the demo pass, too.
-
-    Raises:
-        ValueError: the generator is not of the demo world.
-        FileNotFoundError: the file of the name is missing.
-    """
-    found = names.generator(generator)
-    if found.resolution or (found.asset and names.of_demo(found.asset, "")):
-        return
-    if found.asset or not of_demo(load_generator(generator)):
-        raise ValueError(
-            f"generator={generator!r} is not of the demo world, whose CLIPs and settings are the default; "
-            "give a profile: --profile paper for photographs, --profile demo for drawings such as the demo's"
-        )
-
-
 def profile_file(name: str) -> Path:
     """Path of the profile of a name, whether or not the file exists."""
-    return local_path(name) if _own(name) else PROFILES / f"{name}.yaml"
+    return local_path(name) if is_file_name(name) else PROFILES / f"{name}.yaml"
 
 
-def _own(name: str) -> bool:
-    """Whether a profile's name is the path of a file."""
+def is_file_name(name: str) -> bool:
+    """Whether a profile's name is the path of a file, not one of those that ship."""
     return name.lower().endswith((".yaml", ".yml"))
 
 
@@ -262,12 +252,12 @@ def _read(name: Any, above: tuple[str, ...]) -> dict[str, Any]:
     what = f"{profile_file(above[-1])}: extends" if above else "profile"
     if name in above:
         raise ValueError(f"{what} {name!r}, which extends it: {' -> '.join((*above, name))}")
-    if not (isinstance(name, str) and _own(name)):
+    if not (isinstance(name, str) and is_file_name(name)):
         known = tuple(sorted(path.stem for path in PROFILES.glob("*.yaml")))
         _choice(what, name, known, "one of {}, or the path of a .yaml file")
     file = profile_file(name)
     if not file.is_file():
-        others = [path.name for path in file.parent.glob("*") if _own(path.name)]
+        others = [path.name for path in file.parent.glob("*") if is_file_name(path.name)]
         near = get_close_matches(file.name, others, cutoff=0.4)
         hint = f"; the closest in its folder: {', '.join(near)}" if near else ""
         raise ValueError(f"{what}={name!r}: there is no file {file}{hint}")

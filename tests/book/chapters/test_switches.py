@@ -119,4 +119,4 @@ def test_the_ladder_has_a_line_for_each_step_whose_rows_there_are():
     })  # fmt: skip
     table = ladder_table(finals)
     assert table.index.tolist() == ["L_dm against L_dir"]
-    assert table.iloc[0].tolist() == ["+0.062", "+0.050 (+0.050 to +0.050)", "-0.20 (-0.20 to -0.20)", "–"]
+    assert table.iloc[0].tolist() == ["+0.062", "+0.050 (+0.050 to +0.050)", "-0.20 (-0.20 to -0.20)"]

@@ -112,18 +112,6 @@ def rule_against(stops: pd.DataFrame, choice: str, measure: str) -> Change:
     return change_of(by_place.groupby("seed").mean())
 
 
-def rule_wins(stops: pd.DataFrame) -> bool:
-    """Whether the rule's FID is lower than that of the fixed number of steps, and nothing of it worse.
-
-    Neither its FID nor its target rate may be significantly worse than those of fixed and common.
-    """
-    fid, rate = (
-        {choice: rule_against(stops, choice, measure).verdict for choice in ("fixed", "common")}
-        for measure in ("fid", "rate")
-    )
-    return fid["fixed"] == "lower" and fid["common"] != "higher" and "lower" not in rate.values()
-
-
 def over_scenarios(stops: pd.DataFrame) -> pd.Series:
     """Mean of every number of :func:`stops`, with the same weight for each scenario."""
     return stops.groupby("scenario").mean(numeric_only=True).mean()

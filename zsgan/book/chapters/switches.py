@@ -38,11 +38,12 @@ def frontiers(course: pd.DataFrame, rows: Sequence[str], measures: Mapping[str, 
     Args:
         course: course of one scenario, see :class:`zsgan.report.shipped.Summary`.
         rows: rows to draw, in the order of the legend.
-        measures: column -> label of its panel.
+        measures: column -> label of its panel; one that is nan throughout has none.
 
     Returns:
-        the figure, with a panel for each measure.
+        the figure.
     """
+    measures = {column: label for column, label in measures.items() if course[column].notna().any()}
     columns = min(2, len(measures))
     lines = math.ceil(len(measures) / columns)
     figure, axes = plt.subplots(
