@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from zsgan import cli
 from zsgan.base import images as images_module
 from zsgan.base.images import (
     Folder,
@@ -208,12 +209,12 @@ def test_all_pairs_beyond_memory_make_each_image_once(generator, monkeypatch):
 
 @pytest.mark.parametrize("kept", [True, False])
 def test_images_of_files_are_the_same_in_bytes(monkeypatch, kept):
-    monkeypatch.setattr("zsgan.base.images._MEMORY", 0)
     if not kept:
         monkeypatch.setattr("zsgan.base.images.memory", lambda: 1)
     files = from_bytes(torch.arange(256, dtype=torch.uint8).view(4, 1, 8, 8).expand(4, 3, 8, 8))
-    assert torch.equal(held(files)[1:], files[1:])
-    assert torch.equal(held(files)[torch.tensor([3, 1])], files[[3, 1]])
+    assert torch.equal(InBytes(files)[1:], files[1:])
+    assert torch.equal(InBytes(files)[torch.tensor([3, 1])], files[[3, 1]])
+    assert held(files) is files  # in memory already
 
 
 @pytest.mark.parametrize(("gib", "sizes"), [(139, [64, 64, 34]), (4, [16, 4, 1]), (0.001, [1, 1, 1])])
@@ -331,3 +332,18 @@ def test_a_full_disk_is_said_with_the_file(tmp_path, full_disk):
         save_images(noise, tmp_path)
     save_images(noise, tmp_path)  # again, with room
     assert len(Folder(tmp_path)) == 2
+
+
+def test_the_command_line_sets_the_batch_size(monkeypatch, tmp_path, generator):
+    monkeypatch.setenv("ZSGAN_BATCH_SIZE", "2")  # restored after the test
+    made, synthesis = [], type(generator.synthesis)
+    forward = synthesis.forward
+
+    def counting(self, ws, **options):
+        made.append(len(ws))
+        return forward(self, ws, **options)
+
+    monkeypatch.setattr(synthesis, "forward", counting)
+    command = ["sample", "dog", "--n", "5", "--out", str(tmp_path / "dogs"), "--batch-size", "3", "--quiet"]
+    assert cli.main(command) == 0
+    assert made == [1, 3, 2]  # the first tells the size

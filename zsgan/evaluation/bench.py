@@ -13,7 +13,7 @@ from torch import Tensor
 from zsgan.assets.names import weights_id
 from zsgan.base.cache import Cache
 from zsgan.base.device import set_up
-from zsgan.base.images import Images, held
+from zsgan.base.images import Images
 from zsgan.evaluation.judges import Judges
 from zsgan.evaluation.truth import truth_of
 from zsgan.menagerie.evaluator import load_evaluator
@@ -129,7 +129,7 @@ class Bench:
 
         def measure() -> dict[str, Any]:
             guide = self._guide(found.config.clips[0]).encode_images
-            seen = self.judges.look(held(self.samples(found, n, step)), guide=guide, progress=progress)
+            seen = self.judges.look(self.samples(found, n, step), guide=guide, progress=progress)
             columns = {"sse": float(sse(seen["guide"]))} | self.judges.everything(seen, self.source_features)
             factors: dict[Any, Any] = {}
             columns |= dict.fromkeys(LEFT, math.nan)
@@ -146,7 +146,7 @@ class Bench:
 
     def embedding(self, images: Images) -> Tensor:
         """(n, D) the eyes' features."""
-        return extract(self.judges.eyes.embed, held(images), device=self.device)
+        return extract(self.judges.eyes.embed, images, device=self.device)
 
     def samples(self, found: Run, n: int, step: int | None = None, psi: float | None = None) -> Samples:
         """Images of the shared latents; by default after the last step, and with the rows' truncation."""

@@ -197,7 +197,7 @@ def evaluate(
         result |= judges.adaptation(seen, wanted - near)
         if subject.before is not None and kept:
             source = Watched(subject.before, bar.of("source images"))
-            before_features = extract(seeing.embed, held(source), device=device)
+            before_features = extract(seeing.embed, source, device=device)
             result |= judges.kept(seen, before_features, wanted)
         if true is not None and near:
             result |= {"against": name_of(against)}

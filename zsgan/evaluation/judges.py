@@ -13,7 +13,7 @@ from typing import TypedDict
 import torch
 from torch import Tensor
 
-from zsgan.base.images import Images
+from zsgan.base.images import Images, held
 from zsgan.evaluation.truth import Truth
 from zsgan.menagerie.factors import index_of
 from zsgan.metrics import (
@@ -117,10 +117,10 @@ class Judges:
         guide: Network | None = None,
         progress: bool = False,
     ) -> Seen:
-        """Look at images.
+        """Look at images, which are made or read once if they fit into memory.
 
         Args:
-            images: N images, from :func:`zsgan.base.images.held` so that they are made or read once.
+            images: N images.
             measures: the measures to be computed.
             guide: a guiding CLIP, which looks as well.
             progress: show progress bars.
@@ -136,6 +136,8 @@ class Judges:
             networks["clip"] = self.clip.encode_images
         if guide is not None:
             networks["guide"] = guide
+        if "lpips" in measures:
+            images = held(images)
         if networks:
             seen.update(extract_all(networks, images, device=self.device, progress=progress))  # type: ignore[typeddict-item]
         if "lpips" in measures:

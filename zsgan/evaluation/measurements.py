@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from zsgan.adaptation.stopping import alignment, plateau
 from zsgan.base.device import set_up, worker_pool
-from zsgan.base.images import Images, held
+from zsgan.base.images import Images
 from zsgan.evaluation.bench import SAMPLES_SEED, Bench
 from zsgan.evaluation.judges import Judges
 from zsgan.evaluation.truth import truth_of
@@ -104,7 +104,7 @@ class Measurements:
                 sets.append(("true target", math.nan, true, None))
             for row, psi_, images, known in sets:
                 line = {"scenario": bench.scenario, "row": row, "psi": psi_, "n": len(images)}
-                lines.append(line | judges.everything(judges.look(held(images)), known))
+                lines.append(line | judges.everything(judges.look(images), known))
         return pd.DataFrame(lines)
 
     def course(self, scenario: str | None = None) -> pd.DataFrame:
@@ -242,8 +242,7 @@ def generator_quality(
     }
     measures = {"evaluator_rate", *CLOSENESS}
     lines = {
-        label: judges.adaptation(judges.look(held(images), measures), measures)
-        for label, images in sets.items()
+        label: judges.adaptation(judges.look(images, measures), measures) for label, images in sets.items()
     }
     return pd.DataFrame.from_dict(lines, orient="index")
 

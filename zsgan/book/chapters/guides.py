@@ -11,7 +11,6 @@ from zsgan.adaptation.config import AdaptConfig
 from zsgan.adaptation.guide import trained_parameters
 from zsgan.base.descent import descend
 from zsgan.base.device import threads
-from zsgan.base.images import held
 from zsgan.evaluation.bench import load_judges
 from zsgan.networks.sampling import Samples
 from zsgan.networks.stylegan2 import Generator
@@ -68,6 +67,6 @@ def against_truth(
     with threads(1):
         for label, found in generators.items():
             for generator in found:
-                images = held(Samples(generator, profile.samples, 1, 1.0))
+                images = Samples(generator, profile.samples, 1, 1.0)
                 lines.append(pd.Series(judges.adaptation(judges.look(images, wanted), wanted), name=label))
     return pd.DataFrame(lines).rename(columns={"evaluator_rate": "target rate"})
