@@ -2,6 +2,7 @@
 
 import json
 
+import nbformat
 import pytest
 import yaml
 
@@ -27,8 +28,10 @@ PROFILE = {
     "judge": "clip-b",
     "eyes": "evaluator",
 }  # fmt: skip
-CHAPTERS = {"01_problem", "02_variations", "03_adaptation", "04_results", "10_real_weights"}
-WITH_RUNS = ("01_problem", "03_adaptation", "04_results")
+CHAPTERS = {
+    "01_problem", "02_variations", "03_adaptation", "04_results", "10_real_weights", "12_explorer"
+}  # fmt: skip
+WITH_RUNS = ("01_problem", "03_adaptation", "04_results", "12_explorer")
 """Those that look at the profile's runs."""
 
 
@@ -60,6 +63,18 @@ def test_the_papers_figures_and_tables_are_made_without_a_truth(made):
     assert "| L_dm + L_EWC + L_rel | 0.507 ± 0.016 |" in table and "| small Avg." in table
     assert "true target" not in table and "FID" not in table
     assert {page.stem for page in executed.glob("*.ipynb")} == set(WITH_RUNS)
+
+
+def test_its_explorer_knows_no_ideal_answer_and_no_fid(made):
+    cells = nbformat.read(made[0] / "12_explorer.ipynb", as_version=4).cells
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    (page,) = (output.data["text/html"] for output in outputs if "text/html" in output.get("data", {}))
+    data = json.loads(page.partition('<script type="application/json">')[2].partition("</script>")[0])
+    (scenario,) = data["scenarios"]
+    assert scenario["ideal"] is None
+    assert [measure["label"] for measure in scenario["measures"]] == ["diversity", "target rate"]
+    assert [row["label"] for row in scenario["rows"]] == list(PROFILE["rows"])[1:]
+    assert all(row["steps"] == [0, 1, 2] and row["picture"] in data["pictures"] for row in scenario["rows"])
 
 
 def test_its_book_has_the_chapters_on_the_paper_and_speaks_of_no_other():
