@@ -114,16 +114,9 @@ class Browser:
                 points = [{"x": x, "y": y} for x, y in places]
                 self.call("Input.dispatchTouchEvent", type=f"touch{kind}", touchPoints=points)
             return
+        held = {"button": "left", "buttons": 1, "clickCount": 1}
         for kind, (x, y) in (("Pressed", start), ("Moved", middle), ("Moved", end), ("Released", end)):
-            self.call(
-                "Input.dispatchMouseEvent",
-                type=f"mouse{kind}",
-                x=x,
-                y=y,
-                button="left",
-                buttons=1,
-                clickCount=1,
-            )
+            self.call("Input.dispatchMouseEvent", type=f"mouse{kind}", x=x, y=y, **held)
 
     def close(self) -> None:
         """End the browser."""

@@ -1,4 +1,4 @@
-"""The explorers in a browser: dragging shows the pictures and the numbers that runs, tables and formulas have."""
+"""The explorers in a browser: dragging shows the pictures and numbers of the runs and formulas."""
 
 import base64
 import io
@@ -10,11 +10,13 @@ import pytest
 from PIL import Image
 
 from zsgan.base.images import to_array
-from zsgan.book.chapters.explorer import LATENTS, SIDE, film
+from zsgan.book.chapters.explorer import LATENTS, SIDE
 from zsgan.book.chapters.turn import first_moment_turn
 from zsgan.book.widgets import widget
+from zsgan.evaluation.bench import SAMPLES_SEED
 from zsgan.evaluation.measurements import Measurements
 from zsgan.method.variations import closed_form_values
+from zsgan.networks.sampling import sample_images
 from zsgan.runs.profiles import load_profile
 
 NAME, GAP = "dog-to-cat", 4
@@ -23,12 +25,14 @@ BIGGEST = 3_000_000
 
 # Once all canvases show what they were last asked for: what a reader sees.
 SEEN = """new Promise(done => {
-    const live = document.querySelector('.live'), canvases = [...live.querySelectorAll('.strip:not([hidden]) canvas')];
-    const look = () => canvases.some(c => c.dataset.wanted !== c.dataset.drawn) ? setTimeout(look, 20) : done({
+    const live = document.querySelector('.live'), strips = live.querySelectorAll('.strip:not([hidden])');
+    const canvases = [...strips].map(e => e.querySelector('canvas'));
+    const drawn = () => canvases.every(c => c.dataset.wanted === c.dataset.drawn);
+    const look = () => !drawn() ? setTimeout(look, 20) : done({
         step: live.querySelector('output').textContent,
         numbers: [...live.querySelectorAll('.numbers')].map(e => e.innerText),
         rows: [...live.querySelectorAll('.row select')].map(e => e.selectedOptions[0].text),
-        heads: [...live.querySelectorAll('.strip:not([hidden]) > p')].map(e => e.innerText),
+        heads: [...strips].map(e => e.querySelector('p').innerText),
         words: canvases.map(e => e.ariaLabel),
         said: live.querySelector('.said').textContent,
         valuetext: live.querySelector('input').ariaValueText,
@@ -53,8 +57,8 @@ def slide(browser, which: int, value: int, *, touch: bool = False) -> None:
         const slider = document.querySelectorAll('.live input')[{which}];
         slider.scrollIntoView({{block: 'center'}});
         const {{left, width, top, height}} = slider.getBoundingClientRect(), thumb = 16;
-        const at = value => [left + thumb / 2 + (width - thumb) * (value - slider.min) / (slider.max - slider.min),
-                             top + height / 2];
+        const share = value => (value - slider.min) / (slider.max - slider.min);
+        const at = value => [left + thumb / 2 + (width - thumb) * share(value), top + height / 2];
         return [at(+slider.value), at({value})];
     }})()"""
     browser.drag(*browser.run(place), touch=touch)
@@ -82,10 +86,14 @@ def course(measured):
 
 @pytest.fixture(scope="module")
 def films(measured):
-    """Row -> (steps, latents, SIDE, SIDE, 3) pixels of the run's own images."""
-    bench = measured.bench(NAME)
-    found = {row: film(bench, run) for row, _, run in bench.runs if row in ROWS}
-    return {row: np.stack([[to_array(x) for x in step] for step in images]) for row, images in found.items()}
+    """Row -> (steps, LATENTS, SIDE, SIDE, 3) pixels of the run's own images."""
+
+    def pixels(run, step):
+        images = sample_images(run.generator(step), LATENTS, seed=SAMPLES_SEED, truncation_psi=1.0)
+        return np.stack([to_array(image) for image in images])
+
+    runs = {row: run for row, _, run in measured.bench(NAME).runs if row in ROWS}
+    return {row: np.stack([pixels(run, step) for step in range(6)]) for row, run in runs.items()}
 
 
 @pytest.fixture
@@ -103,11 +111,11 @@ def shows(seen, course, films, rows, step, across=LATENTS):
         rows, seen["numbers"], seen["pictures"][-2:], seen["words"][-2:], strict=True
     ):
         line = course.loc[(row, step)]
-        expected = f"{line['lpips_avg']:.3f}", f"{line['evaluator_rate']:.2f}", f"{line['fid']:.1f}"
-        assert (
-            numbers.split() == f"diversity {expected[0]} target rate {expected[1]} FID {expected[2]}".split()
-        )
-        assert all(number in seen["said"] for number in expected) and f"Step {step}." in seen["said"]
+        diversity, rate = f"{line['lpips_avg']:.3f}", f"{line['evaluator_rate']:.2f}"
+        fid = f"{line['fid']:.1f}"
+        assert numbers.split() == f"diversity {diversity} target rate {rate} FID {fid}".split()
+        assert f"{row}: diversity {diversity}, target rate {rate}, FID {fid}." in seen["said"]
+        assert f"Step {step}." in seen["said"]
         assert row in words and f"step {step}" in words
         off = [np.abs(strip(picture, across) - images.astype(int)).mean() for images in films[row]]
         assert np.argmin(off) == step and off[step] < 4, off
@@ -197,29 +205,18 @@ def other(tmp_path_factory):
         Image.fromarray(np.tile(columns, (LATENTS * SIDE, 1))).save(buffer, "PNG")
         return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
-    def row(label: str, steps: list[int]) -> dict:
-        return {
-            "label": label,
-            "steps": steps,
-            "numbers": [[f"{s / 8:.3f}" for s in steps]],
-            "picture": label,
-        }
+    def row(label: str, *steps: int) -> dict:
+        numbers = [[f"{step / 8:.3f}" for step in steps]]
+        return {"label": label, "steps": steps, "numbers": numbers, "picture": label}
 
+    first = {"source": "a", "target": "<b>", "ideal": None}
+    second = {"source": "c", "target": "d", "ideal": "truth"}
     scenarios = [
-        {
-            "source": "a",
-            "target": "<b>",
-            "ideal": None,
-            "rows": [row("one", [0, 4, 8]), row("<two>", [0, 2, 4])],
-        },
-        {"source": "c", "target": "d", "ideal": "truth", "rows": [row("three", [0, 8])]},
+        {**first, "rows": [row("one", 0, 4, 8), row("<two>", 0, 2, 4)]},
+        {**second, "rows": [row("three", 0, 8)]},
     ]
-    pictures = {
-        "one": picture(250, 3),
-        "<two>": picture(150, 3),
-        "three": picture(200, 2),
-        "truth": picture(99, 1),
-    }
+    shades = {"one": (250, 3), "<two>": (150, 3), "three": (200, 2), "truth": (99, 1)}
+    pictures = {name: picture(*look) for name, look in shades.items()}
     measures = [{"label": "diversity", "hint": "LPIPS"}]
     data = {
         "scenarios": [{**scenario, "measures": measures} for scenario in scenarios], "pictures": pictures,
@@ -235,13 +232,10 @@ def test_a_shorter_run_stays_at_its_end_and_a_scenario_without_truth_has_no_idea
     seen = browser.run(SEEN)
     assert browser.faults == []
     assert seen["step"] == "8 of 8" and seen["rows"] == ["one", "<two>"]
-    assert [head.splitlines()[0] for head in seen["heads"][:1]] == ["source: a"] and len(
-        seen["pictures"]
-    ) == 3
-    assert [n.split() for n in seen["numbers"]] == [
-        "diversity 1.000".split(),
-        "at its step 4 diversity 0.500".split(),
-    ]
+    assert seen["heads"][0] == "source: a" and len(seen["pictures"]) == 3
+    assert [" ".join(text.split()) for text in seen["numbers"]] == [
+        "diversity 1.000", "at its step 4 diversity 0.500"
+    ]  # fmt: skip
     assert [round(strip(p).mean()) for p in seen["pictures"]] == [250, 210, 110]
     slide(browser, 0, 1)  # the second of the steps 0, 2, 4, 8
     seen = browser.run(SEEN)
@@ -258,12 +252,11 @@ def test_a_shorter_run_stays_at_its_end_and_a_scenario_without_truth_has_no_idea
 # Stage 1
 
 TURN = """(() => {
-    const at = (selector, name) => [...document.querySelectorAll(`.live ${selector}`)].map(e => +e.getAttribute(name));
+    const all = selector => [...document.querySelectorAll(`.live ${selector}`)];
     return {
-        numbers: [...document.querySelectorAll('.live dd')].map(e => parseFloat(e.textContent)),
-        sliders: [...document.querySelectorAll('.live input')].map(e => +e.value),
-        corners: at('.simplex .B', 'cx').map((x, k) => [x, at('.simplex .B', 'cy')[k]]),
-        tips: at('.texts line', 'x2'),
+        numbers: all('dd').map(e => parseFloat(e.textContent)),
+        sliders: all('input').map(e => +e.value),
+        corners: all('.simplex .B').map(e => [+e.getAttribute('cx'), +e.getAttribute('cy')]),
         data: document.querySelector('.turn script').textContent,
     };
 })()"""

@@ -31,8 +31,7 @@ def test_quality_gives_way_to_the_budget_and_the_same_films_give_the_same_bytes(
     noise = {name: 2 * torch.rand(4, 5, 3, 32, 32, generator=random) - 1 for name in ("one", "two")}
     best, least = sprites(noise), sprites(noise, budget=0)
     size = {name: sum(map(len, found.values())) for name, found in (("best", best), ("least", least))}
-    between = sprites(noise, budget=(size["best"] + size["least"]) // 2)
-    assert (
-        size["least"] < sum(map(len, between.values())) <= (size["best"] + size["least"]) // 2 < size["best"]
-    )
+    budget = (size["best"] + size["least"]) // 2
+    between = sum(map(len, sprites(noise, budget).values()))
+    assert size["least"] < between <= budget < size["best"]
     assert best == sprites(noise) and sorted(QUALITIES, reverse=True) == [*QUALITIES]

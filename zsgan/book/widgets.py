@@ -13,8 +13,8 @@ def widget(name: str, data: Any, still: str) -> HTML:
     """A part of a page that carries its data, style and script, so that it also works offline and on Colab.
 
     Args:
-        name: the script in ``zsgan/book/scripts``, without suffix. It finds its part of the page as the parent of
-            its own element.
+        name: the script in ``zsgan/book/scripts``, without suffix. It finds its part of the page as the
+            parent of its own element.
         data: what the script reads, as JSON.
         still: HTML that is shown without JavaScript and on paper.
 

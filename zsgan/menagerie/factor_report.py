@@ -169,9 +169,8 @@ class FactorReports:
 
     def ideal(self, n: int) -> Portraits:
         """The ideal answers to the first n latents."""
-        return ideal_answers(
-            self.latents[:n], self.species, self.labels.get("style", "photo"), self.resolution
-        )
+        style = self.labels.get("style", "photo")
+        return ideal_answers(self.latents[:n], self.species, style, self.resolution)
 
     @cached_property
     def _references(self) -> Callable[[int], tuple[Prediction, Prediction]]:

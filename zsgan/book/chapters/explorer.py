@@ -52,7 +52,8 @@ def explorer(measurements: Measurements, compare: Sequence[str]) -> HTML:
         for name, picture in sprites(films).items()
     }
     data = {
-        "scenarios": scenarios, "pictures": pictures, "compare": list(compare), "latents": LATENTS, "side": SIDE,
+        "scenarios": scenarios, "pictures": pictures, "compare": list(compare),
+        "latents": LATENTS, "side": SIDE,
     }  # fmt: skip
     first = scenarios[0]
     strips = [_strip(first, row, pictures) for row in first["rows"] if row["label"] in compare]
@@ -112,7 +113,7 @@ def _text(value: float, form: str) -> str:
 
 
 def _strip(scenario: Mapping[str, Any], row: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
-    """The film strip of a row as a table: its picture, and the steps and numbers under the picture's columns."""
+    """The film strip of a row as a table: its picture, and under the columns steps and numbers."""
     label, steps = html.escape(row["label"]), row["steps"]
     way = html.escape(f"{scenario['source']} → {scenario['target']}")
     alt = f"Film strip of {label}, {way}: {LATENTS} latents in lines, {len(steps)} steps in columns"
