@@ -24,10 +24,10 @@ LATENTS = 10
 SIDE = 64
 """Pixels per side of an image."""
 HINTS = {
-    "lpips_avg": "LPIPS; higher: more varied",
+    "lpips_avg": "LPIPS: high is varied",
     "evaluator_rate": "by the evaluator",
     "clip_rate": "by the judging CLIP",
-    "fid": "lower: nearer to the target",
+    "fid": "low is near the target",
 }
 """Column of the measurements -> what to know of it."""
 
