@@ -101,12 +101,15 @@ def test_what_a_profile_offers(tmp_path):
 def test_the_papers_book_has_the_chapters_on_the_paper():
     names = [page.stem for page in notebooks.chapters(having=())]
     assert names == ["01_problem", "02_variations", "03_adaptation", "04_results", "10_real_weights"]
+    more = [page.stem for page in notebooks.chapters(having={"ablations"})]
+    assert more == sorted([*names, "05_ablations"])
 
 
 def test_chapters_of_any_profile_name_no_species_of_the_demo_in_their_code():
-    """Texts, rows and scenarios come from the profile."""
-    for page in notebooks.chapters(having=()):
-        for cell in notebooks.load(page, ()).cells:
+    """Texts, rows and scenarios come from the profile, and switches from its ablations."""
+    having = {"ablations"}
+    for page in notebooks.chapters(having=having):
+        for cell in notebooks.load(page, having).cells:
             if cell.cell_type == "code" and page.stem != "10_real_weights":
-                words = ('"dog"', '"cat"', '"dog-to-cat"', "profile ==")
+                words = ('"dog"', '"cat"', '"dog-to-cat"', "profile ==", '"as read here"', '"stage 1: ')
                 assert not any(word in cell.source for word in words), f"{page.stem}: {cell.source}"
