@@ -80,7 +80,7 @@ def _full(axis: Axes) -> None:
     axis.set_title("images, full method", fontsize="medium")
     _note(axis, (0, 8.8), r"$\mathcal{L}_\mathrm{dm}$: mean and spread of texts")
     _note(axis, (0, 7.8), r"$\mathcal{L}_\mathrm{rel}$: relations stay")
-    _note(axis, (3.7, 1.0), r"$\mathcal{L}_\mathrm{EWC}$: near the source")
+    _note(axis, (3.2, 0.9), r"$\mathcal{L}_\mathrm{EWC}$: near the source")
     tilt = np.degrees(np.arctan2(_ACROSS[1], _ACROSS[0]))
     spread = Ellipse(ends.mean(0), 4.7, 3.6, angle=tilt, fill=False, linestyle="--", color=TEXT)
     axis.add_patch(spread)

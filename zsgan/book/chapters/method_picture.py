@@ -79,7 +79,8 @@ def figure_2(text_set: Tensor, source: Tensor, adapted: Mapping[str, Tensor]) ->
     for axis, (label, x) in zip(axes[0], adapted.items(), strict=True):
         share = variance(x) / variance(source)
         axis.set_title(f"{label}: {share:.0%} of\nthe source's variance", fontsize="medium")
-    below.supxlabel(r"along $\Delta T$ (features have length 1)", fontsize="medium")
+    for axis in axes[1]:
+        axis.set_xlabel(r"along $\Delta T$ (features of length 1)")
     known = {
         label: handle for axis in axes[0]
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
@@ -99,4 +100,4 @@ def _images(axis: Axes, before: Tensor, after: Tensor, colour: str, label: str) 
 def _texts(axis: Axes, texts: Tensor) -> None:
     """dT, which points to the right, and the ends of the dT_i, (K + 1, 2)."""
     axis.plot((0, texts[0, 0]), (0, 0), "k->", markevery=[1], linewidth=1.8, label=r"$\Delta T$", zorder=4)
-    axis.plot(*texts[1:].T, MARKS[TEXT], color=TEXT, markersize=7, label="variations", zorder=3)
+    axis.plot(*texts[1:].T, MARKS[TEXT], color=TEXT, markersize=7, label="variations", zorder=5)
