@@ -100,7 +100,8 @@ def test_what_a_profile_offers(tmp_path):
 
 def test_the_papers_book_has_the_chapters_on_the_paper():
     names = [page.stem for page in notebooks.chapters(having=())]
-    assert names == ["01_problem", "02_variations", "03_adaptation", "04_results", "10_real_weights"]
+    about_it = ["01_problem", "02_variations", "03_adaptation", "04_results", "10_real_weights"]
+    assert names == [*about_it, "12_explorer"]
     more = [page.stem for page in notebooks.chapters(having={"ablations"})]
     assert more == sorted([*names, "05_ablations"])
 
