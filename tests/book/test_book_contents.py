@@ -90,6 +90,7 @@ def test_what_a_profile_offers(tmp_path):
     demo, paper = load_profile("demo"), load_profile("paper")
     assert contents.offered(demo) == {"drawn truth", "demo", "true images", "ablations"}
     assert contents.offered(paper) == frozenset()
+    assert contents.offered(load_profile("colab")) == {"colab"}
     truth = {"species": "fox", "style": "photo"}
     other = replace(demo.scenarios["dog-to-cat"], target_text="fox", truth=truth)
     found = contents.offered(replace(demo, scenarios={"dog-to-fox": other}))
@@ -100,7 +101,8 @@ def test_what_a_profile_offers(tmp_path):
 
 def test_the_papers_book_has_the_chapters_on_the_paper():
     names = [page.stem for page in notebooks.chapters(having=())]
-    assert names == ["01_problem", "02_variations", "03_adaptation", "04_results", "10_real_weights"]
+    of_the_paper = ["01_problem", "02_variations", "03_adaptation", "04_results"]
+    assert names == [*of_the_paper, "10_real_weights", "12_colab"]
 
 
 def test_chapters_of_any_profile_name_no_species_of_the_demo_in_their_code():

@@ -27,7 +27,7 @@ PROFILE = {
     "judge": "clip-b",
     "eyes": "evaluator",
 }  # fmt: skip
-CHAPTERS = {"01_problem", "02_variations", "03_adaptation", "04_results", "10_real_weights"}
+CHAPTERS = {"01_problem", "02_variations", "03_adaptation", "04_results", "10_real_weights", "12_colab"}
 WITH_RUNS = ("01_problem", "03_adaptation", "04_results")
 """Those that look at the profile's runs."""
 
