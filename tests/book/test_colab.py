@@ -106,7 +106,7 @@ def test_the_notebook_starts_on_colab_and_goes_on_after_a_disconnect(colab, whee
     package = f"zsgan @ git+{repository['url']}@{repository['branch']}"
     assert NOTEBOOK.count(package) == 1
     (content / "chapter.ipynb").write_text(NOTEBOOK.replace(package, str(wheel)))
-    before = set(os.listdir(site))
+    colabs = set(os.listdir(site))
     environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "MPLBACKEND")}
     environment |= {"PIP_CONSTRAINT": str(LISTED), "PIP_NO_INDEX": "1", "PIP_CONFIG_FILE": os.devnull}
     environment |= {"OMP_NUM_THREADS": "1", "IPYTHONDIR": str(tmp_path / "ipython")}
@@ -118,17 +118,15 @@ def test_the_notebook_starts_on_colab_and_goes_on_after_a_disconnect(colab, whee
 
     assert "DeadKernelError" in session().stderr
     kept = content / "drive" / "MyDrive" / "zsgan"
-    ((run, first),) = {
-        file.parent.name: file.read_bytes() for file in kept.glob("runs/*/provenance.json")
-    }.items()
+    (first,) = kept.glob("runs/*/provenance.json")
+    run, before = first.parent.name, first.read_bytes()
     shutil.rmtree(content / "runs")  # with the machine
 
     result = session()
     assert result.returncode == 0, result.stderr[-4000:]
-    runs = {file.parent.name: file.read_bytes() for file in kept.glob("runs/*/provenance.json")}
-    assert len(runs) == 4 and runs[run] == first
-    assert (content / "runs" / run / "provenance.json").read_bytes() == first
-    assert all((kept / "runs" / name / "snapshots" / "1.safetensors").is_file() for name in runs)
+    assert first.read_bytes() == (content / "runs" / run / "provenance.json").read_bytes() == before
+    places = [file.parent for file in kept.glob("runs/*/provenance.json")]
+    assert len(places) == 4 and all((place / "snapshots" / "1.safetensors").is_file() for place in places)
 
     table = (kept / "figures" / "table1.md").read_text()
     assert "| L_dm + L_EWC + L_rel | 0.507 ± 0.016 |" in table and "| source, ψ = 1 |" in table
@@ -136,11 +134,10 @@ def test_the_notebook_starts_on_colab_and_goes_on_after_a_disconnect(colab, whee
     executed = nbformat.read(content / "executed.ipynb", as_version=4)
     outputs = [output for cell in executed.cells for output in cell.get("outputs", [])]
     assert sum("image/png" in output.get("data", {}) for output in outputs) == 2
-    assert (
-        sum("L_dm + L_EWC + L_rel" in output.get("data", {}).get("text/html", "") for output in outputs) == 1
-    )
+    shown = [output.get("data", {}).get("text/html", "") for output in outputs]
+    assert sum("L_dm + L_EWC + L_rel" in text for text in shown) == 1
 
-    installed = {name for name in set(os.listdir(site)) - before if not name.startswith("__")}
+    installed = {name for name in set(os.listdir(site)) - colabs if not name.startswith("__")}
     assert {name.partition("-")[0] for name in installed} == {"zsgan"}
 
 
