@@ -94,6 +94,8 @@ def image_grid(
 ) -> Figure:
     """A grid of images with a label above each row; a column is one latent, or one animal.
 
+    Images of several sizes, as of several generators, are drawn at one size.
+
     The user's settings of matplotlib affect neither the figure nor the files of its ``savefig``.
 
     Args:
@@ -106,17 +108,13 @@ def image_grid(
 
     Raises:
         TypeError: ``rows`` is not a mapping, or its images are not tensors in [-1, 1].
-        ValueError: the rows differ in length or size, there are none, or ``columns`` has another length.
+        ValueError: the rows differ in length, there are none, or ``columns`` has another length.
     """
     if not isinstance(rows, Mapping):
         raise TypeError(
             f"rows must map labels to images, got {type(rows).__name__}; write {{'a label': images}}"
         )
-    if len({checked(images).shape[1:] for images in rows.values()}) > 1:
-        raise ValueError(
-            f"rows must hold images of one size, got {[tuple(x.shape[2:]) for x in rows.values()]}"
-        )
-    counts = {len(images) for images in rows.values()}
+    counts = {len(checked(images)) for images in rows.values()}
     if len(counts) != 1:
         raise ValueError(f"rows must hold the same number of images each, got {sorted(counts)}")
     n = counts.pop()
