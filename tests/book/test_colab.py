@@ -17,11 +17,13 @@ from packaging.utils import canonicalize_name
 from zsgan import load_profile
 from zsgan.assets.manifest import ROOT
 from zsgan.book import notebooks
+from zsgan.networks.stylegan2 import checkpoints
 
 LISTED = Path(__file__).with_name("colab.txt")
 COLAB = dict(re.findall(r"^([a-z0-9-]+)==(\S+)$", LISTED.read_text(), flags=re.MULTILINE))
 NOTEBOOK = (notebooks.BOOK / "12_colab.ipynb").read_text()
 
+SCENARIO = {"source_text": "dog", "target_text": "cat"}
 DRIVE = """
 from pathlib import Path
 
@@ -82,26 +84,29 @@ def wheel(tmp_path):
     return wheel
 
 
-def rehearsal(content):
+def rehearsal(content, generator):
     """The profile colab with small networks and few steps; the second of its rows ends the first session."""
+    checkpoints.save(generator, content / "small.safetensors", {})
     rows = {row: dict(settings) for row, settings in load_profile("colab").rows.items()}
     second = list(rows)[1]
     (content / "ends.py").write_text(TERM)
     rows[second] = {"terms": {**rows[second]["terms"], f"{content}/ends.py:ends_once": 1}}
     return {
         "extends": "colab",
-        "scenarios": {"dog-to-cat": {"generator": "random-16", "source_text": "dog", "target_text": "cat"}},
+        "scenarios": {"dog-to-cat": {**SCENARIO, "generator": f"{content}/small.safetensors"}},
         "settings": {"clips": ["clip-a"], "templates": ["{}"], "ewc": {"samples": 2}},
         "overrides": {"optimiser": {"iterations": 2, "batch_size": 2}, "stage1": {"iterations": 20}},
         "rows": rows, "samples": 8, "clusters": 2, "judge": "clip-b", "eyes": "evaluator",
     }  # fmt: skip
 
 
-def test_the_notebook_starts_on_colab_and_goes_on_after_a_disconnect(colab, wheel, tmp_path):
+def test_the_notebook_starts_on_colab_and_goes_on_after_a_disconnect(colab, wheel, make_generator, tmp_path):
     python, site = colab
     content = tmp_path / "content"
     content.mkdir()
-    (content / "rehearsal.yaml").write_text(yaml.safe_dump(rehearsal(content), sort_keys=False))
+    (content / "rehearsal.yaml").write_text(
+        yaml.safe_dump(rehearsal(content, make_generator()), sort_keys=False)
+    )
     repository = yaml.safe_load((notebooks.BOOK / "_config.yml").read_text())["repository"]
     package = f"zsgan @ git+{repository['url']}@{repository['branch']}"
     assert NOTEBOOK.count(package) == 1
