@@ -41,7 +41,8 @@ ABLATIONS = {
     },
 }  # fmt: skip
 CHAPTERS = {
-    "01_problem", "02_variations", "03_adaptation", "04_results", "10_real_weights", "12_explorer"
+    "01_problem", "02_variations", "03_adaptation", "04_results", "10_real_weights", "12_explorer",
+    "13_colab",
 }  # fmt: skip
 WITH_RUNS = ("01_problem", "03_adaptation", "04_results", "05_ablations", "12_explorer")
 """Those that look at the profile's runs, or at those of its ablations."""
