@@ -5,14 +5,16 @@ space.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Ellipse
+from numpy.typing import NDArray
 
 from zsgan.report.figures import PALETTE
 
-Points = np.ndarray
+Points = NDArray[np.float64]
 TEXT, SOURCE, ALONE, FULL = PALETTE[2], "0.45", PALETTE[3], PALETTE[0]
 """Colours of the text set, the source's images, and those adapted by L_dir and by the full method."""
 MARKS = {TEXT: "X", SOURCE: "o", ALONE: "s", FULL: "^"}
@@ -51,7 +53,7 @@ def _stage_1(axis: Axes) -> None:
     corners = drawn_variations()
     axis.set_title("texts, stage 1", fontsize="medium")
     _note(axis, (0, 8.8), "variations $v_i$ as far apart\nas they can be")
-    axis.add_patch(Ellipse(_T_TRG, 2 * _EPSILON, 2 * _EPSILON, fill=False, linestyle=":", color="0.5"))
+    axis.add_patch(Ellipse(_xy(_T_TRG), 2 * _EPSILON, 2 * _EPSILON, fill=False, linestyle=":", color="0.5"))
     _line(axis, _T_TRG, _T_TRG + _EPSILON * np.array([-0.8, 0.6]), color="0.5", linestyle=":")
     for i, corner in enumerate(corners):
         _arrow(axis, _T_SRC, corner, color=TEXT, linewidth=0.8, alpha=0.8)
@@ -82,7 +84,7 @@ def _full(axis: Axes) -> None:
     _note(axis, (0, 7.8), r"$\mathcal{L}_\mathrm{rel}$: relations stay")
     _note(axis, (3.2, 0.9), r"$\mathcal{L}_\mathrm{EWC}$: near the source")
     tilt = np.degrees(np.arctan2(_ACROSS[1], _ACROSS[0]))
-    spread = Ellipse(ends.mean(0), 4.7, 3.6, angle=tilt, fill=False, linestyle="--", color=TEXT)
+    spread = Ellipse(_xy(ends.mean(0)), 4.7, 3.6, angle=tilt, fill=False, linestyle="--", color=TEXT)
     axis.add_patch(spread)
     for points, colour in ((_SOURCES, SOURCE), (ends, FULL)):
         for i, j in _NEIGHBOURS:
@@ -109,13 +111,20 @@ def _spring(axis: Axes, start: Points, end: Points) -> None:
     axis.plot(*(start + np.outer(way, along) + np.outer(side, across)).T, color="black", linewidth=1)
 
 
-def _arrow(axis: Axes, start: Points, end: Points, **look: object) -> None:
-    axis.annotate("", end, start, arrowprops={"arrowstyle": "->", "shrinkA": 0, "shrinkB": 3, **look})
+def _xy(point: Points) -> tuple[float, float]:
+    return float(point[0]), float(point[1])
 
 
-def _line(axis: Axes, start: Points, end: Points, **look: object) -> None:
+def _arrow(axis: Axes, start: Points, end: Points, **look: Any) -> None:
+    axis.annotate(
+        "", _xy(end), _xy(start), arrowprops={"arrowstyle": "->", "shrinkA": 0, "shrinkB": 3, **look}
+    )
+
+
+def _line(axis: Axes, start: Points, end: Points, **look: Any) -> None:
     axis.plot(*np.stack([start, end]).T, **look)
 
 
-def _note(axis: Axes, place: Points | tuple[float, float], text: str, **look: object) -> None:
-    axis.text(*place, text, **{"fontsize": "small", "va": "top", **look})
+def _note(axis: Axes, place: Points | tuple[float, float], text: str, **look: Any) -> None:
+    x, y = place
+    axis.text(x, y, text, **{"fontsize": "small", "va": "top", **look})

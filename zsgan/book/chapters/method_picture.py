@@ -1,6 +1,7 @@
 """Figure 2, the method in CLIP space: a drawing of it above the real features of a run."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import matplotlib.pyplot as plt
 import torch
@@ -61,7 +62,8 @@ def figure_2(text_set: Tensor, source: Tensor, adapted: Mapping[str, Tensor]) ->
         the figure.
     """
     figure = plt.figure(figsize=(7.2, 8.2), layout="constrained")
-    above, below = figure.subfigures(2, 1, height_ratios=(1, 2.4))
+    parts: Any = figure.subfigures(2, 1, height_ratios=(1, 2.4))
+    above, below = parts
     draw_method(above.subplots(1, 3))
     axes = below.subplots(2, 2, sharex=True, sharey="row")
     # Every set counts by the distances to its own mean: what moves all of its images alike is no difference.
@@ -92,12 +94,13 @@ def figure_2(text_set: Tensor, source: Tensor, adapted: Mapping[str, Tensor]) ->
 def _images(axis: Axes, before: Tensor, after: Tensor, colour: str, label: str) -> None:
     """(n, 2) images before and after an adaptation, and lines between those of one latent."""
     axis.plot(*torch.stack([before, after]).permute(2, 0, 1), color=colour, linewidth=0.5, alpha=0.25)
-    look = {"linestyle": "", "markersize": 4, "markeredgewidth": 0}
+    look: dict[str, Any] = {"linestyle": "", "markersize": 4, "markeredgewidth": 0}
     axis.plot(*before.T, MARKS[SOURCE], color=SOURCE, label="source images", **look)
     axis.plot(*after.T, MARKS[colour], color=colour, label=label, **look)
 
 
 def _texts(axis: Axes, texts: Tensor) -> None:
     """dT, which points to the right, and the ends of the dT_i, (K + 1, 2)."""
-    axis.plot((0, texts[0, 0]), (0, 0), "k->", markevery=[1], linewidth=1.8, label=r"$\Delta T$", zorder=4)
+    length = float(texts[0, 0])
+    axis.plot((0, length), (0, 0), "k->", markevery=[1], linewidth=1.8, label=r"$\Delta T$", zorder=4)
     axis.plot(*texts[1:].T, MARKS[TEXT], color=TEXT, markersize=7, label="variations", zorder=5)
