@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import nbformat
 import pandas as pd
 import pytest
 import yaml
@@ -39,8 +40,11 @@ ABLATIONS = {
         "covariance: none": {"moment": {"lambda_cov": 0}},
     },
 }  # fmt: skip
-CHAPTERS = {"01_problem", "02_variations", "03_adaptation", "04_results", "10_real_weights"}
-WITH_RUNS = ("01_problem", "03_adaptation", "04_results", "05_ablations")
+CHAPTERS = {
+    "01_problem", "02_variations", "03_adaptation", "04_results", "10_real_weights", "12_explorer",
+    "13_colab",
+}  # fmt: skip
+WITH_RUNS = ("01_problem", "03_adaptation", "04_results", "05_ablations", "12_explorer")
 """Those that look at the profile's runs, or at those of its ablations."""
 
 
@@ -94,10 +98,22 @@ def test_its_ablations_have_a_chapter_of_clips_rates_without_the_demos_words(mad
     assert not any(word in text for word in ("as read here", "as printed", 'captions"', "selection", "SCR"))
 
 
+def test_its_explorer_knows_no_ideal_answer_and_no_fid(made):
+    cells = nbformat.read(made[0] / "12_explorer.ipynb", as_version=4).cells
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    (page,) = (output.data["text/html"] for output in outputs if "text/html" in output.get("data", {}))
+    data = json.loads(page.partition('<script type="application/json">')[2].partition("</script>")[0])
+    (scenario,) = data["scenarios"]
+    assert scenario["ideal"] is None
+    assert [measure["label"] for measure in scenario["measures"]] == ["diversity", "target rate"]
+    assert [row["label"] for row in scenario["rows"]] == list(PROFILE["rows"])[1:]
+    assert all(row["steps"] == [0, 1, 2] and row["picture"] in data["pictures"] for row in scenario["rows"])
+
+
 def test_its_book_has_the_chapters_on_the_paper_and_speaks_of_no_other():
     pages = notebooks.chapters(having=())
     assert {page.stem for page in pages} == CHAPTERS
-    known = {*CHAPTERS, "figure_by_figure", "architecture", "api", "references"}
+    known = {*CHAPTERS, "use", "figure_by_figure", "architecture", "api", "references"}
     toc = (notebooks.BOOK / "_toc.yml").read_text(encoding="utf-8")
     parts = yaml.safe_load(contents.table_of_contents(toc, known))["parts"]
     assert {entry["file"] for part in parts for entry in part["chapters"]} == known
