@@ -91,11 +91,11 @@ def _own_pixels(figure: Figure) -> Iterator[None]:
 def _styled() -> Iterator[None]:
     """The common style inside the block.
 
-    The backend is loaded before it: that of a notebook turns on matplotlib's interactive mode, without which no
-    figure is shown, and the end of the block would turn it off again.
+    The backend is loaded before it: that of a notebook turns on matplotlib's interactive mode, without which
+    no figure is shown, and the end of the block would turn it off again.
     """
     try:
-        plt.draw_if_interactive()
+        plt.draw_if_interactive()  # type: ignore[no-untyped-call]
     except ImportError:  # the user's settings name a missing window system, which files do not need
         plt.switch_backend("agg")
     with plt.style.context(LOOK):
