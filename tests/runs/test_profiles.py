@@ -68,7 +68,9 @@ def test_unknown_names_are_answered_with_the_choices():
         profile.config("dog-to-cat", "L_foo")
     with pytest.raises(ValueError, match="scenario='dog' is unknown; choose one of dog-to-cat"):
         profile.config("dog", "L_dir")
-    with pytest.raises(ValueError, match="profile='tiny' is unknown; choose one of ablations, demo, .*smoke"):
+    with pytest.raises(
+        ValueError, match="profile='tiny' is unknown; choose one of ablations, colab, .*smoke"
+    ):
         load_profile("tiny")
 
 
