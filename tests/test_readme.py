@@ -19,8 +19,8 @@ from zsgan.menagerie.training import __main__ as train
 from zsgan.metrics import extract, frechet_distance
 from zsgan.networks.load import load_generator
 from zsgan.networks.sampling import Samples
+from zsgan.report.published import PAPER_TABLE_1
 from zsgan.report.shipped import load_summary
-from zsgan.report.tables import PAPER_TABLE_1
 from zsgan.runs.profiles import PROFILES
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -288,8 +288,8 @@ def _parser() -> argparse.ArgumentParser:
         "--before", type=place, help="the source's images, with the same names or numbers; a run has its own"
     )
     sub.add_argument(
-        "--measures", metavar="NAME,...", help="only these: diversity, adaptation, closeness, kept, or "
-        "single ones such as fid,lpips; all available ones by default",
+        "--measures", metavar="NAME,...", help="only these: diversity, adaptation, closeness, kept, extra, "
+        "or single ones such as fid,cmmd; by default all available ones but the extra",
     )  # fmt: skip
     sub.add_argument(
         "--lpips-images", type=at_most, default=2000, metavar="N|all",
