@@ -199,7 +199,9 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = add("fetch", _fetch, "download and verify the files of data_manifest.yaml")
     sub.add_argument("assets", nargs="*", help="names of files; all files of the profile by default")
-    sub.add_argument("--profile", default="demo", help="demo (files ship), paper or colab (gigabytes), or a .yaml file")
+    sub.add_argument(
+        "--profile", default="demo", help="demo (files ship), paper or colab (gigabytes), or a .yaml file"
+    )
 
     sub = add("convert", _convert, "write a generator in another format, without executing code in the file")
     sub.add_argument(
@@ -288,8 +290,8 @@ def _parser() -> argparse.ArgumentParser:
         "--before", type=place, help="the source's images, with the same names or numbers; a run has its own"
     )
     sub.add_argument(
-        "--measures", metavar="NAME,...", help="only these: diversity, adaptation, closeness, kept, or "
-        "single ones such as fid,lpips; all available ones by default",
+        "--measures", metavar="NAME,...", help="only these: diversity, adaptation, closeness, kept, extra, "
+        "or single ones such as fid,cmmd; by default all available ones but the extra",
     )  # fmt: skip
     sub.add_argument(
         "--lpips-images", type=at_most, default=2000, metavar="N|all",
