@@ -2,6 +2,7 @@
 
 from torch import Tensor
 
+from zsgan.base.precision import at_least_float32
 from zsgan.metrics.checks import check_set
 
 
@@ -14,8 +15,9 @@ def sse(features: Tensor) -> Tensor:
         features: (N, D).
 
     Returns:
-        a scalar of the features' dtype.
+        a scalar of the features' dtype, at least float32.
     """
+    features = at_least_float32(features)
     return (features - features.mean(0)).square().sum()
 
 
@@ -29,7 +31,7 @@ def variance(features: Tensor) -> Tensor:
         features: (N, D), N >= 2.
 
     Returns:
-        a scalar of the features' dtype.
+        a scalar of the features' dtype, at least float32.
 
     Raises:
         ValueError: there are fewer than two images.
@@ -67,5 +69,6 @@ def target_rate(features: Tensor, target: Tensor, others: Tensor) -> float:
     Returns:
         a share in [0, 1].
     """
+    features, target, others = map(at_least_float32, (features, target, others))
     rivals = features @ others.reshape(-1, others.shape[-1]).T
     return float((features @ target > rivals.amax(1)).double().mean())
