@@ -253,8 +253,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--steps", type=positive, default=3, help="number of steps; medians are printed")
     sub.add_argument(
         "--compare", action="store_true",
-        help="time whole steps with each switch of speed (tf32, autocast, channels_last, compile) instead, alone "
-        "and all together against none, in turn",
+        help="instead, time whole steps with each switch of speed (tf32, autocast, channels_last, compile), "
+        "alone and all together, against none",
     )  # fmt: skip
     sub.add_argument("--json", action="store_true", help="print JSON")
     add_device(sub)

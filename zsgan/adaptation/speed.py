@@ -59,13 +59,13 @@ def check_row(speed: Speed, *, few_shot: bool, selection: bool) -> None:
     """
     if few_shot and (others := speed.chosen.keys() - {"tf32"}):
         raise ValueError(
-            f"speed: {', '.join(sorted(others))} is for rows that texts guide, and few_shot adapts to images; "
-            "of these switches it takes tf32 alone"
+            f"speed: {', '.join(sorted(others))} is for rows that texts guide, and few_shot adapts to "
+            "images; of these switches it takes tf32 alone"
         )
     if speed.compile and selection:
         raise ValueError(
-            f"speed.compile={speed.compile!r} is for steps that are all alike, but selection trains other layers "
-            "in each; switch it off"
+            f"speed.compile={speed.compile!r} is for steps that are all alike, but selection trains other "
+            "layers in each; switch it off"
         )
 
 

@@ -1,7 +1,8 @@
 """Costs of the switches of :mod:`zsgan.adaptation.speed`: each alone and all together, against none."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
@@ -66,7 +67,8 @@ class Comparison:
     """Result of :func:`compare_switches`.
 
     Attributes:
-        found: name of a variant -> its costs; :data:`NONE` comes first, :data:`ALL` last.
+        found: name of a variant -> its costs; :data:`NONE` comes first, and :data:`ALL` last if there are
+            several switches.
         left_out: name of a variant that cannot be had here -> the reason.
         rounds: timed steps of each variant.
         machine: see :func:`zsgan.base.device.numerics`.
@@ -113,21 +115,15 @@ def compare_switches(
         fisher = {
             name: torch.zeros_like(p) for name, p in trained_parameters(g_src, config.trainable).items()
         }
-        variants: dict[str, _Variant] = {}
-        shared = _held(device)
+        shared, variants = _held(device), dict[str, _Variant]()
         for name, each in configs.items():
             bar.set_description(name)
-            try:
+            with nullcontext() if name == NONE else _reported(name, left_out):
                 variants[name] = _Variant(each, g_src, guides, fisher, shared)
-            except (RuntimeError, FloatingPointError) as error:  # of the compiler, or of bfloat16
-                if name == NONE:
-                    raise
-                log.debug("%s", name, exc_info=True)
-                left_out[name] = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
             bar.update(WARM_UP)
         names = list(variants)
         for i in range(WARM_UP, WARM_UP + steps):
-            first = i % len(names)  # none is always the one after the slowest
+            first = i % len(names)  # so that no variant always follows the same one's load
             for name in names[first:] + names[:first]:
                 bar.set_description(name)
                 variants[name].step(i)
@@ -135,6 +131,16 @@ def compare_switches(
     exact = variants[NONE]
     found = {name: variant.against(exact) for name, variant in variants.items()}
     return Comparison(found, left_out, steps, devices.numerics(device))
+
+
+@contextmanager
+def _reported(name: str, left_out: dict[str, str]) -> Iterator[None]:
+    """Note why a variant fails: no compiler, too little memory, a gradient that overflows..."""
+    try:
+        yield
+    except (RuntimeError, FloatingPointError) as error:
+        log.debug("%s", name, exc_info=True)
+        left_out[name] = f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
 
 
 def _variants(
@@ -152,7 +158,8 @@ def _variants(
             left_out[name] = str(error)
         else:
             together |= speed.chosen  # CUDA graphs come last and take the place of compiling alone
-    configs[ALL] = override(configs[NONE], {"speed": together})
+    if len(configs) > 2:
+        configs[ALL] = override(configs[NONE], {"speed": together})
     return configs, left_out
 
 

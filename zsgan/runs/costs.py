@@ -230,9 +230,9 @@ class _Clock:
     def __call__(self, part: str) -> None:
         if self.held:
             return
-        now = now(self.device)
-        self.parts[part] = self.parts.get(part, 0.0) + now - self.last
-        self.last = now
+        moment = now(self.device)
+        self.parts[part] = self.parts.get(part, 0.0) + moment - self.last
+        self.last = moment
 
 
 class _Clocked(Adaptation):
