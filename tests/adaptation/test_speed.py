@@ -1,4 +1,4 @@
-"""Switches for faster steps: the same adaptation up to their rounding, and refused where they have no effect."""
+"""Switches for faster steps: the same adaptation but for rounding, refused where they have no effect."""
 
 from functools import partial
 
@@ -96,7 +96,7 @@ def test_channels_last_is_a_layout_alone(adapted):
 
 
 def test_compiled_steps_are_close_and_compiled_once(adapted, monkeypatch):
-    """Traced and differentiated by the compiler, whose code generator this leaves out, since it takes a minute."""
+    """Traced and differentiated by the compiler; its code generator, which takes a minute, is left out."""
     asked, traced = [], []
 
     def backend(graph, inputs):

@@ -113,8 +113,8 @@ def test_units_and_lines():
     assert [line.split() for line in comparison_in_lines(found).splitlines()[1:]] == [
         ["none", "0.5", "1.000", "2,500", "0"],
         ["autocast", "0.25", "0.500", "-", "0.012"],
-        "without tf32: it is old".split(),
-        "medians of 20 rounds on X, 4 threads".split(),
+        ["without", "tf32:", "it", "is", "old"],
+        ["medians", "of", "20", "rounds", "on", "X,", "4", "threads"],
     ]
 
 

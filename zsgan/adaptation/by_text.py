@@ -161,7 +161,8 @@ class Adaptation:
         # Neither torch.compile nor a CUDA graph draws from a given generator.
         noise = self.g_trg.synthesis.random_noise(len(ws), self._target_noise(i))
         if config.speed.compile == "reduce-overhead":
-            torch.compiler.cudagraph_mark_step_begin()  # nothing of the previous step is needed any more
+            self.optimiser.zero_grad()  # a graph overwrites what it returned the last time
+            torch.compiler.cudagraph_mark_step_begin()
         with autocast(config.speed.autocast, device):
             images = self._synthesis(ws, noise=noise)
             f_trg = [encode(encoder, images, config, i) for encoder in self._encoders]

@@ -69,6 +69,6 @@ def target_rate(features: Tensor, target: Tensor, others: Tensor) -> float:
     Returns:
         a share in [0, 1].
     """
-    features, target, others = map(at_least_float32, (features, target, others))
+    features, target, others = features.double(), target.double(), others.double()
     rivals = features @ others.reshape(-1, others.shape[-1]).T
     return float((features @ target > rivals.amax(1)).double().mean())
