@@ -192,7 +192,8 @@ def test_what_is_computed_before_the_steps_is_kept_by_its_precision(make_generat
 
 
 def test_a_run_says_what_was_on(tmp_path, smoke):
-    config = override(smoke.config("dog-to-cat", "L_dir"), {"speed.autocast": "bfloat16"})
+    short = {"speed.autocast": "bfloat16", "optimiser.iterations": 1}
+    config = override(smoke.config("dog-to-cat", "L_dir"), short)
     found = run(config, folder=tmp_path)
     assert found.config.speed.chosen == {"autocast": "bfloat16"}
     assert found.provenance["config"]["speed"]["autocast"] == "bfloat16"

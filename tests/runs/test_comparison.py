@@ -22,6 +22,12 @@ def config():
     return override(load_profile("smoke").config("dog-to-cat", "L_dm + L_EWC + L_rel"), SHORT)
 
 
+@pytest.fixture(autouse=True)
+def small(make_generator, monkeypatch):
+    """A generator of 16 px: bfloat16 is slow on most CPUs."""
+    monkeypatch.setattr(comparison, "load_generator", lambda *_: make_generator())
+
+
 @pytest.fixture
 def clock(monkeypatch):
     """A clock that is one second later every time it is looked at."""

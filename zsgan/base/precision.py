@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -33,7 +34,7 @@ def tf32(allowed: bool) -> Iterator[None]:
 
     Its products round their factors to 10 of 23 bits; they are summed in float32.
     """
-    places = torch.backends.cuda.matmul, torch.backends.cudnn
+    places: tuple[Any, ...] = torch.backends.cuda.matmul, torch.backends.cudnn
     before = [place.allow_tf32 for place in places]
     for place in places:
         place.allow_tf32 = allowed

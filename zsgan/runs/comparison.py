@@ -51,8 +51,8 @@ class Switched:
         ratio: seconds relative to no switch in the same round, the median over the rounds; below 1 is faster.
         memory: peak bytes on a GPU of networks, preparation and steps, as if there were no other variant;
             ``None`` for other devices.
-        difference: largest difference of a step's loss, eq. (6), from that of no switch in the same step,
-            relative to the latter. It grows with the steps, since their weights differ more and more.
+        difference: largest relative difference of the loss, eq. (6), from that of no switch at the same
+            weights and latents.
     """
 
     switches: Mapping[str, Any]
@@ -85,9 +85,10 @@ def compare_switches(
 ) -> Comparison:
     """Time whole steps of an adaptation with each switch, in one process and in turn.
 
-    In every round each variant takes the same step of its own adaptation, so that a change of the machine's
-    load or clock concerns all of them. Nothing is kept. As in :func:`zsgan.runs.costs.measure_costs`, the
-    Fisher information consists of zeros.
+    In every round each variant takes the same step, so that a change of the machine's load or clock concerns
+    all of them. It starts from the weights of no switch: Adam's steps soon turn a difference of the last bits
+    into one of any size. Nothing is kept. As in :func:`zsgan.runs.costs.measure_costs`, the Fisher
+    information consists of zeros.
 
     Args:
         config: the adaptation; its own switches are not used. ``generator="random-512"`` and
@@ -123,10 +124,11 @@ def compare_switches(
             bar.update(WARM_UP)
         names = list(variants)
         for i in range(WARM_UP, WARM_UP + steps):
-            first = i % len(names)  # so that no variant always follows the same one's load
+            first = i % len(names)  # so that each variant has every place
+            weights = variants[NONE].weights()
             for name in names[first:] + names[:first]:
                 bar.set_description(name)
-                variants[name].step(i)
+                variants[name].step(i, weights)
                 bar.update()
     exact = variants[NONE]
     found = {name: variant.against(exact) for name, variant in variants.items()}
@@ -184,7 +186,15 @@ class _Variant:
         peak = devices.peak_memory(self.device)
         self.memory = None if peak is None else peak - before + shared
 
-    def step(self, i: int) -> None:
+    def weights(self) -> list[Tensor]:
+        """A copy of the trained parameters."""
+        return [parameter.detach().clone() for parameter in self.adaptation.params.values()]
+
+    def step(self, i: int, weights: Sequence[Tensor] = ()) -> None:
+        """Take a step, from other weights if there are any, and note its seconds and its loss."""
+        with torch.no_grad():
+            for parameter, value in zip(self.adaptation.params.values(), weights, strict=bool(weights)):
+                parameter.copy_(value)
         with tf32(self.switches.tf32):
             started = now(self.device)
             row = self.adaptation.step(i)
@@ -195,7 +205,7 @@ class _Variant:
         """Its costs, compared with those of no switch."""
         seconds = self.seconds[WARM_UP:]
         ratios = [own / other for own, other in zip(seconds, exact.seconds[WARM_UP:], strict=True)]
-        pairs = zip(self.losses, exact.losses, strict=True)
+        pairs = zip(self.losses[WARM_UP:], exact.losses[WARM_UP:], strict=True)
         difference = max(abs(own - other) / abs(other) for own, other in pairs)
         return Switched(self.switches.chosen, median(seconds), median(ratios), self.memory, difference)
 
