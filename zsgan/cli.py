@@ -253,6 +253,11 @@ def _parser() -> argparse.ArgumentParser:
     sub = add("cost", _cost, "take a few steps of an adaptation, and print seconds by part, and memory")
     add_adaptation(sub)
     sub.add_argument("--steps", type=positive, default=3, help="number of steps; medians are printed")
+    sub.add_argument(
+        "--compare", action="store_true",
+        help="instead, time whole steps with each switch of speed (tf32, autocast, channels_last, compile), "
+        "alone and all together, against none",
+    )  # fmt: skip
     sub.add_argument("--json", action="store_true", help="print JSON")
     add_device(sub)
 
@@ -411,11 +416,18 @@ def _table(options: argparse.Namespace) -> None:
 
 def _cost(options: argparse.Namespace) -> None:
     from zsgan.api import configuration
-    from zsgan.runs.cost_report import in_lines, in_units
+    from zsgan.runs.comparison import compare_switches
+    from zsgan.runs.cost_report import comparison_in_lines, comparison_in_units, in_lines, in_units
     from zsgan.runs.costs import least_memory, measure_costs
     from zsgan.runs.profiles import load_profile
 
     config, profile = configuration(**_asked(options)), load_profile(options.profile)
+    if options.compare:
+        compared = comparison_in_units(
+            compare_switches(config, options.steps, options.device, options.progress)
+        )
+        _say(json.dumps(compared, indent=1) if options.json else comparison_in_lines(compared))
+        return
     found = measure_costs(config, options.steps, options.device, options.progress)
     costs = in_units(
         found, config, rows=len(profile.rows), seeds=len(profile.seeds), least=least_memory(config)

@@ -32,7 +32,7 @@ def config():
 def clock(monkeypatch):
     """A clock that is one second later every time it is looked at."""
     seconds = iter(range(10_000))
-    monkeypatch.setattr(costs, "_now", lambda device: float(next(seconds)))
+    monkeypatch.setattr(costs, "now", lambda device: float(next(seconds)))
 
 
 def test_every_part_of_a_step_is_seen_once_and_in_order(config, clock):

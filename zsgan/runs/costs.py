@@ -19,8 +19,10 @@ from zsgan.adaptation.by_text import Adaptation
 from zsgan.adaptation.config import AdaptConfig
 from zsgan.adaptation.guide import encode, source_features, source_fisher, trained_parameters
 from zsgan.adaptation.limits import check_size
+from zsgan.adaptation.speed import check_device
 from zsgan.adaptation.terms import needs
 from zsgan.base import device as devices
+from zsgan.base.precision import tf32
 from zsgan.networks.load import load_clip, load_generator
 from zsgan.rivals.layer_selection import layer_parameters, layers
 from zsgan.runs.identity import resolve
@@ -74,14 +76,17 @@ def measure_costs(
         the costs.
 
     Raises:
-        ValueError: ``steps`` is below 1, the row adapts to images, a name or the device is unknown, or a
-            setting is too large for the device's memory.
+        ValueError: ``steps`` is below 1, the row adapts to images or is compiled, a name or the device is
+            unknown, or a setting is too large for the device's memory.
     """
-    if steps < 1:
-        raise ValueError(f"steps must be at least 1, got {steps}")
-    if config.few_shot is not None:
-        raise ValueError("the row adapts to images, but costs are those of rows with terms; name one")
+    check_measurable(config, steps)
+    if config.speed.compile:
+        raise ValueError(
+            f"speed.compile={config.speed.compile!r} makes one of the parts of a step, which cannot be timed "
+            "then; compare_switches, or zsgan cost --compare, times whole steps"
+        )
     device = devices.set_up(device)
+    check_device(config.speed, device)
     once: dict[str, float] = {}
     memory: dict[str, int] = {}
 
@@ -92,9 +97,9 @@ def measure_costs(
         bar.set_description(name)
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
-        started = _now(device)
+        started = now(device)
         yield
-        once[name] = _now(device) - started
+        once[name] = now(device) - started
         if (held := _most_memory(device)) is not None:
             memory[name] = held
         bar.update()
@@ -102,7 +107,7 @@ def measure_costs(
     job = resolve(config)
     g_src = load_generator(job.generator, device)
     check_size(config, g_src)
-    with bar, devices.threads(threads_for(g_src)):
+    with bar, devices.threads(threads_for(g_src)), tf32(config.speed.tf32):
         with stage("texts and stage 1"):
             guides = guides_of(job, device, progress)
         shorter = replace(config, optimiser=replace(config.optimiser, iterations=1))
@@ -124,6 +129,14 @@ def measure_costs(
             with stage("Fisher information"):
                 source_fisher(g_src, guides, replace(config, ewc=batch), progress)
         return Costs(parts, once, memory, processor, devices.numerics(device))
+
+
+def check_measurable(config: AdaptConfig, steps: int) -> None:
+    """Refuse a number of steps below 1, and rows that adapt to images."""
+    if steps < 1:
+        raise ValueError(f"steps must be at least 1, got {steps}")
+    if config.few_shot is not None:
+        raise ValueError("the row adapts to images, but costs are those of rows with terms; name one")
 
 
 def least_memory(config: AdaptConfig) -> dict[str, int]:
@@ -212,14 +225,14 @@ class _Clock:
         self.parts: dict[str, float] = {}
 
     def begin(self) -> None:
-        self.parts, self.last = {}, _now(self.device)
+        self.parts, self.last = {}, now(self.device)
 
     def __call__(self, part: str) -> None:
         if self.held:
             return
-        now = _now(self.device)
-        self.parts[part] = self.parts.get(part, 0.0) + now - self.last
-        self.last = now
+        moment = now(self.device)
+        self.parts[part] = self.parts.get(part, 0.0) + moment - self.last
+        self.last = moment
 
 
 class _Clocked(Adaptation):
@@ -265,7 +278,7 @@ def _hooks(adaptation: Adaptation, clock: _Clock) -> Iterator[RemovableHandle]:
     yield adaptation.optimiser.register_step_pre_hook(lambda *_: clock("generator, backward"))
 
 
-def _now(device: torch.device) -> float:
+def now(device: torch.device) -> float:
     """Clock time in seconds, after the device has finished its queue."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
