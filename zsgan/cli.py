@@ -407,7 +407,8 @@ def _table(options: argparse.Namespace) -> None:
 def _cost(options: argparse.Namespace) -> None:
     from zsgan.api import configuration
     from zsgan.runs.cost_report import in_lines, in_units
-    from zsgan.runs.costs import least_memory, measure_costs
+    from zsgan.runs.costs import measure_costs
+    from zsgan.runs.least_memory import least_memory
     from zsgan.runs.profiles import load_profile
 
     config, profile = configuration(**_asked(options)), load_profile(options.profile)
