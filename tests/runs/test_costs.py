@@ -17,7 +17,7 @@ from zsgan.runs import costs
 from zsgan.runs.cost_report import estimate, in_lines, in_units
 from zsgan.runs.costs import PARTS, Costs, measure_costs
 from zsgan.runs.identity import resolve
-from zsgan.runs.least_memory import Shapes, least_memory
+from zsgan.runs.least_memory import least_memory
 from zsgan.runs.make import guides_of
 from zsgan.runs.profiles import load_profile
 

@@ -27,7 +27,7 @@ from zsgan.base import device as devices
 from zsgan.networks.clip import ClipEncoder, encode_pair
 from zsgan.networks.load import load_clip, load_discriminator, load_generator
 from zsgan.networks.stylegan2 import Generator
-from zsgan.runs.costs import medians, now, timed_steps
+from zsgan.runs.costs import PARTS, medians, now, timed_steps
 from zsgan.runs.make import SMALL, threads_for
 
 log = logging.getLogger(__name__)
@@ -128,14 +128,10 @@ class Meter:
         step, memory = self.once(
             f"{size}: {kind}", key, lambda: self._steps(timed, g_src, plain, f_src, alone)
         )
-        image_part = sum(
-            seconds * (share if part in OF_IMAGES else 1)
-            for part, seconds in step.items()
-            if part not in ("all", "latents", "losses")
-        )
+        shares = dict.fromkeys(OF_IMAGES, share)
         if config.selection is not None and timed.selection is not None:
-            share = config.selection.batch_size / timed.selection.batch_size
-        image_part += share * step["latents"]
+            shares["latents"] = config.selection.batch_size / timed.selection.batch_size
+        parts = [step[part] * shares.get(part, 1) for part in PARTS if part != "losses"]
         losses = self._losses(config, g_src, guides, [size, shape, config.clips, batch])
         fisher = 0.0
         if needs(config, "ewc"):
@@ -145,7 +141,7 @@ class Meter:
                 lambda: self.seconds(lambda: source_fisher(g_src, plain, few)),
             )  # fmt: skip
             fisher = one * config.ewc.samples / few.ewc.samples
-        return RowCosts(image_part + losses, texts, source * batch / len(f_src[0][0]), fisher, memory)
+        return RowCosts(sum(parts) + losses, texts, share * source, fisher, memory)
 
     def _large(self, g_src: Generator) -> bool:
         return self.device.type == "cpu" and g_src.config["resolution"] > SMALL
@@ -184,7 +180,9 @@ class Meter:
         taken, _ = timed_steps(config, g_src, guides, f_src, STEPS_LARGE_CPU if alone else STEPS)
         return medians(taken[1:]), devices.peak_memory(self.device)
 
-    def _losses(self, config: AdaptConfig, g_src: Generator, guides: Sequence[Guide], key: list[Any]) -> float:
+    def _losses(
+        self, config: AdaptConfig, g_src: Generator, guides: Sequence[Guide], key: list[Any]
+    ) -> float:
         """Seconds of the losses of a step and of their gradients, from random features."""
         n, random = config.optimiser.batch_size, torch.Generator().manual_seed(0)
         source = {name: p.detach() for name, p in trained_parameters(g_src, config.trainable).items()}
@@ -258,9 +256,7 @@ def _image_part(config: AdaptConfig, images: int | None = None) -> AdaptConfig:
     selection = config.selection
     if selection is not None and images is not None:
         selection = replace(selection, batch_size=images)
-    optimiser = replace(
-        config.optimiser, iterations=1, batch_size=images or config.optimiser.batch_size
-    )
+    optimiser = replace(config.optimiser, iterations=1, batch_size=images or config.optimiser.batch_size)
     return replace(config, terms=terms, selection=selection, optimiser=optimiser)
 
 
