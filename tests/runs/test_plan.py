@@ -16,7 +16,7 @@ from zsgan.adaptation.targets import targets
 from zsgan.assets import manifest
 from zsgan.assets.manifest import Asset
 from zsgan.base import device as devices
-from zsgan.base.images import BATCH_SIZE
+from zsgan.base.images import BATCH_SIZE, save_images
 from zsgan.cli import _asked, _parser, main
 from zsgan.commands import planning
 from zsgan.networks.load import load_discriminator, load_generator
@@ -31,9 +31,10 @@ from zsgan.runs.run import run
 PROFILE = {
     "extends": "paper",
     "scenarios": {
-        "dog-to-cat": {"generator": "random-16", "source_text": "dog", "target_text": "cat"},
+        "dog-to-cat": {"generator": "random-8", "source_text": "dog", "target_text": "cat"},
         "dog-to-fox": {
-            "generator": "random-16", "source_text": "dog", "target_text": "fox", "truth": {"species": "fox"},
+            "generator": "random-8", "source_text": "dog", "target_text": "fox",
+            "truth": {"folder": "images"},
         },
     },
     "settings": {"clips": ["clip-a"], "templates": ["{}"], "ewc": {"samples": 6}},
@@ -50,8 +51,7 @@ PROFILE = {
     "clusters": 2,
     "judge": "clip-b",
     "eyes": "evaluator",
-    "ablations": None,
-}  # fmt: skip
+    }  # fmt: skip
 OF_TEXTS = ["selecting", "L_dir", "full", "full, strict"]
 COSTS = {"step": 2.0, "texts": 3.0, "source": 0.5, "fisher": 7.0}
 
@@ -61,6 +61,7 @@ def profile(tmp_path, monkeypatch):
     """The file of a small profile, in the current folder."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "small.yaml").write_text(yaml.safe_dump(PROFILE))
+    save_images(torch.zeros(10, 3, 8, 8), tmp_path / "images")
     return "small.yaml"
 
 
@@ -69,6 +70,16 @@ def timed(monkeypatch):
     """Measurements without any work: every row costs the same, and a look 10 + 1 s."""
     monkeypatch.setattr(Meter, "row", lambda meter, config: RowCosts(**COSTS))
     monkeypatch.setattr(planning, "look_seconds", lambda *_: {"images": 10.0, "lpips": 1.0})
+    monkeypatch.setattr(planning, "check", lambda configs: None)
+    monkeypatch.setattr(room, "Shapes", shapes_of)
+
+
+def shapes_of(config, known={}):  # noqa: B006 (kept for all tests)
+    """Shapes of the profile's networks, loaded once."""
+    key = config.few_shot is None, config.generator
+    if key not in known:
+        known[key] = Shapes(config)
+    return known[key]
 
 
 @pytest.fixture
@@ -133,10 +144,10 @@ def test_rows_that_cost_the_same_share_a_measurement(profile, clock, caplog):
     meter = Meter(torch.device("cpu"))
     found = {row: meter.row(config_of(profile, row)) for row in OF_TEXTS}
     assert [record.getMessage() for record in caplog.records] == [
-        "measuring texts of clip-a", "measuring 16 px: source images",
-        "measuring 16 px: a step with layer selection", "measuring 16 px: losses directional",
-        "measuring 16 px: a step", "measuring stage 1 with clip-a",
-        "measuring 16 px: losses ewc + moment + relation", "measuring 16 px: Fisher information of a batch",
+        "measuring texts of clip-a", "measuring 8 px: source images",
+        "measuring 8 px: a step with layer selection", "measuring 8 px: losses directional",
+        "measuring 8 px: a step", "measuring stage 1 with clip-a",
+        "measuring 8 px: losses ewc + moment + relation", "measuring 8 px: Fisher information of a batch",
     ]  # fmt: skip
     assert found["L_dir"] == found["selecting"] == RowCosts(step=7.0, texts=1.0, source=1.0)
     assert found["full"] == RowCosts(step=7.0, texts=2.0, source=1.0, fisher=3.0)  # 6 samples by twos
@@ -145,7 +156,7 @@ def test_rows_that_cost_the_same_share_a_measurement(profile, clock, caplog):
 
 def test_large_networks_on_a_cpu_are_timed_with_one_image(profile, clock, monkeypatch):
     """By hand: five parts grow with the batch of 2, or of 8 for the ranking of layers."""
-    monkeypatch.setattr(row_costs, "SMALL", 8)
+    monkeypatch.setattr(row_costs, "SMALL", 4)
     steps = []
     real = row_costs.timed_steps
     monkeypatch.setattr(
@@ -192,7 +203,7 @@ def published(monkeypatch, tmp_path):
 
 def test_missing_files_are_counted_and_timed_by_random_networks(profile, timed, published, tmp_path):
     scenarios = {
-        name: {"generator": name, "source_text": "dog", "target_text": "cat", "resolution": 16}
+        name: {"generator": name, "source_text": "dog", "target_text": "cat", "resolution": 8}
         for name in ("generator-otter", "generator-seal")
     }
     (tmp_path / profile).write_text(yaml.safe_dump(PROFILE | {"scenarios": scenarios}))
@@ -226,22 +237,31 @@ def test_measuring_networks_that_are_missing_are_named(profile, timed, tmp_path,
 
 
 def test_too_little_memory_is_refused_with_the_setting_that_fits(profile, timed, tmp_path, monkeypatch):
-    def least(row, **changes):
-        return sum(least_memory(override(config_of(profile, row), changes)).values())
+    rows = PROFILE["rows"] | {
+        "selecting": {"terms": {"directional": 1}, "selection": {"k": 2, "batch_size": 256}}
+    }
+    (tmp_path / profile).write_text(yaml.safe_dump(PROFILE | {"rows": rows}))
 
-    half = least("full", **{"optimiser.batch_size": 2})
-    assert least("full") == half and least("selecting") > half
-    ranked = least("selecting", **{"selection.batch_size": 2})
-    there = max(half, ranked, least("10-shot"))
+    def least(row, scenario="dog-to-cat", **changes):
+        config = override(config_of(profile, row, scenario), changes)
+        return sum(least_memory(config, shapes_of(config)).values())
+
+    ranked = {n: least("selecting", **{"selection.batch_size": n}) for n in (256, 128, 64, 32, 16)}
+    there = max(ranked[32], least("full"), least("10-shot", "dog-to-fox"))
+    fits = max(n for n in ranked if ranked[n] <= there)
+    assert 16 < fits < 256
     monkeypatch.setattr(devices, "memory", lambda device="cpu": there)
     with pytest.raises(ValueError, match="this cannot fit") as refused:
         planned(profile, tmp_path)
     lines = str(refused.value).splitlines()[1:]
     assert len(lines) == 2  # of two scenarios
     assert "selecting, needs at least" in lines[0]
-    assert lines[0].endswith("in a .yaml that extends the profile: selection.batch_size=2")
-    with pytest.raises(ValueError, match=r"full, needs .*; it fits with --set optimiser\.batch_size=2"):
-        planned(profile, tmp_path, **{"optimiser.batch_size": 32})
+    assert lines[0].endswith(f"in a .yaml that extends the profile: selection.batch_size={fits}")
+    (tmp_path / profile).write_text(yaml.safe_dump(PROFILE))
+    with pytest.raises(
+        ValueError, match=r"(?m)full, needs .*; it fits with --set optimiser\.batch_size=\d+$"
+    ):
+        planned(profile, tmp_path, **{"optimiser.batch_size": 512})
     monkeypatch.setattr(devices, "memory", lambda device="cpu": 10**6)
     with pytest.raises(ValueError, match="no batch size would make it fit"):
         planned(profile, tmp_path)
@@ -263,7 +283,7 @@ def test_too_little_disk_is_refused_with_fewer_seeds(profile, timed, tmp_path, m
 
 def test_a_batch_size_of_measuring_that_cannot_fit_is_refused(profile, timed, tmp_path, monkeypatch):
     monkeypatch.setenv(BATCH_SIZE, "1000000000")
-    with pytest.raises(ValueError, match=r"16 px are measured at a time.* it fits with --batch-size \d+"):
+    with pytest.raises(ValueError, match=r"8 px are measured at a time.* it fits with --batch-size \d+"):
         planned(profile, tmp_path)
 
 
@@ -291,21 +311,21 @@ def test_json_has_every_job_with_a_command_that_makes_it(profile, timed, tmp_pat
 
 
 def test_random_weights_are_planned_from_their_names(timed, tmp_path, monkeypatch):
-    """Shapes of 512 px are too large for a test; those of the real profile at 16 px."""
+    """Shapes of 512 px are too large for a test; those of the real profile at 8 px."""
     monkeypatch.chdir(tmp_path)
     rows = {"L_dir": {"terms": {"directional": 1}}}
     scenario = load_profile("paper").scenarios["dog-to-cat"]
-    small = {"a": {**{k: v for k, v in vars(scenario).items() if isinstance(v, str)}, "resolution": 16}}
+    small = {"a": {**{k: v for k, v in vars(scenario).items() if isinstance(v, str)}, "resolution": 8}}
     (tmp_path / "p.yaml").write_text(yaml.safe_dump({"extends": "paper", "scenarios": small, "rows": rows}))
     monkeypatch.setattr(room, "least_memory", lambda *_: {"all": 1})
     monkeypatch.setattr(room.Needs, "disk", lambda *_: (1, 1))
-    monkeypatch.setattr(room.Needs, "resolution", lambda *_: 16)
+    monkeypatch.setattr(room.Needs, "resolution", lambda *_: 8)
     monkeypatch.setattr(room.Needs, "_of", lambda *_: None)
     found = planned("p.yaml", tmp_path, weights="random")
     assert "weights=random" in found.notes[0]
     words = shlex.split(found.jobs[0].command)
     config = api.configuration(**_asked(_parser().parse_args(words[1:])))
-    assert config.generator == "random-16" and config.clips == ("ViT-B-32/random",)
+    assert config.generator == "random-8" and config.clips == ("ViT-B-32/random",)
     assert resolve(config).id == found.jobs[0].id
 
 
@@ -326,7 +346,7 @@ def test_least_memory_of_images_is_what_torch_keeps(profile):
     config = config_of(profile, "10-shot", "dog-to-fox")
     g_src = load_generator(config.generator)
     judge = load_discriminator(None, config.generator)
-    trainer = few_shot.FewShotAdaptation(config, g_src, judge, targets(config.few_shot, 16))
+    trainer = few_shot.FewShotAdaptation(config, g_src, judge, targets(config.few_shot, 8))
     trainer._trainable(False)
     weights = {p.data_ptr() for m in (trainer.g_trg, trainer.discriminator) for p in m.parameters()}
     kept = {}
@@ -339,7 +359,7 @@ def test_least_memory_of_images_is_what_torch_keeps(profile):
         trainer._step_generator(0, True)
     activations = sum(storage.nbytes() for address, storage in kept.items() if address not in weights)
     found = least_memory(config)
-    assert found["activations"] == pytest.approx(activations, rel=0.15)
+    assert 0.8 * activations < found["activations"] < 1.01 * activations
     trained = [*g_src.parameters(), *judge.parameters()]
     assert found["adaptation"] == 3 * sum(p.nbytes for p in trained)
     more = replace(config, few_shot=replace(config.few_shot, distance_batch=8))

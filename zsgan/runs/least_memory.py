@@ -86,10 +86,16 @@ class Shapes:
         return self._known[key]
 
     def images(self, batch: int, latents: bool = False) -> Tensor:
-        """Images (batch, 3, R, R) without values; with ``latents``, these have gradients too."""
+        """Images (batch, 3, R, R) of latents in W+, without values; ``latents``: with gradients of these."""
         synthesis = self.generator.synthesis
         ws = torch.zeros(batch, synthesis.n_ws, synthesis.w_dim, requires_grad=latents)
         found: Tensor = synthesis(ws, noise="random")
+        return found
+
+    def mapped_images(self, batch: int) -> Tensor:
+        """Images (batch, 3, R, R) of latents in Z, without values."""
+        mapping = self.generator.mapping
+        found: Tensor = self.generator.synthesis(mapping(torch.zeros(batch, mapping.z_dim)), noise="random")
         return found
 
 
@@ -152,7 +158,8 @@ def _of_images(config: AdaptConfig, settings: FewShot, shapes: Shapes) -> dict[s
     assert judge is not None  # images guide
 
     def forward() -> tuple[Tensor, Tensor]:
-        return judge(shapes.images(config.optimiser.batch_size)), shapes.images(settings.distance_batch)
+        judged = judge(shapes.mapped_images(config.optimiser.batch_size))
+        return judged, shapes.mapped_images(settings.distance_batch)
 
     trained = list(shapes.generator.parameters())
     key = ("few shot", config.optimiser.batch_size, settings.distance_batch)

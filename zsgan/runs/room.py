@@ -57,7 +57,7 @@ class Needs:
 
     def _of(self, config: AdaptConfig) -> Shapes:
         judges = config.clips if config.few_shot is None else config.few_shot.discriminator
-        key = config.generator, config.few_shot is None, judges
+        key = config.generator, config.few_shot is None, judges, config.features
         if key not in self._shapes:
             self._shapes[key] = Shapes(config)
         return self._shapes[key]

@@ -184,38 +184,33 @@ class Meter:
         self, config: AdaptConfig, g_src: Generator, guides: Sequence[Guide], key: list[Any]
     ) -> float:
         """Seconds of the losses of a step and of their gradients, from random features."""
-        n, random = config.optimiser.batch_size, torch.Generator().manual_seed(0)
-        source = {name: p.detach() for name, p in trained_parameters(g_src, config.trainable).items()}
-        objective = Objective(config)
+        terms, n = sorted(config.weights), config.optimiser.batch_size
+        trained = trained_parameters(g_src, config.trainable) if "ewc" in terms else {}
+        source = {name: parameter.detach() for name, parameter in trained.items()}
 
-        def seen(guide: Guide) -> Seen:
-            f_src, f_trg = F.normalize(torch.randn(2, n, len(guide.t_src), generator=random), dim=2).to(
-                self.device
-            )
+        def seen(guide: Guide, random: torch.Generator) -> Seen:
+            features = F.normalize(torch.randn(2, n, len(guide.t_src), generator=random), dim=2)
             stretch = torch.rand(2, n, generator=random).to(self.device)
+            f_src, f_trg = features.to(self.device)
             return Seen(guide, f_src, f_trg.requires_grad_(), stretch[0], stretch[1].requires_grad_())
 
-        def losses() -> None:
-            views = [seen(guide) for guide in guides]
-            params = {name: p.clone().requires_grad_() for name, p in source.items()}
-            zeros = {name: torch.zeros_like(p) for name, p in source.items()} if "ewc" in terms else {}
-            started = now(self.device)
-            loss, _ = objective(Batch(views, params, source, zeros))
-            leaves = [view.f_trg for view in views] + [view.stretch_trg for view in views]
-            torch.autograd.grad(loss, [*leaves, *params.values()], allow_unused=True)
-            taken.append(now(self.device) - started)
-
-        taken: list[float] = []
-        terms = sorted(config.weights)
-        plugged = {name: config.settings_of(name) for name in terms if is_plugged(name)}
-
         def measure() -> float:
-            losses()
-            losses()
-            return taken[-1]
+            random, objective = torch.Generator().manual_seed(0), Objective(config)
+            views = [seen(guide, random) for guide in guides]
+            params = {name: parameter.clone().requires_grad_() for name, parameter in source.items()}
+            zeros = {name: torch.zeros_like(parameter) for name, parameter in source.items()}
+            leaves = [*params.values(), *(view.f_trg for view in views)]
+            leaves += [view.stretch_trg for view in views if view.stretch_trg is not None]
 
-        what = f"{key[0]}: losses {' + '.join(terms)}"
-        return self.once(what, [*key, config.trainable, plugged, asdict(config.moment)], measure)
+            def losses() -> None:
+                loss, _ = objective(Batch(views, params, source, zeros))
+                torch.autograd.grad(loss, leaves, allow_unused=True)
+
+            return self.seconds(losses, warm=True)[0]
+
+        plugged = {name: config.settings_of(name) for name in terms if is_plugged(name)}
+        key += [config.trainable if trained else None, plugged, asdict(config.moment)]
+        return self.once(f"{key[0]}: losses {' + '.join(terms)}", key, measure)
 
     def _of_images(self, config: AdaptConfig, g_src: Generator) -> RowCosts:
         assert config.few_shot is not None
