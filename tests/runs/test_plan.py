@@ -4,6 +4,7 @@ import json
 import shlex
 from collections import namedtuple
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -67,19 +68,14 @@ def profile(tmp_path, monkeypatch):
 
 @pytest.fixture
 def timed(monkeypatch):
-    """Measurements without any work: every row costs the same, and a look 10 + 1 s."""
+    """No work: every row costs the same, a look 10 + 1 s, a step 1 GB, a run 1 MB and 0.1 MB of state."""
     monkeypatch.setattr(Meter, "row", lambda meter, config: RowCosts(**COSTS))
     monkeypatch.setattr(planning, "look_seconds", lambda *_: {"images": 10.0, "lpips": 1.0})
     monkeypatch.setattr(planning, "check", lambda configs: None)
-    monkeypatch.setattr(room, "Shapes", shapes_of)
-
-
-def shapes_of(config, known={}):  # noqa: B006 (kept for all tests)
-    """Shapes of the profile's networks, loaded once."""
-    key = config.few_shot is None, config.generator
-    if key not in known:
-        known[key] = Shapes(config)
-    return known[key]
+    sized = SimpleNamespace(generator=SimpleNamespace(config={"resolution": 8}))
+    monkeypatch.setattr(room, "Shapes", lambda config: sized)
+    monkeypatch.setattr(room, "least_memory", lambda config, shapes: {"networks": 10**9})
+    monkeypatch.setattr(room, "least_disk", lambda config, shapes: (10**6, 10**5))
 
 
 @pytest.fixture
@@ -88,6 +84,12 @@ def clock(monkeypatch):
     seconds = iter(range(100_000))
     for module in (costs, row_costs):
         monkeypatch.setattr(module, "now", lambda device: float(next(seconds)))
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """Two steps of each kind."""
+    monkeypatch.setattr(row_costs, "STEPS", 2)
 
 
 def planned(profile, tmp_path, **settings):
@@ -138,7 +140,7 @@ def test_what_finished_runs_share_is_not_left(profile, timed, tmp_path):
     assert planned(profile, tmp_path).seconds["training left"] == 10 * 43.0 + 20.0  # no Fisher information
 
 
-def test_rows_that_cost_the_same_share_a_measurement(profile, clock, caplog):
+def test_rows_that_cost_the_same_share_a_measurement(profile, clock, short, caplog):
     """Parts of a step by a clock: seven of 1 s, of which the losses are timed apart."""
     caplog.set_level("INFO")
     meter = Meter(torch.device("cpu"))
@@ -176,12 +178,14 @@ def test_rows_of_images_are_timed_with_and_without_regularisers(profile, clock, 
     assert taken == [0, 0, 1, 4]
 
 
-def test_the_rows_of_a_real_plan_are_measured(profile, tmp_path):
-    found = planned(profile, tmp_path, seeds=[0], **{"stage1.iterations": 5})
+def test_the_rows_of_a_real_plan_are_measured(profile, tmp_path, short):
+    rows = {"full": PROFILE["rows"]["full"]}
+    scenarios = {"dog-to-cat": PROFILE["scenarios"]["dog-to-cat"]}
+    (tmp_path / profile).write_text(yaml.safe_dump(PROFILE | {"rows": rows, "scenarios": scenarios}))
+    found = planned(profile, tmp_path, seeds=[0])
     assert all(0 < job.step_seconds < 60 for job in found.jobs) and found.seconds["measuring"] > 0
-    by_row = {job.row: job for job in found.jobs}
-    assert by_row["full"].memory > by_row["L_dir"].memory > 10**8
-    assert found.notes == []
+    assert found.jobs[0].memory == sum(least_memory(config_of(profile)).values())
+    assert all(each.seconds > 0 for each in found.shared) and found.notes == []
 
 
 # Files
@@ -237,34 +241,30 @@ def test_measuring_networks_that_are_missing_are_named(profile, timed, tmp_path,
 
 
 def test_too_little_memory_is_refused_with_the_setting_that_fits(profile, timed, tmp_path, monkeypatch):
-    rows = PROFILE["rows"] | {
-        "selecting": {"terms": {"directional": 1}, "selection": {"k": 2, "batch_size": 256}}
+    """With networks of 1 GB, 0.1 GB an image, and 0.2 GB an image that ranks layers (8 of them)."""
+
+    def least(config, shapes):
+        ranked = config.selection.batch_size if config.selection else 0
+        return {"networks": 10**9, "activations": 10**8 * (config.optimiser.batch_size + 2 * ranked)}
+
+    def refused(there, **settings):
+        monkeypatch.setattr(devices, "memory", lambda device="cpu": there)
+        with pytest.raises(ValueError, match="this cannot fit") as error:
+            planned(profile, tmp_path, **settings)
+        return str(error.value).splitlines()[1:]
+
+    monkeypatch.setattr(room, "least_memory", least)
+    text = "memory: a step of {}, selecting, needs at least 2.8 GB, and cpu has 2.2 GB; it fits with"
+    assert refused(2_200_000_000) == [
+        f"  {text.format(scenario)} selection.batch_size=4 in the row, in a .yaml that extends the profile"
+        for scenario in PROFILE["scenarios"]
+    ]
+    larger = {"optimiser.batch_size": 32}
+    lines = [line for line in refused(3_000_000_000, **larger) if "full, needs" in line]
+    assert len(lines) == 2 and lines[0].endswith("it fits with --set optimiser.batch_size=16")
+    assert {line.rpartition("; ")[2] for line in refused(10**6)} >= {
+        "no batch size would make it fit: name a device with more memory, or a smaller generator"
     }
-    (tmp_path / profile).write_text(yaml.safe_dump(PROFILE | {"rows": rows}))
-
-    def least(row, scenario="dog-to-cat", **changes):
-        config = override(config_of(profile, row, scenario), changes)
-        return sum(least_memory(config, shapes_of(config)).values())
-
-    ranked = {n: least("selecting", **{"selection.batch_size": n}) for n in (256, 128, 64, 32, 16)}
-    there = max(ranked[32], least("full"), least("10-shot", "dog-to-fox"))
-    fits = max(n for n in ranked if ranked[n] <= there)
-    assert 16 < fits < 256
-    monkeypatch.setattr(devices, "memory", lambda device="cpu": there)
-    with pytest.raises(ValueError, match="this cannot fit") as refused:
-        planned(profile, tmp_path)
-    lines = str(refused.value).splitlines()[1:]
-    assert len(lines) == 2  # of two scenarios
-    assert "selecting, needs at least" in lines[0]
-    assert lines[0].endswith(f"in a .yaml that extends the profile: selection.batch_size={fits}")
-    (tmp_path / profile).write_text(yaml.safe_dump(PROFILE))
-    with pytest.raises(
-        ValueError, match=r"(?m)full, needs .*; it fits with --set optimiser\.batch_size=\d+$"
-    ):
-        planned(profile, tmp_path, **{"optimiser.batch_size": 512})
-    monkeypatch.setattr(devices, "memory", lambda device="cpu": 10**6)
-    with pytest.raises(ValueError, match="no batch size would make it fit"):
-        planned(profile, tmp_path)
 
 
 def test_too_little_disk_is_refused_with_fewer_seeds(profile, timed, tmp_path, monkeypatch):
@@ -317,10 +317,6 @@ def test_random_weights_are_planned_from_their_names(timed, tmp_path, monkeypatc
     scenario = load_profile("paper").scenarios["dog-to-cat"]
     small = {"a": {**{k: v for k, v in vars(scenario).items() if isinstance(v, str)}, "resolution": 8}}
     (tmp_path / "p.yaml").write_text(yaml.safe_dump({"extends": "paper", "scenarios": small, "rows": rows}))
-    monkeypatch.setattr(room, "least_memory", lambda *_: {"all": 1})
-    monkeypatch.setattr(room.Needs, "disk", lambda *_: (1, 1))
-    monkeypatch.setattr(room.Needs, "resolution", lambda *_: 8)
-    monkeypatch.setattr(room.Needs, "_of", lambda *_: None)
     found = planned("p.yaml", tmp_path, weights="random")
     assert "weights=random" in found.notes[0]
     words = shlex.split(found.jobs[0].command)

@@ -154,8 +154,9 @@ def _smaller(config: AdaptConfig, there: int, needs: Needs) -> str:
                 break
             if needs.memory(smaller) <= there:
                 said = ", ".join(f"{name}={size}" for name, size in sizes.items())
-                how = "--set" if ranks not in step else "in a .yaml that extends the profile:"
-                return f"it fits with {how} {said}"
+                if ranks in step:  # which belongs to the row
+                    return f"it fits with {said} in the row, in a .yaml that extends the profile"
+                return f"it fits with --set {said}"
     return "no batch size would make it fit: name a device with more memory, or a smaller generator"
 
 
