@@ -22,6 +22,20 @@ OPTIONS = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]  # fmt: skip
 
+# What a page shows. The width is not window.innerWidth, which on a phone grows with what does not fit.
+SHOWN = """({
+    width: document.documentElement.scrollWidth,
+    brightness: Math.max(...getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3)),
+    banner: document.querySelector('.bd-header-announcement')?.innerText,
+    raw: [...document.querySelectorAll('.math')].filter(e => !e.querySelector('mjx-container')).length,
+    drawn: document.querySelectorAll('mjx-container svg').length,
+    errors: document.querySelectorAll('[data-mml-node=merror]').length,
+    pictures: [...document.querySelectorAll('article img')]
+        .map(e => [e.src, e.naturalWidth, e.width, e.alt]),
+    links: [...document.querySelectorAll('a[href]')].map(e => e.href),
+    anchors: [...document.querySelectorAll('[id]')].map(e => e.id),
+})"""
+
 
 class Browser:
     """One tab. What pages load, and what goes wrong in them, gathers in lists until the next :meth:`visit`.
@@ -99,6 +113,24 @@ class Browser:
         )
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
+
+    def press(self, key: str) -> None:
+        """Press and release a key, such as "ArrowLeft", in what has the focus."""
+        code = {"End": 35, "Home": 36, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}[key]
+        for kind in ("rawKeyDown", "keyUp"):
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
+
+    def drag(self, start: tuple[float, float], end: tuple[float, float], *, touch: bool = False) -> None:
+        """Drag from one place of the window to another, with the mouse or a finger."""
+        middle = tuple((a + b) / 2 for a, b in zip(start, end, strict=True))
+        if touch:
+            for kind, places in (("Start", [start]), ("Move", [middle]), ("Move", [end]), ("End", [])):
+                points = [{"x": x, "y": y} for x, y in places]
+                self.call("Input.dispatchTouchEvent", type=f"touch{kind}", touchPoints=points)
+            return
+        held = {"button": "left", "buttons": 1, "clickCount": 1}
+        for kind, (x, y) in (("Pressed", start), ("Moved", middle), ("Moved", end), ("Released", end)):
+            self.call("Input.dispatchMouseEvent", type=f"mouse{kind}", x=x, y=y, **held)
 
     def close(self) -> None:
         """End the browser."""

@@ -200,7 +200,7 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = add("fetch", _fetch, "download and verify the files of data_manifest.yaml")
     sub.add_argument("assets", nargs="*", help="names of files; all files of the profile by default")
-    sub.add_argument("--profile", default="demo", help="demo (files are included) or paper (gigabytes)")
+    sub.add_argument("--profile", default="demo", help="demo (files ship), paper or colab (gigabytes), or a .yaml file")
 
     sub = add("convert", _convert, "write a generator in another format, without executing code in the file")
     sub.add_argument(
@@ -366,9 +366,12 @@ def _reproduce(options: argparse.Namespace) -> None:
 
 
 def _fetch(options: argparse.Namespace) -> None:
-    from zsgan.assets.download import fetch_all, names
+    from zsgan.assets.download import fetch_all
+    from zsgan.evaluation.files import files_of
+    from zsgan.runs.profiles import load_profile
 
-    for file in fetch_all(options.assets or names(options.profile), options.progress):
+    wanted = options.assets or files_of(load_profile(options.profile))
+    for file in fetch_all(wanted, options.progress):
         _say(file)
 
 

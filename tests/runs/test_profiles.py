@@ -260,6 +260,18 @@ def test_the_paper_profile_has_its_scenarios_and_numbers():
     assert {"generator-ffhq", "generator-lsun-car"} <= {s.generator for s in paper.scenarios.values()}
 
 
+def test_colab_takes_rows_and_path_from_the_paper_and_fewer_steps():
+    colab, paper = load_profile("colab"), load_profile("paper")
+    scenario = "dog-to-cat"
+    assert dict(colab.scenarios) == {scenario: paper.scenarios[scenario]}
+    assert list(colab.rows) == ["L_dir", "L_dm", "L_dm + L_EWC", "L_dm + L_EWC + L_rel"]
+    for row in colab.rows:
+        less, whole = colab.config(scenario, row), paper.config(scenario, row)
+        path = [found.optimiser.iterations * found.optimiser.lr for found in (less, whole)]
+        assert path == pytest.approx([4.0, 4.0])
+        assert replace(less, optimiser=whole.optimiser) == whole
+
+
 def test_random_weights_have_the_shapes_of_the_scenario_and_say_so():
     paper = replace(load_profile("paper"), weights="random")
     config = paper.config("photo-to-pixar", "L_dm + L_EWC + L_rel")
