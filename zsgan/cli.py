@@ -200,7 +200,9 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = add("fetch", _fetch, "download and verify the files of data_manifest.yaml")
     sub.add_argument("assets", nargs="*", help="names of files; all files of the profile by default")
-    sub.add_argument("--profile", default="demo", help="demo (files ship), paper or colab (gigabytes), or a .yaml file")
+    sub.add_argument(
+        "--profile", default="demo", help="demo (files ship), paper or colab (gigabytes), or a .yaml file"
+    )
 
     sub = add("convert", _convert, "write a generator in another format, without executing code in the file")
     sub.add_argument(

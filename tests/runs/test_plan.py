@@ -212,9 +212,9 @@ def test_missing_files_are_counted_and_timed_by_random_networks(profile, timed, 
     }
     (tmp_path / profile).write_text(yaml.safe_dump(PROFILE | {"scenarios": scenarios}))
     found = planned(profile, tmp_path)
-    missing = {file.name: file.bytes for file in found.files if not file.here}
+    missing = {file.name: file.bytes for file in found.files if not file.there}
     assert missing == {"generator-otter": None, "generator-seal": 5_000}
-    assert {file.name for file in found.files if file.here} == {"clip-a", "clip-b", "evaluator"}
+    assert {file.name for file in found.files if file.there} == {"clip-a", "clip-b", "evaluator"}
     assert found.room.download == 5_000
     assert {job.id is None for job in found.jobs if job.scenario == "generator-otter"} == {True}
     assert all(job.id for job in found.jobs if job.scenario == "generator-seal")

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from zsgan.base import device as devices
-from zsgan.evaluation.bench import NETWORKS
+from zsgan.evaluation.files import files_of
 from zsgan.evaluation.look_costs import look_seconds
 from zsgan.report.table1 import OF_PROFILE, chosen
 from zsgan.runs.identity import check
@@ -55,7 +55,7 @@ def plan(
     profiles = {place: chosen(whole, place, (), settings) for place in places}
     runs = wanted(profiles, folder)
     first = next(iter(profiles.values()))
-    weights = files(runs, [first.judge, *NETWORKS[first.eyes]])
+    weights = files(name for found in profiles.values() for name in files_of(found))
     needs = Needs()
     log.info("looking at memory and disk for %d runs", len(runs))
     there = room(runs, weights, needs, folder, device)

@@ -1,7 +1,7 @@
 """Measurement of a scenario's runs: the same latents, judges and truth for all, loaded and computed once."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ from zsgan.base.device import set_up
 from zsgan.base.images import Images
 from zsgan.evaluation.judges import Judges
 from zsgan.evaluation.truth import truth_of
-from zsgan.menagerie.evaluator import Evaluator, load_evaluator
+from zsgan.menagerie.evaluator import load_evaluator
 from zsgan.menagerie.factor_report import LEFT, FactorReports, ideal_species, left
 from zsgan.metrics import Eyes, extract, sse
 from zsgan.networks.clip import ClipEncoder, encode_pair
@@ -36,10 +36,6 @@ EYES: Mapping[str, Callable[[torch.device | str], Eyes]] = {
     "evaluator": load_evaluator, "photographs": Photographs
 }  # fmt: skip
 """Name -> constructor of the eyes on a device."""
-NETWORKS: Mapping[str, Sequence[str]] = {
-    "evaluator": Evaluator.networks, "photographs": Photographs.networks
-}  # fmt: skip
-"""Name of the eyes -> names of their weights in the manifest."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The runs of a profile and the files of weights that they need, and which of them are there."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -41,12 +41,12 @@ class File:
     Attributes:
         name: its name in the manifest.
         bytes: its size; ``None`` if nobody published it.
-        here: whether it is on this machine.
+        there: whether it is on this machine.
     """
 
     name: str
     bytes: int | None
-    here: bool
+    there: bool
 
 
 def wanted(profiles: Mapping[str, Profile], folder: Path) -> list[Wanted]:
@@ -110,29 +110,9 @@ def clip_at_hand(name: str) -> str:
     return name if known.file or (known.asset and _is_here(known.asset)) else f"{known.architecture}/random"
 
 
-def files(runs: Sequence[Wanted], others: Sequence[str]) -> list[File]:
-    """The manifest's files that runs and their measurement need.
-
-    Args:
-        runs: the runs.
-        others: names of further networks: the judge, and those of the eyes.
-
-    Returns:
-        the files, each once.
-    """
-
-    def assets() -> Iterator[str | None]:
-        for run in runs:
-            source = names.generator(run.config.generator)
-            yield source.asset
-            if (shots := run.config.few_shot) is not None:
-                yield names.discriminator(shots.discriminator, source).asset
-            else:
-                yield from (names.clip(name).asset for name in run.config.clips)
-        yield from (name for name in others if name in manifest.assets())
-
-    found = dict.fromkeys(filter(None, assets()))
-    return [File(name, manifest.asset(name).bytes, _is_here(name)) for name in found]
+def files(assets: Iterable[str]) -> list[File]:
+    """Files of the manifest by name, each once."""
+    return [File(name, manifest.asset(name).bytes, _is_here(name)) for name in dict.fromkeys(assets)]
 
 
 def _is_here(asset: str | None) -> bool:

@@ -14,7 +14,7 @@ def in_lines(plan: Plan) -> str:
 
 
 def _files(plan: Plan) -> Iterator[str]:
-    missing = [file for file in plan.files if not file.here]
+    missing = [file for file in plan.files if not file.there]
     if not missing:
         yield f"files: all {len(plan.files)} are here" if plan.files else "files: none are needed"
         return

@@ -85,7 +85,7 @@ def room(
         memory_there=devices.memory(device),
         disk=sum(kept for kept, _ in disk) + max((state for _, state in disk), default=0),
         disk_there=_free(folder),
-        download=sum(file.bytes or 0 for file in weights if not file.here),
+        download=sum(file.bytes or 0 for file in weights if not file.there),
         download_there=_free(manifest.cache_folder()),
     )
 
