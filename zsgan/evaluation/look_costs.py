@@ -51,9 +51,9 @@ def look_seconds(
         clip, guide = meter.encoder(judge), None if config.few_shot else meter.encoder(config.clips[0])
         judges = Judges(load_eyes(profile.eyes, device), truth_of(truth), resolution, n, clip, device=device)
         samples = Samples(generator, min(MOST, n, size), SAMPLES_SEED, profile.truncation_psi)
-        seen = {} if guide is None else {"guide": guide.encode_images}
+        sees = None if guide is None else guide.encode_images
         making, images = meter.seconds(lambda: samples[:])
-        looking, _ = meter.seconds(lambda: judges.look(images, MEASURES, **seen), warm=True)
+        looking, _ = meter.seconds(lambda: judges.look(images, MEASURES, guide=sees), warm=True)
         lpips = Lpips.through(judges.eyes)
         passing, features = meter.seconds(lambda: lpips.features(images), warm=True)
         one = features[:1]

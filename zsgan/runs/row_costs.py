@@ -148,28 +148,26 @@ class Meter:
 
     def _guides(self, config: AdaptConfig, g_src: Generator) -> tuple[float, list[Guide]]:
         """Seconds of texts and stage 1, and the guides; texts of other scenarios take as long."""
-        total, guides = 0.0, []
-        for name in config.clips:
-            encoder = self.encoder(name)
-            texts = config.source_text, config.target_text, config.prompts, config.features.normalise
-            key = [name, config.prompts, config.features.normalise]
-            taken, (t_src, t_trg) = self.once(
-                f"texts of {name}", key,
-                lambda encoder=encoder, texts=texts: self.seconds(lambda: encode_pair(encoder, *texts)),
-            )  # fmt: skip
-            total += taken
-            if not needs(config, "stage1"):
-                guides.append(guide_from(encoder, t_src, t_trg, config))
-                continue
-            taken, guide = self.once(
-                f"stage 1 with {name}", [*key, asdict(config.stage1)],
-                lambda of=(encoder, t_src, t_trg): self.seconds(
-                    lambda: guide_from(*of, config, g_src=g_src)
-                ),
-            )  # fmt: skip
-            total += taken
-            guides.append(guide)
-        return total, guides
+        found = [self._guide(name, config, g_src) for name in config.clips]
+        return sum(seconds for seconds, _ in found), [guide for _, guide in found]
+
+    def _guide(self, name: str, config: AdaptConfig, g_src: Generator) -> tuple[float, Guide]:
+        encoder = self.encoder(name)
+        texts = config.source_text, config.target_text, config.prompts, config.features.normalise
+        key = [name, *texts[2:]]
+        encoding, (t_src, t_trg) = self.once(
+            f"texts of {name}", key, lambda: self.seconds(lambda: encode_pair(encoder, *texts))
+        )
+
+        def guide() -> Guide:
+            return guide_from(encoder, t_src, t_trg, config, g_src=g_src)
+
+        if not needs(config, "stage1"):
+            return encoding, guide()
+        varying, found = self.once(
+            f"stage 1 with {name}", [*key, asdict(config.stage1)], lambda: self.seconds(guide)
+        )
+        return encoding + varying, found
 
     def _steps(
         self, config: AdaptConfig, g_src: Generator, guides: Sequence[Guide], f_src: Sequence[Tensor],
@@ -213,12 +211,13 @@ class Meter:
         return self.once(f"{key[0]}: losses {' + '.join(terms)}", key, measure)
 
     def _of_images(self, config: AdaptConfig, g_src: Generator) -> RowCosts:
-        assert config.few_shot is not None
-        settings = {name: value for name, value in asdict(config.few_shot).items() if name != "target"}
+        shots = config.few_shot
+        assert shots is not None
+        settings = {name: value for name, value in asdict(shots).items() if name != "target"}
         key = [_shape(g_src), settings, config.optimiser.batch_size, config.optimiser.ema is None]
         return self.once(
             f"{g_src.config['resolution']} px: steps towards images", key,
-            lambda: self._few_shot(config, config.few_shot, g_src),
+            lambda: self._few_shot(config, shots, g_src),
         )  # fmt: skip
 
     def _few_shot(self, config: AdaptConfig, settings: FewShot, g_src: Generator) -> RowCosts:
