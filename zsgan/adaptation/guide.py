@@ -52,6 +52,26 @@ def make_guide(
     t_src, t_trg = encode_pair(
         encoder, config.source_text, config.target_text, config.prompts, config.features.normalise
     )
+    return guide_from(encoder, t_src, t_trg, config, progress, g_src)
+
+
+def guide_from(
+    encoder: ClipEncoder, t_src: Tensor, t_trg: Tensor, config: AdaptConfig, progress: bool = False,
+    g_src: Generator | None = None,
+) -> Guide:  # fmt: skip
+    """The guide of encoded texts, with stage 1 (eq. 2) where a term needs it.
+
+    Args:
+        encoder: E_I and E_T.
+        t_src: (D,) feature of the source text.
+        t_trg: (D,) feature of the target text.
+        config: see :func:`make_guide`, as for ``progress`` and ``g_src``.
+        progress: show a progress bar.
+        g_src: source generator.
+
+    Returns:
+        the guide.
+    """
     if not needs(config, "stage1"):
         return Guide(encoder, t_src, t_trg, None, (t_trg - t_src)[None])
     if config.stage1.start == "captions":

@@ -45,7 +45,7 @@ def in_units(
         config: the configuration that was measured.
         rows: see :func:`estimate`.
         seeds: runs of every row.
-        least: result of :func:`zsgan.runs.costs.least_memory`.
+        least: result of :func:`zsgan.runs.least_memory.least_memory`.
 
     Returns:
         step_seconds (by part, and "all"), step_processor_seconds, once_seconds, estimated_seconds and the
