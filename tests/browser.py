@@ -22,6 +22,20 @@ OPTIONS = [
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]  # fmt: skip
 
+# What a page shows. The width is not window.innerWidth, which on a phone grows with what does not fit.
+SHOWN = """({
+    width: document.documentElement.scrollWidth,
+    brightness: Math.max(...getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3)),
+    banner: document.querySelector('.bd-header-announcement')?.innerText,
+    raw: [...document.querySelectorAll('.math')].filter(e => !e.querySelector('mjx-container')).length,
+    drawn: document.querySelectorAll('mjx-container svg').length,
+    errors: document.querySelectorAll('[data-mml-node=merror]').length,
+    pictures: [...document.querySelectorAll('article img')]
+        .map(e => [e.src, e.naturalWidth, e.width, e.alt]),
+    links: [...document.querySelectorAll('a[href]')].map(e => e.href),
+    anchors: [...document.querySelectorAll('[id]')].map(e => e.id),
+})"""
+
 
 class Browser:
     """One tab. What pages load, and what goes wrong in them, gathers in lists until the next :meth:`visit`.

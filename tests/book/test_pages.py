@@ -3,6 +3,7 @@
 from itertools import product
 
 import pytest
+from browser import SHOWN
 
 WIDTHS = {"desktop": 1250, "phone": 390}
 
@@ -23,21 +24,6 @@ def pages(site):
         "architecture.html",
     } <= set(pages)
     return pages
-
-
-# Not window.innerWidth, which on a phone grows with what does not fit.
-SHOWN = """({
-    width: document.documentElement.scrollWidth,
-    brightness: Math.max(...getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3)),
-    banner: document.querySelector('.bd-header-announcement')?.innerText,
-    raw: [...document.querySelectorAll('.math')].filter(e => !e.querySelector('mjx-container')).length,
-    drawn: document.querySelectorAll('mjx-container svg').length,
-    errors: document.querySelectorAll('[data-mml-node=merror]').length,
-    pictures: [...document.querySelectorAll('article img')]
-        .map(e => [e.src, e.naturalWidth, e.width, e.alt]),
-    links: [...document.querySelectorAll('a[href]')].map(e => e.href),
-    anchors: [...document.querySelectorAll('[id]')].map(e => e.id),
-})"""
 
 
 @pytest.fixture(scope="module")

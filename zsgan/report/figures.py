@@ -3,7 +3,6 @@
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -88,11 +87,28 @@ def _own_pixels(figure: Figure) -> Iterator[None]:
             image.set_interpolation(interpolation)
 
 
-@plt.style.context(LOOK)
+@contextmanager
+def _styled() -> Iterator[None]:
+    """The common style inside the block.
+
+    The backend is loaded before it: that of a notebook turns on matplotlib's interactive mode, without which
+    no figure is shown, and the end of the block would turn it off again.
+    """
+    try:
+        plt.draw_if_interactive()  # type: ignore[no-untyped-call]
+    except ImportError:  # the user's settings name a missing window system, which files do not need
+        plt.switch_backend("agg")
+    with plt.style.context(LOOK):
+        yield
+
+
+@_styled()
 def image_grid(
     rows: Mapping[str, Tensor], *, columns: Sequence[str] | None = None, size: float = 0.9
 ) -> Figure:
     """A grid of images with a label above each row; a column is one latent, or one animal.
+
+    Images of several sizes, as of several generators, are drawn at one size.
 
     The user's settings of matplotlib affect neither the figure nor the files of its ``savefig``.
 
@@ -106,17 +122,13 @@ def image_grid(
 
     Raises:
         TypeError: ``rows`` is not a mapping, or its images are not tensors in [-1, 1].
-        ValueError: the rows differ in length or size, there are none, or ``columns`` has another length.
+        ValueError: the rows differ in length, there are none, or ``columns`` has another length.
     """
     if not isinstance(rows, Mapping):
         raise TypeError(
             f"rows must map labels to images, got {type(rows).__name__}; write {{'a label': images}}"
         )
-    if len({checked(images).shape[1:] for images in rows.values()}) > 1:
-        raise ValueError(
-            f"rows must hold images of one size, got {[tuple(x.shape[2:]) for x in rows.values()]}"
-        )
-    counts = {len(images) for images in rows.values()}
+    counts = {len(checked(images)) for images in rows.values()}
     if len(counts) != 1:
         raise ValueError(f"rows must hold the same number of images each, got {sorted(counts)}")
     n = counts.pop()
@@ -124,7 +136,10 @@ def image_grid(
         raise ValueError(f"columns must be one label for each of the {n} images of a row, got {len(columns)}")
     # Each row is drawn as one picture, since an axis for each image would take seconds.
     side = next(iter(rows.values())).shape[-1]
-    figure, axes = _rows_of_axes(len(rows), figsize=(n * size, len(rows) * (size + 0.35)))
+    figure, axes = plt.subplots(
+        len(rows), 1, squeeze=False, layout="constrained", FigureClass=_Figure,
+        figsize=(n * size, len(rows) * (size + 0.35)),
+    )  # fmt: skip
     for axis, (label, images) in zip(axes[:, 0], rows.items(), strict=True):
         _show_sheet(axis, images[None])
         # Large and above the row, to be legible on a phone.
@@ -135,7 +150,7 @@ def image_grid(
     return figure
 
 
-@plt.style.context(LOOK)
+@_styled()
 def film_strips(strips: Mapping[str, Tensor], captions: Mapping[str, Sequence[str]]) -> Figure:
     """Film strips side by side: a column is a step, a row one latent.
 
@@ -190,18 +205,6 @@ def _show_sheet(axis: Axes, images: Tensor) -> None:
 def _centres(n: int, side: int) -> list[float]:
     """Places of the n columns of a sheet."""
     return [i * (side + _GAP) + side / 2 for i in range(n)]
-
-
-def _rows_of_axes(n: int, figsize: tuple[float, float]) -> tuple[Figure, Any]:
-    """A figure with a column of ``n`` axes."""
-    make = partial(
-        plt.subplots, n, 1, figsize=figsize, squeeze=False, layout="constrained", FigureClass=_Figure
-    )
-    try:
-        return make()
-    except ImportError:  # the user's settings name a missing window system, which files do not need
-        plt.switch_backend("agg")
-        return make()
 
 
 def curves(data: pd.DataFrame, x: str, y: str, rows: list[str], *, xlabel: str, ylabel: str) -> Figure:
