@@ -30,7 +30,7 @@ from zsgan.runs.run import open_run
 
 SETTINGS = {"optimiser.iterations": 4, "ewc.samples": 2, "stage1.iterations": 5}
 COMMANDS = (
-    "reproduce", "fetch", "convert", "adapt", "table", "list", "info", "completion", "cost", "sample",
+    "reproduce", "fetch", "convert", "adapt", "table", "list", "info", "completion", "cost", "plan", "sample",
     "evaluate",
 )  # fmt: skip
 TINY = (
@@ -140,6 +140,7 @@ def test_the_examples_of_the_help_are_commands():
         "list",
         "info",
         "cost",
+        "plan",
         "fetch",
         "convert",
         "runs",

@@ -6,6 +6,7 @@ The diversity of HyperDomainNet (Alanov et al. 2022) is :func:`variance`, its qu
 import torch.nn.functional as F
 from torch import Tensor
 
+from zsgan.base.precision import at_least_float32
 from zsgan.metrics.checks import check_pairs, check_set
 from zsgan.metrics.rounding import rounding
 
@@ -19,8 +20,9 @@ def sse(features: Tensor) -> Tensor:
         features: (N, D).
 
     Returns:
-        a scalar of the features' dtype.
+        a scalar of the features' dtype, at least float32.
     """
+    features = at_least_float32(features)
     return (features - features.mean(0)).square().sum()
 
 
@@ -34,7 +36,7 @@ def variance(features: Tensor) -> Tensor:
         features: (N, D), N >= 2.
 
     Returns:
-        a scalar of the features' dtype.
+        a scalar of the features' dtype, at least float32.
 
     Raises:
         ValueError: there are fewer than two images.
@@ -115,5 +117,6 @@ def target_rate(features: Tensor, target: Tensor, others: Tensor) -> float:
     Returns:
         a share in [0, 1].
     """
+    features, target, others = features.double(), target.double(), others.double()
     rivals = features @ others.reshape(-1, others.shape[-1]).T
     return float((features @ target > rivals.amax(1)).double().mean())
