@@ -86,9 +86,14 @@ class Browser:
                 assert "error" not in message, message["error"]
                 return message["result"]
 
-    def visit(self, url: str, *, width: int = 1250, dark: bool = False) -> None:
-        """Open a page in a window of a width in pixels, and wait until it is loaded and its math drawn."""
+    def visit(self, url: str, *, width: int = 1250, dark: bool = False, scripts: bool = True) -> None:
+        """Open a page in a window of a width in pixels, and wait until it is loaded and its math drawn.
+
+        Without ``scripts``, the page is that of a reader who has JavaScript switched off.
+        """
+        self.call("Emulation.setScriptExecutionDisabled", value=False)
         self.show(width=width, dark=dark)
+        self.call("Emulation.setScriptExecutionDisabled", value=not scripts)
         self.requests, self.faults = [], []
         loader = self.call("Page.navigate", url=url)["loaderId"]
         while loader not in self._loaded:
@@ -113,6 +118,24 @@ class Browser:
         )
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
+
+    def press(self, key: str) -> None:
+        """Press and release a key, such as "ArrowLeft", in what has the focus."""
+        code = {"End": 35, "Home": 36, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}[key]
+        for kind in ("rawKeyDown", "keyUp"):
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
+
+    def drag(self, start: tuple[float, float], end: tuple[float, float], *, touch: bool = False) -> None:
+        """Drag from one place of the window to another, with the mouse or a finger."""
+        middle = tuple((a + b) / 2 for a, b in zip(start, end, strict=True))
+        if touch:
+            for kind, places in (("Start", [start]), ("Move", [middle]), ("Move", [end]), ("End", [])):
+                points = [{"x": x, "y": y} for x, y in places]
+                self.call("Input.dispatchTouchEvent", type=f"touch{kind}", touchPoints=points)
+            return
+        held = {"button": "left", "buttons": 1, "clickCount": 1}
+        for kind, (x, y) in (("Pressed", start), ("Moved", middle), ("Moved", end), ("Released", end)):
+            self.call("Input.dispatchMouseEvent", type=f"mouse{kind}", x=x, y=y, **held)
 
     def close(self) -> None:
         """End the browser."""

@@ -41,6 +41,7 @@ EXAMPLES = """examples:
   zsgan list texts                               the words that a text may have; also rows, runs...
   zsgan info <id>                                a run: its settings, its course, next steps
   zsgan cost --profile paper --set weights=random    seconds and memory of a step, and of a table
+  zsgan plan --profile paper --device cuda       hours, memory, disk and what is missing, before it starts
   zsgan fetch vgg16 inception ViT-B-16/openai    networks that measure photographs
   zsgan convert dog.pkl dog.safetensors          a public checkpoint in a format of ours
   zsgan runs verify                              check finished runs against their hashes
@@ -199,7 +200,9 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = add("fetch", _fetch, "download and verify the files of data_manifest.yaml")
     sub.add_argument("assets", nargs="*", help="names of files; all files of the profile by default")
-    sub.add_argument("--profile", default="demo", help="demo (files are included) or paper (gigabytes)")
+    sub.add_argument(
+        "--profile", default="demo", help="demo (files ship), paper or colab (gigabytes), or a .yaml file"
+    )
 
     sub = add("convert", _convert, "write a generator in another format, without executing code in the file")
     sub.add_argument(
@@ -251,8 +254,25 @@ def _parser() -> argparse.ArgumentParser:
     sub = add("cost", _cost, "take a few steps of an adaptation, and print seconds by part, and memory")
     add_adaptation(sub)
     sub.add_argument("--steps", type=positive, default=3, help="number of steps; medians are printed")
+    sub.add_argument(
+        "--compare", action="store_true",
+        help="instead, time whole steps with each switch of speed (tf32, autocast, channels_last, compile), "
+        "alone and all together, against none",
+    )  # fmt: skip
     sub.add_argument("--json", action="store_true", help="print JSON")
     add_device(sub)
+
+    sub = add("plan", _plan, "say what a profile's runs take and what is missing; refuse what cannot fit")
+    sub.add_argument("--profile", default="demo", help="profile of scenarios, rows, seeds and settings")
+    sub.add_argument("--scenario", help="one of the profile, such as cat-to-dog; all by default")
+    sub.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE",
+        help="any setting that zsgan table takes, such as seeds=[0], samples=500 or weights=random",
+    )  # fmt: skip
+    sub.add_argument("--json", action="store_true", help="print JSON, with an entry for each job")
+    sub.add_argument("--runs", type=folder, default=Path("runs"), help="folder of runs")
+    add_device(sub)
+    add_batch_size(sub)
 
     sub = add("sample", _sample, "write pictures of an adapted or a source generator")
     sub.add_argument(
@@ -288,8 +308,8 @@ def _parser() -> argparse.ArgumentParser:
         "--before", type=place, help="the source's images, with the same names or numbers; a run has its own"
     )
     sub.add_argument(
-        "--measures", metavar="NAME,...", help="only these: diversity, adaptation, closeness, kept, or "
-        "single ones such as fid,lpips; all available ones by default",
+        "--measures", metavar="NAME,...", help="only these: diversity, adaptation, closeness, kept, extra, "
+        "or single ones such as fid,cmmd; by default all available ones but the extra",
     )  # fmt: skip
     sub.add_argument(
         "--lpips-images", type=at_most, default=2000, metavar="N|all",
@@ -353,9 +373,12 @@ def _reproduce(options: argparse.Namespace) -> None:
 
 
 def _fetch(options: argparse.Namespace) -> None:
-    from zsgan.assets.download import fetch_all, names
+    from zsgan.assets.download import fetch_all
+    from zsgan.evaluation.files import files_of
+    from zsgan.runs.profiles import load_profile
 
-    for file in fetch_all(options.assets or names(options.profile), options.progress):
+    wanted = options.assets or files_of(load_profile(options.profile))
+    for file in fetch_all(wanted, options.progress):
         _say(file)
 
 
@@ -406,16 +429,36 @@ def _table(options: argparse.Namespace) -> None:
 
 def _cost(options: argparse.Namespace) -> None:
     from zsgan.api import configuration
-    from zsgan.runs.cost_report import in_lines, in_units
-    from zsgan.runs.costs import least_memory, measure_costs
+    from zsgan.runs.comparison import compare_switches
+    from zsgan.runs.cost_report import comparison_in_lines, comparison_in_units, in_lines, in_units
+    from zsgan.runs.costs import measure_costs
+    from zsgan.runs.least_memory import least_memory
     from zsgan.runs.profiles import load_profile
 
     config, profile = configuration(**_asked(options)), load_profile(options.profile)
+    if options.compare:
+        compared = comparison_in_units(
+            compare_switches(config, options.steps, options.device, options.progress)
+        )
+        _say(json.dumps(compared, indent=1) if options.json else comparison_in_lines(compared))
+        return
     found = measure_costs(config, options.steps, options.device, options.progress)
     costs = in_units(
         found, config, rows=len(profile.rows), seeds=len(profile.seeds), least=least_memory(config)
     )
     _say(json.dumps(costs, indent=1) if options.json else in_lines(costs))
+
+
+def _plan(options: argparse.Namespace) -> None:
+    from zsgan.base.settings import given
+    from zsgan.commands.planning import plan
+    from zsgan.runs.plan_report import in_lines
+
+    found = plan(
+        options.profile, given(options.set), scenario=options.scenario, folder=options.runs,
+        device=options.device,
+    )  # fmt: skip
+    _say(json.dumps(found.content(), indent=1) if options.json else in_lines(found))
 
 
 def _list(options: argparse.Namespace) -> None:

@@ -11,6 +11,7 @@ from zsgan.base import device
 from zsgan.networks.load import load_generator
 from zsgan.networks.sampling import Samples
 from zsgan.runs import costs
+from zsgan.runs.least_memory import least_memory
 from zsgan.runs.profiles import load_profile
 from zsgan.runs.run import run
 
@@ -75,7 +76,7 @@ def test_the_estimate_is_below_what_is_needed(config, monkeypatch):
     large = override(config, {"terms": {"directional": 1}, "optimiser.batch_size": 8, "clips": "clip-a"})
     generator = load_generator(large.generator)
     least = limits._least(large, generator)["optimiser.batch_size=8"]
-    needed = costs.least_memory(large)["activations"]
+    needed = least_memory(large)["activations"]
     assert needed / 20 < least < needed
     monkeypatch.setattr(device, "memory", lambda device: least - 1)
     with pytest.raises(ValueError, match="optimiser.batch_size=8 needs"):

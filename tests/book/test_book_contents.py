@@ -90,6 +90,7 @@ def test_what_a_profile_offers(tmp_path):
     demo, paper = load_profile("demo"), load_profile("paper")
     assert contents.offered(demo) == {"drawn truth", "demo", "true images", "ablations"}
     assert contents.offered(paper) == frozenset()
+    assert contents.offered(load_profile("colab")) == {"colab"}
     truth = {"species": "fox", "style": "photo"}
     other = replace(demo.scenarios["dog-to-cat"], target_text="fox", truth=truth)
     found = contents.offered(replace(demo, scenarios={"dog-to-fox": other}))
@@ -100,13 +101,17 @@ def test_what_a_profile_offers(tmp_path):
 
 def test_the_papers_book_has_the_chapters_on_the_paper():
     names = [page.stem for page in notebooks.chapters(having=())]
-    assert names == ["01_problem", "02_variations", "03_adaptation", "04_results", "10_real_weights"]
+    about_it = ["01_problem", "02_variations", "03_adaptation", "04_results"]
+    assert names == [*about_it, "10_real_weights", "12_explorer", "13_colab"]
+    more = [page.stem for page in notebooks.chapters(having={"ablations"})]
+    assert more == sorted([*names, "05_ablations"])
 
 
 def test_chapters_of_any_profile_name_no_species_of_the_demo_in_their_code():
-    """Texts, rows and scenarios come from the profile."""
-    for page in notebooks.chapters(having=()):
-        for cell in notebooks.load(page, ()).cells:
+    """Texts, rows and scenarios come from the profile, and switches from its ablations."""
+    having = {"ablations"}
+    for page in notebooks.chapters(having=having):
+        for cell in notebooks.load(page, having).cells:
             if cell.cell_type == "code" and page.stem != "10_real_weights":
-                words = ('"dog"', '"cat"', '"dog-to-cat"', "profile ==")
+                words = ('"dog"', '"cat"', '"dog-to-cat"', "profile ==", '"as read here"', '"stage 1: ')
                 assert not any(word in cell.source for word in words), f"{page.stem}: {cell.source}"

@@ -63,7 +63,7 @@ from zsgan.book.helpers import glue, show_source
 
 glue("third", np.float64(1 / divisor))
 glue("word", 0.5, "1e-3")
-Path(out, "seen.txt").write_text(f"{divisor} {Path.cwd().name} {out}")
+Path(out, "seen.txt").write_text(f"{divisor} {Path.cwd()} {out}")
 show_source(glue)
 ```
 
@@ -185,8 +185,9 @@ def test_stale_notebooks_are_named_and_written_anew(book, monkeypatch):
 # Execution
 
 
-def test_a_chapter_runs_in_the_books_folder_with_its_parameters(done):
-    assert (done / "seen.txt").read_text() == f"3 book {done.resolve()}"
+def test_a_chapter_runs_in_the_current_folder_with_its_parameters(done):
+    """Where paths in a profile, which are relative to that folder, are found."""
+    assert (done / "seen.txt").read_text() == f"3 {Path.cwd()} {done.resolve()}"
     executed = nbformat.read(done / "executed" / "01_first.ipynb", as_version=4)
     outputs = [output for cell in executed.cells for output in cell.get("outputs", [])]
     recorded = [output for output in outputs if "scrapbook" in output.get("metadata", {})]

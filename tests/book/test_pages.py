@@ -3,27 +3,9 @@
 from itertools import product
 
 import pytest
-from browser import SHOWN, Browser, served
+from browser import SHOWN
 
 WIDTHS = {"desktop": 1250, "phone": 390}
-
-
-@pytest.fixture(scope="module")
-def site(smoke_book):
-    return smoke_book[0] / "build" / "_build" / "html"
-
-
-@pytest.fixture(scope="module")
-def address(site):
-    with served(site) as url:
-        yield url
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    browser = Browser(tmp_path_factory.mktemp("browser"))
-    yield browser
-    browser.close()
 
 
 @pytest.fixture(scope="module")

@@ -1,12 +1,17 @@
 """The book of a profile without a drawn truth, as the paper's: the same chapters, with random networks."""
 
 import json
+import re
+from pathlib import Path
 
+import nbformat
+import pandas as pd
 import pytest
 import yaml
 
 from zsgan import load_profile
 from zsgan.book import contents, notebooks
+from zsgan.book.reproduce import reproduce
 from zsgan.runs.grid import run_all
 
 PROFILE = {
@@ -26,34 +31,53 @@ PROFILE = {
     "clusters": 2,
     "judge": "clip-b",
     "eyes": "evaluator",
+    "ablations": "switches.yaml",
 }  # fmt: skip
-CHAPTERS = {"01_problem", "02_variations", "03_adaptation", "04_results", "10_real_weights"}
-WITH_RUNS = ("01_problem", "03_adaptation", "04_results")
-"""Those that look at the profile's runs."""
+ABLATIONS = {
+    "extends": "small.yaml", "summarised": True, "baseline": "full method",
+    "rows": {
+        "full method": {"terms": {"moment": 1, "ewc": 1.0e7, "relation": 1.0e2}},
+        "method: no relation loss": {"terms": {"moment": 1, "ewc": 1.0e7}},
+        "covariance: none": {"moment": {"lambda_cov": 0}},
+    },
+}  # fmt: skip
+CHAPTERS = {
+    "01_problem", "02_variations", "03_adaptation", "04_results", "10_real_weights", "12_explorer",
+    "13_colab",
+}  # fmt: skip
+WITH_RUNS = ("01_problem", "03_adaptation", "04_results", "05_ablations", "12_explorer")
+"""Those that look at the profile's runs, or at those of its ablations."""
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """Folder of the executed notebooks, and of their figures."""
+    """Folder of the executed notebooks, and of their figures; the ablations are measured before."""
     place = tmp_path_factory.mktemp("paper")
-    file = place / "small.yaml"
-    file.write_text(yaml.safe_dump(PROFILE))
     executed, figures = place / "executed", place / "figures"
-    profile = load_profile(str(file))
-    having = contents.offered(profile)
-    assert having == frozenset()
-    rows = profile.rows_of("dog-to-cat")
-    run_all([profile.config("dog-to-cat", row) for row in rows], folder=place / "runs")
-    figures.mkdir()
-    parameters = {"profile": file, "figures": figures, "runs": place / "runs"}
-    notebooks.execute_all(WITH_RUNS, parameters, executed, having=having, workers=2)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(place)  # the profiles name each other relative to the current folder
+        for name, content in (("small", PROFILE), ("switches", ABLATIONS)):
+            Path(f"{name}.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+        profile = load_profile("small.yaml")
+        assert contents.offered(profile) == frozenset()
+        rows = profile.rows_of("dog-to-cat")
+        run_all([profile.config("dog-to-cat", row) for row in rows], folder=place / "runs")
+        before = len(list((place / "runs").glob("*/provenance.json")))
+        reproduce("switches.yaml")
+        assert len(list((place / "runs").glob("*/provenance.json"))) == before + 1
+        having = contents.offered(profile)
+        assert having == {"ablations"}
+        figures.mkdir()
+        parameters = {"profile": "small.yaml", "figures": figures, "runs": place / "runs"}
+        notebooks.execute_all(WITH_RUNS, parameters, executed, having=having, workers=2)
     return executed, figures
 
 
 def test_the_papers_figures_and_tables_are_made_without_a_truth(made):
     executed, figures = made
     stems = {path.stem for path in figures.glob("*.json")}
-    assert stems >= {"hero", "fig1", "filmstrip", "fig3a", "fig4", "courses", "table1", "table_ladder"}
+    assert stems >= {"hero", "fig1", "fig2", "filmstrip", "fig3a", "fig4", "courses"}
+    assert stems >= {"table1", "table_ladder", "shares_table"}
     assert not stems & {"factors", "dial", "guides", "frontier"}
     assert json.loads((figures / "fig4.json").read_text())["scenario"] == "dog-to-cat"
     table = (figures / "table1.md").read_text()
@@ -62,10 +86,37 @@ def test_the_papers_figures_and_tables_are_made_without_a_truth(made):
     assert {page.stem for page in executed.glob("*.ipynb")} == set(WITH_RUNS)
 
 
+def test_its_ablations_have_a_chapter_of_clips_rates_without_the_demos_words(made):
+    executed, figures = made
+    table = pd.read_csv(figures / "ablations_table.csv", index_col=0)
+    assert table.index.tolist() == [row for row in ABLATIONS["rows"] if row != ABLATIONS["baseline"]]
+    assert table.columns.tolist() == ["target rate (CLIP) at the end", "diversity at the same target rate"]
+    provenance = json.loads((figures / "ablations.json").read_text())
+    assert provenance["summary"]["profile"] == "switches.yaml"
+    cells = json.loads((executed / "05_ablations.ipynb").read_text())["cells"]
+    text = "\n".join("".join(cell["source"]) for cell in cells)
+    assert "What to do with it" in text and "Which covariance" in text
+    assert not any(word in text for word in ("as read here", "as printed", 'captions"', "selection", "SCR"))
+
+
+def test_its_explorer_knows_no_ideal_answer_and_no_fid(made):
+    cells = nbformat.read(made[0] / "12_explorer.ipynb", as_version=4).cells
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    (page,) = (output.data["text/html"] for output in outputs if "text/html" in output.get("data", {}))
+    data = json.loads(page.partition('<script type="application/json">')[2].partition("</script>")[0])
+    (scenario,) = data["scenarios"]
+    assert scenario["ideal"] is None
+    assert [measure["label"] for measure in scenario["measures"]] == ["diversity", "target rate"]
+    assert [row["label"] for row in scenario["rows"]] == list(PROFILE["rows"])[1:]
+    strips = re.findall(r'data-film="(.*?)"', page)
+    for row in scenario["rows"]:
+        assert row["steps"] == [0, 1, 2] and row["picture"] in {*data["pictures"], *strips}
+
+
 def test_its_book_has_the_chapters_on_the_paper_and_speaks_of_no_other():
     pages = notebooks.chapters(having=())
     assert {page.stem for page in pages} == CHAPTERS
-    known = {*CHAPTERS, "figure_by_figure", "architecture", "api", "references"}
+    known = {*CHAPTERS, "use", "figure_by_figure", "architecture", "api", "references"}
     toc = (notebooks.BOOK / "_toc.yml").read_text(encoding="utf-8")
     parts = yaml.safe_load(contents.table_of_contents(toc, known))["parts"]
     assert {entry["file"] for part in parts for entry in part["chapters"]} == known

@@ -18,7 +18,7 @@ from zsgan.networks.sampling import sample_images
 from zsgan.report import shipped
 from zsgan.report.scenario_sheet import read_sheet, write_sheet
 from zsgan.report.shipped import RATES, load_summary, run_ids
-from zsgan.runs.profiles import load_profile
+from zsgan.runs.profiles import load_profile, profile_file
 from zsgan.runs.run import run
 
 TINY = {
@@ -205,3 +205,18 @@ def test_ablations_flip_switches_of_the_demos_full_method():
     assert printed.weights == {"moment": 1, "ewc": 1e7, "relation": 1e2}
     assert (printed.moment.lambda_cov, printed.moment.covariance.scale) == (1e3, "sum")
     assert printed.optimiser.lr == 2e-3 and printed.stage1.epsilon is None
+
+
+def test_the_papers_ablations_flip_one_setting_of_its_full_method_each():
+    paper = load_profile("paper")
+    grid = load_profile(paper.ablations)
+    full = grid.config("dog-to-cat", grid.baseline)
+    assert full == paper.config("dog-to-cat", "L_dm + L_EWC + L_rel")
+    assert grid.summarised and grid.scenarios["dog-to-cat"] == paper.scenarios["dog-to-cat"]
+    configs = [grid.config("dog-to-cat", row) for row in grid.rows]
+    assert len({repr(config) for config in configs}) == len(grid.rows)
+    for row, config in zip(grid.rows, configs, strict=True):
+        changed = [name for name, value in vars(full).items() if vars(config)[name] != value]
+        assert len(changed) == (row != grid.baseline), row
+    text = profile_file("paper-ablations").read_text(encoding="utf-8")
+    assert f"{len(grid.rows)} rows of {len(grid.seeds)} seeds, {len(grid.grid)} runs" in text

@@ -15,8 +15,9 @@ from zsgan.cli import main
 from zsgan.networks.load import load_clip, load_generator
 from zsgan.runs import costs
 from zsgan.runs.cost_report import estimate, in_lines, in_units
-from zsgan.runs.costs import PARTS, Costs, least_memory, measure_costs
+from zsgan.runs.costs import PARTS, Costs, measure_costs
 from zsgan.runs.identity import resolve
+from zsgan.runs.least_memory import least_memory
 from zsgan.runs.make import guides_of
 from zsgan.runs.profiles import load_profile
 
@@ -32,7 +33,7 @@ def config():
 def clock(monkeypatch):
     """A clock that is one second later every time it is looked at."""
     seconds = iter(range(10_000))
-    monkeypatch.setattr(costs, "_now", lambda device: float(next(seconds)))
+    monkeypatch.setattr(costs, "now", lambda device: float(next(seconds)))
 
 
 def test_every_part_of_a_step_is_seen_once_and_in_order(config, clock):
@@ -83,7 +84,7 @@ def test_the_measured_step_is_the_step(config, monkeypatch):
     g_src, guides = load_generator(config.generator), guides_of(resolve(config))
     fisher = source_fisher(g_src, guides, shorter)
     plain, timed = (Adaptation(shorter, g_src, guides, fisher) for _ in range(2))
-    parts = costs._parts(timed, 1, costs._Clock(torch.device("cpu")))
+    (parts,) = costs._parts(timed, 1, costs._Clock(torch.device("cpu")))
     assert list(parts) == [*PARTS, "all"]
     plain.step(0)
     for name, parameter in plain.params.items():

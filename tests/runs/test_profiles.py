@@ -5,7 +5,7 @@ import torch
 
 from zsgan.adaptation.config import build, override
 from zsgan.networks.load import load_discriminator
-from zsgan.report.tables import PAPER_TABLE_1
+from zsgan.report.published import PAPER_TABLE_1
 from zsgan.runs.identity import resolve
 from zsgan.runs.profiles import Scenario, load_profile
 
@@ -68,7 +68,9 @@ def test_unknown_names_are_answered_with_the_choices():
         profile.config("dog-to-cat", "L_foo")
     with pytest.raises(ValueError, match="scenario='dog' is unknown; choose one of dog-to-cat"):
         profile.config("dog", "L_dir")
-    with pytest.raises(ValueError, match="profile='tiny' is unknown; choose one of ablations, demo, .*smoke"):
+    with pytest.raises(
+        ValueError, match="profile='tiny' is unknown; choose one of ablations, colab, .*smoke"
+    ):
         load_profile("tiny")
 
 
@@ -167,6 +169,10 @@ def test_the_target_of_a_few_images_is_the_truth(write, tmp_path, monkeypatch):
         (MINE.replace("clusters: 2", "clusters: 10"), "clusters=10 must be below samples=10"),
         (MINE + "truncation_psi: .nan", "truncation_psi=nan"),
         (MINE + "sheets: true", "sheets=true needs summarised=true"),
+        (
+            MINE + "measures: [fid]",
+            "measures='fid' is unknown; choose one of clip_quality, .*, cmmd",
+        ),
         (MINE + "neighbours: 10", "neighbours=10 must be below samples"),
         (MINE.replace("species: cat", "species: yeti"), "species='yeti' is unknown"),
         (MINE.replace("seeds: [0]", "seeds: [0, 0]"), "seeds=.0, 0. has one twice"),
@@ -258,6 +264,18 @@ def test_the_paper_profile_has_its_scenarios_and_numbers():
     assert (config.optimiser.batch_size, config.optimiser.iterations, config.ewc.samples) == (4, 2000, 1024)
     assert paper.config("church-to-store", "StyleGAN-NADA").selection.k == 10
     assert {"generator-ffhq", "generator-lsun-car"} <= {s.generator for s in paper.scenarios.values()}
+
+
+def test_colab_takes_rows_and_path_from_the_paper_and_fewer_steps():
+    colab, paper = load_profile("colab"), load_profile("paper")
+    scenario = "dog-to-cat"
+    assert dict(colab.scenarios) == {scenario: paper.scenarios[scenario]}
+    assert list(colab.rows) == ["L_dir", "L_dm", "L_dm + L_EWC", "L_dm + L_EWC + L_rel"]
+    for row in colab.rows:
+        less, whole = colab.config(scenario, row), paper.config(scenario, row)
+        path = [found.optimiser.iterations * found.optimiser.lr for found in (less, whole)]
+        assert path == pytest.approx([4.0, 4.0])
+        assert replace(less, optimiser=whole.optimiser) == whole
 
 
 def test_random_weights_have_the_shapes_of_the_scenario_and_say_so():

@@ -110,16 +110,14 @@ class FewShotAdaptation:
         Raises:
             FloatingPointError: the generator's gradient is not finite.
         """
-        settings = self.settings
-        # Whole images are judged near the anchors, patches elsewhere.
-        whole = i % settings.anchor_every == 0
+        whole, r1, path = does(self.settings, i)
         self.g_trg.requires_grad_(False)
         self._trainable(True)
-        row = self._step_discriminator(i, whole)
+        row = self._step_discriminator(i, whole, r1)
         self.g_trg.requires_grad_(True)
         self._trainable(False)
         row |= self._step_generator(i, whole)
-        if settings.lambda_path and i % settings.path_every == 0:
+        if path:
             row["path_length"] = self._step_path_length(i)
         if self.g_ema is not None:
             assert self.config.optimiser.ema is not None
@@ -131,12 +129,12 @@ class FewShotAdaptation:
         for module in (self.discriminator, self.patch_layer):
             module.requires_grad_(flag)
 
-    def _step_discriminator(self, i: int, whole: bool) -> dict[str, float]:
+    def _step_discriminator(self, i: int, whole: bool, r1: bool) -> dict[str, float]:
         real = self._real(i)
         fake = self._fake(self._ws(i, "discriminator", whole), i, "discriminator")
         loss = discriminator_loss(self._judged(real, whole), self._judged(fake, whole))
         descend(self.optimisers[1], loss, REMEDY)
-        if not self.settings.lambda_r1 or i % self.settings.r1_every:
+        if not r1:
             return {"discriminator": loss.item()}
         real.requires_grad_()
         penalty = r1_penalty(self._judged(real, whole).flatten(1).mean(1), real)
@@ -213,6 +211,24 @@ class FewShotAdaptation:
             return self.discriminator(images)
         _, maps = self.discriminator(images, return_maps=True)
         return self.patch_layer(maps[self.settings.patch_level])
+
+
+def does(settings: FewShot, i: int) -> tuple[bool, bool, bool]:
+    """What step ``i`` does besides the losses of every step.
+
+    Args:
+        settings: how often.
+        i: number of the step, from 0.
+
+    Returns:
+        whether it judges whole images, near the anchors, instead of patches elsewhere; whether it computes
+        R1; and whether it regularises the path length.
+    """
+    return (
+        i % settings.anchor_every == 0,
+        bool(settings.lambda_r1) and i % settings.r1_every == 0,
+        bool(settings.lambda_path) and i % settings.path_every == 0,
+    )
 
 
 def _checked(config: AdaptConfig, g_src: Generator, discriminator: Discriminator, images: Tensor) -> FewShot:

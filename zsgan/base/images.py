@@ -21,7 +21,8 @@ from zsgan.base.pictures import ENDINGS, find, in_words, look_at, shown
 log = logging.getLogger(__name__)
 
 _MEMORY = 2**28  # 256 MiB, the limit for the activations of a batch and for images held in memory
-_PIXEL = 2**10  # bytes per pixel: four float32 maps of 64 channels, as in StyleGAN2 or VGG at full resolution
+PIXEL = 2**10
+"""Bytes per pixel of a batch: four float32 maps of 64 channels, as in StyleGAN2 or VGG at full resolution."""
 _MOST_GPU = 64
 BATCH_SIZE = "ZSGAN_BATCH_SIZE"
 """Environment variable with the number of images made or measured at a time."""
@@ -60,8 +61,8 @@ def batch_size(pixels: int, device: torch.device | str = "cpu") -> int:
             raise ValueError(f"{BATCH_SIZE} must be a whole number of at least 1, got {asked!r}")
         return int(asked)
     if torch.device(device).type == "cuda":
-        return max(1, min(_MOST_GPU, free_memory(device) // 4 // (_PIXEL * pixels)))
-    return max(1, _MEMORY // (_PIXEL * pixels))
+        return max(1, min(_MOST_GPU, free_memory(device) // 4 // (PIXEL * pixels)))
+    return max(1, _MEMORY // (PIXEL * pixels))
 
 
 class InBytes:

@@ -44,11 +44,16 @@ def _ablations(profile: Profile, scenario: Scenario) -> bool:
     return profile.ablations is not None and (summary_folder(profile.ablations) / "finals.csv").is_file()
 
 
+def _colab(profile: Profile, scenario: Scenario) -> bool:
+    return profile.name == "colab"
+
+
 NEEDS: Mapping[str, Callable[[Profile, Scenario], bool]] = {
     "drawn truth": _drawn,
     "demo": _of_the_demo,
     "true images": _true_images,
     "ablations": _ablations,
+    "colab": _colab,
 }
 """What a cell may rest on -> whether a profile with this first scenario has it.
 
@@ -56,6 +61,7 @@ NEEDS: Mapping[str, Callable[[Profile, Scenario], bool]] = {
 - demo: the first scenario is the demo's, which the shipped grids have measured.
 - true images: there are images of the target, drawn or in a folder.
 - ablations: the grid that the profile names as its ablations has been measured.
+- colab: the book is that of the profile colab. Opened on Colab, the notebook has all its cells.
 """
 
 

@@ -149,12 +149,11 @@ def execute(
     book: Path = BOOK,
     progress: bool = False,
 ) -> Path:
-    """Run a chapter from top to bottom in a fresh kernel.
+    """Run a chapter from top to bottom in a fresh kernel, which works in the current folder.
 
     Args:
         name: the chapter, without suffix.
-        parameters: values for names that the chapter's ``parameters`` cell sets. Paths become absolute,
-            since the kernel works in the book's folder.
+        parameters: values for names that the chapter's ``parameters`` cell sets.
         folder: where the executed notebook is written, as ``NAME.ipynb``, once it is complete.
         having: needs that are met, see :func:`load`.
         book: the folder of the sources.
@@ -189,8 +188,8 @@ def execute(
                 kernel_name="python3",
                 kernel_manager_class=_OwnPython,
                 config=Config(ConnectionFileMixin={"connection_file": f"{scratch}/connection.json"}),
-                # The kernel's folder. Papermill's cwd would move this process, and other chapters with it.
-                resources={"metadata": {"path": str(book)}},
+                # The kernel's folder, the caller's, so that relative paths in a profile are found.
+                resources={"metadata": {"path": str(Path.cwd())}},
                 progress_bar=progress,
                 extra_arguments=[
                     "--log-level=ERROR",  # hides a warning on local ports in every chapter

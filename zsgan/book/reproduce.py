@@ -8,7 +8,7 @@ from zsgan.evaluation.measurements import measure_all
 from zsgan.report import shipped
 from zsgan.runs.grid import run_all
 from zsgan.runs.identity import check
-from zsgan.runs.profiles import is_file_name, load_profile, profile_file
+from zsgan.runs.profiles import load_profile, profile_file
 from zsgan.runs.run import RUNS
 
 log = logging.getLogger(__name__)
@@ -70,8 +70,7 @@ def reproduce(
         raise ValueError(f"of profile={profile!r} no book is made, only a summary; leave out only and pdf")
     configs = [settings.config(*which) for which in settings.grid]
     labels = [f"{scenario}, {row}, seed {seed}" for scenario, row, seed in settings.grid]
-    file = profile_file(profile)
-    figures = figures or build / file.stem / "figures"
+    figures = figures or build / profile_file(profile).stem / "figures"
     executed, summary = build / "executed", shipped.summary_folder(profile)
     if not settings.summarised:
         pages.check_places(figures, build / "staged")
@@ -85,9 +84,7 @@ def reproduce(
         measure_all(settings, runs, device, workers, progress)
     figures.mkdir(parents=True, exist_ok=True)
     chosen = [only] if only else names
-    # the notebooks' kernels work in another folder
-    name = file if is_file_name(profile) else profile
-    parameters = {"profile": name, "figures": figures, "runs": runs, "device": device}
+    parameters = {"profile": profile, "figures": figures, "runs": runs, "device": device}
     notebooks.execute_all(chosen, parameters, executed, having=having, workers=workers, progress=progress)
     if only:
         return executed / f"{only}.ipynb"

@@ -12,8 +12,9 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from zsgan.base.precision import at_least_float32
 from zsgan.menagerie.factors import CONTINUOUS
-from zsgan.menagerie.portraits import FRESH_SEED, Drawing, ideal_answers
+from zsgan.menagerie.portraits import FRESH_SEED, Drawing, Portraits, ideal_answers
 from zsgan.menagerie.species import SPECIES
 from zsgan.metrics.extract import extract
 from zsgan.metrics.eyes import Eyes, Prediction
@@ -36,7 +37,7 @@ def spread(prediction: Prediction) -> dict[str, float]:
     for kind, logits in prediction.logits.items():
         share = prediction.label(kind).bincount(minlength=logits.shape[1]).double() / len(prediction)
         result[kind] = float(-share.xlogy(share).sum())
-    deviation = prediction.continuous.std(0, correction=0)
+    deviation = at_least_float32(prediction.continuous).std(0, correction=0)
     return result | {name: float(value) for name, value in zip(CONTINUOUS, deviation, strict=True)}
 
 
@@ -167,16 +168,19 @@ class FactorReports:
         """
         return report(self._read(embedding), *self._references(len(embedding)))
 
+    def ideal(self, n: int) -> Portraits:
+        """The ideal answers to the first n latents."""
+        style = self.labels.get("style", "photo")
+        return ideal_answers(self.latents[:n], self.species, style, self.resolution)
+
     @cached_property
     def _references(self) -> Callable[[int], tuple[Prediction, Prediction]]:
         """Function of n: factors read in the ideal answers to the first n latents, and in n true images."""
 
         def references(n: int) -> tuple[Prediction, Prediction]:
-            style = self.labels.get("style", "photo")
-            ideal = ideal_answers(self.latents[:n], self.species, style, self.resolution)
             true = Drawing(self.labels, n, self.resolution, FRESH_SEED)
             embed = self.eyes.embed
-            first, second = (extract(embed, images, device=self.device) for images in (ideal, true))
+            first, second = (extract(embed, images, device=self.device) for images in (self.ideal(n), true))
             return self._read(first), self._read(second)
 
         return cache(references)

@@ -14,6 +14,7 @@ from torch import Tensor
 from zsgan.base.device import free_memory
 from zsgan.base.images import Images, checked
 from zsgan.base.images import batch_size as default_batch_size
+from zsgan.base.precision import at_least_float32
 from zsgan.metrics.eyes import Eyes
 from zsgan.metrics.progress import Advance, silent, told
 from zsgan.metrics.rounding import rounding
@@ -67,7 +68,7 @@ class Lpips:
             )
         vectors = []
         for i, x in enumerate(maps):
-            x = x.to(torch.promote_types(x.dtype, torch.float32))  # norms are no sums of half precision
+            x = at_least_float32(x)
             weight = x.new_tensor(1 / len(maps)) if self.weights is None else self.weights[i].to(x)
             unit = x / (x.norm(dim=1, keepdim=True) + _EPSILON)
             vectors.append((unit * (weight / x[0, 0].numel()).sqrt().view(1, -1, 1, 1)).flatten(1))
@@ -112,12 +113,9 @@ class Lpips:
         first = checked(images[:1])
         size = batch_size or default_batch_size(first[0, 0].numel(), device)
         one = self.features(first.to(device))
-        if memory is None:
-            memory = free_memory(device) / 2 if torch.device(device).type == "cuda" else 4e9
-        block = max(1, int(memory / (one.numel() * one.element_size())) - size)
         result = torch.zeros(len(images), len(images if others is None else others), dtype=torch.float64)
         n, m = result.shape
-        tops = {top: min(top + block, n) for top in range(0, n, block)}
+        tops = blocks(n, one, size, memory)
         first_left = {top: bottom if others is None else 0 for top, bottom in tops.items()}
         passes = n + sum(m - left for left in first_left.values())
         pairs = n * m if others is not None else sum((b - t) * (n - t) for t, b in tops.items())
@@ -152,6 +150,24 @@ class Lpips:
                 if others is None:
                     result[left:right, top:bottom] = distances.T
         return result
+
+
+def blocks(n: int, one: Tensor, size: int, memory: float | None = None) -> dict[int, int]:
+    """The images whose features are kept at a time.
+
+    Args:
+        n: number of images.
+        one: (1, F) features of an image, on the device of the computation.
+        size: images in a forward pass.
+        memory: see :meth:`Lpips.distances`.
+
+    Returns:
+        first image of a block -> the one after its last.
+    """
+    if memory is None:
+        memory = free_memory(one.device) / 2 if one.device.type == "cuda" else 4e9
+    block = max(1, int(memory / (one.numel() * one.element_size())) - size)
+    return {top: min(top + block, n) for top in range(0, n, block)}
 
 
 def lpips_matrix(features: Tensor, others: Tensor | None = None, advance: Advance = silent) -> Tensor:

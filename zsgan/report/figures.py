@@ -3,7 +3,6 @@
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -88,7 +87,22 @@ def _own_pixels(figure: Figure) -> Iterator[None]:
             image.set_interpolation(interpolation)
 
 
-@plt.style.context(LOOK)
+@contextmanager
+def _styled() -> Iterator[None]:
+    """The common style inside the block.
+
+    The backend is loaded before it: that of a notebook turns on matplotlib's interactive mode, without which
+    no figure is shown, and the end of the block would turn it off again.
+    """
+    try:
+        plt.draw_if_interactive()  # type: ignore[no-untyped-call]
+    except ImportError:  # the user's settings name a missing window system, which files do not need
+        plt.switch_backend("agg")
+    with plt.style.context(LOOK):
+        yield
+
+
+@_styled()
 def image_grid(
     rows: Mapping[str, Tensor], *, columns: Sequence[str] | None = None, size: float = 0.9
 ) -> Figure:
@@ -122,7 +136,10 @@ def image_grid(
         raise ValueError(f"columns must be one label for each of the {n} images of a row, got {len(columns)}")
     # Each row is drawn as one picture, since an axis for each image would take seconds.
     side = next(iter(rows.values())).shape[-1]
-    figure, axes = _rows_of_axes(len(rows), figsize=(n * size, len(rows) * (size + 0.35)))
+    figure, axes = plt.subplots(
+        len(rows), 1, squeeze=False, layout="constrained", FigureClass=_Figure,
+        figsize=(n * size, len(rows) * (size + 0.35)),
+    )  # fmt: skip
     for axis, (label, images) in zip(axes[:, 0], rows.items(), strict=True):
         _show_sheet(axis, images[None])
         # Large and above the row, to be legible on a phone.
@@ -133,7 +150,7 @@ def image_grid(
     return figure
 
 
-@plt.style.context(LOOK)
+@_styled()
 def film_strips(strips: Mapping[str, Tensor], captions: Mapping[str, Sequence[str]]) -> Figure:
     """Film strips side by side: a column is a step, a row one latent.
 
@@ -188,18 +205,6 @@ def _show_sheet(axis: Axes, images: Tensor) -> None:
 def _centres(n: int, side: int) -> list[float]:
     """Places of the n columns of a sheet."""
     return [i * (side + _GAP) + side / 2 for i in range(n)]
-
-
-def _rows_of_axes(n: int, figsize: tuple[float, float]) -> tuple[Figure, Any]:
-    """A figure with a column of ``n`` axes."""
-    make = partial(
-        plt.subplots, n, 1, figsize=figsize, squeeze=False, layout="constrained", FigureClass=_Figure
-    )
-    try:
-        return make()
-    except ImportError:  # the user's settings name a missing window system, which files do not need
-        plt.switch_backend("agg")
-        return make()
 
 
 def curves(data: pd.DataFrame, x: str, y: str, rows: list[str], *, xlabel: str, ylabel: str) -> Figure:

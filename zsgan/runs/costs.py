@@ -2,27 +2,27 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.autograd.graph import saved_tensors_hooks
+from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 from tqdm import tqdm
 
 from zsgan.adaptation.by_text import Adaptation
 from zsgan.adaptation.config import AdaptConfig
-from zsgan.adaptation.guide import encode, source_features, source_fisher, trained_parameters
+from zsgan.adaptation.guide import source_features, source_fisher, trained_parameters
 from zsgan.adaptation.limits import check_size
-from zsgan.adaptation.terms import needs
+from zsgan.adaptation.speed import check_device
+from zsgan.adaptation.terms import Guide, needs
 from zsgan.base import device as devices
-from zsgan.networks.load import load_clip, load_generator
-from zsgan.rivals.layer_selection import layer_parameters, layers
+from zsgan.base.precision import tf32
+from zsgan.networks.load import load_generator
+from zsgan.networks.stylegan2 import Generator
 from zsgan.runs.identity import resolve
 from zsgan.runs.make import guides_of, threads_for
 
@@ -74,14 +74,17 @@ def measure_costs(
         the costs.
 
     Raises:
-        ValueError: ``steps`` is below 1, the row adapts to images, a name or the device is unknown, or a
-            setting is too large for the device's memory.
+        ValueError: ``steps`` is below 1, the row adapts to images or is compiled, a name or the device is
+            unknown, or a setting is too large for the device's memory.
     """
-    if steps < 1:
-        raise ValueError(f"steps must be at least 1, got {steps}")
-    if config.few_shot is not None:
-        raise ValueError("the row adapts to images, but costs are those of rows with terms; name one")
+    check_measurable(config, steps)
+    if config.speed.compile:
+        raise ValueError(
+            f"speed.compile={config.speed.compile!r} makes one of the parts of a step, which cannot be timed "
+            "then; compare_switches, or zsgan cost --compare, times whole steps"
+        )
     device = devices.set_up(device)
+    check_device(config.speed, device)
     once: dict[str, float] = {}
     memory: dict[str, int] = {}
 
@@ -92,116 +95,68 @@ def measure_costs(
         bar.set_description(name)
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
-        started = _now(device)
+        started = now(device)
         yield
-        once[name] = _now(device) - started
-        if (held := _most_memory(device)) is not None:
+        once[name] = now(device) - started
+        if (held := most_memory(device)) is not None:
             memory[name] = held
         bar.update()
 
     job = resolve(config)
     g_src = load_generator(job.generator, device)
     check_size(config, g_src)
-    with bar, devices.threads(threads_for(g_src)):
+    with bar, devices.threads(threads_for(g_src)), tf32(config.speed.tf32):
         with stage("texts and stage 1"):
             guides = guides_of(job, device, progress)
         shorter = replace(config, optimiser=replace(config.optimiser, iterations=1))
         with stage("source images"):
             f_src = source_features(g_src, [guide.encoder for guide in guides], shorter)
-        repeated = [feature.expand(steps, -1, -1) for feature in f_src]
         with stage("step"):
-            zeros = {
-                name: torch.zeros_like(p) for name, p in trained_parameters(g_src, config.trainable).items()
-            }
-            clock = _Clock(device)
-            adaptation = _Clocked(clock, config, g_src, guides, zeros, repeated)
-            started = time.process_time()
-            parts = _parts(adaptation, steps, clock)
-            processor = (time.process_time() - started) / steps
-        del once["step"], adaptation, zeros  # free the memory for the next stage
+            taken, processor = timed_steps(config, g_src, guides, f_src, steps)
+        del once["step"]
         if needs(config, "ewc"):
             batch = replace(config.ewc, samples=config.optimiser.batch_size)
             with stage("Fisher information"):
                 source_fisher(g_src, guides, replace(config, ewc=batch), progress)
-        return Costs(parts, once, memory, processor, devices.numerics(device))
+        return Costs(medians(taken), once, memory, processor, devices.numerics(device))
 
 
-def least_memory(config: AdaptConfig) -> dict[str, int]:
-    """Lower bound of the bytes that a step holds, from shapes alone: works on smaller machines, too.
+def check_measurable(config: AdaptConfig, steps: int) -> None:
+    """Refuse a number of steps below 1, and rows that adapt to images."""
+    if steps < 1:
+        raise ValueError(f"steps must be at least 1, got {steps}")
+    if config.few_shot is not None:
+        raise ValueError("the row adapts to images, but costs are those of rows with terms; name one")
 
-    Workspaces of convolutions, gradients of activations and the allocator's slack are not counted.
+
+def timed_steps(
+    config: AdaptConfig, g_src: Generator, guides: Sequence[Guide], f_src: Sequence[Tensor], steps: int
+) -> tuple[list[dict[str, float]], float]:
+    """Take the first steps of an adaptation, with a Fisher information of zeros.
 
     Args:
         config: the adaptation.
+        g_src: its source generator.
+        guides: its guides.
+        f_src: features (1, N, D) of source images for each guide, which all steps use.
+        steps: number of steps; the first one also allocates the optimiser's state.
 
     Returns:
-        "networks": source, target and CLIPs; "adaptation": for the trained parameters, the source's values,
-        gradients, Adam's two averages and Fisher information (if a term needs it); "activations": what the
-        forward pass keeps for the backward pass, of the step or of layer selection, whichever is larger.
-
-    Raises:
-        ValueError: a name is unknown.
+        for each step, part (:data:`PARTS`) -> seconds, with "all" for their sum; and the processor seconds of
+        a step.
     """
-    mode = FakeTensorMode(allow_non_fake_inputs=True)  # tensors with shapes but no values
-    generator = load_generator(config.generator).requires_grad_(False)
-    encoders = [load_clip(name) for name in config.clips]
-    size = generator.config["resolution"]
-    for encoder in encoders:  # fill caches, such as matrices of the resize, with real values first
-        encode(encoder, torch.zeros(1, 3, size, size), config)
-    networks = _bytes(generator, generator, *encoders)
-    for network in (generator, *encoders):
-        network._apply(mode.from_tensor)
-
-    def activations(
-        batch: int, chosen: Iterable[nn.Parameter], latents: bool = False, step: int | None = 0
-    ) -> int:
-        """Bytes that a forward pass keeps for gradients of some parameters, or of the latents too."""
-        kept: dict[int, torch.UntypedStorage] = {}  # by address, unique while they live
-
-        def keep(tensor: Tensor) -> Tensor:
-            storage = tensor.untyped_storage()
-            kept[storage._cdata] = storage
-            return tensor
-
-        generator.requires_grad_(False)
-        for parameter in chosen:
-            parameter.requires_grad_(True)
-        with mode, saved_tensors_hooks(keep, lambda tensor: tensor):
-            ws = torch.zeros(
-                batch, generator.synthesis.n_ws, generator.synthesis.w_dim, requires_grad=latents
-            )
-            images = generator.synthesis(ws, noise="random")
-            for encoder in encoders:
-                encode(encoder, images, config, step)
-        for tensor in _tensors(generator, *encoders):
-            kept.pop(tensor.untyped_storage()._cdata, None)
-        return sum(storage.nbytes() for storage in kept.values())
-
-    trained = list(trained_parameters(generator, config.trainable).values())
-    if (selection := config.selection) is None:
-        passes = [activations(config.optimiser.batch_size, trained)]
-    else:  # layers are ranked on their own batch; training the last k needs the least memory
-        last = layers(generator.synthesis.n_ws, selection.layer_map)[-selection.k :]
-        names = frozenset().union(*layer_parameters(generator, last).values())
-        few = [parameter for name, parameter in generator.named_parameters() if name in names]
-        passes = [
-            activations(selection.batch_size, trained, latents=True, step=None),
-            activations(config.optimiser.batch_size, few),
-        ]
-    copies = 5 if needs(config, "ewc") else 4
-    return {
-        "networks": networks,
-        "adaptation": copies * sum(parameter.nbytes for parameter in trained),
-        "activations": max(passes),
-    }
+    zeros = {name: torch.zeros_like(p) for name, p in trained_parameters(g_src, config.trainable).items()}
+    repeated = [feature.expand(steps, -1, -1) for feature in f_src]
+    clock = _Clock(g_src.synthesis.const.device)
+    adaptation = _Clocked(clock, config, g_src, guides, zeros, repeated)
+    started = time.process_time()
+    taken = _parts(adaptation, steps, clock)
+    return taken, (time.process_time() - started) / steps
 
 
-def _tensors(*networks: nn.Module) -> list[Tensor]:
-    return [tensor for network in networks for tensor in (*network.parameters(), *network.buffers())]
-
-
-def _bytes(*networks: nn.Module) -> int:
-    return sum(tensor.nbytes for tensor in _tensors(*networks))
+def medians(taken: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The median seconds of each part over steps of :func:`timed_steps`."""
+    return {part: median(each[part] for each in taken) for part in taken[0]}
 
 
 class _Clock:
@@ -212,14 +167,14 @@ class _Clock:
         self.parts: dict[str, float] = {}
 
     def begin(self) -> None:
-        self.parts, self.last = {}, _now(self.device)
+        self.parts, self.last = {}, now(self.device)
 
     def __call__(self, part: str) -> None:
         if self.held:
             return
-        now = _now(self.device)
-        self.parts[part] = self.parts.get(part, 0.0) + now - self.last
-        self.last = now
+        moment = now(self.device)
+        self.parts[part] = self.parts.get(part, 0.0) + moment - self.last
+        self.last = moment
 
 
 class _Clocked(Adaptation):
@@ -235,8 +190,8 @@ class _Clocked(Adaptation):
         self.clock.held = False
 
 
-def _parts(adaptation: Adaptation, steps: int, clock: _Clock) -> dict[str, float]:
-    """Take the steps; returns part -> median seconds, with "all" for their sum."""
+def _parts(adaptation: Adaptation, steps: int, clock: _Clock) -> list[dict[str, float]]:
+    """Take the steps; for each, part -> seconds, with "all" for their sum."""
     taken = []
     with ExitStack() as hooks:
         for handle in _hooks(adaptation, clock):
@@ -246,7 +201,7 @@ def _parts(adaptation: Adaptation, steps: int, clock: _Clock) -> dict[str, float
             adaptation.step(i)
             clock("optimiser")
             taken.append({**clock.parts, "all": sum(clock.parts.values())})
-    return {part: median(each[part] for each in taken) for part in taken[0]}
+    return taken
 
 
 def _hooks(adaptation: Adaptation, clock: _Clock) -> Iterator[RemovableHandle]:
@@ -265,14 +220,14 @@ def _hooks(adaptation: Adaptation, clock: _Clock) -> Iterator[RemovableHandle]:
     yield adaptation.optimiser.register_step_pre_hook(lambda *_: clock("generator, backward"))
 
 
-def _now(device: torch.device) -> float:
+def now(device: torch.device) -> float:
     """Clock time in seconds, after the device has finished its queue."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
 
 
-def _most_memory(device: torch.device) -> int | None:
+def most_memory(device: torch.device) -> int | None:
     """Peak bytes, see :class:`Costs`."""
     if device.type != "cpu":
         return devices.peak_memory(device)

@@ -67,9 +67,18 @@ class _Record:
 _History = TypeAdapter(Annotated[list[dict[str, float]], Field(min_length=1)])
 
 
+def files_of_run(place: Path) -> list[Path]:
+    """The files of a run that its provenance has hashes of, as far as they exist."""
+    names = ("config.json", "history.json", GENERATOR)
+    return [
+        *(place / name for name in names if (place / name).is_file()),
+        *sorted((place / "snapshots").glob("*.safetensors")),
+    ]
+
+
 def hashes(place: Path) -> dict[str, str]:
     """SHA-256 of each file of a run by its path in the folder, computed when the run finishes."""
-    return {file.relative_to(place).as_posix(): known_sha256(file) for file in _files(place)}
+    return {file.relative_to(place).as_posix(): known_sha256(file) for file in files_of_run(place)}
 
 
 def checked(place: Path) -> Checked:
@@ -98,7 +107,7 @@ def _checked(place: Path) -> Checked:
     provenance = _read(place / "provenance.json", TypeAdapter(_Record))
     record = _Record(**provenance)
     if record.sha256 is not None:
-        found = {file.relative_to(place).as_posix(): known_sha256(file) for file in _files(place)}
+        found = {file.relative_to(place).as_posix(): known_sha256(file) for file in files_of_run(place)}
         for name in sorted(record.sha256 | found):
             if record.sha256.get(name) != found.get(name):
                 what = "differs from what was written" if name in found else "is missing"
@@ -166,14 +175,6 @@ def _state(place: Path) -> State:
 def _is_run(place: Path) -> bool:
     """Whether a folder looks like that of a run, finished or not."""
     return any((place / name).exists() for name in ("provenance.json", "config.json", "state.pt", "lock"))
-
-
-def _files(place: Path) -> list[Path]:
-    names = ("config.json", "history.json", GENERATOR)
-    return [
-        *(place / name for name in names if (place / name).is_file()),
-        *sorted((place / "snapshots").glob("*.safetensors")),
-    ]
 
 
 def _read(file: Path, kind: TypeAdapter[Any]) -> Any:

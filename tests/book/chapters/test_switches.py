@@ -18,7 +18,8 @@ from zsgan.book.chapters.switches import (
     matched_table,
     steps_table,
 )
-from zsgan.report.tables import ABSENT, PAPER_TABLE_1
+from zsgan.report.published import PAPER_TABLE_1
+from zsgan.report.tables import ABSENT
 
 NAN = float("nan")
 
@@ -38,7 +39,9 @@ def summary():
         ],
         columns=["row", "baseline", "measure", "target", "difference", "low", "high"],
     )
-    finals = pd.DataFrame({"row": [*"aabbcc"], "seed": [0, 1] * 3, "fid": [9.0, 8, 7, 6, 9, 9]})
+    finals = pd.DataFrame({
+        "row": [*"aabbcc"], "seed": [0, 1] * 3, "fid": [9.0, 8, 7, 6, 9, 9], "evaluator_rate": 0.5
+    })  # fmt: skip
     return SimpleNamespace(differences=differences, finals=finals)
 
 
@@ -54,6 +57,20 @@ def test_effects_are_read_from_their_places(summary):
         "+0.100 (+0.050 to +0.200)", "-2.0 (-2.0 to -2.0)", "+0.040 (+0.030 to +0.050)"
     ]  # fmt: skip
     assert table.loc["c", "diversity at the same target rate"] == ABSENT
+
+
+def test_without_an_evaluator_and_true_images_effects_are_on_clips_rate_and_the_diversity(summary):
+    by_clip = summary.differences.replace({"measure": {"evaluator_rate": "clip_rate"}})
+    finals = summary.finals.assign(fid=NAN, evaluator_rate=NAN, clip_rate=0.5)
+    found = effects(SimpleNamespace(differences=by_clip, finals=finals), 0.5)
+    assert effect_table(found).columns.tolist() == [
+        "target rate (CLIP) at the end", "diversity at the same target rate"
+    ]  # fmt: skip
+    assert found.set_index(["row", "measure"]).loc[("b", "clip_rate")].tolist() == [0.1, 0.05, 0.2]
+    assert decided(found, "clip_rate")["higher"] == ["b"]
+    rate, varied = effect_dots(found).axes
+    assert rate.get_xscale() == "symlog" and varied.get_title().startswith("diversity")
+    plt.close("all")
 
 
 def test_a_verdict_is_the_intervals(summary):

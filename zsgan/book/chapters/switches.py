@@ -7,17 +7,20 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
-from zsgan.evaluation.comparisons import PRICE, Change, changes
+from zsgan.evaluation.comparisons import PRICE, Change, changes, known_rate
 from zsgan.report.figures import PALETTE, draw_curves
+from zsgan.report.published import PAPER_TABLE_1
 from zsgan.report.shipped import Summary
-from zsgan.report.tables import ABSENT, PAPER_TABLE_1
+from zsgan.report.tables import ABSENT
 
 MEASURES = {
     "evaluator_rate": "target rate at the end",
+    "clip_rate": "target rate (CLIP) at the end",
     "fid": "FID at the end",
     "lpips_all": "diversity at the same target rate",
 }
-"""Measure of a switch's effect -> its label."""
+"""Measure of a switch's effect -> its label. Of the two target rates one is shown,
+:func:`zsgan.evaluation.comparisons.known_rate`."""
 STEPS = (
     ("L_dir", "StyleGAN-NADA"),
     ("L_dir", "StyleGAN-NADA + L_EWC"),
@@ -28,7 +31,8 @@ STEPS = (
 )
 """Rows of the paper's Table 1 that differ in one component, and the whole method. (The row StyleGAN-NADA +
 L_EWC has no layer selection, so it differs from L_dir only by L_EWC.)"""
-_SMALL = {"evaluator_rate": (0.1, (-1, -0.1, 0, 0.1)), "fid": (20, (-20, 0, 200))}
+_RATE = (0.1, (-1, -0.1, 0, 0.1))
+_SMALL = {"evaluator_rate": _RATE, "clip_rate": _RATE, "fid": (20, (-20, 0, 200))}
 """Measures with effects over orders of magnitude -> end of the linear part of the axis, and its ticks."""
 
 
@@ -121,7 +125,7 @@ def ladder_table(finals: pd.DataFrame) -> pd.DataFrame:
 
 
 def effects(summary: Summary, rate: float) -> pd.DataFrame:
-    """Effect of every row against the baseline on each of MEASURES.
+    """Effect of every row against the baseline on those of MEASURES that are known.
 
     Args:
         summary: summary of one scenario.
@@ -131,15 +135,18 @@ def effects(summary: Summary, rate: float) -> pd.DataFrame:
         columns row, measure, difference, low and high. The interval is that of a paired bootstrap for the
         target rate and the diversity, and Student's over the seeds for the FID; nan without a comparison.
     """
-    table, lines = summary.differences, []
-    places = {"evaluator_rate": table["target"].isna(), "lpips_all": table["target"] == rate}
+    table, finals = summary.differences, summary.finals
+    places = {known_rate(finals): table["target"].isna(), "lpips_all": table["target"] == rate}
+    with_images = ["fid"] if finals["fid"].notna().any() else []
+    measures = [measure for measure in MEASURES if measure in [*places, *with_images]]
+    lines = []
     for row in dict.fromkeys(table["row"]):
-        for measure in MEASURES:
+        for measure in measures:
             if measure in places:
                 chosen = (table["row"] == row) & (table["measure"] == measure) & places[measure]
                 difference, low, high = table.loc[chosen, ["difference", "low", "high"]].iloc[0]
             else:
-                change = changes(summary.finals, table["baseline"].iloc[0], row, [measure])[measure]
+                change = changes(finals, table["baseline"].iloc[0], row, [measure])[measure]
                 difference, low, high = change.mean, change.low, change.high
             line = {"row": row, "measure": measure, "difference": difference, "low": low, "high": high}
             lines.append(line)
@@ -150,7 +157,8 @@ def effect_table(found: pd.DataFrame) -> pd.DataFrame:
     """Table of :func:`effects` as formatted cells, a column for each measure."""
     cells = found.assign(cell=found.apply(_interval, axis=1))
     table = cells.pivot(index="row", columns="measure", values="cell")
-    return table.loc[list(dict.fromkeys(found["row"])), list(MEASURES)].rename(columns=MEASURES)
+    rows, measures = (list(dict.fromkeys(found[name])) for name in ("row", "measure"))
+    return table.loc[rows, measures].rename(columns=MEASURES)
 
 
 def effect_dots(found: pd.DataFrame) -> Figure:
@@ -158,17 +166,17 @@ def effect_dots(found: pd.DataFrame) -> Figure:
 
     The target-rate axis is logarithmic beyond ±0.1, the FID axis beyond ±20.
     """
-    rows = list(dict.fromkeys(found["row"]))
-    figure, axes = plt.subplots(
-        1, len(MEASURES), figsize=(8, 1 + 0.27 * len(rows)), sharey=True, layout="constrained"
-    )
-    for axis, colour, (measure, label) in zip(axes, PALETTE, MEASURES.items(), strict=False):
+    rows, measures = (list(dict.fromkeys(found[name])) for name in ("row", "measure"))
+    size = (2 + 2 * len(measures), 1 + 0.27 * len(rows))
+    figure, axes = plt.subplots(1, len(measures), figsize=size, sharey=True, layout="constrained")
+    for axis, colour, measure in zip(axes, PALETTE, measures, strict=False):
         lines = found[found["measure"] == measure].set_index("row").loc[rows]
         reach = lines[["low", "high"]].sub(lines["difference"], axis=0).abs().T.to_numpy()
         look = {"fmt": "o", "color": colour, "markersize": 4, "linewidth": 1}
         axis.errorbar(lines["difference"], range(len(rows)), xerr=reach, **look)
         axis.axvline(0, color="black", linewidth=0.8)
-        axis.set_title(label.replace(" at ", "\nat ").replace("same ", "same\n"), fontsize="medium")
+        title = MEASURES[measure].replace(" at ", "\nat ").replace("same ", "same\n")
+        axis.set_title(title, fontsize="medium")
         axis.set_xlabel("difference")
         if measure in _SMALL:
             linear, marks = _SMALL[measure]

@@ -1,0 +1,91 @@
+"""The place of a rehearsal: a copy of the project that downloads small networks from a local web server.
+
+The copy's manifest has the local addresses and the hashes of the small files; all else is the project's own.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import yaml
+
+from zsgan.assets.manifest import ROOT
+
+HERE = Path(__file__).parent
+
+
+class Place:
+    """A folder with a copy of the project, its downloads and its runs.
+
+    Args:
+        folder: an empty folder.
+        device: torch device of what the commands do.
+    """
+
+    def __init__(self, folder: Path, device: str = "cpu") -> None:
+        self.folder, self.device = folder, device
+        self.copy, self.served = folder / "copy", folder / "served"
+        for part in ("zsgan", "book"):
+            shutil.copytree(
+                ROOT / part,
+                self.copy / part,
+                ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"),
+            )
+        self.manifest = Path(shutil.copy(ROOT / "data_manifest.yaml", self.copy))
+        self.served.mkdir()
+        shutil.copy(HERE / "rehearsal.yaml", self.profile)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        paths = os.pathsep.join(map(str, (HERE / "small", self.copy)))
+        one = {"OMP_NUM_THREADS": "1", "MPLBACKEND": "Agg"}
+        return {**os.environ, **one, "PYTHONPATH": paths, "ZSGAN_HOME": str(self.folder / "home")}
+
+    def write_networks(self, host: str) -> None:
+        """Write the networks for a server of ``self.served`` at ``host``; in a process with small CLIPs."""
+        call = "from networks import serve_under; from pathlib import Path; import sys; "
+        call += "serve_under(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3])"
+        paths = [HERE / "small", HERE, HERE.parent, self.copy]
+        environment = {**self.environment, "PYTHONPATH": os.pathsep.join(map(str, paths))}
+        command = [sys.executable, "-c", call, self.served, self.manifest, host]
+        subprocess.run(command, env=environment, check=True)
+
+    @property
+    def profile(self) -> Path:
+        """The profile; with the images of :meth:`draw_images` once there are some."""
+        return self.folder / "rehearsal.yaml"
+
+    def draw_images(self) -> None:
+        """Give the first scenario true images of its target: those of another generator."""
+        images = self.folder / "images"
+        self._run("sample", "generator-afhq-cat", "--n", "12", "--out", images)
+        content = yaml.safe_load(self.profile.read_text(encoding="utf-8"))
+        next(iter(content["scenarios"].values()))["truth"] = {"folder": str(images)}
+        self.profile.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+
+    def begin(self, command: str, *options: str | Path) -> subprocess.Popen[str]:
+        """Start a command of zsgan with the profile of the rehearsal."""
+        return self._begin(command, "--profile", self.profile, *options)
+
+    def zsgan(self, command: str, *options: str | Path, fails: bool = False) -> str:
+        """What a command prints that uses the profile of the rehearsal, and has to succeed, or to fail."""
+        return self._run(command, "--profile", self.profile, *options, fails=fails)
+
+    def _begin(self, command: str, *options: str | Path) -> subprocess.Popen[str]:
+        on_device = [] if command == "fetch" else ["--device", self.device]
+        line = [sys.executable, "-m", "zsgan.cli", command, *map(str, options), *on_device, "--quiet"]
+        return subprocess.Popen(
+            line, cwd=self.folder, env=self.environment, text=True, start_new_session=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    def _run(self, command: str, *options: str | Path, fails: bool = False) -> str:
+        process = self._begin(command, *options)
+        out, error = process.communicate()
+        if (process.returncode != 0) != fails:
+            raise RuntimeError(
+                f"zsgan {command} ended with {process.returncode}:\n{out[-2000:]}{error[-6000:]}"
+            )
+        return out or error

@@ -1,0 +1,105 @@
+"""The paper's book from files in the published formats: fetched, planned, killed once, made, looked at."""
+
+import csv
+import json
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from browser import SHOWN, Browser, served
+from place import Place
+
+PAGES = {"intro", "01_problem", "02_variations", "03_adaptation", "04_results", "figure_by_figure"}
+"""Pages that every book of the paper has, among others."""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A place where the networks have been fetched."""
+    place = Place(tmp_path_factory.mktemp("rehearsal"))
+    with served(place.served) as host:
+        place.write_networks(host)
+        assert "zsgan fetch generator-afhq-dog" in place.zsgan("reproduce", fails=True)
+        place.zsgan("fetch")
+    return place
+
+
+@pytest.fixture(scope="module")
+def book(place):
+    """The pages, of a call that was killed when the first run was finished, and of one that went on."""
+    process = place.begin("reproduce")
+    while not (made := _finished(place)):
+        assert process.poll() is None, process.communicate()[1][-4000:]
+        time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    place.zsgan("reproduce")
+    assert {file: time for file, time in _finished(place).items() if file in made} == made
+    return place.folder / "build" / "_build" / "html"
+
+
+def _finished(place: Place) -> dict[Path, int]:
+    return {file: file.stat().st_mtime_ns for file in place.folder.glob("runs/*/provenance.json")}
+
+
+def _table(place: Place, name: str) -> dict[str, dict[str, str]]:
+    """A table of the book by row."""
+    (file,) = place.folder.glob(f"build/*/figures/{name}.csv")
+    with file.open(newline="", encoding="utf-8") as lines:
+        return {next(iter(line.values())): line for line in csv.DictReader(lines)}
+
+
+def _look(site: Path, browser: Browser) -> None:
+    """Open every page of a book but the reference's, on a desktop and on a phone."""
+    pages = [page for page in sorted(site.glob("*.html")) if page.stem not in ("index", "genindex")]
+    assert {page.stem for page in pages} >= PAGES
+    with served(site) as address:
+        for page in pages:
+            browser.visit(f"{address}/{page.name}")
+            for width in (1250, 390):
+                browser.show(width=width, dark=False)
+                shown = browser.run(SHOWN)
+                assert not browser.faults and shown["raw"] == shown["errors"] == 0, page.name
+                assert shown["width"] <= width, f"{page.name} scrolls sideways at {width} px"
+                assert "mean nothing" in shown["banner"]
+                for source, natural, drawn, words in shown["pictures"]:
+                    assert natural > 50 and drawn > 50 and len(words) > 20, source
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    browser = Browser(tmp_path_factory.mktemp("browser"))
+    yield browser
+    browser.close()
+
+
+def test_a_dead_address_and_another_format_are_no_obstacles(place):
+    clips = place.folder / "home" / "clip"
+    assert (clips / "ViT-B-32.pt").read_bytes()[8:9] == b"{"  # open_clip's safetensors
+    assert (clips / "ViT-B-16.pt").read_bytes()[:2] == b"PK"  # OpenAI's archive
+
+
+def test_the_plan_counts_runs_and_finds_that_no_file_is_missing(place):
+    plan = json.loads(place.zsgan("plan", "--json"))
+    assert len(plan["jobs"]) == 12 and not any(job["finished"] for job in plan["jobs"])
+    assert all(file["there"] for file in plan["files"])
+
+
+def test_the_book_without_true_images(place, book, browser):
+    _look(book, browser)
+    table = _table(place, "table1")
+    assert "L_dm + L_EWC + L_rel" in table and "Ojha et al., 10-shot" not in table
+    assert not any("FID" in column for column in table["L_dir"])
+
+
+def test_the_book_with_true_images_reuses_the_runs(place, book, browser):
+    before = _finished(place)
+    place.draw_images()
+    place.zsgan("reproduce")
+    after = _finished(place)
+    assert len(after) == len(before) + 1  # the row that images guide
+    assert {file: after[file] for file in before} == before
+    _look(book, browser)
+    table = _table(place, "table1")
+    assert float(table["L_dir"]["FID"]) > 0 and "Ojha et al., 10-shot" in table

@@ -1,0 +1,72 @@
+"""Seconds of measuring a generator: its images, the networks that look at them, and LPIPS of all pairs."""
+
+from collections.abc import Mapping
+
+import torch
+
+from zsgan.adaptation.config import AdaptConfig
+from zsgan.base.images import batch_size
+from zsgan.evaluation.bench import SAMPLES_SEED, load_eyes
+from zsgan.evaluation.judges import Judges
+from zsgan.evaluation.truth import truth_of
+from zsgan.metrics import Lpips
+from zsgan.metrics.lpips import blocks, lpips_matrix
+from zsgan.networks.sampling import Samples
+from zsgan.runs.profiles import Profile
+from zsgan.runs.row_costs import Meter
+
+MOST = 8
+"""Images that are made to be timed, at most; above 128 px a single one on a CPU."""
+MEASURES = ("vendi", "clip_score", "precision")
+"""Measures for which every network looks at the images."""
+
+
+@torch.no_grad()
+def look_seconds(
+    meter: Meter, profile: Profile, config: AdaptConfig, judge: str, truth: Mapping[str, str]
+) -> dict[str, float]:
+    """Seconds of one measurement of a generator, from those of a few images and pairs.
+
+    Statistics of features, such as FID's matrix root, and true images are not counted.
+
+    Args:
+        meter: keeps networks and measurements.
+        profile: number of images, eyes and truncation.
+        config: names generator and guiding CLIP.
+        judge: the judging CLIP.
+        truth: the scenario's true target domain.
+
+    Returns:
+        "images": all images, made and looked at; "lpips": LPIPS of all their pairs.
+
+    Raises:
+        FileNotFoundError: weights of the eyes are missing.
+        ModuleNotFoundError: the eyes need more packages.
+    """
+    device, generator = meter.device, meter.generator(config.generator)
+    resolution, n = generator.config["resolution"], profile.samples
+    size = batch_size(resolution**2, device)
+
+    def measure() -> dict[str, float]:
+        clip, guide = meter.encoder(judge), None if config.few_shot else meter.encoder(config.clips[0])
+        judges = Judges(load_eyes(profile.eyes, device), truth_of(truth), resolution, n, clip, device=device)
+        samples = Samples(generator, min(MOST, n, size), SAMPLES_SEED, profile.truncation_psi)
+        sees = None if guide is None else guide.encode_images
+        making, images = meter.seconds(lambda: samples[:])
+        looking, _ = meter.seconds(lambda: judges.look(images, MEASURES, guide=sees), warm=True)
+        lpips = Lpips.through(judges.eyes)
+        passing, features = meter.seconds(lambda: lpips.features(images), warm=True)
+        one = features[:1]
+        kept = one.repeat(MOST, 1)
+        together = min(size, MOST)
+        comparing, _ = meter.seconds(lambda: lpips_matrix(kept, kept[:together]), warm=True)
+        tops = blocks(n, one, size)
+        passes = n + sum(n - bottom for bottom in tops.values())
+        pairs = sum((bottom - top) * (n - top) for top, bottom in tops.items())
+        return {
+            "images": n * (making + looking) / len(images),
+            "lpips": passes * passing / len(images) + pairs * comparing / (MOST * together),
+        }
+
+    key = [generator.config, None if config.few_shot else config.clips[0], judge, profile.eyes]
+    return meter.once(f"{resolution} px: images through eyes and judges", [*key, n, dict(truth)], measure)
