@@ -135,6 +135,23 @@ def saved(contents, legacy=False):
     return buffer.getvalue()
 
 
+def torchvision_vgg16(seed=0):
+    """Random tensors of torchvision's VGG-16; those of its large layers repeat few numbers, on disk too."""
+    random, state, place, channels = torch.Generator().manual_seed(seed), {}, 0, 3
+    for width in (64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512, "M"):
+        if width != "M":
+            spread = (2 / (9 * channels)) ** 0.5
+            state[f"features.{place}.weight"] = spread * torch.randn(width, channels, 3, 3, generator=random)
+            state[f"features.{place}.bias"] = 0.1 * torch.randn(width, generator=random)
+            place, channels = place + 1, width
+        place += 1
+    for place, shape in {0: (4096, 25088), 3: (4096, 4096), 6: (1000, 4096)}.items():
+        numbers = (2 / shape[1]) ** 0.5 * torch.randn(sum(shape), generator=random)
+        state[f"classifier.{place}.weight"] = numbers.as_strided(shape, (1, 1))
+        state[f"classifier.{place}.bias"] = 0.1 * torch.randn(shape[0], generator=random)
+    return state
+
+
 def openai_program(model):
     """The bytes of OpenAI's CLIP, a program of TorchScript: open_clip's ViT in the precision it has."""
 

@@ -12,8 +12,8 @@ from zsgan.assets.manifest import ROOT
 from zsgan.cli import _parser
 from zsgan.evaluation.comparisons import changes
 from zsgan.menagerie.training import __main__ as train
+from zsgan.report.published import PAPER_TABLE_1
 from zsgan.report.shipped import load_summary
-from zsgan.report.tables import PAPER_TABLE_1
 from zsgan.runs.profiles import PROFILES
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -254,6 +254,11 @@ def _parser() -> argparse.ArgumentParser:
     sub = add("cost", _cost, "take a few steps of an adaptation, and print seconds by part, and memory")
     add_adaptation(sub)
     sub.add_argument("--steps", type=positive, default=3, help="number of steps; medians are printed")
+    sub.add_argument(
+        "--compare", action="store_true",
+        help="instead, time whole steps with each switch of speed (tf32, autocast, channels_last, compile), "
+        "alone and all together, against none",
+    )  # fmt: skip
     sub.add_argument("--json", action="store_true", help="print JSON")
     add_device(sub)
 
@@ -303,8 +308,8 @@ def _parser() -> argparse.ArgumentParser:
         "--before", type=place, help="the source's images, with the same names or numbers; a run has its own"
     )
     sub.add_argument(
-        "--measures", metavar="NAME,...", help="only these: diversity, adaptation, closeness, kept, or "
-        "single ones such as fid,lpips; all available ones by default",
+        "--measures", metavar="NAME,...", help="only these: diversity, adaptation, closeness, kept, extra, "
+        "or single ones such as fid,cmmd; by default all available ones but the extra",
     )  # fmt: skip
     sub.add_argument(
         "--lpips-images", type=at_most, default=2000, metavar="N|all",
@@ -424,12 +429,19 @@ def _table(options: argparse.Namespace) -> None:
 
 def _cost(options: argparse.Namespace) -> None:
     from zsgan.api import configuration
-    from zsgan.runs.cost_report import in_lines, in_units
+    from zsgan.runs.comparison import compare_switches
+    from zsgan.runs.cost_report import comparison_in_lines, comparison_in_units, in_lines, in_units
     from zsgan.runs.costs import measure_costs
     from zsgan.runs.least_memory import least_memory
     from zsgan.runs.profiles import load_profile
 
     config, profile = configuration(**_asked(options)), load_profile(options.profile)
+    if options.compare:
+        compared = comparison_in_units(
+            compare_switches(config, options.steps, options.device, options.progress)
+        )
+        _say(json.dumps(compared, indent=1) if options.json else comparison_in_lines(compared))
+        return
     found = measure_costs(config, options.steps, options.device, options.progress)
     costs = in_units(
         found, config, rows=len(profile.rows), seeds=len(profile.seeds), least=least_memory(config)

@@ -17,7 +17,8 @@ from packaging.utils import canonicalize_name
 from zsgan.assets.manifest import ROOT
 from zsgan.book import notebooks, reproduce
 from zsgan.book.helpers import row_with, show_source
-from zsgan.report.tables import ABSENT, PAPER_TABLE_1, metrics_table, table_1
+from zsgan.report.published import PAPER_TABLE_1
+from zsgan.report.tables import ABSENT, metrics_table, table_1
 from zsgan.runs.profiles import load_profile
 
 CHAPTERS = notebooks.chapters()

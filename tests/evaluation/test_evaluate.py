@@ -31,7 +31,9 @@ from zsgan.metrics import (
     DEFINITIONS,
     OJHA,
     Lpips,
+    clip_direction,
     clip_score,
+    cmmd,
     density_coverage,
     frechet_distance,
     identity_kept,
@@ -102,6 +104,17 @@ def test_every_number_is_that_of_its_metric(place):
     assert {f"lpips_{name}_avg" for name in ("literal", "ojha", "air")} | {"lpips_avg"} <= set(found)
     # dogs drawn from the same scores are more like their cats than like others
     assert found["structure_kept"] > 0.2 and found["clip_rate"] > 0.5
+    extra = evaluate(
+        str(place / "cats"), against=str(place / "true"), before=str(place / "dogs"), text="cat",
+        source_text="dog", measures="extra", folder=place, **QUIET,
+    )  # fmt: skip
+    assert extra.items() >= {"n": 12, "clip": "clip-b", "n_against": 9}.items() and "features" not in extra
+    assert {name: extra[name] for name in MEASURES["extra"]} == pytest.approx({
+        "clip_quality": clip_score(features, target),  # of one prompt
+        "clip_direction": clip_direction(clip.encode_images(dogs), features, source, target),
+        "cmmd": cmmd(features, clip.encode_images(true)),
+    }, rel=1e-3)  # fmt: skip
+    assert not set(MEASURES["extra"]) & set(found)  # unless they are asked for
 
 
 def test_what_is_not_known_is_not_there(place, caplog):
@@ -321,6 +334,8 @@ def test_only_the_measures_that_are_asked_for_are_computed(place, tmp_path, monk
         ("fid,inseption", "measure='inseption' is unknown; choose among diversity, adaptation, .* fid"),
         ([], "measure='' is unknown"), ("clip_score", "measure='clip_score' needs the target's text"),
         ("identity_kept", "needs before"), ("kept", "needs before"), ("clip_rate,lpips", "clip_rate"),
+        ("cmmd", "measure='cmmd' needs against"), ("clip_direction", "needs before"),
+        ("clip_quality", "needs the target's text"),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=message):
             evaluate(cats, measures=measures, folder=tmp_path, **QUIET)

@@ -24,12 +24,16 @@ from zsgan.metrics import (
     LITERAL,
     PAPER,
     Lpips,
+    clip_direction,
+    clip_quality,
+    cmmd,
     density_coverage,
     extract,
     frechet_distance,
     identity_kept,
     intra_cluster_lpips,
     kernel_distance,
+    manifolds,
     precision_recall,
     structure_kept,
     vendi_score,
@@ -191,8 +195,8 @@ def test_closeness_has_its_columns_whether_or_not_there_are_true_images(judges):
     seen = {"eyes": judges.eyes.embed(Drawing(judges.truth.labels, 9, seed=4)[:])}
     measured = judges.closeness(seen)
     assert list(measured) == CLOSENESS
-    assert measured["fid"] == frechet_distance(seen["eyes"], judges.true_features)
-    assert measured["recall"] == precision_recall(seen["eyes"], judges.true_features, 3).recall
+    assert measured["fid"] == frechet_distance(seen["eyes"], judges.true["eyes"])
+    assert measured["recall"] == precision_recall(seen["eyes"], judges.true["eyes"], 3).recall
     assert judges.closeness(seen, ("recall", "lpips", "kid")) == {
         name: measured[name] for name in ("kid", "recall")
     }
@@ -232,9 +236,51 @@ def test_everything_makes_small_images_once(judges):
 def test_what_is_kept_is_by_the_evaluator(judges):
     latents = sample_latents(9, 64, seed=1)
     dogs, cats = (load_evaluator().embed(ideal_answers(latents, name)[:]) for name in ("dog", "cat"))
-    found = judges.everything(judges.look(ideal_answers(latents, "cat")), dogs)
+    found = judges.everything(judges.look(ideal_answers(latents, "cat")), {"eyes": dogs})
     assert found["identity_kept"] == pytest.approx(identity_kept(dogs, cats).mean().item(), rel=1e-4)
     assert found["structure_kept"] == pytest.approx(structure_kept(dogs, cats), rel=1e-4)
+
+
+def test_eyes_may_have_other_features_for_neighbours(judges):
+    class Two:
+        labels = None
+
+        def embed(self, images):
+            return images.flatten(1)[:, :4]
+
+        def near(self, images):
+            return images.flatten(1)[:, 7:9]
+
+    two, images = replace(judges, eyes=Two()), Drawing(judges.truth.labels, 9, seed=4)
+    wanted = ["fid", "precision", "recall", "density", "coverage"]
+    measured = two.closeness(two.look(images, wanted), wanted)
+    true = judges.truth.images(judges.n, 64)[:]
+    assert measured["fid"] == frechet_distance(Two().embed(images[:]), Two().embed(true))
+    made = [network(images[:]) for network in (Two().near, Two().embed)]
+    known = [network(true) for network in (Two().near, Two().embed)]
+    near, other = (manifolds(a, b, 3) for a, b in zip(made, known, strict=True))
+    assert [measured[name] for name in wanted[1:]] == list(near) != list(other)
+    assert set(two.look(images, ["recall"])) == {"near"}
+    assert not replace(two, truth=truth_of({})).look(images, ["recall"])  # nothing to be near to
+
+
+def test_extra_measures_are_those_of_the_profile(judges, smoke):
+    assert not {"clip_quality", "clip_direction", "cmmd"} & set(judges.measures)
+    extra = load_judges(replace(smoke, measures=("cmmd", "clip_direction", "clip_quality")), SCENARIO)
+    latents = sample_latents(9, 64, seed=1)
+    before, after = (extra.look(ideal_answers(latents, name)) for name in ("dog", "cat"))
+    usual, found = judges.everything(after, before), extra.everything(after, before)
+    assert {name: found.pop(name) for name in ("clip_quality", "clip_direction", "cmmd")} == pytest.approx({
+        "clip_quality": clip_quality(
+            after["clip"],
+            load_clip("clip-b").encode_texts([t.format("cat") for t in smoke.settings["templates"]]),
+        ),
+        "clip_direction": clip_direction(before["clip"], after["clip"], *extra.texts),
+        "cmmd": cmmd(
+            after["clip"], extract(extra.clip.encode_images, extra.truth.images(smoke.samples, 64))
+        ),
+    })  # fmt: skip
+    assert found == usual
 
 
 # Tables
@@ -266,7 +312,7 @@ def test_the_table_has_a_line_for_every_run(table, smoke):
 def test_the_table_measures_the_adapted_generators(table, smoke, full_run, judges):
     images = sample_images(full_run.generator(), 12, seed=module.SAMPLES_SEED, truncation_psi=1.0)
     source = sample_images(load_generator("dog"), 12, seed=module.SAMPLES_SEED, truncation_psi=1.0)
-    expected = judges.everything(judges.look(images), judges.eyes.embed(source))
+    expected = judges.everything(judges.look(images), {"eyes": judges.eyes.embed(source)})
     assert table.iloc[1][list(expected)].to_dict() == pytest.approx(expected)
 
 
@@ -277,7 +323,8 @@ def test_measurements_are_kept(table, curves, smoke, runs_folder, blind):
 
 
 @pytest.mark.parametrize(
-    "settings", [{"samples": 13}, {"clusters": 3}, {"neighbours": 2}, {"truncation_psi": 0.5}]
+    "settings",
+    [{"samples": 13}, {"clusters": 3}, {"neighbours": 2}, {"truncation_psi": 0.5}, {"measures": ("cmmd",)}],
 )
 def test_other_measurements_are_made_anew(table, curves, smoke, runs_folder, blind, quick, settings):
     other = replace(smoke, **settings)
@@ -459,7 +506,7 @@ def test_a_snapshot_has_diversity_and_factors_beside_adaptation(curves, smoke, r
     images = sample_images(full_run.generator(2), 12, seed=module.SAMPLES_SEED, truncation_psi=1)
     source = sample_images(load_generator("dog"), 12, seed=module.SAMPLES_SEED, truncation_psi=1)
     line, evaluator = path.loc[2], judges.eyes
-    expected = judges.everything(judges.look(images), evaluator.embed(source))
+    expected = judges.everything(judges.look(images), {"eyes": evaluator.embed(source)})
     assert line[list(expected)].to_dict() == pytest.approx(expected, rel=1e-4)
     read, truth = evaluator(images), evaluator(judges.truth.images(12, 64, fresh=True)[:])
     ideal = evaluator(ideal_answers(sample_latents(12, 64, module.SAMPLES_SEED), "cat")[:])

@@ -1,4 +1,4 @@
-"""Kernel distance, density, coverage, Vendi and Inception scores, what is kept: against other code."""
+"""Kernel distances, density, coverage, Vendi and Inception scores, what is kept: against other code."""
 
 import itertools
 import math
@@ -12,8 +12,12 @@ from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, kid_features_to_metri
 
 from zsgan.menagerie.evaluator import load_evaluator
 from zsgan.menagerie.portraits import Drawing
+from zsgan.method.losses import directional_loss
 from zsgan.metrics import (
+    clip_direction,
+    clip_quality,
     clip_score,
+    cmmd,
     density_coverage,
     extract,
     identity_kept,
@@ -246,9 +250,69 @@ def test_variance_of_unit_vectors_is_hyperdomainnets_diversity():
     assert variance(x).item() == pytest.approx(np.mean(cosines))
 
 
+def unit(*shape, seed=0):
+    return torch.nn.functional.normalize(normal(*shape, seed=seed), dim=-1)
+
+
+def test_quality_is_the_mean_cosine_of_images_and_prompts():
+    images, prompts = unit(5, 4), unit(3, 4, seed=1)
+    assert clip_quality(images, prompts) == pytest.approx(1 - cdist(images, prompts, "cosine").mean())
+    assert clip_quality(images, prompts[:1]) == pytest.approx(clip_score(images, prompts[0]))
+    # HyperDomainNet averages cosines, a CLIP score takes the direction of the prompts' mean
+    mean = prompts.mean(0)
+    score = clip_score(images, mean / mean.norm())
+    assert clip_quality(images, prompts) == pytest.approx(score * mean.norm().item())
+
+
+def test_the_directional_score_is_one_minus_the_directional_loss():
+    before, after, (source, target) = unit(6, 5), unit(6, 5, seed=1), unit(2, 5, seed=2)
+    cosines = 1 - cdist(after - before, (target - source)[None], "cosine")
+    assert clip_direction(before, after, source, target) == pytest.approx(cosines.mean())
+    loss = directional_loss(after - before, target - source)
+    assert clip_direction(before, after, source, target) == pytest.approx(1 - loss.item())
+    assert clip_direction(before, after, target, source) == pytest.approx(-cosines.mean())
+    assert clip_direction(source[None], target[None], source, target) == pytest.approx(1)
+
+
+def test_unchanged_images_have_no_direction():
+    before, (source, target) = unit(6, 5), unit(2, 5, seed=2)
+    assert math.isnan(clip_direction(before, before, source, target))
+    some = torch.cat([before[:4] * (1 + 1e-15), unit(2, 5, seed=1)])
+    moved = clip_direction(before[4:], some[4:], source, target)
+    assert clip_direction(before, some, source, target) == pytest.approx(moved)
+
+
+# CMMD
+
+
+def test_cmmd_is_the_mean_of_gaussian_kernels():
+    """Of sizes above the rows that are held at a time, too; the pairs of an image with itself count."""
+    a, b = unit(1300, 6), unit(40, 6, seed=1)
+
+    def kernel(x, y):
+        return np.exp(-cdist(x, y, "sqeuclidean") / 200).mean()
+
+    expected = 1000 * (kernel(a, a) + kernel(b, b) - 2 * kernel(a, b))
+    assert cmmd(a, b) == pytest.approx(expected, rel=1e-9) == cmmd(b, a)
+    assert cmmd(a, a) == pytest.approx(0, abs=1e-9)
+    assert cmmd(a.float(), b.float()) == pytest.approx(expected, rel=1e-5)
+
+
+def test_cmmd_of_two_points_in_closed_form():
+    """Two points at distance r: 2 (1 - exp(-r^2 / 200)), times 1,000."""
+    x = torch.tensor([[1.0, 0.0]])
+    assert cmmd(x, -x) == pytest.approx(2000 * (1 - math.exp(-4 / 200)))
+
+
 @pytest.mark.parametrize(
     ("measure", "message"),
     [
+        (lambda: cmmd(normal(5, 3), normal(5, 4)), r"\(5, 3\) and \(5, 4\)"),
+        (lambda: clip_quality(normal(5, 3), normal(0, 3)), "at least 1 images, got 0"),
+        (
+            lambda: clip_direction(normal(5, 3), normal(4, 3), *normal(2, 3)),
+            r"one shape .*\(5, 3\) and \(4, 3\)",
+        ),
         (lambda: kernel_distance(normal(5, 3), normal(5, 4)), r"\(5, 3\) and \(5, 4\)"),
         (lambda: kernel_distance(normal(1, 3), normal(5, 3)), "at least 2 images, got 1 and 5"),
         (lambda: density_coverage(normal(5, 3), normal(9, 3)), "k=5 must be >= 1 and smaller than both sets"),

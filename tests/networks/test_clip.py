@@ -103,14 +103,25 @@ def test_features_are_unit_norm_and_independent_of_the_batch(encoder):
     torch.testing.assert_close(features, alone, atol=1e-5, rtol=0)
 
 
-def test_frozen_and_in_float32_whatever_surrounds_it(encoder):
-    x = images(2)
-    expected = encoder.encode_images(x)
+def test_frozen_whatever_surrounds_it(encoder):
     encoder.train()
-    with torch.autocast("cpu", torch.bfloat16):
-        torch.testing.assert_close(encoder.encode_images(x), expected)
     assert not any(module.training for module in encoder.modules())
     assert not any(parameter.requires_grad for parameter in encoder.parameters())
+
+
+def test_autocast_reaches_the_network_alone(encoder):
+    """Not the resize, nor the norm of the features, nor texts, which are encoded once."""
+    x, given = images(2, 100), []
+    expected, texts = encoder.encode_images(x), encoder.encode_texts(["dog"])
+    handle = encoder.model.visual.register_forward_pre_hook(lambda module, inputs: given.append(inputs[0]))
+    encoder.encode_images(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        features = encoder.encode_images(x)
+        assert torch.equal(encoder.encode_texts(["dog"]), texts)
+    handle.remove()
+    assert torch.equal(*given) and given[0].dtype == features.dtype == torch.float32
+    torch.testing.assert_close(features.norm(dim=1), torch.ones(2), rtol=1e-6, atol=0)
+    assert 1e-5 < (features - expected).norm(dim=1).max() < 0.05
 
 
 @pytest.mark.parametrize("size", [40, 64, 100])

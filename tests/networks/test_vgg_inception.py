@@ -7,11 +7,14 @@ from dataclasses import replace
 import lpips
 import pytest
 import torch
+from public_files import torchvision_vgg16
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+from torch_fidelity.feature_extractor_vgg16 import FeatureExtractorVGG16
+from torch_fidelity.metric_prc import prc_features_to_metric
 
 from zsgan.assets import manifest
 from zsgan.base.images import save_images
-from zsgan.evaluation.bench import Bench, load_eyes
+from zsgan.evaluation.bench import EYES, Bench, load_eyes
 from zsgan.evaluation.evaluate import JUDGES, evaluate
 from zsgan.evaluation.measurements import Measurements
 from zsgan.metrics import Lpips, frechet_distance
@@ -25,11 +28,8 @@ def files(tmp_path_factory):
     place = tmp_path_factory.mktemp("photographs")
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        trunk = lpips.LPIPS(net="vgg", pnet_rand=True, verbose=False).net.state_dict()
-        published = {f"features.{name.split('.', 1)[1]}": value for name, value in trunk.items()}
-        published["classifier.6.bias"] = torch.zeros(1000)  # the rest of the network is not needed
         # The published file is of the time before torch's files were zip archives.
-        torch.save(published, place / "vgg.pth", _use_new_zipfile_serialization=False)
+        torch.save(torchvision_vgg16(), place / "vgg.pth", _use_new_zipfile_serialization=False)
         empty = pytest.MonkeyPatch()
         with empty.context() as patch:
             patch.setattr(FeatureExtractorInceptionV3, "load_state_dict", lambda *_: None)
@@ -83,25 +83,51 @@ def test_features_are_torch_fidelitys(at_hand):
 
 
 def test_folders_are_evaluated_through_them(at_hand, tmp_path):
-    for name, seed in (("made", 1), ("true", 2)):
-        save_images(pictures(3, 64, seed), tmp_path / name)
-    settings = {"against": str(tmp_path / "true"), "clusters": 2, "neighbours": 2, "progress": False}
+    """With torch-fidelity's own precision and recall, through its VGG-16 from the same file."""
+    made, flat = pictures(3, 64, 1), torch.ones(1, 3, 64, 64)
+    sets = {"made": made, "true": torch.cat([0.99 * made[:1], 0.95 * made[:1], flat, 0.9 * flat])}
+    for name, images in sets.items():
+        save_images(images, tmp_path / name)
+    settings = {"against": str(tmp_path / "true"), "clusters": 2, "neighbours": 1, "progress": False}
     with pytest.raises(FileNotFoundError, match="zsgan fetch ViT-B-16/openai"):  # that it is not clip-b
         evaluate(str(tmp_path / "made"), eyes="photographs", folder=tmp_path, **settings)
     settings["clip"] = "clip-b"
     result = evaluate(str(tmp_path / "made"), eyes="photographs", folder=tmp_path, **settings)
-    eyes = Photographs()
+    eyes, whole = Photographs(), FeatureExtractorVGG16("vgg16", ["fc2_relu"], at_hand[VGG])
+    values = [(x * 127.5 + 127.5).round().to(torch.uint8) for x in sets.values()]
     with torch.no_grad():
-        made, true = (eyes.embed((pictures(3, 64, s) * 127.5 + 127.5).round() / 127.5 - 1) for s in (1, 2))
+        made, true = (eyes.embed(x / 127.5 - 1) for x in values)
+        near = [whole(x)[0] for x in values]
     assert result["fid"] == pytest.approx(frechet_distance(made, true), rel=1e-4)
+    expected = prc_features_to_metric(
+        *near, prc_neighborhood=1, prc_batch_size=10, save_cpu_ram=False, verbose=False
+    )
+    assert [result["precision"], result["recall"]] == pytest.approx(
+        [expected["precision"], expected["recall"]]
+    )
+    assert (result["precision"], result["recall"]) == (pytest.approx(1 / 3), 0.5)
     assert result["features"] == "photographs, 256 px" and result["lpips_all"] > 0
     assert result["evaluator_rate"] is None
     other = evaluate(str(tmp_path / "made"), folder=tmp_path, **settings)
     assert other["features"].startswith("evaluator") and other["lpips_all"] != result["lpips_all"]
 
 
-def test_a_labelled_truth_is_seen_but_not_read(at_hand, smoke, full_run, runs_folder):
+def test_without_true_images_no_whole_vgg_is_read(at_hand, monkeypatch, tmp_path):
+    layers = {k: v for k, v in torchvision_vgg16().items() if k.startswith("features")}
+    torch.save(layers, tmp_path / "cut.pth")
+    monkeypatch.setitem(at_hand, VGG, tmp_path / "cut.pth")
+    eyes = Photographs()
+    monkeypatch.setitem(EYES, "photographs", lambda device: eyes)
+    save_images(pictures(3, 64, 1), tmp_path / "made")
+    settings = {"measures": "diversity", "clusters": 2, "clip": "clip-b", "eyes": "photographs"}
+    assert evaluate(str(tmp_path / "made"), folder=tmp_path, progress=False, **settings)["vendi"] > 1
+    with pytest.raises(ValueError, match="(?s)cut.pth does not hold the weights of vgg16.*classifier"):
+        eyes.near(pictures(1, 64, 1))
+
+
+def test_a_labelled_truth_is_seen_but_not_read(at_hand, smoke, full_run, runs_folder, monkeypatch):
     """Though the evaluator would hold every factor against its ideal answer."""
+    monkeypatch.setattr(Photographs, "near", None)  # the large network takes its time
     rows = {"L_dm + L_EWC + L_rel": smoke.rows["L_dm + L_EWC + L_rel"]}
     profile = replace(smoke, rows=rows, eyes="photographs", samples=5)
     bench = Bench(profile, "dog-to-cat", runs_folder)

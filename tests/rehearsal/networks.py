@@ -11,12 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import patch
 
-import lpips
 import open_clip
 import safetensors.torch
 import torch
 import yaml
-from public_files import nvidia_pickle, openai_program, rosinality_pt, saved
+from public_files import nvidia_pickle, openai_program, rosinality_pt, saved, torchvision_vgg16
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
 from zsgan.networks.stylegan2 import Discriminator, Generator
@@ -41,9 +40,7 @@ def contents() -> Iterator[tuple[str, list[bytes]]]:
             tensors = model.half().state_dict()
             both = [openai_program(model), safetensors.torch.save({k: v.float() for k, v in tensors.items()})]
             yield f"{architecture}/openai", both[: 2 if architecture == "ViT-B-32" else 1]
-        trunk = lpips.LPIPS(net="vgg", pnet_rand=True, verbose=False).net.state_dict()
-        published = {f"features.{name.split('.', 1)[1]}": value for name, value in trunk.items()}
-        yield "vgg16", [saved(published, legacy=True)]
+        yield "vgg16", [saved(torchvision_vgg16(), legacy=True)]
         with patch.object(FeatureExtractorInceptionV3, "load_state_dict", lambda *_: None):
             inception = FeatureExtractorInceptionV3("", ["2048"], io.BytesIO(saved({})))
         yield "inception", [saved(inception.state_dict())]

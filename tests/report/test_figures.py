@@ -29,7 +29,8 @@ from zsgan.report.figures import (
     stretch_rates,
     use_style,
 )
-from zsgan.report.tables import PAPER_TABLE_1, latex, markdown, plus_minus, readings_table, save_table
+from zsgan.report.published import PAPER_TABLE_1
+from zsgan.report.tables import latex, markdown, plus_minus, readings_table, save_table
 
 PROVENANCE = {"profile": "smoke", "runs": {"L_dir, seed 0": "abc"}}
 

@@ -5,7 +5,7 @@ import torch
 
 from zsgan.adaptation.config import build, override
 from zsgan.networks.load import load_discriminator
-from zsgan.report.tables import PAPER_TABLE_1
+from zsgan.report.published import PAPER_TABLE_1
 from zsgan.runs.identity import resolve
 from zsgan.runs.profiles import Scenario, load_profile
 
@@ -68,7 +68,9 @@ def test_unknown_names_are_answered_with_the_choices():
         profile.config("dog-to-cat", "L_foo")
     with pytest.raises(ValueError, match="scenario='dog' is unknown; choose one of dog-to-cat"):
         profile.config("dog", "L_dir")
-    with pytest.raises(ValueError, match="profile='tiny' is unknown; choose one of ablations, demo, .*smoke"):
+    with pytest.raises(
+        ValueError, match="profile='tiny' is unknown; choose one of ablations, colab, .*smoke"
+    ):
         load_profile("tiny")
 
 
@@ -167,6 +169,10 @@ def test_the_target_of_a_few_images_is_the_truth(write, tmp_path, monkeypatch):
         (MINE.replace("clusters: 2", "clusters: 10"), "clusters=10 must be below samples=10"),
         (MINE + "truncation_psi: .nan", "truncation_psi=nan"),
         (MINE + "sheets: true", "sheets=true needs summarised=true"),
+        (
+            MINE + "measures: [fid]",
+            "measures='fid' is unknown; choose one of clip_quality, .*, cmmd",
+        ),
         (MINE + "neighbours: 10", "neighbours=10 must be below samples"),
         (MINE.replace("species: cat", "species: yeti"), "species='yeti' is unknown"),
         (MINE.replace("seeds: [0]", "seeds: [0, 0]"), "seeds=.0, 0. has one twice"),

@@ -18,8 +18,10 @@ from zsgan.adaptation.guide import (
     trained_parameters,
 )
 from zsgan.adaptation.objective import Objective
+from zsgan.adaptation.speed import compiled
 from zsgan.adaptation.terms import Batch, Guide, Seen, needs
 from zsgan.base.descent import descend, follow
+from zsgan.base.precision import autocast
 from zsgan.base.streams import stream
 from zsgan.networks.stylegan2 import Generator
 from zsgan.rivals.consistency import squared_stretch
@@ -87,6 +89,8 @@ class Adaptation:
         self.config, self.guides, self.fisher = config, guides, fisher or {}
         self.objective = Objective(config)
         self.g_src = deepcopy(g_src).eval().requires_grad_(False)
+        if config.speed.channels_last:
+            self.g_src.to(memory_format=torch.channels_last)
         self.g_trg = deepcopy(self.g_src)
         self.g_ema = None if config.optimiser.ema is None else deepcopy(self.g_src)
         self.params = trained_parameters(self.g_trg, config.trainable)
@@ -101,6 +105,12 @@ class Adaptation:
         self.t_raw = [guide.encoder.encode_texts([config.target_text])[0] for guide in guides]
         encoders = [guide.encoder for guide in guides]
         self.f_src = source_features(self.g_src, encoders, config) if f_src is None else f_src
+        # What is compiled serves a step's images alone; all else differs in shape or needs other derivatives.
+        self._synthesis: Callable[..., Any] = self.g_trg.synthesis
+        self._encoders = encoders
+        if (mode := config.speed.compile) is not None:
+            self._synthesis = torch.compile(self._synthesis, mode=mode, dynamic=False)
+            self._encoders = [compiled(encoder, mode) for encoder in encoders]
 
     @property
     def state(self) -> Mapping[str, Any]:
@@ -148,11 +158,16 @@ class Adaptation:
         """Inputs of the loss terms in step ``i``, with the current weights."""
         config, device = self.config, device_of(self.g_trg)
         ws = step_latents(self.g_src, config, i)
-        images = self.g_trg.synthesis(ws, noise="random", generator=self._target_noise(i))
-        seen = [
-            Seen(guide, f_src[i].to(device), encode(guide.encoder, images, config, i), *stretches)
-            for guide, f_src, stretches in zip(self.guides, self.f_src, self._stretches(i, ws), strict=True)
-        ]
+        # Neither torch.compile nor a CUDA graph draws from a given generator.
+        noise = self.g_trg.synthesis.random_noise(len(ws), self._target_noise(i))
+        if config.speed.compile == "reduce-overhead":
+            self.optimiser.zero_grad()  # a graph overwrites what it returned the last time
+            torch.compiler.cudagraph_mark_step_begin()
+        with autocast(config.speed.autocast, device):
+            images = self._synthesis(ws, noise=noise)
+            f_trg = [encode(encoder, images, config, i) for encoder in self._encoders]
+        given = zip(self.guides, self.f_src, f_trg, self._stretches(i, ws), strict=True)
+        seen = [Seen(guide, source[i].to(device), f, *stretches) for guide, source, f, stretches in given]
         return Batch(seen, self.params, self.source_params, self.fisher)
 
     def _target_noise(self, i: int) -> torch.Generator:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, model_validator
 from pydantic.dataclasses import dataclass
 
+from zsgan.adaptation.speed import Speed, check_row
 from zsgan.base.settings import (
     CHECKED,
     AtLeast0,
@@ -181,9 +182,7 @@ class FewShot:
 
     target: Domain  # factors that drawn images share, {species: ..., style: ...}, or {folder: ...}
     images: AtLeast1 = 10  # target images, and as many anchors in the latent space
-    discriminator: Text | None = (
-        None  # the source's, see zsgan.assets.names; None: the one of the source generator
-    )
+    discriminator: Text | None = None  # the source's, see zsgan.assets.names; None: that of the generator
     lambda_distance: NonNegative = 1e3  # of cross-domain distance consistency
     distance_batch: AtLeast3 = 4  # images in its comparison
     anchor_every: AtLeast1 = 4  # one step in so many judges whole images near the anchors, the others patches
@@ -207,9 +206,7 @@ class AdaptConfig:
     generator: Text  # source generator G_src, see zsgan.assets.names
     source_text: Text  # t_src
     target_text: Text  # t_trg
-    clips: Texts = (
-        "ViT-B-32/openai",
-    )  # guiding CLIPs, sec. 4.1, see zsgan.assets.names; several are averaged
+    clips: Texts = ("ViT-B-32/openai",)  # sec. 4.1, see zsgan.assets.names; several are averaged
     templates: Texts = ("imagenet",)  # "imagenet" (79 of StyleGAN-NADA), or texts with {}; open
     # eq. (6), sec. 4.1: each loss of zsgan.adaptation.terms -> its weight
     terms: Mapping[TermName, Weight] = Field(default_factory=_full_method)
@@ -225,6 +222,7 @@ class AdaptConfig:
     trained: Trained = "convolutions"  # see trained_parameters; open
     shared_noise: Switch = False  # the same noise maps for the source's and the target's images; open
     seed: Seed = 0  # of stage 1, latents and noise
+    speed: Speed = Field(default_factory=Speed)  # faster steps, all off
 
     @model_validator(mode="after")
     def _fit(self) -> "AdaptConfig":
@@ -240,6 +238,7 @@ class AdaptConfig:
         functions = [term.rpartition(":")[2] for term in self.weights if is_plugged(term)]
         if len(set(functions)) < len(functions):
             raise ValueError(f"terms: two functions have one name, {sorted(functions)}; give each its own")
+        check_row(self.speed, few_shot=self.few_shot is not None, selection=self.selection is not None)
         if self.optimiser.stop_at_plateau and not {"directional", "moment"} & set(self.weights):
             raise ValueError(
                 "optimiser.stop_at_plateau=True needs the term 'directional' or 'moment', which measure how "

@@ -13,6 +13,7 @@ from torch.func import functional_call
 from zsgan.adaptation.config import AdaptConfig
 from zsgan.adaptation.terms import Guide, needs
 from zsgan.base.loop import MINUTE, loop
+from zsgan.base.precision import at_least_float32, autocast
 from zsgan.base.streams import stream
 from zsgan.method.ewc import Add, Params, fisher_information
 from zsgan.method.losses import text_set
@@ -176,9 +177,11 @@ def source_features(
     def see(step: int) -> dict[str, float]:
         ws = step_latents(g_src, config, step)
         with torch.no_grad():
-            images = g_src.synthesis(ws, noise="random", generator=source_noise(config, step, device))
-            for encoder, seen in zip(encoders, features, strict=True):
-                seen.steps.append(encode(encoder, images, config, step))
+            noise = source_noise(config, step, device)
+            with autocast(config.speed.autocast, device):
+                images = g_src.synthesis(ws, noise="random", generator=noise)
+                for encoder, seen in zip(encoders, features, strict=True):
+                    seen.steps.append(encode(encoder, images, config, step))
         return {}
 
     loop(
@@ -255,7 +258,7 @@ def source_fisher(
     z = torch.randn(config.ewc.samples, g_src.mapping.z_dim, generator=stream(0, "fisher latents"))
     with torch.no_grad():
         ws = g_src.mapping(z.to(device_of(g_src)))
-    total = {name: torch.zeros_like(p) for name, p in params.items()}
+    total = {name: torch.zeros_like(at_least_float32(p)) for name, p in params.items()}
     for number, guide in enumerate(guides):
         place = None if folder is None else folder / str(number)
         for name, value in _fisher_of(g_src, guide, params, ws, config, progress, place).items():

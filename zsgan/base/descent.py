@@ -5,6 +5,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
+from zsgan.base.precision import at_least_float32
+
 
 def descend(
     optimiser: torch.optim.Optimizer, loss: Tensor, remedy: str = "lower the learning rate"
@@ -25,7 +27,7 @@ def descend(
     optimiser.zero_grad()
     loss.backward()
     parameters = [p for group in optimiser.param_groups for p in group["params"] if p.grad is not None]
-    norm = torch.stack([parameter.grad.norm() for parameter in parameters]).norm()
+    norm = torch.stack([at_least_float32(parameter.grad).norm() for parameter in parameters]).norm()
     if not norm.isfinite():
         raise FloatingPointError(f"the gradient is not finite (loss {loss.item():.3g}); {remedy}")
     optimiser.step()

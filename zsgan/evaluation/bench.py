@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,13 @@ from zsgan.assets.names import weights_id
 from zsgan.base.cache import Cache
 from zsgan.base.device import set_up
 from zsgan.base.images import Images
-from zsgan.evaluation.judges import Judges
+from zsgan.evaluation.judges import Judges, prompt_features
+from zsgan.evaluation.seen import Seen
 from zsgan.evaluation.truth import truth_of
 from zsgan.menagerie.evaluator import load_evaluator
 from zsgan.menagerie.factor_report import LEFT, FactorReports, ideal_species, left
 from zsgan.metrics import Eyes, extract, sse
+from zsgan.metrics.columns import OF_SOURCE, USUAL
 from zsgan.networks.clip import ClipEncoder, encode_pair
 from zsgan.networks.load import load_clip, load_generator
 from zsgan.networks.sampling import Samples
@@ -26,8 +28,9 @@ from zsgan.networks.vgg_inception import Photographs
 from zsgan.runs.profiles import Profile
 from zsgan.runs.run import RUNS, Run, run
 
-METRICS = 3
-"""Version of the measurements; increased whenever the same images give different numbers, beyond rounding."""
+METRICS = {"evaluator": 3, "photographs": 4}
+"""Eyes -> version of the measurements; increased whenever the same images give different numbers, beyond
+rounding."""
 
 SAMPLES_SEED = 7_000_001
 """Seed of the images for the measurements of every row, far from the seeds of training."""
@@ -106,9 +109,10 @@ class Bench:
         return Samples(generator, n, SAMPLES_SEED, truncation_psi)
 
     @cached_property
-    def source_features(self) -> Tensor:
-        """(n, D) the eyes' features of :meth:`source` at the profile's truncation."""
-        return self.embedding(self.source(self.profile.samples, self.profile.truncation_psi))
+    def source_seen(self) -> Seen:
+        """What :meth:`source` at the profile's truncation shows, as far as measures need it."""
+        images = self.source(self.profile.samples, self.profile.truncation_psi)
+        return self.judges.look(images, set(OF_SOURCE) & set(self.judges.measures))
 
     def at(self, found: Run, step: int | None = None, progress: bool = False) -> Numbers:
         """All measurements of a run after ``step`` steps, by default the last, on ``profile.samples`` images.
@@ -130,7 +134,7 @@ class Bench:
         def measure() -> dict[str, Any]:
             guide = self._guide(found.config.clips[0]).encode_images
             seen = self.judges.look(self.samples(found, n, step), guide=guide, progress=progress)
-            columns = {"sse": float(sse(seen["guide"]))} | self.judges.everything(seen, self.source_features)
+            columns = {"sse": float(sse(seen["guide"]))} | self.judges.everything(seen, self.source_seen)
             factors: dict[Any, Any] = {}
             columns |= dict.fromkeys(LEFT, math.nan)
             if self.profile.truncation_psi == 1 and self.factors is not None:
@@ -138,7 +142,9 @@ class Bench:
                 factors, columns = report.to_dict(orient="index"), columns | left(report)
             return {"columns": columns, "each": self.judges.each(seen), "factors": factors}
 
-        return Numbers(**self.kept(found, {"n": n, "step": step, "guide": found.config.clips[0]}, measure))
+        what = {"n": n, "step": step, "guide": found.config.clips[0]}
+        what |= {"measures": list(self.profile.measures)} if self.profile.measures else {}
+        return Numbers(**self.kept(found, what, measure))
 
     @cached_property
     def _guide(self) -> Callable[[str], ClipEncoder]:
@@ -180,7 +186,7 @@ class Bench:
             "truth": self.judges.truth.key,
             "clusters": self.profile.clusters, "neighbours": self.profile.neighbours,
             "psi": self.profile.truncation_psi, "weights": list(self.networks(found).values()),
-            "metrics": METRICS,
+            "metrics": METRICS[self.profile.eyes],
         }  # fmt: skip
         return Cache(self.folder / "cache").json(key, measure)
 
@@ -231,7 +237,10 @@ def load_judges(profile: Profile, scenario: str, device: torch.device | str = "c
             f"of a folder's are compared with the others), but clusters={profile.clusters} and "
             f"neighbours={profile.neighbours} need {least}; add images, or lower them"
         )
-    return Judges(
+    judges = Judges(
         load_eyes(profile.eyes, device), truth, resolution, profile.samples,
-        clip, texts, profile.clusters, profile.neighbours, device,
+        clip, texts, profile.clusters, profile.neighbours, device, USUAL.union(profile.measures),
     )  # fmt: skip
+    if "clip_quality" not in profile.measures:
+        return judges
+    return replace(judges, prompts=prompt_features(clip, config.target_text, config.prompts))

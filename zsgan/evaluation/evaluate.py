@@ -15,7 +15,8 @@ from zsgan.base.cache import Cache
 from zsgan.base.device import set_up
 from zsgan.base.images import Folder, Images, held
 from zsgan.evaluation.bench import METRICS, SAMPLES_SEED, load_eyes
-from zsgan.evaluation.judges import Judges, Seen
+from zsgan.evaluation.judges import Judges, prompt_features
+from zsgan.evaluation.seen import Seen
 from zsgan.evaluation.subjects import Given, Subject, images_of, name_of, subject_of, true_images
 from zsgan.evaluation.wanted import (
     READ,
@@ -29,11 +30,11 @@ from zsgan.evaluation.wanted import (
     missing_for,
 )
 from zsgan.menagerie.portraits import TRUTH_SEED
-from zsgan.metrics import Lpips, extract
-from zsgan.metrics.columns import CLOSENESS, MEASURES, OF_CLIP
+from zsgan.metrics import Lpips
+from zsgan.metrics.columns import OF_CLIP, OF_SOURCE, OF_TRUTH
 from zsgan.metrics.manifold import Manifolds
 from zsgan.metrics.progress import Picked, Progress, Watched
-from zsgan.networks.clip import ClipEncoder, encode_pair
+from zsgan.networks.clip import encode_pair
 from zsgan.networks.load import load_clip
 from zsgan.runs.run import RUNS, Run
 
@@ -91,7 +92,7 @@ def evaluate(
         text: the target in words; a run's by default.
         source_text: the source in words; a run's by default.
         measures: groups or names of :data:`zsgan.metrics.columns.MEASURES`, such as "fid,lpips"; no others
-            are computed. By default all available ones; of a group, its available ones.
+            are computed. By default all available ones but the extra ones; of a group, its available ones.
         presets: definitions of intra-cluster LPIPS, see :data:`zsgan.metrics.diversity.DEFINITIONS`.
         n: number of images to draw, of a run and of the truth; :data:`N` by default. As ``seed`` and
             ``truncation_psi``, it is refused if it has no effect.
@@ -153,20 +154,16 @@ def evaluate(
     if seeing.labels is None:
         missing |= dict.fromkeys(READ, "eyes that read factors: the evaluator of the demo world")
     wanted = known_measures(wanted, named, missing)
-    encoder, texts = None, torch.empty(0, 0)
     clip = clip or JUDGES[eyes]
-    if OF_CLIP & wanted:
-        encoder, texts = _judge(subject, clip, words, device)
-
-    near, kept = set(CLOSENESS) & wanted, set(MEASURES["kept"]) & wanted
+    judge = _judge(subject, clip, words, device, wanted) if OF_CLIP & wanted else {}
+    near, kept = set(OF_TRUTH) & wanted, set(OF_SOURCE) & wanted
     result: dict[str, Any] = {
         **subject.settings,
         "files": {name: place.counts() for name, place in places.items() if isinstance(place, Folder)},
     }
     if wanted - OF_CLIP:
         result["features"] = f"{eyes}, {seeing.size} px"
-    if encoder is not None:
-        result["clip"] = clip
+    result |= {"clip": clip} if judge else {}
     if "lpips" in wanted:
         result |= {"n_lpips": n_lpips, "clusters": clusters}
         result |= {"seed_lpips": seed or 0} if n_lpips < len(made) else {}
@@ -177,7 +174,7 @@ def evaluate(
         if "lpips" in wanted:
             lpips, choice = Lpips.through(seeing), _choice(len(made), n_lpips, seed or 0)
             some = made if choice is None else Picked(made, choice)
-            key: dict[str, Any] = {"lpips": subject.key, "metrics": METRICS}
+            key: dict[str, Any] = {"lpips": subject.key, "metrics": METRICS[eyes]}
             key |= {"eyes": [weights_id(name) for name in seeing.networks]}
             key |= {} if choice is None else {"choice": choice.tolist()}
             seen["distances"] = _cached(
@@ -188,17 +185,16 @@ def evaluate(
                 seen["to_given"] = lpips.distances(some, given, device=device)
         truth = _Shown(None if true is None else Watched(true, bar.of("true images")), labels)
         judges = Judges(
-            seeing, truth, 0, 0, encoder, texts, clusters, neighbours, device, presets, seed or 0
+            seeing, truth, 0, 0, clusters=clusters, neighbours=neighbours, device=device, measures=wanted,
+            definitions=presets, seed=seed or 0, **judge,
         )  # fmt: skip
         seen |= judges.look(Watched(made, bar.of("features")), wanted - {"lpips"})
-        result |= judges.diversity(seen, wanted)
+        result |= judges.diversity(seen)
         bar.of("clusters")(1)
         result |= dict.fromkeys(("evaluator_rate", "clip_rate")) if measures is None else {}
         result |= judges.adaptation(seen, wanted - near)
         if subject.before is not None and kept:
-            source = Watched(subject.before, bar.of("source images"))
-            before_features = extract(seeing.embed, source, device=device)
-            result |= judges.kept(seen, before_features, wanted)
+            result |= judges.kept(seen, judges.look(Watched(subject.before, bar.of("source images")), kept))
         if true is not None and near:
             result |= {"against": name_of(against)}
             result |= {"seed_against": truth_seed} if labels is not None else {}
@@ -235,18 +231,25 @@ class _Shown:
 
 
 def _judge(
-    subject: Subject, clip: str, words: tuple[str | None, str | None], device: torch.device
-) -> tuple[ClipEncoder, Tensor]:
-    """The judging CLIP, and its features of the texts: (2, D), (1, D) for the target alone, or empty."""
+    subject: Subject,
+    clip: str,
+    words: tuple[str | None, str | None],
+    device: torch.device,
+    wanted: frozenset[str],
+) -> dict[str, Any]:
+    """The judging CLIP and its features of the texts, as attributes of :class:`Judges`."""
     if names.clip(clip).identity in subject.networks:
         raise ValueError(f"clip={clip!r} guided this run, and cannot judge what it guided; name another CLIP")
     encoder = load_clip(clip, device=device)
     source, target = words
-    if target is None:
-        return encoder, torch.empty(0, 0)
-    if source is None:
-        return encoder, encoder.encode_texts([target], subject.prompts).cpu()
-    return encoder, encode_pair(encoder, source, target, subject.prompts).cpu()
+    found: dict[str, Any] = {"clip": encoder}
+    if target is not None and source is None:
+        found["texts"] = encoder.encode_texts([target], subject.prompts).cpu()
+    if target is not None and source is not None:
+        found["texts"] = encode_pair(encoder, source, target, subject.prompts).cpu()
+    if target is not None and "clip_quality" in wanted:
+        found["prompts"] = prompt_features(encoder, target, subject.prompts)
+    return found
 
 
 def _choice(n: int, n_lpips: int, seed: int) -> Tensor | None:
@@ -265,8 +268,8 @@ def _costs(n: int, n_lpips: int, m: int, wanted: frozenset[str]) -> dict[str, fl
         "LPIPS": lpips + lpips**2 / 250,
         "features": n * (bool(wanted - OF_CLIP - {"lpips"}) + bool(OF_CLIP & wanted)),
         "clusters": lpips**2 / 8000,
-        "source images": 2 * n if set(MEASURES["kept"]) & wanted else 0,
-        "true images": 2 * m if set(CLOSENESS) & wanted else 0,
+        "source images": 2 * n if set(OF_SOURCE) & wanted else 0,
+        "true images": 2 * m if set(OF_TRUTH) & wanted else 0,
         "neighbours": near / 10_000,
     }
 

@@ -1,27 +1,29 @@
 """Judges of an adaptation: eyes, a CLIP and the true target domain, none of which guides a row.
 
-Numbers come from images in one way: :meth:`Judges.look` turns images into what the judges see, :class:`Seen`,
-and every measure is computed from that.
+Numbers come from images in one way: :meth:`Judges.look` turns images into what the judges see,
+:class:`zsgan.evaluation.seen.Seen`, and every measure is computed from that.
 """
 
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypedDict
 
 import torch
 from torch import Tensor
 
 from zsgan.base.images import Images, held
+from zsgan.evaluation.seen import Seen
 from zsgan.evaluation.truth import Truth
 from zsgan.menagerie.factors import index_of
 from zsgan.metrics import (
     PAPER,
     Eyes,
     Lpips,
+    clip_direction,
+    clip_quality,
     clip_score,
-    extract,
+    cmmd,
     extract_all,
     frechet_distance,
     identity_kept,
@@ -33,30 +35,12 @@ from zsgan.metrics import (
     variance,
     vendi_score,
 )
-from zsgan.metrics.columns import ALL, CLOSENESS, MEASURES, OF_CLIP, label_scores, lpips_columns
+from zsgan.metrics.columns import OF_CLIP, OF_SOURCE, OF_TRUTH, USUAL, label_scores, lpips_columns
 from zsgan.metrics.extract import Network
 from zsgan.metrics.eyes import Prediction
 from zsgan.metrics.manifold import Manifolds
 from zsgan.metrics.progress import Advance, told
 from zsgan.networks.clip import ClipEncoder
-
-
-class Seen(TypedDict, total=False):
-    """What the judges see in N images; a measure needs some of it only.
-
-    Attributes:
-        eyes: (N, D) features of the eyes.
-        clip: (N, D) unit-norm features of the judging CLIP.
-        guide: (N, D) unit-norm features of a guiding CLIP.
-        distances: (N, N) LPIPS of all pairs, or of those of a subset.
-        to_given: LPIPS (N, k) of the same images to given centres of clusters.
-    """
-
-    eyes: Tensor
-    clip: Tensor
-    guide: Tensor
-    distances: Tensor
-    to_given: Tensor
 
 
 def truth_hits(prediction: Prediction, labels: Mapping[str, str]) -> Tensor:
@@ -65,6 +49,11 @@ def truth_hits(prediction: Prediction, labels: Mapping[str, str]) -> Tensor:
     for kind, name in labels.items():
         right &= prediction.label(kind).cpu() == index_of(kind, name)
     return right
+
+
+def prompt_features(clip: ClipEncoder, text: str, templates: Sequence[str] | None) -> Tensor:
+    """(P, D) unit-norm features of a text in each of P templates; without templates of the text alone."""
+    return clip.encode_texts([template.replace("{}", text) for template in templates or ("{}",)]).cpu()
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,6 +71,8 @@ class Judges:
         clusters: k of the k-medoids.
         neighbours: k of precision, recall, density and coverage.
         device: device of eyes and CLIP.
+        measures: names of :data:`zsgan.metrics.columns.MEASURES`, which all methods compute by default.
+        prompts: (P, D) the judging CLIP's features of the target text in every template, for clip_quality.
         definitions: definitions of intra-cluster LPIPS, see :data:`zsgan.metrics.diversity.DEFINITIONS`.
         seed: seed of random choices in a definition.
     """
@@ -95,13 +86,15 @@ class Judges:
     clusters: int = 10
     neighbours: int = 3
     device: torch.device | str = "cpu"
+    measures: Collection[str] = USUAL
+    prompts: Tensor = field(default_factory=lambda: torch.empty(0, 0))
     definitions: Sequence[str] = ("paper", "literal")
     seed: int = 0
 
     @cached_property
-    def true_features(self) -> Tensor:
-        """(n, D) the eyes' features of the true target domain."""
-        return extract(self.eyes.embed, self.truth.images(self.n, self.resolution), device=self.device)
+    def true(self) -> Seen:
+        """What the judges see in n images of the true target domain."""
+        return self.look(self.truth.images(self.n, self.resolution), set(OF_TRUTH) & set(self.measures))
 
     @property
     def known_rate(self) -> str:
@@ -112,7 +105,7 @@ class Judges:
     def look(
         self,
         images: Images,
-        measures: Collection[str] = ALL,
+        measures: Collection[str] | None = None,
         *,
         guide: Network | None = None,
         progress: bool = False,
@@ -129,9 +122,15 @@ class Judges:
             what the measures need.
         """
         seen, networks = Seen(), dict[str, Network]()
-        if set(measures) - OF_CLIP - {"lpips"}:
+        measures = set(self.measures if measures is None else measures)
+        near = measures & set(Manifolds._fields)
+        if self.eyes.near is not None and near:
+            measures -= near
+            if self.truth.seen:
+                networks["near"] = self.eyes.near
+        if measures - OF_CLIP - {"lpips"}:
             networks["eyes"] = self.eyes.embed
-        if OF_CLIP & set(measures):
+        if OF_CLIP & measures:
             assert self.clip is not None
             networks["clip"] = self.clip.encode_images
         if guide is not None:
@@ -155,7 +154,7 @@ class Judges:
             return None
         return truth_hits(self.read(seen), self.truth.labels).double()
 
-    def diversity(self, seen: Seen, measures: Collection[str] = ALL) -> dict[str, float]:
+    def diversity(self, seen: Seen, measures: Collection[str] | None = None) -> dict[str, float]:
         """Measures of diversity, which need no target.
 
         Args:
@@ -167,6 +166,7 @@ class Judges:
             clip_variance (in the judging CLIP's space), vendi (in the eyes' space), and, if the eyes read
             factors, an Inception score of every factor that the target leaves open.
         """
+        measures = self.measures if measures is None else measures
         columns: dict[str, float] = {}
         if "lpips" in measures:
             columns |= lpips_columns(
@@ -181,7 +181,7 @@ class Judges:
             columns |= label_scores(self.read(seen), self.truth.labels)
         return columns
 
-    def adaptation(self, seen: Seen, measures: Collection[str] = ALL) -> dict[str, float]:
+    def adaptation(self, seen: Seen, measures: Collection[str] | None = None) -> dict[str, float]:
         """Measures of adaptation: target rates of the judges, and closeness to the truth.
 
         Args:
@@ -189,9 +189,10 @@ class Judges:
             measures: measures to compute.
 
         Returns:
-            evaluator_rate (nan if no factors can be read), clip_rate, clip_score, and those of
+            evaluator_rate (nan if no factors can be read), clip_rate, clip_score, clip_quality, and those of
             :meth:`closeness`.
         """
+        measures = self.measures if measures is None else measures
         columns = {}
         if "evaluator_rate" in measures:
             hits = self.hits(seen)
@@ -200,10 +201,12 @@ class Judges:
             columns["clip_rate"] = target_rate(seen["clip"], self.texts[1], self.texts[0])
         if "clip_score" in measures:
             columns["clip_score"] = clip_score(seen["clip"], self.texts[-1])
+        if "clip_quality" in measures:
+            columns["clip_quality"] = clip_quality(seen["clip"], self.prompts)
         return columns | self.closeness(seen, measures)
 
     def closeness(
-        self, seen: Seen, measures: Collection[str] = ALL, progress: bool | Advance = False
+        self, seen: Seen, measures: Collection[str] | None = None, progress: bool | Advance = False
     ) -> dict[str, float]:
         """Closeness of images to the truth.
 
@@ -213,42 +216,50 @@ class Judges:
             progress: show a bar for the neighbours' distances, or a function to call with the finished share.
 
         Returns:
-            the columns of :data:`zsgan.metrics.columns.CLOSENESS`; nan where there are no true images.
+            the columns of :data:`zsgan.metrics.columns.OF_TRUTH`; nan where there are no true images.
         """
-        columns = {name: math.nan for name in CLOSENESS if name in measures}
+        measures = self.measures if measures is None else measures
+        columns = {name: math.nan for name in OF_TRUTH if name in measures}
         if not columns or not self.truth.seen:
             return columns
-        made, true = seen["eyes"], self.true_features
+        true = self.true
         if "fid" in columns:
-            columns["fid"] = frechet_distance(made, true)
+            columns["fid"] = frechet_distance(seen["eyes"], true["eyes"])
         if "kid" in columns:
-            columns["kid"] = kernel_distance(made, true)
+            columns["kid"] = kernel_distance(seen["eyes"], true["eyes"])
         if near := columns.keys() & set(Manifolds._fields):
+            made, known = (x["eyes"] if self.eyes.near is None else x["near"] for x in (seen, true))
             with told(progress, "neighbours") as advance:
-                found = manifolds(made, true, self.neighbours, advance)._asdict()
+                found = manifolds(made, known, self.neighbours, advance)._asdict()
             columns |= {name: found[name] for name in near}
+        if "cmmd" in columns:
+            columns["cmmd"] = cmmd(seen["clip"], true["clip"])
         return columns
 
-    def kept(self, seen: Seen, source: Tensor | None, measures: Collection[str] = ALL) -> dict[str, float]:
-        """How much of the source's images an adaptation keeps.
+    def kept(
+        self, seen: Seen, source: Seen | None, measures: Collection[str] | None = None
+    ) -> dict[str, float]:
+        """What an adaptation keeps of the source's images, and which way it moves them.
 
         Args:
             seen: what :meth:`look` returns for the adapted images.
-            source: (N, D) the eyes' features of the source's images of the same latents; ``None`` if there
-                are none.
+            source: the same for the source's images of the same latents; ``None`` if there are none.
             measures: measures to compute.
 
         Returns:
-            identity_kept (a mean) and structure_kept; nan without ``source``.
+            the columns of :data:`zsgan.metrics.columns.OF_SOURCE`; nan without ``source``.
         """
-        columns = {name: math.nan for name in MEASURES["kept"] if name in measures}
+        measures = self.measures if measures is None else measures
+        columns = {name: math.nan for name in OF_SOURCE if name in measures}
         if source is not None and "identity_kept" in columns:
-            columns["identity_kept"] = float(identity_kept(source, seen["eyes"]).mean())
+            columns["identity_kept"] = float(identity_kept(source["eyes"], seen["eyes"]).mean())
         if source is not None and "structure_kept" in columns:
-            columns["structure_kept"] = structure_kept(source, seen["eyes"])
+            columns["structure_kept"] = structure_kept(source["eyes"], seen["eyes"])
+        if source is not None and "clip_direction" in columns:
+            columns["clip_direction"] = clip_direction(source["clip"], seen["clip"], *self.texts)
         return columns
 
-    def everything(self, seen: Seen, source: Tensor | None = None) -> dict[str, float]:
+    def everything(self, seen: Seen, source: Seen | None = None) -> dict[str, float]:
         """The columns of :meth:`diversity`, :meth:`adaptation` and :meth:`kept`."""
         return self.diversity(seen) | self.adaptation(seen) | self.kept(seen, source)
 

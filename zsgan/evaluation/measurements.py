@@ -10,7 +10,6 @@ from typing import Any
 
 import pandas as pd
 import torch
-from torch import Tensor
 from tqdm import tqdm
 
 from zsgan.adaptation.stopping import alignment, plateau
@@ -18,6 +17,7 @@ from zsgan.base.device import set_up, worker_pool
 from zsgan.base.images import Images
 from zsgan.evaluation.bench import SAMPLES_SEED, Bench
 from zsgan.evaluation.judges import Judges
+from zsgan.evaluation.seen import Seen
 from zsgan.evaluation.truth import truth_of
 from zsgan.menagerie.evaluator import load_evaluator
 from zsgan.metrics.columns import CLOSENESS
@@ -93,8 +93,8 @@ class Measurements:
         lines = []
         n, psi, other = self.profile.samples, self.profile.truncation_psi, self.profile.other_psi
         for bench in self._benches(scenario):
-            judges, before = bench.judges, bench.source_features
-            sets: list[tuple[str, float, Images, Tensor | None]] = [
+            judges, before = bench.judges, bench.source_seen
+            sets: list[tuple[str, float, Images, Seen | None]] = [
                 ("source, not adapted", psi, bench.source(n, psi), before)
             ]
             if other != psi:

@@ -8,7 +8,7 @@ from zsgan.base.images import Images
 from zsgan.base.settings import AtLeast1, Psi, Seed, check_texts, checked
 from zsgan.evaluation.subjects import Given
 from zsgan.metrics import DEFINITIONS
-from zsgan.metrics.columns import ALL, CLOSENESS, MEASURES
+from zsgan.metrics.columns import ALL, MEASURES, OF_SOURCE, OF_TRUTH, USUAL
 from zsgan.metrics.manifold import Manifolds
 
 READ = ("inception", "evaluator_rate")
@@ -21,7 +21,7 @@ def measures_of(asked: Sequence[str] | str | None) -> tuple[frozenset[str], froz
     """The measures that groups and names stand for.
 
     Args:
-        asked: groups or names of :data:`zsgan.metrics.columns.MEASURES`; ``None`` for all.
+        asked: groups or names of :data:`zsgan.metrics.columns.MEASURES`; ``None`` for all but the extra ones.
 
     Returns:
         all requested measures, and those requested by name.
@@ -30,7 +30,7 @@ def measures_of(asked: Sequence[str] | str | None) -> tuple[frozenset[str], froz
         ValueError: a name is unknown, or there is none.
     """
     if asked is None:
-        return ALL, frozenset()
+        return USUAL, frozenset()
     items = [name.strip() for name in (asked.split(",") if isinstance(asked, str) else asked)]
     known = [*MEASURES, *(name for names in MEASURES.values() for name in names)]
     for name in items or [""]:
@@ -83,13 +83,13 @@ def missing_for(
     if not labels:
         missing["evaluator_rate"] = "against=drawn:SPECIES, of which it is known what they show"
     if text is None or source_text is None:
-        missing["clip_rate"] = "the target's text and the source's"
+        missing |= dict.fromkeys(("clip_rate", "clip_direction"), "the target's text and the source's")
     if text is None:
-        missing["clip_score"] = "the target's text"
+        missing |= dict.fromkeys(("clip_score", "clip_quality"), "the target's text")
     if not against:
-        missing |= dict.fromkeys(CLOSENESS, "against: true images of the target")
+        missing |= dict.fromkeys(OF_TRUTH, "against: true images of the target")
     if not before:
-        missing |= dict.fromkeys(MEASURES["kept"], "before: the source's images")
+        missing |= dict.fromkeys(OF_SOURCE, "before: the source's images")
     return missing
 
 
@@ -216,7 +216,7 @@ def check_sizes(
         )
     near = set(Manifolds._fields) & set(wanted)
     k = neighbours if near else 1
-    if true is not None and set(CLOSENESS) & set(wanted) and not 1 <= k < min(n, len(true)):
+    if true is not None and set(OF_TRUTH) & set(wanted) and not 1 <= k < min(n, len(true)):
         why = "(neighbours), " if near else ""
         raise ValueError(f"images and against must be more than {k} images each {why}got {n} and {len(true)}")
     if "lpips" in wanted:

@@ -1,6 +1,6 @@
 """The demo's evaluator: a small network that predicts a portrait's factors and yields features for metrics.
 
-It takes the place of Inception (FID, precision, recall), of VGG (LPIPS) and of a human rater. Nothing is ever
+It takes the place of Inception (FID), of VGG (LPIPS, precision, recall) and of a human rater. Nothing is ever
 optimised against it.
 """
 
@@ -38,6 +38,7 @@ class Evaluator(nn.Module):
     size = RESOLUTION
     weights = None
     labels = CATEGORIES
+    near = None
 
     mean: Tensor
     deviation: Tensor

@@ -12,6 +12,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from zsgan.base.precision import at_least_float32
 from zsgan.menagerie.factors import CONTINUOUS
 from zsgan.menagerie.portraits import FRESH_SEED, Drawing, Portraits, ideal_answers
 from zsgan.menagerie.species import SPECIES
@@ -36,7 +37,7 @@ def spread(prediction: Prediction) -> dict[str, float]:
     for kind, logits in prediction.logits.items():
         share = prediction.label(kind).bincount(minlength=logits.shape[1]).double() / len(prediction)
         result[kind] = float(-share.xlogy(share).sum())
-    deviation = prediction.continuous.std(0, correction=0)
+    deviation = at_least_float32(prediction.continuous).std(0, correction=0)
     return result | {name: float(value) for name, value in zip(CONTINUOUS, deviation, strict=True)}
 
 

@@ -8,6 +8,8 @@ from torch import Tensor
 from torch.func import grad, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from zsgan.base.precision import at_least_float32
+
 Estimator = Literal["empirical", "batch", "hutchinson", "gauss_newton"]
 Granularity = Literal["element", "layer"]
 Params = Mapping[str, Tensor]
@@ -112,7 +114,7 @@ def ewc_penalty(
     _check_same_parameters(params, source_params, fisher)
     terms = []
     for name, theta in params.items():
-        drift = theta - source_params[name]
+        drift = at_least_float32(theta) - source_params[name]
         terms.append((fisher[name] * drift * drift).sum())
     return torch.stack(terms).sum()
 
@@ -161,17 +163,17 @@ def squared_gradients(
     """
 
     def similarity(params: Params, w: Tensor) -> Tensor:
-        return _dependent(features(params, w[None]))[0] @ t_src
+        return _dependent(features(params, w[None]))[0] @ at_least_float32(t_src)
 
     one = grad(similarity)
     each = vmap(one, in_dims=(None, 0), randomness="different")
     with torch.no_grad():  # otherwise `grad` would be differentiable itself
         gradients = each(params, ws)
-    return [gradients[name].square().sum(0) for name in params]
+    return [at_least_float32(gradients[name]).square().sum(0) for name in params]
 
 
 def _squared_mean_gradient(features: Features, params: Params, ws: Tensor, t_src: Tensor) -> list[Tensor]:
-    gradients = _gradients((_dependent(features(params, ws)) @ t_src).mean(), params)
+    gradients = _gradients((_dependent(features(params, ws)) @ at_least_float32(t_src)).mean(), params)
     # n times the square of the mean, so that a smaller last batch counts by its size.
     return [len(ws) * g.square() for g in gradients]
 
@@ -184,7 +186,7 @@ def _negative_hessian(
     n_probes: int,
     generator: torch.Generator | None,
 ) -> list[Tensor]:
-    similarity = (_dependent(features(params, ws)) @ t_src).sum()
+    similarity = (_dependent(features(params, ws)) @ at_least_float32(t_src)).sum()
     gradients = _gradients(similarity, params, create_graph=True)
     total = [torch.zeros_like(g) for g in gradients]
     for _ in range(n_probes):
@@ -200,7 +202,7 @@ def _squared_jacobian(
 ) -> list[Tensor]:
     f = _dependent(features(params, ws))
     # Every sample has its own u, so the cross terms of the squared sum vanish in expectation.
-    total = [torch.zeros_like(p) for p in params.values()]
+    total = [torch.zeros_like(at_least_float32(p)) for p in params.values()]
     for _ in range(n_probes):
         product = (f * _randn(f, generator)).sum()
         for running, g in zip(total, _gradients(product, params, retain_graph=True), strict=True):
@@ -211,19 +213,20 @@ def _squared_jacobian(
 def _dependent(f: Tensor) -> Tensor:
     if not f.requires_grad:
         raise ValueError("features must depend on params, got features without gradients")
-    return f
+    return at_least_float32(f)
 
 
 def _gradients(
     value: Tensor, params: Params, create_graph: bool = False, retain_graph: bool | None = None
 ) -> tuple[Tensor, ...]:
-    return torch.autograd.grad(
+    gradients = torch.autograd.grad(
         value,
         list(params.values()),
         create_graph=create_graph,
         retain_graph=retain_graph,
         materialize_grads=True,
     )
+    return tuple(map(at_least_float32, gradients))
 
 
 def _randn(like: Tensor, generator: torch.Generator | None) -> Tensor:

@@ -1,7 +1,8 @@
 """Losses of stage 2 as pure functions of features: eqs. (1), (3) and (5), and an alternative to (5).
 
 delta_text (dT) and delta_image (dI) are differences of features, target minus source; N images, D feature
-dimensions, K variations. Features are unit norm unless the caller ablates that. Losses have shape ().
+dimensions, K variations. Features are unit norm unless the caller ablates that. Losses have shape () and are
+computed in float32 at least.
 """
 
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from typing import Literal, get_args
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from zsgan.base.precision import at_least_float32
 
 EPS = 1e-8  # floor of the norms in a cosine: a zero direction has cosine 0 and a finite gradient
 
@@ -46,7 +49,7 @@ class CovarianceReading:
 def image_directions(f_trg: Tensor, f_src: Tensor) -> Tensor:
     """Image directions dI_n = E_I(G_trg(w_n)) - E_I(G_src(w_n)) of features f_trg and f_src; all (N, D)."""
     _check_same_images(f_trg, f_src)
-    return f_trg - f_src
+    return at_least_float32(f_trg) - at_least_float32(f_src)
 
 
 def text_set(t_src: Tensor, t_trg: Tensor, variations: Tensor, renormalise: bool = False) -> Tensor:
@@ -62,6 +65,7 @@ def text_set(t_src: Tensor, t_trg: Tensor, variations: Tensor, renormalise: bool
     Returns:
         the directions, dT in the first row.
     """
+    t_src, t_trg, variations = map(at_least_float32, (t_src, t_trg, variations))
     if renormalise:
         variations = F.normalize(variations, dim=1, eps=EPS) * t_trg.norm()
     return torch.cat([t_trg[None], variations]) - t_src
@@ -113,6 +117,7 @@ def directional_moment_loss(
     Returns:
         ``first_moment_loss`` and ``covariance_distance``, two scalars >= 0.
     """
+    delta_image, text_set = at_least_float32(delta_image), at_least_float32(text_set)
     if normalise_directions:
         delta_image = F.normalize(delta_image, dim=1, eps=EPS)
         text_set = F.normalize(text_set, dim=1, eps=EPS)
@@ -129,7 +134,7 @@ def first_moment_loss(
 
     ``floor`` bounds the norms of the two means, as in ``directional_loss``.
     """
-    return 1 - _cosine(delta_image.mean(0), text_set.mean(0), floor)
+    return 1 - _cosine(at_least_float32(delta_image).mean(0), at_least_float32(text_set).mean(0), floor)
 
 
 def covariance_distance(
@@ -158,6 +163,7 @@ def covariance_matrix(
     covariance: CovarianceReading,
 ) -> Tensor:
     """Sigma_X = X^T X of eq. (3), (D, D), of directions (n, D), centred and scaled as ``covariance`` says."""
+    directions = at_least_float32(directions)
     if covariance.centre:
         directions = directions - directions.mean(0)
     divisor = {"sum": 1, "n": len(directions)}[covariance.scale]
@@ -205,6 +211,7 @@ def relation_loss(
     n = len(f_trg)
 
     def log_relations(features: Tensor) -> Tensor:
+        features = at_least_float32(features)
         relations = features @ features.T / temperature
         if not diagonal:
             others = ~torch.eye(n, dtype=torch.bool, device=features.device)
@@ -238,7 +245,8 @@ def in_domain_angle_loss(f_trg: Tensor, f_src: Tensor) -> Tensor:
     if n < 2:
         raise ValueError(f"in_domain_angle_loss needs at least 2 images to define pairs, got {n}")
     i, j = torch.triu_indices(n, n, offset=1, device=f_trg.device)
-    cos_trg, cos_src = (F.cosine_similarity(f[i], f[j], dim=1, eps=EPS) for f in (f_trg, f_src))
+    features = map(at_least_float32, (f_trg, f_src))
+    cos_trg, cos_src = (F.cosine_similarity(f[i], f[j], dim=1, eps=EPS) for f in features)
     return (cos_src - cos_trg).square().mean()
 
 
@@ -247,6 +255,7 @@ def _cosine(a: Tensor, b: Tensor, floor: float) -> Tensor:
 
     ``F.cosine_similarity`` is not used, since its gradient below ``eps`` is not that of its value.
     """
+    a, b = at_least_float32(a), at_least_float32(b)
     norm_a, norm_b = (torch.linalg.vector_norm(x, dim=-1).clamp_min(floor) for x in (a, b))
     return (a * b).sum(-1) / (norm_a * norm_b)
 

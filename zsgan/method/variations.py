@@ -37,6 +37,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from tqdm import tqdm
 
+from zsgan.base.precision import at_least_float32
+
 EPS = 1e-8  # floor of the norms in a cosine: a zero vector has cosine 0 and a finite gradient
 
 
@@ -100,7 +102,7 @@ def semantic_variations(
     Raises:
         ValueError: t_trg is not a non-zero vector, or n_variations or epsilon is out of range.
     """
-    t_trg = t_trg.detach()
+    t_trg = at_least_float32(t_trg.detach())
     epsilon = _checked_epsilon(t_trg, n_variations, epsilon)
     history = []
     with torch.enable_grad():
@@ -139,7 +141,7 @@ def closed_form_variations(
     Raises:
         ValueError: t_trg is not a non-zero vector, or n_variations or epsilon is out of range.
     """
-    t_trg = t_trg.detach()
+    t_trg = at_least_float32(t_trg.detach())
     epsilon = _checked_epsilon(t_trg, n_variations, epsilon)
     t = F.normalize(t_trg, dim=0)
     start = _random_start(t_trg, n_variations, generator)
@@ -172,11 +174,11 @@ def caption_variations(
     Raises:
         ValueError: an argument is out of range, or a caption adds nothing to the text and ``without``.
     """
-    t_trg = t_trg.detach()
+    t_trg = at_least_float32(t_trg.detach())
     epsilon = _checked_epsilon(t_trg, len(captions), epsilon)
-    left_out = t_trg[None] if without is None else torch.cat([t_trg[None], without])
+    left_out = t_trg[None] if without is None else torch.cat([t_trg[None], without.to(t_trg)])
     basis, _ = torch.linalg.qr(left_out.T)  # (D, 1 + M), orthonormal
-    z = captions - t_trg
+    z = at_least_float32(captions) - t_trg
     z = z - z @ basis @ basis.T
     if (silent := z.norm(dim=1) < 1e-5 * t_trg.norm()).any():
         raise ValueError(
@@ -237,7 +239,7 @@ def variation_losses(
     Returns:
         L_cons and L_div, differentiable in ``z``.
     """
-    z = F.normalize(z, dim=1, eps=EPS)
+    t_trg, z = at_least_float32(t_trg), F.normalize(at_least_float32(z), dim=1, eps=EPS)
     v = t_trg + epsilon * z
     cosines = F.cosine_similarity(v, t_trg[None], dim=1, eps=EPS)
     l_cons = (1 - cosines).mean()

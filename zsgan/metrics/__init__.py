@@ -1,6 +1,6 @@
 """Measures of an adaptation's diversity, fidelity and success."""
 
-from zsgan.metrics.clip_space import clip_score, sse, target_rate, variance
+from zsgan.metrics.clip_space import clip_direction, clip_quality, clip_score, sse, target_rate, variance
 from zsgan.metrics.clustering import k_medoids
 from zsgan.metrics.correspondence import identity_kept, structure_kept
 from zsgan.metrics.diversity import (
@@ -17,7 +17,7 @@ from zsgan.metrics.extract import extract, extract_all
 from zsgan.metrics.eyes import Eyes
 from zsgan.metrics.frechet import frechet_distance
 from zsgan.metrics.inception import inception_score
-from zsgan.metrics.kernel import kernel_distance
+from zsgan.metrics.kernel import cmmd, kernel_distance
 from zsgan.metrics.lpips import Lpips, lpips_matrix
 from zsgan.metrics.manifold import (
     DensityCoverage,
@@ -42,7 +42,10 @@ __all__ = [
     "Lpips",
     "Manifolds",
     "PrecisionRecall",
+    "clip_direction",
+    "clip_quality",
     "clip_score",
+    "cmmd",
     "density_coverage",
     "extract",
     "extract_all",

@@ -1,8 +1,14 @@
-"""Spread and position of images in CLIP space."""
+"""Spread, position and movement of images in CLIP space.
 
+The diversity of HyperDomainNet (Alanov et al. 2022) is :func:`variance`, its quality :func:`clip_quality`.
+"""
+
+import torch.nn.functional as F
 from torch import Tensor
 
-from zsgan.metrics.checks import check_set
+from zsgan.base.precision import at_least_float32
+from zsgan.metrics.checks import check_pairs, check_set
+from zsgan.metrics.rounding import rounding
 
 
 def sse(features: Tensor) -> Tensor:
@@ -14,8 +20,9 @@ def sse(features: Tensor) -> Tensor:
         features: (N, D).
 
     Returns:
-        a scalar of the features' dtype.
+        a scalar of the features' dtype, at least float32.
     """
+    features = at_least_float32(features)
     return (features - features.mean(0)).square().sum()
 
 
@@ -29,7 +36,7 @@ def variance(features: Tensor) -> Tensor:
         features: (N, D), N >= 2.
 
     Returns:
-        a scalar of the features' dtype.
+        a scalar of the features' dtype, at least float32.
 
     Raises:
         ValueError: there are fewer than two images.
@@ -53,6 +60,49 @@ def clip_score(features: Tensor, target: Tensor) -> float:
     return float((features.double() @ target.double()).mean())
 
 
+def clip_quality(features: Tensor, prompts: Tensor) -> float:
+    """Mean cosine of images and prompts, the quality of HyperDomainNet (Alanov et al. 2022).
+
+    Each prompt is compared by itself, whereas :func:`clip_score` takes the direction of their mean: the two
+    differ by the length of that mean, and are equal for a single prompt.
+
+    Args:
+        features: (N, D) unit-norm image features.
+        prompts: (P, D) unit-norm features of the target text in P templates.
+
+    Returns:
+        in [-1, 1].
+
+    Raises:
+        ValueError: there is no prompt.
+    """
+    check_set(prompts)
+    return float((features.double() @ prompts.double().mean(0)).mean())
+
+
+def clip_direction(before: Tensor, after: Tensor, source: Tensor, target: Tensor) -> float:
+    """Mean cosine of image directions and the text direction: 1 minus eq. (1), with a CLIP of one's choice.
+
+    Use a CLIP that did not guide the adaptation: this is what the directional loss trains for.
+
+    Args:
+        before: (N, D) unit-norm features of the source's images.
+        after: (N, D) unit-norm features of the adapted generator's images of the same latents.
+        source: (D,) unit-norm feature of the source text.
+        target: (D,) unit-norm feature of the target text.
+
+    Returns:
+        in [-1, 1]; nan if no image has changed. An unchanged image has no direction, and does not count.
+
+    Raises:
+        ValueError: the shapes do not fit.
+    """
+    check_pairs(before, after)
+    images = (after - before).double()
+    moved = images.norm(dim=1) > rounding(after.dtype) * after.norm(dim=1)
+    return float(F.cosine_similarity(images[moved], (target - source).double()[None]).mean())
+
+
 def target_rate(features: Tensor, target: Tensor, others: Tensor) -> float:
     """Share of images that CLIP assigns to the target text, the degree of adaptation.
 
@@ -67,5 +117,6 @@ def target_rate(features: Tensor, target: Tensor, others: Tensor) -> float:
     Returns:
         a share in [0, 1].
     """
+    features, target, others = features.double(), target.double(), others.double()
     rivals = features @ others.reshape(-1, others.shape[-1]).T
     return float((features @ target > rivals.amax(1)).double().mean())

@@ -18,14 +18,24 @@ MEASURES: Mapping[str, tuple[str, ...]] = {
     "adaptation": ("evaluator_rate", "clip_rate", "clip_score"),
     "closeness": CLOSENESS,
     "kept": ("identity_kept", "structure_kept"),
+    "extra": ("clip_quality", "clip_direction", "cmmd"),
 }
 """Group -> its measures, each the name of a column or the prefix of several."""
 
 ALL = frozenset(name for names in MEASURES.values() for name in names)
 """Every measure."""
 
-OF_CLIP = frozenset(name for name in ALL if name.startswith("clip_"))
+USUAL = ALL - set(MEASURES["extra"])
+"""Measures of every profile; the extra ones are computed where they are named."""
+
+OF_CLIP = frozenset(name for name in ALL if name.startswith("clip_") or name == "cmmd")
 """Measures in the space of the judging CLIP; all others use the features of the eyes."""
+
+OF_TRUTH = (*CLOSENESS, "cmmd")
+"""Measures that need true images, in the order of their columns."""
+
+OF_SOURCE = (*MEASURES["kept"], "clip_direction")
+"""Measures that need the source's images of the same latents, in the order of their columns."""
 
 
 def lpips_columns(

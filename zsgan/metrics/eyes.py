@@ -1,6 +1,6 @@
 """Interface of the metrics' feature networks: the evaluator, VGG, Inception and the like."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -37,10 +37,12 @@ class Eyes(Protocol):
         weights: (C_l,) >= 0 for each of its maps, as trained for LPIPS; ``None`` weights all channels
             equally.
         labels: categorical factor -> the values that it predicts; ``None`` if it predicts no factors.
+        near: images (N, 3, H, W) in [-1, 1] -> features (N, D) for precision, recall, density and coverage;
+            ``None`` if ``embed`` gives these too.
     """
 
     @property
-    def name(self) -> str: ...  # noqa: D102 (see Attributes, as for the next four)
+    def name(self) -> str: ...  # noqa: D102 (see Attributes, as for the next five)
 
     @property
     def networks(self) -> Sequence[str]: ...  # noqa: D102
@@ -54,12 +56,15 @@ class Eyes(Protocol):
     @property
     def labels(self) -> Mapping[str, Sequence[str]] | None: ...  # noqa: D102
 
+    @property
+    def near(self) -> Callable[[Tensor], Tensor] | None: ...  # noqa: D102
+
     def maps(self, images: Tensor) -> Sequence[Tensor]:
         """Images (N, 3, H, W) in [-1, 1] -> maps (N, C_l, H_l, W_l), from fine to coarse, for LPIPS."""
         ...
 
     def embed(self, images: Tensor) -> Tensor:
-        """Images (N, 3, H, W) in [-1, 1] -> (N, D) for FID, precision and recall."""
+        """Images (N, 3, H, W) in [-1, 1] -> (N, D) for FID, and for all else that ``near`` is not for."""
         ...
 
     def read(self, embedding: Tensor) -> Prediction:

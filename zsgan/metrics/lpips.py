@@ -14,6 +14,7 @@ from torch import Tensor
 from zsgan.base.device import free_memory
 from zsgan.base.images import Images, checked
 from zsgan.base.images import batch_size as default_batch_size
+from zsgan.base.precision import at_least_float32
 from zsgan.metrics.eyes import Eyes
 from zsgan.metrics.progress import Advance, silent, told
 from zsgan.metrics.rounding import rounding
@@ -67,7 +68,7 @@ class Lpips:
             )
         vectors = []
         for i, x in enumerate(maps):
-            x = x.to(torch.promote_types(x.dtype, torch.float32))  # norms are no sums of half precision
+            x = at_least_float32(x)
             weight = x.new_tensor(1 / len(maps)) if self.weights is None else self.weights[i].to(x)
             unit = x / (x.norm(dim=1, keepdim=True) + _EPSILON)
             vectors.append((unit * (weight / x[0, 0].numel()).sqrt().view(1, -1, 1, 1)).flatten(1))

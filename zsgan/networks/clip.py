@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from zsgan.assets.torchfiles import read_script
+from zsgan.base.precision import at_least_float32
 from zsgan.base.resize import resize
 from zsgan.base.streams import seeded
 
@@ -32,6 +33,7 @@ class ClipEncoder(nn.Module):
     Attributes:
         name: as given.
         dim: D, the number of features.
+        network: prepared images (N, 3, S, S) -> raw features (N, D).
         image_size: height and width that images are resized to.
     """
 
@@ -45,6 +47,7 @@ class ClipEncoder(nn.Module):
         _put_sequence_first(model.visual)
         self.tokenizer = tokenizer
         self.name = name
+        self.network: Callable[[Tensor], Tensor] = self.model.encode_image
         size = model.visual.image_size
         self.image_size: int = size if isinstance(size, int) else size[0]
         for key in ("mean", "std"):
@@ -65,7 +68,7 @@ class ClipEncoder(nn.Module):
             antialias: low-pass filter images that are larger than the model's, as in its training.
 
         Returns:
-            (N, D).
+            (N, D), in float32 at least, also inside ``torch.autocast``, which the network alone follows.
 
         Raises:
             ValueError: the images are not square, do not have three channels, or are integers.
@@ -81,8 +84,9 @@ class ClipEncoder(nn.Module):
             x = (images.to(self.mean.dtype) + 1) / 2
             if x.shape[-1] != self.image_size:
                 x = resize(x, self.image_size, "bicubic", antialias)
-            features: Tensor = self.model.encode_image((x - self.mean) / self.std)
-            return F.normalize(features, dim=-1) if normalise else features
+            x = (x - self.mean) / self.std
+        features = at_least_float32(self.network(x))
+        return F.normalize(features, dim=-1) if normalise else features
 
     def encode_texts(
         self, texts: Sequence[str], templates: Sequence[str] | None = None, normalise: bool = True
@@ -106,8 +110,7 @@ class ClipEncoder(nn.Module):
             raise ValueError(
                 f"texts must be a sequence of strings, got the string {texts!r}; put it in a list"
             )
-        if templates is None:
-            templates = ("{}",)
+        templates = ("{}",) if templates is None else templates
         if not texts or not templates:
             raise ValueError(f"texts and templates must not be empty, got {texts!r} and {templates!r}")
         if blank := [text for text in texts if not text.strip()]:
@@ -134,8 +137,7 @@ class ClipEncoder(nn.Module):
                 "reads; shorten it"
             )
         with torch.autocast(self.mean.device.type, enabled=False):
-            features: Tensor = self.model.encode_text(tokens)
-            return features
+            return at_least_float32(self.model.encode_text(tokens))
 
     def _tokens(self, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
         length = self.model.context_length

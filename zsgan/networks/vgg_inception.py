@@ -1,10 +1,11 @@
-"""Feature networks for photographs: VGG-16 for LPIPS and Inception-v3 for FID."""
+"""Feature networks for photographs: VGG-16 for LPIPS, precision and recall, Inception-v3 for FID."""
 
 import importlib
 import io
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from types import ModuleType
 from typing import NoReturn
 
@@ -20,12 +21,14 @@ VGG, INCEPTION = "vgg16", "inception"
 
 
 class Photographs:
-    """VGG-16 with the heads of LPIPS for likeness, Inception-v3 for FID.
+    """VGG-16 with the heads of LPIPS for likeness, VGG-16 for precision and recall, Inception-v3 for FID.
 
     They implement :class:`zsgan.metrics.eyes.Eyes`. LPIPS is version 0.1 of Zhang et al. (2018) on images of
     256 px, as is usual for intra-cluster LPIPS. Inception is the port of FID's original network (Heusel et
     al. 2017), on whole bytes and with TensorFlow's resize to 299 px, as in pytorch-fid and torch-fidelity.
-    Loading the weights executes no code.
+    Precision and recall are of the 4,096 features of VGG-16's second fully connected layer ("fc2"), as
+    Kynkaanniemi et al. (2019), NVIDIA's ``pr50k3`` and torch-fidelity have them; resize and weights are
+    torch-fidelity's. Loading the weights executes no code.
 
     Args:
         device: device of the networks.
@@ -42,7 +45,7 @@ class Photographs:
     labels = None
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
-        lpips, fidelity = _package("lpips"), _package("torch_fidelity.feature_extractor_inceptionv3")
+        lpips = _package("lpips")
         # The trunk starts with random weights, which are replaced here: the package would download them.
         # It calls a deprecated torchvision interface and draws from the global random generator.
         with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
@@ -52,12 +55,8 @@ class Photographs:
             places = {name: f"features.{name.split('.', 1)[1]}" for name in likeness.net.state_dict()}
             likeness.net.load_state_dict({name: published[place] for name, place in places.items()})
         self._likeness = likeness.requires_grad_(False).eval().to(device)
-        with _tensors(INCEPTION) as published, torch.random.fork_rng(devices=[]):
-            buffer = io.BytesIO()  # the package would unpickle the file itself
-            torch.save(published, buffer)
-            buffer.seek(0)
-            inception = fidelity.FeatureExtractorInceptionV3(INCEPTION, ["2048"], buffer)
-        self._inception = inception.to(device)
+        self._device = device
+        self._inception = self._extractor(INCEPTION, "InceptionV3", "2048")
 
     @property
     def weights(self) -> Sequence[Tensor]:
@@ -71,8 +70,27 @@ class Photographs:
 
     def embed(self, images: Tensor) -> Tensor:
         """Pooled features (N, 2048) of images (N, 3, H, W) in [-1, 1]."""
-        features: Tensor = self._inception(to_bytes(images))[0]
-        return features
+        return self._inception(to_bytes(images))[0]
+
+    @cached_property
+    def _vgg(self) -> Callable[[Tensor], tuple[Tensor]]:
+        """Whole VGG-16 (0.5 GB), which is needed only where there are true images."""
+        return self._extractor(VGG, "VGG16", "fc2_relu")
+
+    def near(self, images: Tensor) -> Tensor:
+        """Features (N, 4096) >= 0 of VGG-16's fc2 of images (N, 3, H, W) in [-1, 1]."""
+        return self._vgg(to_bytes(images))[0]
+
+    def _extractor(self, weights: str, network: str, layer: str) -> Callable[[Tensor], tuple[Tensor]]:
+        """A feature extractor of torch-fidelity: bytes (N, 3, H, W) -> (features,)."""
+        module = _package(f"torch_fidelity.feature_extractor_{network.lower()}")
+        with _tensors(weights) as published, torch.random.fork_rng(devices=[]):
+            buffer = io.BytesIO()  # the package would unpickle the file itself
+            torch.save(published, buffer)
+            buffer.seek(0)
+            extractor = getattr(module, f"FeatureExtractor{network}")(weights, [layer], buffer)
+        found: Callable[[Tensor], tuple[Tensor]] = extractor.to(self._device)
+        return found
 
     def read(self, embedding: Tensor) -> NoReturn:
         """Not available, since these networks have no labels.

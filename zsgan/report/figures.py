@@ -95,7 +95,7 @@ def _styled() -> Iterator[None]:
     no figure is shown, and the end of the block would turn it off again.
     """
     try:
-        plt.draw_if_interactive()
+        plt.draw_if_interactive()  # type: ignore[no-untyped-call]
     except ImportError:  # the user's settings name a missing window system, which files do not need
         plt.switch_backend("agg")
     with plt.style.context(LOOK):

@@ -217,7 +217,8 @@ def run_ids(profile: Profile) -> dict[str, str]:
 
 
 def _settings(profile: Profile) -> dict[str, Any]:
-    return {name: getattr(profile, name) for name in _COUNTS} | {"metrics": METRICS}
+    extra = {"measures": list(profile.measures)} if profile.measures else {}
+    return {name: getattr(profile, name) for name in _COUNTS} | {"metrics": METRICS[profile.eyes]} | extra
 
 
 def _provenance(profile: Profile, weights: Mapping[str, str], seconds: float) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from zsgan.base.settings import build, closest, merge, names_of
 from zsgan.evaluation.measurements import Measurements
 from zsgan.networks.load import check_of_demo
 from zsgan.report import tables
+from zsgan.report.basis import basis
 from zsgan.runs.grid import run_all
 from zsgan.runs.identity import check
 from zsgan.runs.profiles import Profile, Scenario, load_profile
@@ -37,7 +38,7 @@ class Table1:
     Attributes:
         main: table from :func:`zsgan.report.tables.table_1`.
         others: table from :func:`zsgan.report.tables.metrics_table`.
-        basis: a sentence on the measurements, to show beside the tables.
+        basis: sentences on the measurements, to show beside the tables.
         provenance: from :meth:`zsgan.evaluation.measurements.Measurements.provenance`.
         runs: from :meth:`zsgan.evaluation.measurements.Measurements.table`.
         references: from :meth:`zsgan.evaluation.measurements.Measurements.bounds`.
@@ -117,7 +118,7 @@ def make_table(
     labels = [f"{row}, seed {seed}" for row, seed in grid]
     run_all(jobs, folder=folder, device=device, progress=progress, labels=labels)
     measured, reference = measurements.table(scenario), measurements.bounds(scenario)
-    parts = [tables.basis(measured, picked.eyes, scenario)]
+    parts = [basis(measured, picked, scenario)]
     if left := [] if rows else [row for row in whole.rows if row not in picked.rows]:
         parts.append(f"Not made, since there are no target images: {', '.join(left)}.")
     made_on = [found.provenance["device"] for *_, found in measurements.bench(scenario).runs]

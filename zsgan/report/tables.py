@@ -12,25 +12,15 @@ import torch
 from zsgan.base.files import libraries, write_atomically, write_json
 from zsgan.evaluation.comparisons import known_rate
 from zsgan.metrics.statistics import over_seeds
-
-# Table 1 of the paper, Dog -> Cat: (LPIPS Avg., its deviation, LPIPS All, its deviation).
-PAPER_TABLE_1: Mapping[str, tuple[float, float, float, float]] = {
-    "Ojha et al., 10-shot": (0.575, 0.019, 0.575, 0.046),
-    "StyleGAN-NADA": (0.460, 0.010, 0.462, 0.063),
-    "StyleGAN-NADA + L_EWC": (0.480, 0.006, 0.480, 0.064),
-    "L_dir": (0.402, 0.008, 0.405, 0.057),
-    "L_dm": (0.464, 0.013, 0.470, 0.064),
-    "L_dm + L_EWC": (0.493, 0.015, 0.497, 0.067),
-    "L_dm + L_EWC + L_rel": (0.507, 0.016, 0.512, 0.072),
-}
-
-PAPER_SCENARIO = "dog-to-cat"
-"""Name of the scenario of the paper's table in profiles."""
+from zsgan.report.published import OTHERS, PAPER_SCENARIO, PAPER_TABLE_1, Published
 
 ABSENT = "–"  # a cell without a value
 
-EYES = {"evaluator": "the demo's evaluator", "photographs": "VGG-16 and Inception-v3"}
-"""Value of ``eyes`` in a profile -> the networks of LPIPS and FID."""
+HEADINGS = {
+    "clip_variance": "CLIP variance", "clip_score": "CLIP score", "clip_quality": "CLIP quality",
+    "clip_direction": "CLIP direction", "cmmd": "CMMD",
+}  # fmt: skip
+"""Column of the judging CLIP -> its heading in :func:`metrics_table`."""
 
 # Characters in tables that plain LaTeX lacks.
 _TEX = {
@@ -71,29 +61,6 @@ def table_1(
     return _finished(lines, scenario)
 
 
-def basis(results: pd.DataFrame, eyes: str, scenario: str = PAPER_SCENARIO) -> str:
-    """A sentence on how the numbers of a table were measured, to show beside it.
-
-    Args:
-        results: one line for each run, from :meth:`zsgan.evaluation.measurements.Measurements.table`.
-        eyes: the networks of LPIPS and FID, a key of :data:`EYES`.
-        scenario: the scenario to show.
-
-    Returns:
-        n, ψ, seeds, iterations (with those of rows that differ) and eyes.
-    """
-    runs = results[results["scenario"] == scenario]
-    n, psi = (", ".join(f"{value:g}" for value in runs[name].unique()) for name in ("n", "psi"))
-    seeds = [f"{seed:g}" for seed in runs["seed"].unique()]
-    steps = runs.groupby("row", sort=False)["iterations"].agg(span)
-    usual = steps.mode()[0]
-    others = "".join(f" ({row}: {value})" for row, value in steps[steps != usual].items())
-    return (
-        f"Measured with n = {n} images a run, ψ = {psi}, seed{'s' * (len(seeds) > 1)} {', '.join(seeds)}, "
-        f"{usual} iterations{others}, through the eyes of {EYES[eyes]}."
-    )
-
-
 def metrics_table(
     results: pd.DataFrame, bounds: pd.DataFrame, scenario: str = PAPER_SCENARIO
 ) -> pd.DataFrame:
@@ -107,14 +74,21 @@ def metrics_table(
         scenario: the scenario to show.
 
     Returns:
-        formatted cells, a line for each row of ``results`` and ``bounds``, with means over the seeds.
+        formatted cells, a line for each row of ``results`` and ``bounds``, with means over the seeds; for a
+        measured column with published numbers (:data:`zsgan.report.published.OTHERS`) also their column and
+        their rows.
 
     Raises:
         ValueError: there is no line of the scenario.
     """
     rows = _rows(results, bounds, scenario)
     baseline = next((runs for row, runs in rows if row == "L_dir"), rows[0][1])
-    return _finished({row: _other(runs, baseline) for row, runs in rows}, scenario)
+    others = [found for found in OTHERS if found.scenario == scenario and found.measure in results]
+    lines = {row: _other(runs, baseline) for row, runs in rows}
+    for found in others:
+        for row in found.numbers:
+            lines.setdefault(row, {})
+    return _finished({row: line | _of_others(row, others) for row, line in lines.items()}, scenario)
 
 
 def readings_table(read: pd.DataFrame, readings: Sequence[str]) -> pd.DataFrame:
@@ -165,6 +139,15 @@ def _printed(row: str, table: Mapping[str, tuple[float, float, float, float]]) -
     return {"paper Avg.": plus_minus(avg, avg_std), "paper All": plus_minus(all_, all_std)}
 
 
+def _of_others(row: str, others: Sequence[Published]) -> dict[str, str]:
+    return {
+        f"{HEADINGS[found.measure]}: {found.source} ({found.features})": _cell(
+            found.numbers.get(row, math.nan), ".3f"
+        )
+        for found in others
+    }
+
+
 def _measured(runs: pd.DataFrame, label: str) -> dict[str, str]:
     mean = runs.mean(numeric_only=True)
     return {
@@ -193,8 +176,7 @@ def _other(runs: pd.DataFrame, baseline: pd.DataFrame) -> dict[str, str]:
         "recall": _cell(mean["recall"], ".2f"),
         "Vendi": _cell(mean["vendi"], ".1f"),
         **inception,
-        "CLIP variance": _cell(mean["clip_variance"], ".3f"),
-        "CLIP score": _cell(mean["clip_score"], ".3f"),
+        **{name: _cell(mean[column], ".3f") for column, name in HEADINGS.items() if column in runs},
         "identity kept": _cell(mean["identity_kept"], ".2f"),
         "structure kept": _cell(mean["structure_kept"], ".2f"),
         "seconds a step": _cell(runs["step_seconds"].astype(float).median(), ".2g"),

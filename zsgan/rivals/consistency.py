@@ -12,6 +12,8 @@ from torch import Tensor
 from torch.func import jvp
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from zsgan.base.precision import at_least_float32
+
 
 def probe_directions(mapping: Callable[[Tensor], Tensor], z: Tensor, signs: Tensor) -> Tensor:
     """Directions in W+ of random directions u in Z: J u, with J the Jacobian of the mapping network.
@@ -48,7 +50,8 @@ def squared_stretch(features: Callable[[Tensor], Tensor], ws: Tensor, directions
     """
     ws = ws.contiguous()  # a dual number must not share memory over the layers
     with sdpa_kernel(SDPBackend.MATH):  # fused attention has no forward derivative
-        return torch.stack([jvp(features, (ws,), (u,))[1].square().sum(1) for u in directions]).mean(0)
+        moved = [at_least_float32(jvp(features, (ws,), (u,))[1]) for u in directions]
+        return torch.stack([derivative.square().sum(1) for derivative in moved]).mean(0)
 
 
 def spectral_loss(stretch_trg: Tensor, stretch_src: Tensor, delta: float = 1.0) -> Tensor:
@@ -72,4 +75,4 @@ def spectral_loss(stretch_trg: Tensor, stretch_src: Tensor, delta: float = 1.0) 
         )
     if not delta > 0:
         raise ValueError(f"delta must be > 0, got {delta}")
-    return F.huber_loss(stretch_trg, stretch_src, delta=delta)
+    return F.huber_loss(at_least_float32(stretch_trg), at_least_float32(stretch_src), delta=delta)

@@ -35,4 +35,5 @@ def random_crops(images: Tensor, crops: int, generator: torch.Generator) -> Tens
     places = places.clamp(0, size - 1)
     # Bilinear interpolation is one matrix per axis: it has all derivatives and the same sums on every device.
     rows, columns = (1 - (places[..., None] - pixels).abs()).clamp_min(0).to(images).unflatten(1, (crops, -1))
-    return rows[:, :, None] @ images @ columns[:, :, None].mT
+    with torch.autocast(images.device.type, enabled=False):  # it would round the pixels
+        return rows[:, :, None] @ images @ columns[:, :, None].mT

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from zsgan.base.precision import at_least_float32
+
 
 def similarities(maps: Sequence[Tensor], layers: Sequence[int]) -> Tensor:
     """Similarity of each image to every other: cosines of the generator's activations.
@@ -23,7 +25,7 @@ def similarities(maps: Sequence[Tensor], layers: Sequence[int]) -> Tensor:
     """
     rows = []
     for n, layer in enumerate(layers):
-        flat = maps[layer].flatten(1)
+        flat = at_least_float32(maps[layer]).flatten(1)
         others = torch.cat([flat[:n], flat[n + 1 :]])
         rows.append(F.cosine_similarity(flat[n : n + 1], others, dim=1))
     return torch.stack(rows)

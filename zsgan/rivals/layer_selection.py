@@ -21,6 +21,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
+from zsgan.base.precision import at_least_float32
 from zsgan.networks.stylegan2 import Generator
 
 LayerMap = Literal["as_published", "corrected"]
@@ -93,7 +94,8 @@ def layer_scores(
             f"iterations must be at least 1, got {iterations}; to train all layers, skip the selection"
         )
     # The shift is kept apart from ws: it is often near their rounding error, which would change the ranking.
-    ws, shift = ws.detach(), torch.zeros_like(ws)
+    ws = at_least_float32(ws.detach())
+    shift = torch.zeros_like(ws)
     with torch.enable_grad():
         for _ in range(iterations):
             shift.requires_grad_()

@@ -1,10 +1,11 @@
-"""Reports of :mod:`zsgan.runs.costs`: costs with units, and estimates for whole runs and tables."""
+"""Reports of :mod:`zsgan.runs.costs` and :mod:`zsgan.runs.comparison`: units, and estimates for tables."""
 
 import math
 from collections.abc import Mapping
 from typing import Any
 
 from zsgan.adaptation.config import AdaptConfig
+from zsgan.runs.comparison import Comparison
 from zsgan.runs.costs import Costs
 
 
@@ -88,3 +89,44 @@ def in_lines(costs: Mapping[str, Any]) -> str:
                            for name, value in values.items())]  # fmt: skip
     machine = costs["machine"]
     return "\n".join([*lines, f"on {machine['device']}, {machine['threads']} threads"])
+
+
+def comparison_in_units(found: Comparison) -> dict[str, Any]:
+    """A comparison of switches under names that say the unit, as JSON; a megabyte is a million bytes.
+
+    Args:
+        found: the comparison.
+
+    Returns:
+        variants (name -> switches, step_seconds, ratio, peak_memory_MB, which is null on a CPU, and
+        largest_loss_difference), left_out (name -> reason), rounds and machine.
+    """
+    variants = {
+        name: {
+            "switches": dict(each.switches),
+            "step_seconds": each.seconds,
+            "ratio": each.ratio,
+            "peak_memory_MB": None if each.memory is None else round(each.memory / 1e6, 1),
+            "largest_loss_difference": each.difference,
+        }
+        for name, each in found.found.items()
+    }
+    return {
+        "variants": variants, "left_out": dict(found.left_out), "rounds": found.rounds,
+        "machine": dict(found.machine),
+    }  # fmt: skip
+
+
+def comparison_in_lines(found: Mapping[str, Any]) -> str:
+    """The result of :func:`comparison_in_units` as a text table."""
+    lines = [f"{'switches on':<16}{'s a step':>12}{'ratio':>10}{'peak MB':>12}{'loss differs by':>18}"]
+    for name, each in found["variants"].items():
+        memory = "-" if each["peak_memory_MB"] is None else f"{each['peak_memory_MB']:,.0f}"
+        lines.append(
+            f"{name:<16}{each['step_seconds']:>12.4g}{each['ratio']:>10.3f}{memory:>12}"
+            f"{each['largest_loss_difference']:>18.2g}"
+        )
+    lines += [f"without {name}: {reason}" for name, reason in found["left_out"].items()]
+    machine = found["machine"]
+    lines.append(f"medians of {found['rounds']} rounds on {machine['device']}, {machine['threads']} threads")
+    return "\n".join(lines)

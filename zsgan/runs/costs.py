@@ -17,8 +17,10 @@ from zsgan.adaptation.by_text import Adaptation
 from zsgan.adaptation.config import AdaptConfig
 from zsgan.adaptation.guide import source_features, source_fisher, trained_parameters
 from zsgan.adaptation.limits import check_size
+from zsgan.adaptation.speed import check_device
 from zsgan.adaptation.terms import Guide, needs
 from zsgan.base import device as devices
+from zsgan.base.precision import tf32
 from zsgan.networks.load import load_generator
 from zsgan.networks.stylegan2 import Generator
 from zsgan.runs.identity import resolve
@@ -72,14 +74,17 @@ def measure_costs(
         the costs.
 
     Raises:
-        ValueError: ``steps`` is below 1, the row adapts to images, a name or the device is unknown, or a
-            setting is too large for the device's memory.
+        ValueError: ``steps`` is below 1, the row adapts to images or is compiled, a name or the device is
+            unknown, or a setting is too large for the device's memory.
     """
-    if steps < 1:
-        raise ValueError(f"steps must be at least 1, got {steps}")
-    if config.few_shot is not None:
-        raise ValueError("the row adapts to images, but costs are those of rows with terms; name one")
+    check_measurable(config, steps)
+    if config.speed.compile:
+        raise ValueError(
+            f"speed.compile={config.speed.compile!r} makes one of the parts of a step, which cannot be timed "
+            "then; compare_switches, or zsgan cost --compare, times whole steps"
+        )
     device = devices.set_up(device)
+    check_device(config.speed, device)
     once: dict[str, float] = {}
     memory: dict[str, int] = {}
 
@@ -100,7 +105,7 @@ def measure_costs(
     job = resolve(config)
     g_src = load_generator(job.generator, device)
     check_size(config, g_src)
-    with bar, devices.threads(threads_for(g_src)):
+    with bar, devices.threads(threads_for(g_src)), tf32(config.speed.tf32):
         with stage("texts and stage 1"):
             guides = guides_of(job, device, progress)
         shorter = replace(config, optimiser=replace(config.optimiser, iterations=1))
@@ -114,6 +119,14 @@ def measure_costs(
             with stage("Fisher information"):
                 source_fisher(g_src, guides, replace(config, ewc=batch), progress)
         return Costs(medians(taken), once, memory, processor, devices.numerics(device))
+
+
+def check_measurable(config: AdaptConfig, steps: int) -> None:
+    """Refuse a number of steps below 1, and rows that adapt to images."""
+    if steps < 1:
+        raise ValueError(f"steps must be at least 1, got {steps}")
+    if config.few_shot is not None:
+        raise ValueError("the row adapts to images, but costs are those of rows with terms; name one")
 
 
 def timed_steps(
@@ -159,9 +172,9 @@ class _Clock:
     def __call__(self, part: str) -> None:
         if self.held:
             return
-        time_ = now(self.device)
-        self.parts[part] = self.parts.get(part, 0.0) + time_ - self.last
-        self.last = time_
+        moment = now(self.device)
+        self.parts[part] = self.parts.get(part, 0.0) + moment - self.last
+        self.last = moment
 
 
 class _Clocked(Adaptation):

@@ -6,6 +6,7 @@ import torch
 
 from zsgan.adaptation.by_text import Adaptation
 from zsgan.adaptation.terms import needs
+from zsgan.base.precision import at_least_float32
 from zsgan.networks.load import load_generator
 from zsgan.runs.identity import resolve
 from zsgan.runs.make import fisher_of, guides_of, source_features_of
@@ -25,7 +26,7 @@ def gradient_norms(adaptation: Adaptation, step: int) -> dict[str, float]:
     params, norms = list(adaptation.params.values()), {}
     for name, weight, value in adaptation.objective.parts(adaptation.batch(step)):
         gradients = torch.autograd.grad(weight * value, params, retain_graph=True, allow_unused=True)
-        known = [gradient.norm() for gradient in gradients if gradient is not None]
+        known = [at_least_float32(gradient).norm() for gradient in gradients if gradient is not None]
         norms[name] = torch.stack(known).norm().item()
     return norms
 

@@ -138,11 +138,13 @@ def relevant(config: AdaptConfig) -> dict[str, Any]:
     values = asdict(config) | {"terms": terms_key(config)}
     if not config.optimiser.stop_at_plateau:  # keeps the ids from before this switch existed
         del values["optimiser"]["stop_at_plateau"]
+    del values["speed"]
+    speed = {"speed": config.speed.chosen} if config.speed.chosen else {}  # as above
     if config.few_shot is not None:
         of_images = {name: values[name] for name in ("few_shot", "optimiser", "shared_noise", "seed")}
         for name in ("discriminator", "target"):
             del of_images["few_shot"][name]
-        return of_images
+        return of_images | speed
     del values["few_shot"]
     for name in ("generator", "clips"):
         del values[name]
@@ -151,7 +153,7 @@ def relevant(config: AdaptConfig) -> dict[str, Any]:
     for group in ("stage1", "moment", "relation", "ewc", "spectral"):
         if not needs(config, group):
             del values[group]
-    return values
+    return values | speed
 
 
 def terms_key(config: AdaptConfig) -> dict[str, Any]:

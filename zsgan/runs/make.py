@@ -18,6 +18,7 @@ from zsgan.adaptation.by_text import NUMERICS, Adaptation, Trainer
 from zsgan.adaptation.few_shot import FewShotAdaptation
 from zsgan.adaptation.guide import device_of, make_guide, source_features, source_fisher
 from zsgan.adaptation.limits import check_size, check_steps
+from zsgan.adaptation.speed import check_device
 from zsgan.adaptation.stopping import EARLIEST, alignment, plateau
 from zsgan.adaptation.targets import targets
 from zsgan.adaptation.terms import Guide, needs
@@ -27,6 +28,7 @@ from zsgan.base.cache import Cache
 from zsgan.base.device import threads
 from zsgan.base.files import versions, write_atomically, write_json
 from zsgan.base.loop import loop
+from zsgan.base.precision import tf32
 from zsgan.base.tensors import save_tensors
 from zsgan.networks.load import load_clip, load_discriminator, load_generator
 from zsgan.networks.stylegan2 import Generator
@@ -60,8 +62,8 @@ def make(job: Job, place: Path, *, device: torch.device | str, progress: bool, l
 
     Raises:
         RunInProgress: another process is computing this run.
-        ValueError: a text cannot be encoded, the generator cannot be adapted, the device does not exist, or a
-            setting is too large for its memory.
+        ValueError: a text cannot be encoded, the generator cannot be adapted, the device does not exist or
+            lacks what a switch of ``speed`` needs, or a setting is too large for its memory.
         Exception: a step failed; the traceback is kept in the folder.
     """
     config, started = job.config, time.perf_counter()
@@ -71,9 +73,10 @@ def make(job: Job, place: Path, *, device: torch.device | str, progress: bool, l
             EARLIEST, config.optimiser.iterations,
         )  # fmt: skip
     device = devices.set_up(device)
+    check_device(config.speed, device)
     g_src = load_generator(job.generator, device)
     check_size(config, g_src)
-    with threads(threads_for(g_src)):
+    with threads(threads_for(g_src)), tf32(config.speed.tf32):
         begin = (
             _few_shot(job, g_src, device) if config.few_shot else _by_text(job, g_src, place.parent, progress)
         )
@@ -154,6 +157,8 @@ def source_features_of(
     key["iterations"] = config.optimiser.iterations
     if config.features.crops:
         key["crops"] = config.features.crops
+    if config.speed.autocast:
+        key["autocast"] = config.speed.autocast
     encoders, cache = [guide.encoder for guide in guides], Cache(folder / "cache")
 
     def computed() -> Mapping[str, Tensor]:
@@ -169,7 +174,7 @@ def _shared(job: Job, g_src: Generator) -> dict[str, object]:
     features = asdict(job.config.features)
     for name in ("direction_floor", "crops"):  # they matter to losses and steps alone
         del features[name]
-    return {
+    shared = {
         "generator": job.content["generator"],
         "clips": job.content["clips"],
         "device": device_of(g_src).type,
@@ -177,6 +182,7 @@ def _shared(job: Job, g_src: Generator) -> dict[str, object]:
         "batch_size": job.config.optimiser.batch_size,
         "numerics": NUMERICS,
     }
+    return shared | {"tf32": True} if job.config.speed.tf32 else shared
 
 
 def _by_text(job: Job, g_src: Generator, folder: Path, progress: bool) -> Callable[[], Trainer]:

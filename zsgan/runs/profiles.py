@@ -27,6 +27,7 @@ from zsgan.base.settings import (
 )
 from zsgan.base.yaml_values import read_yaml
 from zsgan.menagerie.factors import index_of
+from zsgan.metrics.columns import MEASURES
 
 PROFILES = Path(__file__).parents[1] / "profiles"
 Resolution = Annotated[Literal[8, 16, 32, 64, 128, 256, 512, 1024], BeforeValidator(number)]
@@ -97,6 +98,8 @@ class Profile:
         judge: a CLIP that guides no row.
         eyes: networks behind LPIPS, FID and similar metrics: the "evaluator" of the demo world, or
             "photographs" (VGG-16 and Inception-v3).
+        measures: measures beside those of every profile: some of "extra" in
+            :data:`zsgan.metrics.columns.MEASURES`.
         summarised: whether measurements are written as tables beside the profile's file instead of a book.
         banner: text at the top of every page of the profile's book.
         ablations: the profile whose summary the book shows as this one's ablations, if it was made.
@@ -120,6 +123,7 @@ class Profile:
     samples: AtLeast2
     judge: Text
     eyes: Literal["evaluator", "photographs"] = "evaluator"
+    measures: tuple[Text, ...] = ()
     summarised: Switch = False
     banner: Text | None = None
     ablations: Text | None = None
@@ -141,6 +145,8 @@ class Profile:
             raise ValueError(f"clusters={self.clusters} must be below samples={self.samples}")
         if self.neighbours >= self.samples:
             raise ValueError(f"neighbours={self.neighbours} must be below samples={self.samples}")
+        for name in self.measures:
+            _choice("measures", name, MEASURES["extra"])
         if self.sheets and not self.summarised:
             raise ValueError("sheets=true needs summarised=true: the pictures lie beside a summary's tables")
         if self.baseline is not None:

@@ -8,7 +8,7 @@ import torch
 
 from zsgan.book.chapters.definitions import agreement, deviations, floor, without_zeros
 from zsgan.metrics import PAPER, intra_cluster_lpips
-from zsgan.report.tables import PAPER_TABLE_1
+from zsgan.report.published import PAPER_TABLE_1
 
 
 def run(row, avg, literal, n=500):

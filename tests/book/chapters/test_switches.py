@@ -18,7 +18,8 @@ from zsgan.book.chapters.switches import (
     matched_table,
     steps_table,
 )
-from zsgan.report.tables import ABSENT, PAPER_TABLE_1
+from zsgan.report.published import PAPER_TABLE_1
+from zsgan.report.tables import ABSENT
 
 NAN = float("nan")
 

@@ -6,8 +6,8 @@ import pytest
 
 from zsgan.adaptation.config import override
 from zsgan.book.chapters.tried import scenario_table, tried_dots, tried_table
+from zsgan.report.published import PAPER_TABLE_1
 from zsgan.report.shipped import run_ids
-from zsgan.report.tables import PAPER_TABLE_1
 from zsgan.runs.profiles import load_profile
 
 

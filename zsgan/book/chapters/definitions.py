@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from zsgan.report.tables import PAPER_TABLE_1, span
+from zsgan.report.published import PAPER_TABLE_1
+from zsgan.report.tables import span
 
 PAPER_SAMPLES, PAPER_CLUSTERS = 1000, 10  # sec. 4.2
 TEN_SHOT = "Ojha et al., 10-shot"

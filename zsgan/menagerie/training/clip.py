@@ -19,6 +19,7 @@ from torch import Tensor
 
 from zsgan.base.descent import descend
 from zsgan.base.loop import loop
+from zsgan.base.precision import autocast
 from zsgan.menagerie import clip_model
 from zsgan.menagerie.captions import VOCABULARY
 from zsgan.menagerie.clip_model import CompactTokenizer
@@ -99,7 +100,7 @@ def train(
     device = model.logit_scale.device
 
     def encode(images: Tensor) -> Tensor:
-        with shared.autocast(precision, device):
+        with autocast(precision, device):
             return image_features(model, images).float()
 
     model.train().to(memory_format=torch.channels_last)
@@ -132,7 +133,7 @@ def train(
         same = drawn.true.to(device)
         x = augment(drawn.images.to(device), generator)
         x = x.contiguous(memory_format=torch.channels_last)
-        with shared.autocast(precision, device):
+        with autocast(precision, device):
             texts = model.encode_text(tokenizer(words).to(device), normalize=True).float()
         attacked = 0 if epsilon == 0 else round((1 - CLEAN) * batch)
         if attacked:

@@ -20,6 +20,7 @@ from zsgan.base.descent import descend, follow
 from zsgan.base.files import sha256
 from zsgan.base.images import from_bytes
 from zsgan.base.loop import loop
+from zsgan.base.precision import autocast
 from zsgan.base.streams import seeded
 from zsgan.menagerie import generators
 from zsgan.menagerie.generators import finish
@@ -96,7 +97,7 @@ class Finish:
         z, real = self._pairs()
         with torch.no_grad():
             fake = self._made(z)
-        with shared.autocast(self.precision, self.device):
+        with autocast(self.precision, self.device):
             loss = discriminator_loss(self.discriminator(real).float(), self.discriminator(fake).float())
         row = {"discriminator": loss.item()}
         if i % R1_EVERY == 0:
@@ -110,7 +111,7 @@ class Finish:
         z, drawn = self._pairs()
         made = self._made(z)
         self.discriminator.requires_grad_(False)
-        with shared.autocast(self.precision, self.device):
+        with autocast(self.precision, self.device):
             adversarial = generator_loss(self.discriminator(made).float())
         matching = matching_loss(made, drawn, None)
         descend(self.optimisers[0], adversarial + MATCHING_WEIGHT * matching)
@@ -127,7 +128,7 @@ class Finish:
         return z[index], drawn.contiguous(memory_format=torch.channels_last)
 
     def _made(self, z: Tensor) -> Tensor:
-        with shared.autocast(self.precision, self.device):
+        with autocast(self.precision, self.device):
             ws = self.generator.mapping(z.to(self.device))
             made: Tensor = self.generator.synthesis(ws, noise="random", generator=self.random)
         return made

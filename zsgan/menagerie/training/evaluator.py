@@ -11,6 +11,7 @@ from torch import Tensor
 from zsgan.base.descent import descend
 from zsgan.base.images import from_bytes
 from zsgan.base.loop import loop
+from zsgan.base.precision import autocast
 from zsgan.base.streams import seeded
 from zsgan.menagerie.evaluator import RESOLUTION, Evaluator
 from zsgan.menagerie.factors import CATEGORIES, CONTINUOUS, STYLES, Factors
@@ -55,7 +56,7 @@ def loss(
     """
     clean = round(CLEAN * len(images))
     images = torch.cat([images[:clean], augment(images[clean:], generator)])
-    with shared.autocast(precision, images.device):
+    with autocast(precision, images.device):
         prediction = evaluator(images)
     total = images.new_zeros(())
     for kind, logits in prediction.logits.items():

@@ -23,6 +23,7 @@ from torch import Tensor
 from zsgan.base.descent import descend, follow
 from zsgan.base.images import from_bytes
 from zsgan.base.loop import loop
+from zsgan.base.precision import autocast
 from zsgan.base.streams import seeded
 from zsgan.menagerie.draw import draw
 from zsgan.menagerie.evaluator import Evaluator, load_evaluator
@@ -147,7 +148,7 @@ class Stage:
         label = None
         if self.generator.mapping.embed is not None:
             label = F.one_hot(species[index], len(SPECIES)).float().to(self.device)
-        with shared.autocast(self.precision, self.device):
+        with autocast(self.precision, self.device):
             ws = self.generator.mapping(z[index].to(self.device), label)
             made = self.generator.synthesis(ws, noise="random", generator=self.random)
             loss = matching_loss(made, drawn, self.perceptual)

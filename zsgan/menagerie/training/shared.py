@@ -17,6 +17,7 @@ from zsgan.assets import manifest
 from zsgan.base.device import tune_cpu
 from zsgan.base.files import versions
 from zsgan.base.images import to_bytes
+from zsgan.base.precision import autocast
 from zsgan.base.tensors import save_tensors
 from zsgan.menagerie.draw import draw
 from zsgan.menagerie.factors import Factors, sample_factors
@@ -82,11 +83,6 @@ def _seconds(layer: torch.nn.Module, images: Tensor, name: str) -> float:
     with autocast(name, images.device):
         layer(images).sum().item()  # waits for a GPU
     return time.perf_counter() - started
-
-
-def autocast(name: str, device: torch.device | str) -> torch.autocast:
-    """Autocast context for a precision by its name ("float32" changes nothing)."""
-    return torch.autocast(torch.device(device).type, torch.bfloat16, enabled=name == "bfloat16")
 
 
 def command() -> str:

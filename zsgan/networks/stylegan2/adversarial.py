@@ -7,6 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zsgan.base.precision import at_least_float32
+
 
 def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
     """Logistic loss of the discriminator: mean softplus(-real) + mean softplus(fake).
@@ -18,12 +20,12 @@ def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
     Returns:
         the loss, >= 0; log 4 for a discriminator that outputs 0.
     """
-    return F.softplus(-real).mean() + F.softplus(fake).mean()
+    return F.softplus(-at_least_float32(real)).mean() + F.softplus(at_least_float32(fake)).mean()
 
 
 def generator_loss(fake: Tensor) -> Tensor:
     """Non-saturating logistic loss of the generator: mean softplus(-fake), >= 0, of logits (N, 1)."""
-    return F.softplus(-fake).mean()
+    return F.softplus(-at_least_float32(fake)).mean()
 
 
 def r1_penalty(logits: Tensor, images: Tensor) -> Tensor:
@@ -36,8 +38,8 @@ def r1_penalty(logits: Tensor, images: Tensor) -> Tensor:
     Returns:
         the mean over the images, >= 0; differentiable.
     """
-    (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
-    return gradient.square().sum((1, 2, 3)).mean() / 2
+    (gradient,) = torch.autograd.grad(at_least_float32(logits).sum(), images, create_graph=True)
+    return at_least_float32(gradient).square().sum((1, 2, 3)).mean() / 2
 
 
 class PathLength(nn.Module):
@@ -67,8 +69,9 @@ class PathLength(nn.Module):
         Returns:
             mean_n (length_n - mean)^2; length_n^2 is the mean over the L styles of |d(y_n images_n) / dw|^2.
         """
-        (gradient,) = torch.autograd.grad((images * noise).sum() / images.shape[-1], ws, create_graph=True)
-        lengths = gradient.square().sum(2).mean(1).sqrt()
+        product = (at_least_float32(images) * noise).sum() / images.shape[-1]
+        (gradient,) = torch.autograd.grad(product, ws, create_graph=True)
+        lengths = at_least_float32(gradient).square().sum(2).mean(1).sqrt()
         mean = self.mean.lerp(lengths.mean(), self.decay)
         self.mean.copy_(mean.detach())
         return (lengths - mean).square().mean()

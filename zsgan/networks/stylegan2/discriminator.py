@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from zsgan.base.precision import at_least_float32
 from zsgan.networks.stylegan2.layers import (
     LRELU_GAIN,
     LRELU_SLOPE,
@@ -230,8 +231,7 @@ def minibatch_standard_deviation(x: Tensor, group: int | None, channels: int = 1
     group = n if group is None else min(group, n)
     if n % group:
         raise ValueError(f"the batch must be a multiple of mbstd_group = {group}, got {n} images")
-    y = x.to(torch.promote_types(x.dtype, torch.float32))
-    y = y.reshape(group, n // group, channels, n_features // channels, height, width)
+    y = at_least_float32(x).reshape(group, n // group, channels, n_features // channels, height, width)
     deviation = (y.var(dim=0, unbiased=False) + 1e-8).sqrt().mean((2, 3, 4))  # (n / group, F)
     extra = deviation.repeat(group, 1).to(x.dtype)[:, :, None, None].expand(n, channels, height, width)
     return torch.cat([x, extra], dim=1)

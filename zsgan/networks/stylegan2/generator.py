@@ -282,7 +282,7 @@ class SynthesisNetwork(nn.Module):
             if noise == "const":
                 return [layer.noise_const for layer in layers]
             if noise == "random":
-                return [self._random_map(n, layer.resolution, generator) for layer in layers]
+                return self.random_noise(n, generator)
             if noise == "none":
                 return [None] * len(layers)
             raise ValueError(f"noise must be one of {NOISES} or a sequence of maps, got {noise!r}")
@@ -299,10 +299,14 @@ class SynthesisNetwork(nn.Module):
                 )
         return [given_map.to(self.const) for given_map in maps]
 
-    def _random_map(self, n: int, resolution: int, generator: torch.Generator | None) -> Tensor:
-        shape = (n, 1, resolution, resolution)
+    def random_noise(self, n: int, generator: torch.Generator | None = None) -> list[Tensor]:
+        """Maps of "random" noise, (n, 1, r, r) for each of the L - 1 convolutions, see :meth:`forward`."""
         device = self.const.device if generator is None else generator.device
-        return torch.randn(shape, generator=generator, device=device, dtype=self.const.dtype).to(self.const)
+        shapes = [(n, 1, layer.resolution, layer.resolution) for layer in self.convolutions]
+        return [
+            torch.randn(shape, generator=generator, device=device, dtype=self.const.dtype).to(self.const)
+            for shape in shapes
+        ]
 
 
 class Generator(nn.Module):
