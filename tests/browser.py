@@ -86,9 +86,14 @@ class Browser:
                 assert "error" not in message, message["error"]
                 return message["result"]
 
-    def visit(self, url: str, *, width: int = 1250, dark: bool = False) -> None:
-        """Open a page in a window of a width in pixels, and wait until it is loaded and its math drawn."""
+    def visit(self, url: str, *, width: int = 1250, dark: bool = False, scripts: bool = True) -> None:
+        """Open a page in a window of a width in pixels, and wait until it is loaded and its math drawn.
+
+        Without ``scripts``, the page is that of a reader who has JavaScript switched off.
+        """
+        self.call("Emulation.setScriptExecutionDisabled", value=False)
         self.show(width=width, dark=dark)
+        self.call("Emulation.setScriptExecutionDisabled", value=not scripts)
         self.requests, self.faults = [], []
         loader = self.call("Page.navigate", url=url)["loaderId"]
         while loader not in self._loaded:

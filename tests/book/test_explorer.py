@@ -29,7 +29,7 @@ SEEN = """new Promise(done => {
     const canvases = [...strips].map(e => e.querySelector('canvas'));
     const drawn = () => canvases.every(c => c.dataset.wanted === c.dataset.drawn);
     const look = () => !drawn() ? setTimeout(look, 20) : done({
-        step: live.querySelector('output').textContent,
+        step: live.querySelector('.at').textContent,
         numbers: [...live.querySelectorAll('.numbers')].map(e => e.innerText),
         rows: [...live.querySelectorAll('.row select')].map(e => e.selectedOptions[0].text),
         heads: [...strips].map(e => e.querySelector('p').innerText),
@@ -55,7 +55,7 @@ def slide(browser, which: int, value: int, *, touch: bool = False) -> None:
     """Drag the thumb of a slider to another of its values."""
     place = f"""(() => {{
         const slider = document.querySelectorAll('.live input')[{which}];
-        slider.scrollIntoView({{block: 'center'}});
+        slider.scrollIntoView({{block: 'center', behavior: 'instant'}});
         const {{left, width, top, height}} = slider.getBoundingClientRect(), thumb = 16;
         const share = value => (value - slider.min) / (slider.max - slider.min);
         const at = value => [left + thumb / 2 + (width - thumb) * share(value), top + height / 2];
@@ -163,17 +163,13 @@ def test_every_control_has_a_name_and_the_keyboard_reaches_it(page):
     assert len({name for name, _ in found}) == len(found) == 3
 
 
-def test_without_javascript_the_film_strips_stand_there(page, address, course):
-    page.call("Emulation.setScriptExecutionDisabled", value=True)
-    try:
-        page.visit(f"{address}/12_explorer.html")
-        live, tables, pictures = page.run("""[
-            document.querySelectorAll('.live').length,
-            [...document.querySelectorAll('.still table')].map(e => e.innerText),
-            [...document.querySelectorAll('.still img')].map(e => [e.naturalWidth, e.naturalHeight, e.width]),
-        ]""")
-    finally:
-        page.call("Emulation.setScriptExecutionDisabled", value=False)
+def test_without_javascript_the_film_strips_stand_there(browser, address, course):
+    browser.visit(f"{address}/12_explorer.html", scripts=False)
+    live, tables, pictures = browser.run("""[
+        document.querySelectorAll('.live').length,
+        [...document.querySelectorAll('.still table')].map(e => e.innerText),
+        [...document.querySelectorAll('.still img')].map(e => [e.naturalWidth, e.naturalHeight, e.width]),
+    ]""")
     assert live == 0
     for row, table in zip(ROWS, tables, strict=True):
         lines = {line.split("\t")[0]: line.split("\t")[1:] for line in table.splitlines()}

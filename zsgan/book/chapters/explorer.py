@@ -51,12 +51,14 @@ def explorer(measurements: Measurements, compare: Sequence[str]) -> HTML:
         name: f"data:image/webp;base64,{base64.b64encode(picture).decode()}"
         for name, picture in sprites(films).items()
     }
+    first = scenarios[0]
+    shown = [row for row in first["rows"] if row["label"] in compare]
+    # Those pictures are in the page once, in the film strips, from which the script takes them.
+    strips = [_strip(first, row, pictures.pop(row["picture"])) for row in shown]
     data = {
         "scenarios": scenarios, "pictures": pictures, "compare": list(compare),
         "latents": LATENTS, "side": SIDE,
     }  # fmt: skip
-    first = scenarios[0]
-    strips = [_strip(first, row, pictures) for row in first["rows"] if row["label"] in compare]
     return widget("explorer", data, "\n".join(strips))
 
 
@@ -112,7 +114,7 @@ def _text(value: float, form: str) -> str:
     return ABSENT if math.isnan(value) else format(value, form)
 
 
-def _strip(scenario: Mapping[str, Any], row: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
+def _strip(scenario: Mapping[str, Any], row: Mapping[str, Any], picture: str) -> str:
     """The film strip of a row as a table: its picture, and under the columns steps and numbers."""
     label, steps = html.escape(row["label"]), row["steps"]
     way = html.escape(f"{scenario['source']} → {scenario['target']}")
@@ -127,6 +129,7 @@ def _strip(scenario: Mapping[str, Any], row: Mapping[str, Any], pictures: Mappin
     )
     return (
         f"<table>\n<caption>{way}: {label}</caption>\n"
-        f'<tr><td></td><td colspan="{len(steps)}"><img src="{pictures[row["picture"]]}" alt="{alt}" '
-        f'width="{len(steps) * SIDE}" height="{LATENTS * SIDE}"></td></tr>\n{body}\n</table>'
+        f'<tr><td></td><td colspan="{len(steps)}"><img src="{picture}" alt="{alt}" '
+        f'data-film="{html.escape(row["picture"])}" width="{len(steps) * SIDE}" height="{LATENTS * SIDE}">'
+        f"</td></tr>\n{body}\n</table>"
     )

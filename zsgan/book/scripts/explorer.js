@@ -6,6 +6,7 @@
   const data = JSON.parse(root.querySelector("script[type='application/json']").textContent);
   const narrow = matchMedia("(max-width: 600px)");
   const films = new Map();
+  for (const image of root.querySelectorAll("[data-film]")) data.pictures[image.dataset.film] = image.src;
   const escaped = (text) => Object.assign(document.createElement("p"), { innerText: text }).innerHTML;
 
   const live = document.createElement("div");
@@ -20,7 +21,7 @@
           <span class="numbers"></span></p>
         <canvas role="img"></canvas>
       </div>`).join("")}
-    <label class="slider"><span>Step <output></output></span><input type="range" min="0" step="1"></label>
+    <label class="slider"><span>Step <b class="at"></b></span><input type="range" min="0" step="1"></label>
     <div class="curves"></div>
     <p class="said unseen" aria-live="polite"></p>`;
   root.append(live);
@@ -64,7 +65,7 @@
 
   function show() {
     const step = steps[slider.value], last = steps.at(-1), said = [`Step ${step}.`];
-    part("output").textContent = `${step} of ${last}`;
+    part(".at").textContent = `${step} of ${last}`;
     slider.setAttribute("aria-valuetext", `step ${step} of ${last}`);
     for (const { name, box, select } of sides) {
       const row = scenario.rows[select.value], index = at(row, step), own = row.steps[index];

@@ -8,9 +8,9 @@
   const live = document.createElement("div");
   live.className = "live";
   live.innerHTML = `
-    <label class="slider"><span><i>K</i> = <output class="k"></output> variations</span>
+    <label class="slider"><span><i>K</i> = <b class="k"></b> variations</span>
       <input class="k" type="range" min="${data.least}" max="${data.most}" step="1" value="6"></label>
-    <label class="slider"><span><i>ε</i> = <output class="epsilon"></output> |<i>t</i>|</span>
+    <label class="slider"><span><i>ε</i> = <b class="epsilon"></b> |<i>t</i>|</span>
       <input class="epsilon" type="range" min="0.05" max="${data.longest}" step="0.05" value="1"></label>
     <div class="planes">
       <figure><figcaption>In the plane of the two texts</figcaption><svg class="texts" role="img"></svg></figure>
@@ -40,8 +40,8 @@
     const turn = degrees(Math.atan2(across, 1 - data.cosine) - Math.atan2(across, 1 - data.cosine + pull));
     const squared = 1 + 2 * lean + e ** 2;        // |v_i|^2
     const [near, apart] = [(1 + lean) / Math.sqrt(squared), (1 + 2 * lean) / squared];
-    part("output.k").textContent = K;
-    part("output.epsilon").textContent = e.toFixed(2);
+    part("b.k").textContent = K;
+    part("b.epsilon").textContent = e.toFixed(2);
     epsilon.setAttribute("aria-valuetext", `${e.toFixed(2)} lengths of t`);
     part(".turn").textContent = `${turn.toFixed(1)}°`;
     part(".near").textContent = near.toFixed(2);
