@@ -235,11 +235,9 @@ def test_two_processes_fetch_once(big, server):
     assert server.requests == ["/slow"]
 
 
-def test_the_command_fetches_a_file_or_a_profile(big, capsys, project, monkeypatch):  # noqa: F811
-    file = big("good", profiles=["paper"])
-    assert main(["fetch", "--quiet"]) == 1  # the profile demo has no file in this manifest
-    assert "profile='demo' has no files in the manifest; choose one of paper" in capsys.readouterr().err
-    assert main(["fetch", "--profile", "paper", "--quiet"]) == 0
+def test_the_command_fetches_a_file(big, capsys, monkeypatch):
+    file = big("good")
+    assert main(["fetch", "big", "--quiet"]) == 0
     assert capsys.readouterr().out == f"{file}\n"
     file.unlink()
     manifest.path.cache_clear()

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pooch
 from filelock import FileLock
 
-from zsgan.assets.manifest import Asset, AssetError, asset, assets, difference, lock, path
+from zsgan.assets.manifest import Asset, AssetError, asset, difference, lock, path
 from zsgan.base.files import WriteError, naming
 
 log = logging.getLogger(__name__)
@@ -19,17 +19,6 @@ log = logging.getLogger(__name__)
 TRIES = 3  # per address, if the connection fails
 PAUSE = 2.0  # seconds before the second try; doubles before each later one
 TIMEOUT = 30.0  # seconds without a single byte
-
-
-def names(profile: str) -> list[str]:
-    """Sorted names of the files that a profile needs; a ValueError if no file belongs to such a profile."""
-    found = sorted(name for name, entry in assets().items() if profile in entry.profiles)
-    if not found:
-        known = sorted({kind for entry in assets().values() for kind in entry.profiles})
-        raise ValueError(
-            f"profile={profile!r} has no files in the manifest; choose one of {', '.join(known)}"
-        )
-    return found
 
 
 def fetch(name: str, progress: bool = False) -> Path:
