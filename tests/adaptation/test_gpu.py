@@ -7,6 +7,7 @@ gradients have the shape and the device of what they belong to, which is all the
 
 from collections import defaultdict
 from contextlib import nullcontext
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -27,6 +28,7 @@ from zsgan.evaluation.judges import Judges, truth_hits
 from zsgan.menagerie.evaluator import Evaluator
 from zsgan.method import ewc
 from zsgan.metrics import Lpips, extract
+from zsgan.metrics.columns import ALL
 from zsgan.networks import vgg_inception
 from zsgan.networks.sampling import Samples
 from zsgan.networks.stylegan2 import Discriminator
@@ -221,11 +223,15 @@ def photographs(monkeypatch):
 def test_both_eyes(learning, monkeypatch, make_generator, make_encoder, eyes):
     learning(False)
     eyes = photographs(monkeypatch) if eyes == "photographs" else there(Evaluator()).eval()
-    judges = Judges(eyes, None, 16, 5, there(make_encoder()), torch.randn(2, 12), device=GPU)
+    truth = SimpleNamespace(seen=True, images=lambda n, resolution: torch.rand(n, 3, resolution, resolution))
+    clip, texts = there(make_encoder()), torch.randn(2, 12)
+    judges = Judges(eyes, truth, 16, 5, clip, texts, device=GPU, measures=ALL)
     samples = Samples(there(make_generator()), 5, seed=0)
     with torch.no_grad():
         seen = judges.look(samples, guide=judges.clip.encode_images)
-        assert seen.keys() == {"eyes", "clip", "guide", "distances"}
-        assert {value.device for value in seen.values()} == {torch.device("cpu")}
+        assert seen.keys() - {"near"} == {"eyes", "clip", "guide", "distances"}
+        assert ("near" in seen) == ("near" in judges.true) == (eyes.near is not None)
+        places = {value.device for value in (*seen.values(), *judges.true.values())}
+        assert places == {torch.device("cpu")}
         if eyes.labels is not None:
             assert truth_hits(judges.read(seen), {"species": "cat", "style": "photo"}).shape == (5,)

@@ -15,7 +15,7 @@ from zsgan.menagerie.factor_report import spread
 from zsgan.menagerie.factors import CONTINUOUS
 from zsgan.method import losses, variations
 from zsgan.method.ewc import ewc_penalty, fisher_information
-from zsgan.metrics import clip_space, frechet_distance, identity_kept, kernel_distance, structure_kept
+from zsgan.metrics import clip_space, cmmd, frechet_distance, identity_kept, kernel_distance, structure_kept
 from zsgan.metrics.eyes import Prediction
 from zsgan.metrics.inception import inception_score
 from zsgan.metrics.lpips import Lpips, lpips_matrix
@@ -90,6 +90,9 @@ CASES = {
     "variance": (clip_space.variance, (N, D)),
     "target rate": (clip_space.target_rate, (500, D), (D,), (D,)),
     "CLIP score": (clip_space.clip_score, (N, D), (D,)),
+    "CLIP quality": (clip_space.clip_quality, (N, D), (5, D)),
+    "CLIP direction": (clip_space.clip_direction, (N, D), (N, D), (D,), (D,)),
+    "CMMD": (cmmd, (N, D), (N, D)),
     "FID": (frechet_distance, (N, D), (N, D)),
     "KID": (kernel_distance, (N, D), (N, D)),
     "Vendi": (vendi_score, (N, D)),

@@ -250,7 +250,7 @@ def test_a_shorter_run_stays_at_its_end_and_a_scenario_without_truth_has_no_idea
 TURN = """(() => {
     const all = selector => [...document.querySelectorAll(`.live ${selector}`)];
     return {
-        numbers: all('dd').map(e => parseFloat(e.textContent)),
+        numbers: all('.numbers b').map(e => parseFloat(e.textContent)),
         sliders: all('input').map(e => +e.value),
         corners: all('.simplex .B').map(e => [+e.getAttribute('cx'), +e.getAttribute('cy')]),
         data: document.querySelector('.turn script').textContent,

@@ -249,12 +249,17 @@ def test_the_paper_with_random_weights_and_no_true_image(tmp_path, capsys):
         "stage1.iterations": 1, "ewc.samples": 2, "samples": 4, "clusters": 2, "seeds": [0],
     }  # fmt: skip
     settings = [word for name, value in values.items() for word in ("--set", f"{name}={value}")]
-    assert cli.main(arguments(file, *settings, "--row", "L_dm + L_EWC + L_rel")) == 0
+    out = ["--out", tmp_path / "out"]
+    assert cli.main(arguments(file, *settings, "--row", "L_dm + L_EWC + L_rel", *out)) == 0
     out = capsys.readouterr().out
     (line,) = [line for line in out.splitlines() if line.startswith("| L_dm + L_EWC + L_rel |")]
     cells = [cell.strip() for cell in line.split("|")[2:-1]]
     assert cells[0] == "0.507 ± 0.016" and cells[2].count("±") == 1 and cells[-4:] == ["–"] * 4
     assert "true target" not in out and "Random weights: the numbers mean nothing." in out
+    lines = pd.read_csv(tmp_path / "out" / "table_metrics.csv", index_col=0)
+    extra = lines.loc["L_dm + L_EWC + L_rel", ["CLIP quality", "CLIP direction", "CMMD"]]
+    assert all(-1 <= float(cell) <= 1 for cell in extra[:2]) and extra["CMMD"] == "–"
+    assert lines.loc["source, not adapted", "CLIP direction"] == "–"  # it has not moved
 
 
 def test_a_table_says_that_its_runs_were_made_on_two_kinds_of_device(found, tiny, monkeypatch):

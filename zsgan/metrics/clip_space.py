@@ -98,8 +98,10 @@ def clip_direction(before: Tensor, after: Tensor, source: Tensor, target: Tensor
         ValueError: the shapes do not fit.
     """
     check_pairs(before, after)
+    share = rounding(after.dtype)
+    before, after, source, target = map(at_least_float32, (before, after, source, target))
     images = (after - before).double()
-    moved = images.norm(dim=1) > rounding(after.dtype) * after.norm(dim=1)
+    moved = images.norm(dim=1) > share * after.norm(dim=1)
     return float(F.cosine_similarity(images[moved], (target - source).double()[None]).mean())
 
 

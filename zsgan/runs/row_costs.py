@@ -21,9 +21,11 @@ from zsgan.adaptation.config import AdaptConfig, FewShot, is_plugged
 from zsgan.adaptation.few_shot import FewShotAdaptation, does
 from zsgan.adaptation.guide import guide_from, source_features, source_fisher, trained_parameters
 from zsgan.adaptation.objective import Objective
+from zsgan.adaptation.speed import check_device
 from zsgan.adaptation.targets import targets
 from zsgan.adaptation.terms import Batch, Guide, Seen, needs
 from zsgan.base import device as devices
+from zsgan.base.precision import tf32
 from zsgan.networks.clip import ClipEncoder, encode_pair
 from zsgan.networks.load import load_clip, load_discriminator, load_generator
 from zsgan.networks.stylegan2 import Generator
@@ -49,7 +51,7 @@ class RowCosts:
     """Measured costs of a row, in seconds.
 
     Attributes:
-        step: one step.
+        step: one step, without torch.compile.
         texts: texts and stage 1, once in each run.
         source: source images of one step, once for the rows of a seed.
         fisher: Fisher information of the whole sample, once for a source; 0 if no term needs it.
@@ -77,9 +79,20 @@ class Meter:
         self.encoder: Callable[[str], ClipEncoder] = cache(lambda name: load_clip(name, device))
 
     def row(self, config: AdaptConfig) -> RowCosts:
-        """The costs of a configuration; those of rows measured before are reused."""
+        """The costs of a configuration; those of rows measured before are reused.
+
+        Args:
+            config: the configuration.
+
+        Returns:
+            its costs.
+
+        Raises:
+            ValueError: the device lacks what a switch of ``speed`` needs.
+        """
         g_src = self.generator(config.generator)
-        with devices.threads(threads_for(g_src)):
+        check_device(config.speed, self.device)
+        with devices.threads(threads_for(g_src)), tf32(config.speed.tf32):
             return self._of_images(config, g_src) if config.few_shot else self._of_texts(config, g_src)
 
     def once(self, what: str, key: Any, measure: Callable[[], Found]) -> Found:
@@ -117,7 +130,13 @@ class Meter:
         texts, guides = self._guides(config, g_src)
         plain = [Guide(g.encoder, g.t_src, g.t_trg, None, g.text_set[:1]) for g in guides]
         encoders = [self.encoder(name) for name in config.clips]
-        images = [shape, config.clips, asdict(config.features), timed.optimiser.batch_size]
+        images = [
+            shape,
+            config.clips,
+            asdict(config.features),
+            timed.optimiser.batch_size,
+            asdict(timed.speed),
+        ]
         source, f_src = self.once(
             f"{size}: source images", images,
             lambda: self.seconds(lambda: source_features(g_src, encoders, timed), warm=True),
@@ -215,6 +234,7 @@ class Meter:
         assert shots is not None
         settings = {name: value for name, value in asdict(shots).items() if name != "target"}
         key = [_shape(g_src), settings, config.optimiser.batch_size, config.optimiser.ema is None]
+        key.append(config.speed.tf32)
         return self.once(
             f"{g_src.config['resolution']} px: steps towards images", key,
             lambda: self._few_shot(config, shots, g_src),
@@ -251,7 +271,8 @@ def _image_part(config: AdaptConfig, images: int | None = None) -> AdaptConfig:
     if selection is not None and images is not None:
         selection = replace(selection, batch_size=images)
     optimiser = replace(config.optimiser, iterations=1, batch_size=images or config.optimiser.batch_size)
-    return replace(config, terms=terms, selection=selection, optimiser=optimiser)
+    speed = replace(config.speed, compile=None)  # whose parts cannot be timed
+    return replace(config, terms=terms, selection=selection, optimiser=optimiser, speed=speed)
 
 
 def _shape(generator: Generator) -> str:

@@ -24,7 +24,7 @@ LATENTS = 10
 SIDE = 64
 """Pixels per side of an image."""
 HINTS = {
-    "lpips_avg": "LPIPS: high is varied",
+    "lpips_avg": "by LPIPS",
     "evaluator_rate": "by the evaluator",
     "clip_rate": "by the judging CLIP",
     "fid": "low is near the target",

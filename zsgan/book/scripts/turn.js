@@ -17,11 +17,11 @@
       <figure><figcaption>Across it: the simplex, seen along <i>t</i></figcaption>
         <svg class="simplex" viewBox="-1.35 -1.35 2.7 2.7" role="img"></svg></figure>
     </div>
-    <dl class="numbers">
-      <div><dt>The first moment turns by</dt><dd class="turn"></dd></div>
-      <div><dt>A variation and the target text: cos(<i>v<sub>i</sub></i>, <i>t</i>)</dt><dd class="near"></dd></div>
-      <div><dt>Two variations: cos(<i>v<sub>i</sub></i>, <i>v<sub>j</sub></i>)</dt><dd class="apart"></dd></div>
-    </dl>
+    <div class="numbers">
+      <p>The first moment turns by <b class="turn"></b></p>
+      <p>A variation and the target text: cos(<i>v<sub>i</sub></i>, <i>t</i>) <b class="near"></b></p>
+      <p>Two variations: cos(<i>v<sub>i</sub></i>, <i>v<sub>j</sub></i>) <b class="apart"></b></p>
+    </div>
     <p class="said unseen" aria-live="polite"></p>`;
   root.append(live);
   root.classList.add("lively");
