@@ -239,7 +239,8 @@ def variation_losses(
     Returns:
         L_cons and L_div, differentiable in ``z``.
     """
-    t_trg, z = at_least_float32(t_trg), F.normalize(at_least_float32(z), dim=1, eps=EPS)
+    t_trg = at_least_float32(t_trg)
+    z = F.normalize(at_least_float32(z), dim=1, eps=EPS)
     v = t_trg + epsilon * z
     cosines = F.cosine_similarity(v, t_trg[None], dim=1, eps=EPS)
     l_cons = (1 - cosines).mean()
