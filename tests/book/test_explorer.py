@@ -163,6 +163,15 @@ def test_every_control_has_a_name_and_the_keyboard_reaches_it(page):
     assert len({name for name, _ in found}) == len(found) == 3
 
 
+def test_a_dark_page_is_not_paled(browser, address):
+    """The theme puts a light ground below all other outputs."""
+    browser.visit(f"{address}/12_explorer.html", dark=True)
+    ground = browser.run(
+        "getComputedStyle(document.querySelector('.text_html:has(.widget)')).backgroundColor"
+    )
+    assert ground == "rgba(0, 0, 0, 0)"
+
+
 def test_without_javascript_the_film_strips_stand_there(browser, address, course):
     browser.visit(f"{address}/12_explorer.html", scripts=False)
     live, tables, pictures = browser.run("""[

@@ -82,7 +82,7 @@ def test_a_dead_address_and_another_format_are_no_obstacles(place):
 
 def test_the_plan_counts_runs_and_finds_that_no_file_is_missing(place):
     plan = json.loads(place.zsgan("plan", "--json"))
-    assert len(plan["jobs"]) == 8 and not any(job["finished"] for job in plan["jobs"])
+    assert len(plan["jobs"]) == 10 and not any(job["finished"] for job in plan["jobs"])
     assert all(file["there"] for file in plan["files"])
 
 

@@ -185,7 +185,8 @@ def test_the_rows_of_a_real_plan_are_measured(profile, tmp_path, short):
     found = planned(profile, tmp_path, seeds=[0])
     assert all(0 < job.step_seconds < 60 for job in found.jobs) and found.seconds["measuring"] > 0
     assert found.jobs[0].memory == sum(least_memory(config_of(profile)).values())
-    assert all(each.seconds > 0 for each in found.shared) and found.notes == []
+    assert all(each.seconds > 0 for each in found.shared)
+    assert not any("random" in note or "timed" in note for note in found.notes)
 
 
 # Files

@@ -46,7 +46,6 @@ class Asset:
     bytes: int | None
     licence: str
     description: str
-    profiles: Sequence[str] = ()
     command: str = ""
     seed: int | None = None
     urls: Sequence[str] = ()
@@ -255,9 +254,7 @@ def record(file: Path, *, name: str, description: str, command: str, seed: int, 
     if not file.is_relative_to(ROOT):
         raise ValueError(f"file must lie inside {ROOT} so that it can be shipped, got {file}")
     place, size = file.relative_to(ROOT).as_posix(), file.stat().st_size
-    new = Asset(
-        name, place, sha256(file), size, "MIT", description, ["smoke", "demo"], command, seed, loader=loader
-    )
+    new = Asset(name, place, sha256(file), size, "MIT", description, command, seed, loader=loader)
     assets.cache_clear()  # another training may have recorded its file since
     known = sorted({**assets(), name: new}.items())
     entries = [

@@ -2,6 +2,7 @@
 
 import logging
 import shlex
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -22,6 +23,9 @@ from zsgan.runs.row_costs import Meter, RowCosts
 from zsgan.runs.wording import flow
 
 log = logging.getLogger(__name__)
+
+BUSY = 0.7
+"""Share of the time below which a CPU was busy with other programs."""
 
 
 def plan(
@@ -60,7 +64,14 @@ def plan(
     log.info("looking at memory and disk for %d runs", len(runs))
     there = room(runs, weights, needs, folder, device)
     check_room(there, runs, needs, folder, device)
+    began = time.perf_counter(), time.process_time()
     costs, measuring, notes = _measured(profiles, runs, device, settings, _where(profile, folder, device))
+    share = (time.process_time() - began[1]) / (time.perf_counter() - began[0])
+    if device.type == "cpu" and share < BUSY:
+        notes.insert(
+            0, f"other programs kept the processor busy: {share:.0%} of the measured time was this one's, so "
+            "seconds are too many",
+        )  # fmt: skip
     if any(run.at_hand.generator != run.config.generator for run in runs):
         notes.insert(0, "networks whose files are missing were timed with random weights of the same shapes")
     if first.weights == "random":

@@ -1,6 +1,8 @@
 """Seconds of measuring a generator: its images, the networks that look at them, and LPIPS of all pairs."""
 
+import math
 from collections.abc import Mapping
+from functools import partial
 
 import torch
 
@@ -17,6 +19,8 @@ from zsgan.runs.row_costs import Meter
 
 MOST = 8
 """Images that are made to be timed, at most; above 128 px a single one on a CPU."""
+ROWS, FEATURES = 256, 2**28
+"""Vectors of LPIPS whose products are timed, at most, and the bytes that they may take."""
 MEASURES = ("vendi", "clip_score", "precision")
 """Measures for which every network looks at the images."""
 
@@ -57,15 +61,23 @@ def look_seconds(
         lpips = Lpips.through(judges.eyes)
         passing, features = meter.seconds(lambda: lpips.features(images), warm=True)
         one = features[:1]
-        kept = one.repeat(MOST, 1)
-        together = min(size, MOST)
-        comparing, _ = meter.seconds(lambda: lpips_matrix(kept, kept[:together]), warm=True)
+        rows = 2 * max(1, min(ROWS, FEATURES // one.nbytes) // 2)
+        whole, half = (
+            meter.seconds(partial(lpips_matrix, one.repeat(some, 1)), warm=True)[0]
+            for some in (rows, rows // 2)
+        )
+        # A product of a x b vectors takes a time for each vector and one for each pair.
+        pair = max(0.0, 2 * (whole - 2 * half) / rows**2)
+        vector = max(0.0, whole / rows - pair * rows)
         tops = blocks(n, one, size)
-        passes = n + sum(n - bottom for bottom in tops.values())
-        pairs = sum((bottom - top) * (n - top) for top, bottom in tops.items())
+        passes, products = n, 0.0
+        for top, bottom in tops.items():
+            block, later = bottom - top, n - bottom
+            passes += later
+            products += vector * (block + math.ceil(later / size) * block + later) + pair * block * (n - top)
         return {
             "images": n * (making + looking) / len(images),
-            "lpips": passes * passing / len(images) + pairs * comparing / (MOST * together),
+            "lpips": passes * passing / len(images) + products,
         }
 
     key = [generator.config, None if config.few_shot else config.clips[0], judge, profile.eyes]
