@@ -163,13 +163,15 @@ def squared_gradients(
     """
 
     def similarity(params: Params, w: Tensor) -> Tensor:
-        return _dependent(features(params, w[None]))[0] @ at_least_float32(t_src)
+        feature = _dependent(features(params, w[None]))[0]
+        return feature @ at_least_float32(t_src)
 
     one = grad(similarity)
     each = vmap(one, in_dims=(None, 0), randomness="different")
     with torch.no_grad():  # otherwise `grad` would be differentiable itself
         gradients = each(params, ws)
-    return [at_least_float32(gradients[name]).square().sum(0) for name in params]
+    wide = (at_least_float32(gradients[name]) for name in params)
+    return [gradient.square().sum(0) for gradient in wide]
 
 
 def _squared_mean_gradient(features: Features, params: Params, ws: Tensor, t_src: Tensor) -> list[Tensor]:

@@ -135,7 +135,8 @@ def first_moment_loss(
     ``floor`` bounds the norms of the two means, as in ``directional_loss``.
     """
     mean_image = at_least_float32(delta_image).mean(0)
-    return 1 - _cosine(mean_image, at_least_float32(text_set).mean(0), floor)
+    mean_text = at_least_float32(text_set).mean(0)
+    return 1 - _cosine(mean_image, mean_text, floor)
 
 
 def covariance_distance(
