@@ -2,10 +2,12 @@
 
 import csv
 import json
+import re
 import signal
 import time
 from pathlib import Path
 
+import nbformat
 import pytest
 from browser import SHOWN, Browser, served
 from place import Place
@@ -93,13 +95,36 @@ def test_the_book_without_true_images(place, book, browser):
     assert not any("FID" in column for column in table["L_dir"])
 
 
-def test_the_book_with_true_images_reuses_the_runs(place, book, browser):
+def test_the_papers_figures_and_tables_are_made(place, book):
+    figures = place.folder / "build" / "rehearsal" / "figures"
+    stems = {path.stem for path in figures.glob("*.json")}
+    assert stems >= {"hero", "fig1", "fig2", "filmstrip", "fig3a", "fig4", "courses"}
+    assert stems >= {"table1", "table_ladder", "shares_table"}
+    assert not stems & {"factors", "dial", "guides", "frontier"}
+    assert json.loads((figures / "fig4.json").read_text())["scenario"] == "dog-to-cat"
+    assert _table(place, "table1")["L_dm + L_EWC + L_rel"]["paper Avg."] == "0.507 ± 0.016"
+
+
+def test_the_explorer_has_every_scenario_and_row_but_no_ideal_answer_and_no_fid(place, book):
+    cells = nbformat.read(place.folder / "build" / "executed" / "12_explorer.ipynb", as_version=4).cells
+    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    (page,) = (output.data["text/html"] for output in outputs if "text/html" in output.get("data", {}))
+    data = json.loads(page.partition('<script type="application/json">')[2].partition("</script>")[0])
+    strips = re.findall(r'data-film="(.*?)"', page)
+    assert [scenario["name"] for scenario in data["scenarios"]] == ["dog-to-cat", "church-to-store"]
+    for scenario in data["scenarios"]:
+        assert scenario["ideal"] is None and len(scenario["rows"]) == 5
+        assert [measure["label"] for measure in scenario["measures"]] == ["diversity", "target rate"]
+        for row in scenario["rows"]:
+            assert row["steps"] == [0, 1] and row["picture"] in {*data["pictures"], *strips}
+
+
+def test_true_images_add_their_measures_and_a_row_and_remake_no_run(place, book):
     before = _finished(place)
     place.draw_images()
-    place.zsgan("reproduce")
+    place.zsgan("reproduce", "--only", "04_results")
     after = _finished(place)
     assert len(after) == len(before) + 1  # the row that images guide
     assert {file: after[file] for file in before} == before
-    _look(book, browser)
     table = _table(place, "table1")
     assert float(table["L_dir"]["FID"]) > 0 and "Ojha et al., 10-shot" in table

@@ -67,7 +67,7 @@ class Comparison:
     """Result of :func:`compare_switches`.
 
     Attributes:
-        found: name of a variant -> its costs; :data:`NONE` comes first, and :data:`ALL` last if there are
+        found: name of a variant -> its costs; "none" comes first, and "all" last if there are
             several switches.
         left_out: name of a variant that cannot be had here -> the reason.
         rounds: timed steps of each variant.

@@ -70,7 +70,7 @@ def room(
 
     Args:
         runs: the runs.
-        weights: files of :func:`files`.
+        weights: files of :func:`zsgan.runs.inventory.files`.
         needs: memory and disk of a configuration.
         folder: folder of runs.
         device: device of the adaptations.
