@@ -58,9 +58,9 @@ class Place:
         return self.folder / "rehearsal.yaml"
 
     def draw_images(self) -> None:
-        """Give the first scenario true images of its target: those of another generator."""
+        """Give the first scenario true images of its target: some of its source, of other latents."""
         images = self.folder / "images"
-        self._run("sample", "generator-afhq-cat", "--n", "12", "--out", images)
+        self._run("sample", "generator-afhq-dog", "--n", "12", "--seed", "5", "--out", images)
         content = yaml.safe_load(self.profile.read_text(encoding="utf-8"))
         next(iter(content["scenarios"].values()))["truth"] = {"folder": str(images)}
         self.profile.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
