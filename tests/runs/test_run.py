@@ -382,7 +382,9 @@ def test_the_identity_is_that_of_the_meaning(config):
 # Fisher information
 
 
-SHARED = ("generator", "clips", "features.normalise", "features.antialias", "optimiser.batch_size")
+SHARED = (
+    "generator", "clips", "features.normalise", "features.antialias", "optimiser.batch_size", "speed.tf32"
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -400,7 +402,7 @@ SHARED = ("generator", "clips", "features.normalise", "features.antialias", "opt
                 "ewc.samples",
             },
         ),
-        ("source_features", {*SHARED, "seed", "optimiser.iterations", "features.crops"}),
+        ("source_features", {*SHARED, "seed", "optimiser.iterations", "features.crops", "speed.autocast"}),
     ],
 )
 def test_what_belongs_to_the_source_is_shared_by_the_runs_that_can(
