@@ -181,13 +181,13 @@ def _parser() -> argparse.ArgumentParser:
 
     sub = add("reproduce", _reproduce, "run the notebooks, write every figure and table, build the book")
     sub.add_argument(
-        "--profile", default="demo", help="smoke (numbers mean nothing), demo, or a grid of the book's: "
-        "demo-full, ten-shot, selection, scenarios, ablations, search",
+        "--profile", default="demo", help="smoke (numbers mean nothing), demo, paper, colab, a .yaml file, "
+        "or a grid: demo-full, ten-shot, selection, scenarios, ablations, search, paper-ablations",
     )  # fmt: skip
     sub.add_argument("--only", metavar="CHAPTER", help="one notebook, for instance 04_results; no book")
     sub.add_argument(
         "--workers", type=positive, default=min(2, os.cpu_count() or 1),
-        help="parallel adaptations, then chapters; up to 2.2 GB of memory each",
+        help="parallel adaptations, then chapters; up to 3.8 GB of memory each with the demo",
     )  # fmt: skip
     sub.add_argument(
         "--figures", type=folder,

@@ -41,5 +41,8 @@ def _same(one: Path, other: Path) -> bool:
 
 
 def _copy(file: Path, copy: Path) -> None:
+    """Copy a file whole or not at all, so that a later call never takes a part of it for the file."""
     copy.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(file, copy)
+    partial = copy.with_name(f"{copy.name}.partial")
+    shutil.copyfile(file, partial)
+    partial.replace(copy)

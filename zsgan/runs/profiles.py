@@ -223,7 +223,7 @@ def load_profile(name: str | Path | None = None) -> Profile:
     """Read and check a profile; its rows with the first scenario, the others in :meth:`Profile.config`.
 
     Args:
-        name: "smoke", "demo" (the default), "paper", or the path of a .yaml or .yml file; with
+        name: "smoke", "demo" (the default), "paper", "colab"..., or the path of a .yaml or .yml file; with
             ``extends: paper``, the file has only the differences. Paths in it are relative to the current
             folder, and a tilde is the home folder.
 

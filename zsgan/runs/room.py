@@ -114,7 +114,7 @@ def check_room(found: Room, runs: Sequence[Wanted], needs: Needs, folder: Path, 
             f"disk: the runs need {gigabytes(found.disk)}"
             + (f", and the downloads {gigabytes(found.download)}" if same_disk and found.download else "")
             + f", but {gigabytes(found.disk_there)} are free in {folder}; name a folder on another disk by "
-            f"--runs{_fewer_seeds(found, runs, needs)}"
+            f"--runs{_fewer_seeds(found.disk_there - same_disk * found.download, runs, needs)}"
         )
     if not same_disk and found.download > found.download_there:
         wrong.append(
@@ -180,14 +180,14 @@ def _memory_of_measuring(
         )
 
 
-def _fewer_seeds(found: Room, runs: Sequence[Wanted], needs: Needs) -> str:
-    """The number of seeds for which there is room, as advice."""
+def _fewer_seeds(there: int, runs: Sequence[Wanted], needs: Needs) -> str:
+    """The number of seeds for which there is room on the disk of the runs, as advice."""
     seeds = sorted({run.seed for run in runs})
     for n in range(len(seeds) - 1, 0, -1):
         missing = [run.at_hand for run in runs if run.seed in seeds[:n] and not run.finished]
         disk = [needs.disk(config) for config in missing]
         needed = sum(kept for kept, _ in disk) + max((state for _, state in disk), default=0)
-        if needed + found.download <= found.disk_there:
+        if needed <= there:
             return f", or take fewer seeds, --set seeds={seeds[:n]}, which need {gigabytes(needed)}"
     return ""
 
