@@ -102,9 +102,10 @@ def test_links_and_anchors_inside_the_book_lead_somewhere(seen, address, site):
 
 def test_search_finds_what_the_paper_is_about(browser, address):
     browser.visit(f"{address}/search.html?q=directional+moment")
+    # The results come one after the other; the summary says when all are there.
     browser.run(
-        "new Promise(done => { const look = () => document.querySelector('#search-results li')"
-        " ? done(true) : setTimeout(look, 50); look(); })"
+        "new Promise(done => { const look = () => /finished/.test(document.querySelector('.search-summary')"
+        "?.innerText) ? done(true) : setTimeout(look, 50); look(); })"
     )
     found = browser.run("[...document.querySelectorAll('#search-results li a')].map(e => e.textContent)")
     assert any("Stage 2" in title for title in found), found
