@@ -10,6 +10,7 @@ import sys
 import warnings
 from contextlib import contextmanager
 from types import ModuleType
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -133,6 +134,15 @@ def saved(contents, legacy=False):
     buffer = io.BytesIO()
     torch.save(contents, buffer, _use_new_zipfile_serialization=not legacy)
     return buffer.getvalue()
+
+
+def inception_pth():
+    """The bytes of Inception's file as pytorch-fid publishes it, with random weights."""
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    with patch.object(FeatureExtractorInceptionV3, "load_state_dict", lambda *_: None):
+        inception = FeatureExtractorInceptionV3("", ["2048"], io.BytesIO(saved({})))
+    return saved(inception.state_dict())
 
 
 def torchvision_vgg16(seed=0):

@@ -98,7 +98,7 @@ def films(measured):
 
 @pytest.fixture
 def page(browser, address):
-    """The explorer's page, opened anew."""
+    """A fresh load of the explorer's page."""
     browser.visit(f"{address}/12_explorer.html")
     return browser
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import lpips
 import pytest
 import torch
-from public_files import torchvision_vgg16
+from public_files import inception_pth, torchvision_vgg16
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 from torch_fidelity.feature_extractor_vgg16 import FeatureExtractorVGG16
 from torch_fidelity.metric_prc import prc_features_to_metric
@@ -31,12 +31,7 @@ def files(tmp_path_factory):
         torch.manual_seed(0)
         # The published file is of the time before torch's files were zip archives.
         torch.save(torchvision_vgg16(), place / "vgg.pth", _use_new_zipfile_serialization=False)
-        empty = pytest.MonkeyPatch()
-        with empty.context() as patch:
-            patch.setattr(FeatureExtractorInceptionV3, "load_state_dict", lambda *_: None)
-            torch.save({}, place / "inception.pth")
-            inception = FeatureExtractorInceptionV3("", ["2048"], place / "inception.pth")
-        torch.save(inception.state_dict(), place / "inception.pth")
+        (place / "inception.pth").write_bytes(inception_pth())
     return {VGG: place / "vgg.pth", INCEPTION: place / "inception.pth"}
 
 

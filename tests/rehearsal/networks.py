@@ -6,17 +6,14 @@ read them know.
 """
 
 import hashlib
-import io
 from collections.abc import Iterator
 from pathlib import Path
-from unittest.mock import patch
 
 import open_clip
 import safetensors.torch
 import torch
 import yaml
-from public_files import nvidia_pickle, openai_program, rosinality_pt, saved, torchvision_vgg16
-from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+from public_files import inception_pth, nvidia_pickle, openai_program, rosinality_pt, saved, torchvision_vgg16
 
 from zsgan.networks.stylegan2 import Discriminator, Generator
 from zsgan.networks.stylegan2.layouts import to_rosinality
@@ -41,9 +38,7 @@ def contents() -> Iterator[tuple[str, list[bytes]]]:
             both = [openai_program(model), safetensors.torch.save({k: v.float() for k, v in tensors.items()})]
             yield f"{architecture}/openai", both[: 2 if architecture == "ViT-B-32" else 1]
         yield "vgg16", [saved(torchvision_vgg16(), legacy=True)]
-        with patch.object(FeatureExtractorInceptionV3, "load_state_dict", lambda *_: None):
-            inception = FeatureExtractorInceptionV3("", ["2048"], io.BytesIO(saved({})))
-        yield "inception", [saved(inception.state_dict())]
+        yield "inception", [inception_pth()]
 
 
 def serve_under(root: Path, manifest: Path, host: str) -> None:

@@ -112,6 +112,10 @@ def _measured(
         try:
             judge, truth = clip_at_hand(profile.judge), profile.scenarios[run.scenario].truth
             found = look_seconds(meter, profile, run.at_hand, judge, truth)
+        except torch.OutOfMemoryError:
+            raise ValueError(
+                f"{run.scenario}: measuring does not fit into the memory of {device}; lower --batch-size"
+            ) from None
         except (FileNotFoundError, ModuleNotFoundError) as error:
             notes[f"measuring was not timed: {error}"] = None
             continue
@@ -144,14 +148,8 @@ def _adapt(run: Wanted, settings: Mapping[str, Any], where: Sequence[str]) -> st
     texts: list[str] = []
     if any(name.partition(".")[0] in of_scenario for name in settings):
         config = run.config
-        texts = [
-            "--source",
-            config.generator,
-            "--source-text",
-            config.source_text,
-            "--text",
-            config.target_text,
-        ]
+        texts = ["--source", config.generator, "--source-text", config.source_text]
+        texts += ["--text", config.target_text]
         if config.few_shot is not None:
             own["few_shot.target"] = dict(config.few_shot.target)
             own["few_shot.discriminator"] = config.few_shot.discriminator

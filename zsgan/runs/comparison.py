@@ -122,16 +122,17 @@ def compare_switches(
             with nullcontext() if name == NONE else _reported(name, left_out):
                 variants[name] = _Variant(each, g_src, guides, fisher, shared)
             bar.update(WARM_UP)
-        names = list(variants)
         for i in range(WARM_UP, WARM_UP + steps):
+            names = [name for name in variants if name not in left_out]
             first = i % len(names)  # so that each variant has every place
             weights = variants[NONE].weights()
             for name in names[first:] + names[:first]:
                 bar.set_description(name)
-                variants[name].step(i, weights)
+                with nullcontext() if name == NONE else _reported(name, left_out):
+                    variants[name].step(i, weights)
                 bar.update()
     exact = variants[NONE]
-    found = {name: variant.against(exact) for name, variant in variants.items()}
+    found = {name: one.against(exact) for name, one in variants.items() if name not in left_out}
     return Comparison(found, left_out, steps, devices.numerics(device))
 
 

@@ -40,7 +40,7 @@ class File:
 
     Attributes:
         name: its name in the manifest.
-        bytes: its size; ``None`` if nobody published it.
+        bytes: its size; ``None`` if unknown.
         there: whether it is on this machine.
     """
 

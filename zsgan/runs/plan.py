@@ -193,8 +193,8 @@ def _parts(config: AdaptConfig, cost: RowCosts) -> Iterator[tuple[str, int | Non
     if config.few_shot is not None:
         return
     optimiser, features = config.optimiser, (config.features.normalise, config.features.antialias)
-    key = config.generator, config.clips, features, optimiser.batch_size
-    steps = config.seed, optimiser.iterations, config.features.crops
+    key = config.generator, config.clips, features, optimiser.batch_size, config.speed.tf32
+    steps = config.seed, optimiser.iterations, config.features.crops, config.speed.autocast
     yield "source images", config.seed, optimiser.iterations * cost.source, (*key, *steps)
     if needs_of(config, "ewc"):
         what = config.source_text, config.templates, config.trainable, config.ewc

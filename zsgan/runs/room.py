@@ -18,10 +18,9 @@ from zsgan.runs.least_memory import Shapes, least_disk, least_memory
 
 @dataclass(frozen=True)
 class Room:
-    """Least memory and disk of the missing runs, and what there is.
+    """Least disk of the missing runs, and what memory and disk there is.
 
     Attributes:
-        memory: bytes of the largest step.
         memory_there: bytes of the device; ``None`` if unknown.
         disk: bytes of the missing runs, and of the state of one in progress.
         disk_there: free bytes in the folder of runs.
@@ -29,7 +28,6 @@ class Room:
         download_there: free bytes in the folder of downloads.
     """
 
-    memory: int
     memory_there: int | None
     disk: int
     disk_there: int
@@ -66,7 +64,7 @@ class Needs:
 def room(
     runs: Sequence[Wanted], weights: Sequence[File], needs: Needs, folder: Path, device: torch.device
 ) -> Room:
-    """Least memory and disk of the missing runs, and what there is.
+    """Least disk of the missing runs, and what memory and disk there is.
 
     Args:
         runs: the runs.
@@ -78,12 +76,9 @@ def room(
     Returns:
         both.
     """
-    missing = [run.at_hand for run in runs if not run.finished]
-    disk = [needs.disk(config) for config in missing]
     return Room(
-        memory=max(map(needs.memory, missing), default=0),
         memory_there=devices.memory(device),
-        disk=sum(kept for kept, _ in disk) + max((state for _, state in disk), default=0),
+        disk=_disk(runs, needs),
         disk_there=_free(folder),
         download=sum(file.bytes or 0 for file in weights if not file.there),
         download_there=_free(manifest.cache_folder()),
@@ -184,12 +179,16 @@ def _fewer_seeds(there: int, runs: Sequence[Wanted], needs: Needs) -> str:
     """The number of seeds for which there is room on the disk of the runs, as advice."""
     seeds = sorted({run.seed for run in runs})
     for n in range(len(seeds) - 1, 0, -1):
-        missing = [run.at_hand for run in runs if run.seed in seeds[:n] and not run.finished]
-        disk = [needs.disk(config) for config in missing]
-        needed = sum(kept for kept, _ in disk) + max((state for _, state in disk), default=0)
+        needed = _disk([run for run in runs if run.seed in seeds[:n]], needs)
         if needed <= there:
             return f", or take fewer seeds, --set seeds={seeds[:n]}, which need {gigabytes(needed)}"
     return ""
+
+
+def _disk(runs: Sequence[Wanted], needs: Needs) -> int:
+    """Bytes of the missing runs, and of the state of one in progress."""
+    disk = [needs.disk(run.at_hand) for run in runs if not run.finished]
+    return sum(kept for kept, _ in disk) + max((state for _, state in disk), default=0)
 
 
 def gigabytes(size: int) -> str:
