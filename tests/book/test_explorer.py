@@ -31,7 +31,7 @@ SEEN = """new Promise(done => {
     const look = () => !drawn() ? setTimeout(look, 20) : done({
         step: live.querySelector('.at').textContent,
         numbers: [...live.querySelectorAll('.numbers')].map(e => e.innerText),
-        rows: [...live.querySelectorAll('.row select')].map(e => e.selectedOptions[0].text),
+        rows: [...live.querySelectorAll('.side select')].map(e => e.selectedOptions[0].text),
         heads: [...strips].map(e => e.querySelector('p').innerText),
         words: canvases.map(e => e.ariaLabel),
         said: live.querySelector('.said').textContent,
@@ -145,8 +145,8 @@ def test_a_finger_and_the_arrow_keys_do_the_same(browser, address, course, films
 
 
 def test_any_two_rows_can_be_compared_below_source_and_ideal_answer(page, measured, course, films):
-    choose(page, ".row.A select", ROWS[1])
-    choose(page, ".row.B select", ROWS[0])
+    choose(page, ".side.A select", ROWS[1])
+    choose(page, ".side.B select", ROWS[0])
     slide(page, 0, 1)
     seen = page.run(SEEN)
     shows(seen, course, films, ROWS[::-1], 1)
@@ -161,6 +161,11 @@ def test_every_control_has_a_name_and_the_keyboard_reaches_it(page):
         .filter(e => e.checkVisibility()).map(e => [e.labels[0].innerText.trim(), e.tabIndex])""")
     assert all(len(name) > 3 and index == 0 for name, index in found)
     assert len({name for name, _ in found}) == len(found) == 3
+
+
+def test_nothing_is_wider_than_its_place(page):
+    wide = "(e => e.scrollWidth - e.clientWidth)(document.querySelector('.widget').parentElement)"
+    assert page.run(wide) == 0
 
 
 def test_a_dark_page_is_not_paled(browser, address):

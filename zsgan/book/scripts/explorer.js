@@ -16,7 +16,7 @@
     <div class="strip source"><p class="head"></p><canvas role="img"></canvas></div>
     <div class="strip ideal"><p class="head"></p><canvas role="img"></canvas></div>
     ${["A", "B"].map((name) => `
-      <div class="strip row ${name}">
+      <div class="strip side ${name}">
         <p class="head"><label><b aria-hidden="true">${name}</b><span class="unseen">Row ${name}</span> <select></select></label>
           <span class="numbers"></span></p>
         <canvas role="img"></canvas>
