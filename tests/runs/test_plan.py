@@ -307,9 +307,9 @@ def test_json_has_every_job_with_a_command_that_makes_it(profile, timed, tmp_pat
         words = shlex.split(job["command"])
         config = api.configuration(**_asked(_parser().parse_args(words[1:])))
         assert resolve(config).id == job["id"] and config.optimiser.lr == 0.01
-    assert [job["seed"] for job in printed["jobs"]] == [1] * 5
         measured = _parser().parse_args(shlex.split(job["measure"])[1:])
         assert (measured.row, given_settings(measured.set)["seeds"]) == ([job["row"]], [1])
+    assert [job["seed"] for job in printed["jobs"]] == [1] * 5
     assert printed["measuring"][0]["command"].startswith("zsgan table --profile small.yaml")
     _parser().parse_args(shlex.split(printed["measuring"][0]["command"])[1:])
     assert printed["pages"] == []  # a book has no settings
@@ -333,7 +333,7 @@ def test_every_part_that_runs_share_has_a_command_and_the_runs_that_need_it(prof
 
 def test_the_pages_of_a_whole_profile_have_commands(profile, timed, tmp_path):
     pages = planned(profile, tmp_path).pages
-    assert [page.name for page in pages][0] == "01_problem" and pages[-1].name == "book"
+    assert pages[0].name == "01_problem" and pages[-1].name == "book"
     for page in pages:
         asked = _parser().parse_args(shlex.split(page.command)[1:])
         assert (asked.only, asked.profile, asked.runs) == (page.name, profile, tmp_path / "runs")
