@@ -309,7 +309,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     sub.add_argument(
         "--measures", metavar="NAME,...", help="only these: diversity, adaptation, closeness, kept, extra, "
-        "or single ones such as fid,cmmd; by default all available ones but the extra",
+        "dinov2, or single ones such as fid,cmmd; by default all available ones but extra and dinov2",
     )  # fmt: skip
     sub.add_argument(
         "--lpips-images", type=at_most, default=2000, metavar="N|all",
