@@ -470,6 +470,12 @@ def test_adapt_names_what_is_wrong(capsys, tmp_path, arguments, message):
         (["evaluate", "{cats}", "--clusters", "2", "--device", "gpu"], "device='gpu' is not on this machine"),
         (["fetch", "generator-dgo"], "'generator-dgo'; the closest: generator-dog"),
         (["reproduce", "--profile", "tiny"], "profile='tiny' is unknown; choose one of"),
+        (["reproduce", "--device", "cpu,cuda:7"], "device='cuda:7' is not on this machine, which has cpu"),
+        (["table", "--device", "cpu,cuda:7"], "device='cuda:7' is not on this machine, which has cpu"),
+        (
+            ["table", "--device", "cpu,cpu:0,cpu", "--workers", "1"],
+            "workers=1 would leave cpu:0 without work; take at least 3 workers, or name fewer devices",
+        ),
     ],
 )
 def test_commands_name_what_is_wrong(capsys, tmp_path, monkeypatch, arguments, message):

@@ -140,8 +140,8 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--debug", action="store_true", help="print the whole traceback of an error")
         return sub
 
-    def add_device(sub: argparse.ArgumentParser) -> None:
-        sub.add_argument("--device", default="cpu", help="torch device, such as cpu or cuda")
+    def add_device(sub: argparse.ArgumentParser, more: str = "") -> None:
+        sub.add_argument("--device", default="cpu", help=f"torch device, such as cpu or cuda{more}")
 
     def add_batch_size(sub: argparse.ArgumentParser) -> None:
         sub.add_argument(
@@ -179,6 +179,7 @@ def _parser() -> argparse.ArgumentParser:
             "weight; it overrides the row's own; weights=random for random networks of the profile's shapes",
         )  # fmt: skip
 
+    several = "; several share the work, such as cuda:0,cuda:1"
     sub = add("reproduce", _reproduce, "run the notebooks, write every figure and table, build the book")
     sub.add_argument(
         "--profile", default="demo", help="smoke (numbers mean nothing), demo, paper, colab, a .yaml file, "
@@ -186,8 +187,9 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     sub.add_argument("--only", metavar="CHAPTER", help="one notebook, for instance 04_results; no book")
     sub.add_argument(
-        "--workers", type=positive, default=min(2, os.cpu_count() or 1),
-        help="parallel adaptations, then chapters; up to 3.8 GB of memory each with the demo",
+        "--workers", type=positive, help="parallel adaptations, measurements, then chapters, on one device "
+        "or spread over several; by default two, or one for each device; up to 3.8 GB of memory each with "
+        "the demo",
     )  # fmt: skip
     sub.add_argument(
         "--figures", type=folder,
@@ -195,7 +197,7 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     sub.add_argument("--build", type=folder, default=Path("build"), help="folder for notebooks and the book")
     sub.add_argument("--pdf", action="store_true", help="print the book too, to book.pdf; needs chromium")
-    add_device(sub)
+    add_device(sub, several)
     add_batch_size(sub)
 
     sub = add("fetch", _fetch, "download and verify the files of data_manifest.yaml")
@@ -231,7 +233,11 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--out", type=output_folder, help="folder for CSV, Markdown and a sidecar of origin")
     sub.add_argument("--json", action="store_true", help="print JSON: every number, not rounded")
     sub.add_argument("--runs", type=folder, default=Path("runs"), help="folder of runs")
-    add_device(sub)
+    sub.add_argument(
+        "--workers", type=positive, help="parallel adaptations, then measurements, on one device or spread "
+        "over several; by default one for each device",
+    )  # fmt: skip
+    add_device(sub, several)
     add_batch_size(sub)
 
     sub = add("list", _list, "list profiles, scenarios, rows, words, settings, networks or runs")
@@ -365,11 +371,16 @@ def _versions() -> str:
 def _reproduce(options: argparse.Namespace) -> None:
     from zsgan.book.reproduce import reproduce
 
+    workers = _workers(options, min(2, os.cpu_count() or 1))
     page = reproduce(
         options.profile, figures=options.figures, build=options.build, only=options.only,
-        device=options.device, workers=options.workers, pdf=options.pdf, progress=options.progress,
+        device=options.device, workers=workers, pdf=options.pdf, progress=options.progress,
     )  # fmt: skip
     _say(page)
+
+
+def _workers(options: argparse.Namespace, least: int) -> int:
+    return options.workers or max(least, len(options.device.split(",")))
 
 
 def _fetch(options: argparse.Namespace) -> None:
@@ -417,7 +428,7 @@ def _table(options: argparse.Namespace) -> None:
 
     found = make_table(
         options.profile, options.scenario, options.row, settings=given(options.set), folder=options.runs,
-        device=options.device, progress=options.progress,
+        device=options.device, workers=_workers(options, 1), progress=options.progress,
     )  # fmt: skip
     if options.out is not None:
         found.save(options.out)
