@@ -30,8 +30,8 @@ from zsgan.runs.run import open_run
 
 SETTINGS = {"optimiser.iterations": 4, "ewc.samples": 2, "stage1.iterations": 5}
 COMMANDS = (
-    "reproduce", "fetch", "convert", "adapt", "table", "list", "info", "completion", "cost", "plan", "sample",
-    "evaluate",
+    "reproduce", "fetch", "convert", "adapt", "table", "list", "completion", "cost", "plan", "sample",
+    "evaluate", "runs list", "runs info", "runs verify", "runs merge", "runs prune",
 )  # fmt: skip
 TINY = (
     "--profile",
@@ -83,7 +83,7 @@ def test_only_a_clip_waits_for_open_clip():
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_its_options(capsys, command):
     with pytest.raises(SystemExit) as stopped:
-        main([command, "--help"])
+        main([*command.split(), "--help"])
     text = capsys.readouterr().out
     assert stopped.value.code == 0
     assert f"usage: zsgan {command}" in text and "--quiet" in text
@@ -138,12 +138,11 @@ def test_the_examples_of_the_help_are_commands():
         "sample",
         "evaluate",
         "list",
-        "info",
         "cost",
         "plan",
         "fetch",
         "convert",
-        "runs",
+        *["runs"] * 5,
         "completion",
     ]
     for line in lines:

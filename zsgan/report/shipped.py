@@ -233,7 +233,7 @@ def _provenance(profile: Profile, weights: Mapping[str, str], seconds: float) ->
 def _differences(bench: Bench) -> pd.DataFrame:
     """Differences to the baseline at the end of the runs, and at every rate of RATES."""
     seeds = len(bench.profile.seeds)
-    known = bench.judges.known_rate
+    known = bench.judges.rate_column
     found = [differences(bench, (known, *VARIED)).assign(arrived=seeds)]
     found += [matched_differences(bench, rate, measure, known) for rate, measure in product(RATES, VARIED)]
     table = pd.concat(found)
