@@ -87,7 +87,7 @@ def test_every_command_explains_its_options(capsys, command):
     text = capsys.readouterr().out
     assert stopped.value.code == 0
     assert f"usage: zsgan {command}" in text and "--quiet" in text
-    assert f"\nexample: zsgan {command} " in text
+    assert f"\nexample: zsgan {command}" in text
     options = text.split("options:")[1]
     for line in re.findall(r"^  (-.*)$", options, flags=re.MULTILINE):
         name = re.match(r"(-h, )?--[a-z-]+( [A-Z_=]+)?", line)
