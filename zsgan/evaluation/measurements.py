@@ -193,9 +193,6 @@ def measure_all(
         workers: number of rows that are measured in parallel; see :func:`zsgan.base.workers.for_workers`.
         progress: show a progress bar.
         snapshots: measure the runs at all their snapshots, not only at the end.
-
-    Raises:
-        ValueError: a device does not exist, or ``workers`` is below 1 or the number of devices.
     """
     devices = for_workers(device, workers)
     rows = [(scenario, row) for scenario in profile.scenarios for row in profile.rows_of(scenario)]

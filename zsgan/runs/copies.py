@@ -105,7 +105,7 @@ def _merged(place: Path, target: Path) -> Merged:
     own = checked(here).provenance
     if differing := _differing(place, made, here, own):
         text = (
-            f"refused: the run here has another "
+            "refused: the run here has another "
             f"{', another '.join(differing)}; it was made on {_origin(own)}, "
             f"this one on {_origin(made)}"
         )
