@@ -337,7 +337,7 @@ def test_chapters_run_at_the_same_time_with_a_thread_each(monkeypatch, tmp_path)
         seen[name] = (os.environ["OMP_NUM_THREADS"], parameters, folder, progress)
 
     monkeypatch.setattr(notebooks, "execute", execute)
-    notebooks.execute_all(["01", "02"], {"x": 1}, tmp_path, workers=2, progress=True)
+    notebooks.execute_all({"01": {"x": 1}, "02": {"x": 1}}, tmp_path, workers=2, progress=True)
     assert seen == dict.fromkeys(("01", "02"), ("1", {"x": 1}, tmp_path, True))
     assert "OMP_NUM_THREADS" not in os.environ
 
@@ -352,7 +352,7 @@ def test_after_a_chapter_that_failed_none_begins(monkeypatch, tmp_path):
 
     monkeypatch.setattr(notebooks, "execute", execute)
     with pytest.raises(notebooks.BookError, match="'03' failed"):
-        notebooks.execute_all(["01", "02", "03"], {}, tmp_path)
+        notebooks.execute_all({"01": {}, "02": {}, "03": {}}, tmp_path)
     # the last one comes first; a number of threads that was given is kept
     assert begun == [("03", "3")] and os.environ["OMP_NUM_THREADS"] == "3"
 
@@ -368,7 +368,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # which whatever runs 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 here = Path()
 notebooks.execute = partial(notebooks.execute, book=here / "book")
-notebooks.execute_all(["01_first"], {"out": here}, here / "executed")
+notebooks.execute_all({"01_first": {"out": here}}, here / "executed")
 """
 
 

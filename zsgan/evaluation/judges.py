@@ -99,7 +99,7 @@ class Judges:
         return self.look(self.truth.images(self.n, self.resolution), set(OF_TRUTH) & set(self.measures))
 
     @property
-    def known_rate(self) -> str:
+    def rate_column(self) -> str:
         """The strictest known rate: evaluator_rate, or clip_rate without factors read or labels."""
         known = self.truth.labels is not None and self.eyes.labels is not None
         return "evaluator_rate" if known else "clip_rate"
