@@ -67,6 +67,8 @@ from zsgan.book.helpers import glue, show_source
 glue("third", np.float64(1 / divisor))
 glue("word", 0.5, "1e-3")
 Path(out, "seen.txt").write_text(f"{divisor} {Path.cwd()} {out}")
+print("printed in", flush=True)
+print("two parts")
 show_source(glue)
 ```
 
@@ -203,6 +205,13 @@ def test_a_chapter_runs_in_the_current_folder_with_its_parameters(done):
     assert "display({_MIME" in code and "Args:" not in code and '"""' not in code
 
 
+def test_what_a_cell_prints_is_one_output_however_slowly_it_comes(done):
+    """Or a busy machine, on which a line can arrive in pieces, would make another notebook."""
+    executed = nbformat.read(done / "executed" / "01_first.ipynb", as_version=4)
+    printed = [o for cell in executed.cells for o in cell.get("outputs", []) if o.get("name") == "stdout"]
+    assert [o.text for o in printed] == ["printed in\ntwo parts\n"]
+
+
 LOOK = """import sys
 
 import matplotlib.pyplot as plt
@@ -333,7 +342,7 @@ def test_chapters_run_at_the_same_time_with_a_thread_each(monkeypatch, tmp_path)
         seen[name] = (os.environ["OMP_NUM_THREADS"], parameters, folder, progress)
 
     monkeypatch.setattr(notebooks, "execute", execute)
-    notebooks.execute_all(["01", "02"], {"x": 1}, tmp_path, workers=2, progress=True)
+    notebooks.execute_all({"01": {"x": 1}, "02": {"x": 1}}, tmp_path, workers=2, progress=True)
     assert seen == dict.fromkeys(("01", "02"), ("1", {"x": 1}, tmp_path, True))
     assert "OMP_NUM_THREADS" not in os.environ
 
@@ -348,7 +357,7 @@ def test_after_a_chapter_that_failed_none_begins(monkeypatch, tmp_path):
 
     monkeypatch.setattr(notebooks, "execute", execute)
     with pytest.raises(notebooks.BookError, match="'03' failed"):
-        notebooks.execute_all(["01", "02", "03"], {}, tmp_path)
+        notebooks.execute_all({"01": {}, "02": {}, "03": {}}, tmp_path)
     # the last one comes first; a number of threads that was given is kept
     assert begun == [("03", "3")] and os.environ["OMP_NUM_THREADS"] == "3"
 
@@ -364,7 +373,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # which whatever runs 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 here = Path()
 notebooks.execute = partial(notebooks.execute, book=here / "book")
-notebooks.execute_all(["01_first"], {"out": here}, here / "executed")
+notebooks.execute_all({"01_first": {"out": here}}, here / "executed")
 """
 
 

@@ -311,6 +311,14 @@ def test_json_has_every_job_with_a_command_that_makes_it(profile, timed, tmp_pat
     _parser().parse_args(shlex.split(printed["measuring"][0]["command"])[1:])
 
 
+def test_a_plan_says_that_no_compiled_step_was_timed(timed, profile, tmp_path):
+    rows = {"full": PROFILE["rows"]["full"]}
+    (tmp_path / profile).write_text(yaml.safe_dump(PROFILE | {"rows": rows}))
+    said = "steps of full were timed without torch.compile"
+    assert not any(said in note for note in planned(profile, tmp_path).notes)
+    assert any(said in note for note in planned(profile, tmp_path, **{"speed.compile": "default"}).notes)
+
+
 def test_random_weights_are_planned_from_their_names(timed, tmp_path, monkeypatch):
     """Shapes of 512 px are too large for a test; those of the real profile at 8 px."""
     monkeypatch.chdir(tmp_path)
