@@ -342,6 +342,14 @@ def test_the_pages_of_a_whole_profile_have_commands(profile, timed, tmp_path):
     assert summary.name == "summary" and "--only" not in summary.command
 
 
+def test_a_plan_says_that_no_compiled_step_was_timed(timed, profile, tmp_path):
+    rows = {"full": PROFILE["rows"]["full"]}
+    (tmp_path / profile).write_text(yaml.safe_dump(PROFILE | {"rows": rows}))
+    said = "steps of full were timed without torch.compile"
+    assert not any(said in note for note in planned(profile, tmp_path).notes)
+    assert any(said in note for note in planned(profile, tmp_path, **{"speed.compile": "default"}).notes)
+
+
 def test_random_weights_are_planned_from_their_names(timed, tmp_path, monkeypatch):
     """Shapes of 512 px are too large for a test; those of the real profile at 8 px."""
     monkeypatch.chdir(tmp_path)

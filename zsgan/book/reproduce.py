@@ -2,8 +2,10 @@
 
 import logging
 from collections.abc import Collection
+from itertools import cycle
 from pathlib import Path
 
+from zsgan.base.workers import for_workers
 from zsgan.book import contents, notebooks, pages, preconditions
 from zsgan.evaluation.measurements import measure_all
 from zsgan.report import shipped
@@ -44,7 +46,8 @@ def reproduce(
         build: where executed notebooks and the book go.
         runs: folder of runs.
         only: execute only this chapter, and do not render the book; or "book": render the executed chapters.
-        device: torch device of adaptations and measurements.
+        device: torch device of adaptations, measurements and chapters; several share them, such as
+            "cuda:0,cuda:1".
         workers: number of adaptations, measurements or chapters in parallel.
         pdf: also print the book to ``build/book.pdf``; needs Chromium.
         progress: show progress bars.
@@ -54,12 +57,14 @@ def reproduce(
 
     Raises:
         ValueError: The profile is unknown, its book lacks the chapter or it has no book to print, or the
-            folders of figures and book overlap.
+            folders of figures and book overlap; a device does not exist, or there are fewer workers than
+            devices.
         OSError: A folder cannot be written to, the disk has too little space, or there is no home folder.
         ImportError: A tool of the book is missing.
         RuntimeError: Some adaptations failed; the others are kept.
         BookError: A notebook failed (the message has the cell and the traceback), or the rendering did.
     """
+    devices = for_workers(device, workers)
     settings = load_profile(profile)
     having = contents.offered(settings)
     names = [page.stem for page in notebooks.chapters(having=having)]
@@ -88,8 +93,11 @@ def reproduce(
         measure_all(settings, runs, device, workers, progress)
     figures.mkdir(parents=True, exist_ok=True)
     chosen = [only] if only else names
-    parameters = {"profile": profile, "figures": figures, "runs": runs, "device": device}
-    notebooks.execute_all(chosen, parameters, executed, having=having, workers=workers, progress=progress)
+    parameters = {"profile": profile, "figures": figures, "runs": runs}
+    own = {
+        name: {**parameters, "device": str(one)} for name, one in zip(chosen, cycle(devices), strict=False)
+    }
+    notebooks.execute_all(own, executed, having=having, workers=workers, progress=progress)
     if only:
         return executed / f"{only}.ipynb"
     return _rendered(executed, figures, build, having, settings.banner, pdf)

@@ -72,6 +72,11 @@ def plan(
             0, f"other programs kept the processor busy: {share:.0%} of the measured time was this one's, so "
             "seconds are too many",
         )  # fmt: skip
+    if compiled := sorted({run.row for run in runs if run.config.speed.compile}):
+        notes.append(
+            f"steps of {', '.join(compiled)} were timed without torch.compile, which first takes minutes; "
+            "zsgan cost --compare times steps with it"
+        )
     if any(run.at_hand.generator != run.config.generator for run in runs):
         notes.insert(0, "networks whose files are missing were timed with random weights of the same shapes")
     if first.weights == "random":

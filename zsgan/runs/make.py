@@ -28,6 +28,7 @@ from zsgan.base.cache import Cache
 from zsgan.base.device import threads
 from zsgan.base.files import versions, write_atomically, write_json
 from zsgan.base.loop import loop
+from zsgan.base.origin import origin
 from zsgan.base.precision import tf32
 from zsgan.base.tensors import save_tensors
 from zsgan.networks.load import load_clip, load_discriminator, load_generator
@@ -97,6 +98,7 @@ def make(
                 job.identity
                 | {"content": job.content, "sha256": hashes(place)}
                 | devices.numerics(device)
+                | origin()
                 | {
                     "versions": versions(),
                     "machine": platform.machine(),
@@ -106,8 +108,13 @@ def make(
                 }
             )
             write_json(place / "provenance.json", provenance)
-            for name in ("state.pt", "owner.txt", ERROR):
-                (place / name).unlink(missing_ok=True)
+            finish(place)
+
+
+def finish(place: Path) -> None:
+    """Remove from a finished run's folder what only an unfinished run needs."""
+    for name in ("state.pt", "owner.txt", ERROR):
+        (place / name).unlink(missing_ok=True)
 
 
 def threads_for(g_src: Generator) -> int | None:
