@@ -273,18 +273,7 @@ def _with_snapshots(
 
 @contextmanager
 def locked(place: Path, wait: bool = False) -> Iterator[None]:
-    """Lock the run's folder; the lock ends with the process, however it ends.
-
-    Args:
-        place: the folder.
-        wait: wait for another process that holds the lock.
-
-    Yields:
-        nothing.
-
-    Raises:
-        RunInProgress: another process holds the lock, and ``wait`` is off.
-    """
+    """Lock the run's folder until block or process end; RunInProgress if another has it, unless ``wait``."""
     owner = place / "owner.txt"
     lock = FileLock(place / "lock")
     try:
