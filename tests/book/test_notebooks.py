@@ -493,7 +493,9 @@ def test_the_printed_book_has_bookmarks(done, site, monkeypatch):
     monkeypatch.setenv("PATH", f"{Path(browser.stdout.strip()).parent}:{os.environ['PATH']}")
     printed = pages.print_pdf(done).read_bytes()
     assert b"/Outlines" in printed
-    assert {b"A small book", b"1. First"} <= set(re.findall(rb"/Title \((.*?)\)", printed))
+    titles = re.findall(rb"/Title \((.*?)\)", printed)
+    assert b"A small book" in titles
+    assert any(b"First" in title for title in titles)
 
 
 def test_two_builds_are_the_same_to_the_byte(done, site, tmp_path):
