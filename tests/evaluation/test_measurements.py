@@ -587,6 +587,11 @@ def test_what_was_all_measured_is_only_read(two, full_run, tmp_path, monkeypatch
     def fail(*args, **kwargs):
         raise AssertionError("this should have been kept")
 
+    with monkeypatch.context() as patch:  # what is there is seen without a process or a network
+        for name in ("load_judges", "load_clip", "load_generator"):
+            patch.setattr(module, name, fail)
+        patch.setattr(tables, "worker_pool", fail)
+        measure_all(few, tmp_path, workers=workers)
     monkeypatch.setattr(module.Samples, "__getitem__", fail)
     monkeypatch.setattr(runs, "make", fail)
     measurements = Measurements(few, tmp_path)

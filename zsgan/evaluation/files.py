@@ -5,7 +5,8 @@ from zsgan.menagerie.evaluator import Evaluator
 from zsgan.networks.vgg_inception import Photographs
 from zsgan.runs.profiles import Profile
 
-_EYES = {"evaluator": Evaluator.networks, "photographs": Photographs.networks}
+NETWORKS_OF_EYES = {"evaluator": Evaluator.networks, "photographs": Photographs.networks}
+"""Name of the eyes -> the manifest's names of their networks."""
 
 
 def files_of(profile: Profile) -> list[str]:
@@ -28,4 +29,4 @@ def files_of(profile: Profile) -> list[str]:
             needed += [source, *map(names.clip, config.clips)]
         else:
             needed += [source, names.discriminator(config.few_shot.discriminator, source)]
-    return sorted({*_EYES[profile.eyes], *(found.asset for found in needed if found.asset)})
+    return sorted({*NETWORKS_OF_EYES[profile.eyes], *(found.asset for found in needed if found.asset)})

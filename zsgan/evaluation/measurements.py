@@ -183,6 +183,8 @@ def measure_all(
 ) -> None:
     """Fill the cache of measurements of a profile's runs at all their snapshots; a task is one row.
 
+    Rows that are measured already start no process and load no network.
+
     Args:
         profile: profile whose runs are finished.
         folder: folder of the runs, whose cache keeps the measurements.
@@ -190,9 +192,14 @@ def measure_all(
         workers: number of rows that are measured in parallel.
         progress: show a progress bar.
     """
-    rows = [(scenario, row) for scenario in profile.scenarios for row in profile.rows_of(scenario)]
-    with tqdm(total=len(rows), desc="measuring", disable=not progress) as bar:
-        if workers == 1:
+    rows = [
+        (scenario, row)
+        for scenario in profile.scenarios
+        for row in profile.rows_of(scenario)
+        if not _of_row(profile, row, folder, device).bench(scenario).complete
+    ]
+    with tqdm(total=len(rows), desc="measuring", disable=not (progress and rows)) as bar:
+        if workers == 1 or len(rows) < 2:
             for scenario, row in rows:
                 _measure(profile, scenario, row, folder, device)
                 bar.update()
@@ -205,8 +212,11 @@ def measure_all(
 
 
 def _measure(profile: Profile, scenario: str, row: str, folder: Path, device: torch.device | str) -> None:
-    one_row = replace(profile, rows={row: profile.rows[row]}, baseline=None)
-    Measurements(one_row, folder, device).course(scenario)
+    _of_row(profile, row, folder, device).course(scenario)
+
+
+def _of_row(profile: Profile, row: str, folder: Path, device: torch.device | str) -> Measurements:
+    return Measurements(replace(profile, rows={row: profile.rows[row]}, baseline=None), folder, device)
 
 
 def generator_quality(
