@@ -31,7 +31,7 @@ from zsgan.runs.run import open_run
 SETTINGS = {"optimiser.iterations": 4, "ewc.samples": 2, "stage1.iterations": 5}
 COMMANDS = (
     "reproduce", "fetch", "convert", "adapt", "table", "list", "completion", "cost", "plan", "sample",
-    "evaluate", "runs list", "runs info", "runs verify", "runs merge", "runs prune",
+    "evaluate", "prepare", "measure", "runs list", "runs info", "runs verify", "runs merge", "runs prune",
 )  # fmt: skip
 TINY = (
     "--profile",
@@ -135,6 +135,8 @@ def test_the_examples_of_the_help_are_commands():
         "adapt",
         "adapt",
         "table",
+        "prepare",
+        "measure",
         "sample",
         "evaluate",
         "list",

@@ -36,6 +36,8 @@ EXAMPLES = """examples:
   zsgan adapt --source dog --text cat            a dog generator becomes a cat generator
   zsgan adapt --source dog --text "grey cat" --row L_dir --set optimiser.lr=2e-3
   zsgan table --profile demo                     Table 1: its runs made or found, and measured
+  zsgan prepare fisher --profile demo            what runs share, before they start side by side
+  zsgan measure --profile demo --row L_dir       a row's runs at every snapshot, as CSV
   zsgan sample runs/<id> --n 32 --out cats/      pictures of an adapted generator
   zsgan evaluate cats/ --against drawn:cat       diversity, and closeness to the true cats
   zsgan list texts                               the words that a text may have; also rows, scenarios...
@@ -182,13 +184,25 @@ def _parser() -> argparse.ArgumentParser:
             "weight; it overrides the row's own; weights=random for random networks of the profile's shapes",
         )  # fmt: skip
 
+    def add_rows(sub: argparse.ArgumentParser) -> None:
+        add_profile(sub)
+        sub.add_argument("--row", action="append", default=[], help="row of the table; repeat for several")
+        sub.add_argument(
+            "--set", action="append", default=[], metavar="NAME=VALUE",
+            help="any setting of all rows, such as optimiser.iterations=500, or of the profile: seeds=[0], "
+            "samples=500, eyes=evaluator, truth.folder=images/cats, weights=random",
+        )  # fmt: skip
+
     several = "; several share the work, such as cuda:0,cuda:1"
     sub = add("reproduce", _reproduce, "run the notebooks, write every figure and table, build the book")
     sub.add_argument(
         "--profile", default="demo", help="smoke (numbers mean nothing), demo, paper, colab, a .yaml file, "
         "or a grid: demo-full, ten-shot, selection, scenarios, ablations, search, paper-ablations",
     )  # fmt: skip
-    sub.add_argument("--only", metavar="CHAPTER", help="one notebook, for instance 04_results; no book")
+    sub.add_argument(
+        "--only", metavar="CHAPTER", help="one notebook, for instance 04_results, and no book; or book: the "
+        "pages of the notebooks that were executed",
+    )  # fmt: skip
     sub.add_argument(
         "--workers", type=positive, help="parallel adaptations, measurements, then chapters, on one device "
         "or spread over several; by default two, or one for each device; up to 3.8 GB of memory each with "
@@ -199,6 +213,7 @@ def _parser() -> argparse.ArgumentParser:
         help="folder for figures and tables; by default PROFILE/figures below --build",
     )  # fmt: skip
     sub.add_argument("--build", type=folder, default=Path("build"), help="folder for notebooks and the book")
+    sub.add_argument("--runs", type=folder, default=Path("runs"), help="folder of runs")
     sub.add_argument("--pdf", action="store_true", help="print the book too, to book.pdf; needs chromium")
     add_device(sub, several)
     add_batch_size(sub)
@@ -222,17 +237,29 @@ def _parser() -> argparse.ArgumentParser:
     add_adaptation(sub)
     help_ = "steps, by default the row's; auto: until the run levels off, from 90 up to the row's"
     sub.add_argument("--iterations", type=steps, metavar="N|auto", help=help_)
+    sub.add_argument(
+        "--wait", action="store_true", help="wait while another process makes the run, instead of an error"
+    )
     sub.add_argument("--runs", type=folder, default=Path("runs"), help="folder of runs")
     add_device(sub)
 
-    sub = add("table", _table, "make or find the runs of a scenario, measure them, and print Table 1")
-    add_profile(sub)
-    sub.add_argument("--row", action="append", default=[], help="row of the table; repeat for several")
+    sub = add("prepare", _prepare, "compute what several runs share, before they start side by side")
     sub.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE",
-        help="any setting of all rows, such as optimiser.iterations=500, or of the profile: seeds=[0], "
-        "samples=500, eyes=evaluator, truth.folder=images/cats, weights=random",
+        "part", choices=("features", "fisher"),
+        help="features of the source images, for the runs of a seed; or Fisher information of the source",
     )  # fmt: skip
+    add_adaptation(sub)
+    sub.add_argument("--runs", type=folder, default=Path("runs"), help="folder of runs, whose cache keeps it")
+    add_device(sub)
+
+    sub = add("measure", _measure, "make or find runs, and measure them at every snapshot; prints CSV")
+    add_rows(sub)
+    sub.add_argument("--runs", type=folder, default=Path("runs"), help="folder of runs")
+    add_device(sub)
+    add_batch_size(sub)
+
+    sub = add("table", _table, "make or find the runs of a scenario, measure them, and print Table 1")
+    add_rows(sub)
     sub.add_argument("--out", type=output_folder, help="folder for CSV, Markdown and a sidecar of origin")
     sub.add_argument("--json", action="store_true", help="print JSON: every number, not rounded")
     sub.add_argument("--runs", type=folder, default=Path("runs"), help="folder of runs")
@@ -400,7 +427,7 @@ def _reproduce(options: argparse.Namespace) -> None:
 
     workers = _workers(options, min(2, os.cpu_count() or 1))
     page = reproduce(
-        options.profile, figures=options.figures, build=options.build, only=options.only,
+        options.profile, figures=options.figures, build=options.build, runs=options.runs, only=options.only,
         device=options.device, workers=workers, pdf=options.pdf, progress=options.progress,
     )  # fmt: skip
     _say(page)
@@ -443,9 +470,33 @@ def _adapt(options: argparse.Namespace) -> None:
 
     asked = _asked(options)
     asked["settings"] = (options.iterations or {}) | asked["settings"]
-    found = adapt(**asked, folder=options.runs, device=options.device, progress=options.progress)
+    found = adapt(
+        **asked, folder=options.runs, device=options.device, progress=options.progress, wait=options.wait
+    )
     _say(found.folder)
     contact_sheet(found, options.device)
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    from zsgan.api import configuration
+    from zsgan.runs.prepare import prepare
+
+    config = configuration(**_asked(options))
+    prepare(options.part, config, folder=options.runs, device=options.device, progress=options.progress)
+    _say(options.runs / "cache")
+
+
+def _measure(options: argparse.Namespace) -> None:
+    from zsgan.base.settings import given
+    from zsgan.evaluation.measurements import Measurements
+    from zsgan.report.table1 import chosen
+    from zsgan.runs.profiles import load_profile
+
+    profile = load_profile(options.profile)
+    scenario = options.scenario or next(iter(profile.scenarios))
+    picked = chosen(profile, scenario, options.row, given(options.set))
+    found = Measurements(picked, options.runs, options.device, options.progress).course(scenario)
+    _say(found.to_csv(index=False, lineterminator="\n").rstrip())
 
 
 def _table(options: argparse.Namespace) -> None:

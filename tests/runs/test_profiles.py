@@ -25,7 +25,7 @@ def test_a_profile_has_the_rows_of_table_1(name):
         terms[row] = list(config.weights)
     assert terms == {
         "StyleGAN-NADA": ["directional"],
-        "StyleGAN-NADA + L_EWC": ["directional", "ewc"],
+        "L_dir + L_EWC": ["directional", "ewc"],
         "L_dir": ["directional"],
         "L_dm": ["moment"],
         "L_dm + L_EWC": ["moment", "ewc"],

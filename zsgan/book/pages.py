@@ -7,6 +7,7 @@
 """
 
 import logging
+import re
 import shutil
 import subprocess
 import sys
@@ -74,6 +75,8 @@ def stage(
     for name, notebook in notebooks.items():
         write_atomically(staged / f"{name}.ipynb", f"{nbformat.writes(notebook)}\n".encode())
     shutil.copytree(figures, staged / "figures")
+    for table in (staged / "figures").glob("*.csv"):
+        write_atomically(table, unbroken(table.read_text(encoding="utf-8")).encode())
     write_icons(staged / "_static")
     mathjax = Path(str(distribution("sphinx-mathjax-offline").locate_file(_MATHJAX)))
     for part in _PARTS:  # not in _static, from which jupyter-book would load every script a second time
@@ -84,6 +87,11 @@ def stage(
         settings = yaml.safe_load((staged / "_config.yml").read_text(encoding="utf-8"))
         settings["html"]["announcement"] = banner
         write_atomically(staged / "_config.yml", yaml.safe_dump(settings, allow_unicode=True).encode())
+
+
+def unbroken(text: str) -> str:
+    """The text with no-break spaces in "0.575 ± 0.019" and "+0.02 to +0.09", which then stay in one line."""
+    return re.sub(r"(?<=\d) (±|to) (?=[-+\d])", "\u00a0\\1\u00a0", text)
 
 
 def _leave_out(

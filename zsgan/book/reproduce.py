@@ -1,12 +1,13 @@
 """Reproduction of all results: adaptations, notebooks, figures, tables and the book."""
 
 import logging
+from collections.abc import Collection
 from itertools import cycle
 from pathlib import Path
 
 from zsgan.base.workers import for_workers
 from zsgan.book import contents, notebooks, pages, preconditions
-from zsgan.evaluation.measurements import measure_all
+from zsgan.evaluation.measuring import measure_all
 from zsgan.report import shipped
 from zsgan.runs.grid import run_all
 from zsgan.runs.identity import check
@@ -44,7 +45,7 @@ def reproduce(
             committed ones in ``figures`` are not touched unless this names that folder.
         build: where executed notebooks and the book go.
         runs: folder of runs.
-        only: execute only this chapter, and do not render the book.
+        only: execute only this chapter, and do not render the book; or "book": render the executed chapters.
         device: torch device of adaptations, measurements and chapters; several share them, such as
             "cuda:0,cuda:1".
         workers: number of adaptations, measurements or chapters in parallel.
@@ -67,9 +68,10 @@ def reproduce(
     settings = load_profile(profile)
     having = contents.offered(settings)
     names = [page.stem for page in notebooks.chapters(having=having)]
-    if only is not None and only not in names:
+    pages_only = only == "book"
+    if only is not None and only not in (*names, "book"):
         raise ValueError(f"chapter {only!r} is not in the book of {profile!r}, which has {', '.join(names)}")
-    if only and pdf:
+    if only and pdf and not pages_only:
         raise ValueError(f"only={only!r} makes one notebook and no book that pdf could print; leave one out")
     if settings.summarised and (only or pdf):
         raise ValueError(f"of profile={profile!r} no book is made, only a summary; leave out only and pdf")
@@ -80,7 +82,9 @@ def reproduce(
     if not settings.summarised:
         pages.check_places(figures, build / "staged")
     written = [summary] if settings.summarised else [build, executed, figures]
-    preconditions.check(configs, runs, written, book=not settings.summarised, pdf=pdf)
+    preconditions.check([] if pages_only else configs, runs, written, book=not settings.summarised, pdf=pdf)
+    if pages_only:
+        return _rendered(executed, figures, build, having, settings.banner, pdf)
     run_all(check(configs), folder=runs, device=device, workers=workers, progress=progress, labels=labels)
     if settings.summarised:
         shipped.summarise(settings, summary, folder=runs, device=device, workers=workers, progress=progress)
@@ -96,7 +100,13 @@ def reproduce(
     notebooks.execute_all(own, executed, having=having, workers=workers, progress=progress)
     if only:
         return executed / f"{only}.ipynb"
-    page = pages.build(executed, figures, build, having=having, banner=settings.banner)
+    return _rendered(executed, figures, build, having, settings.banner, pdf)
+
+
+def _rendered(
+    executed: Path, figures: Path, build: Path, having: Collection[str], banner: str | None, pdf: bool
+) -> Path:
+    page = pages.build(executed, figures, build, having=having, banner=banner)
     if pdf:
         pages.print_pdf(build)
     return page
