@@ -145,6 +145,20 @@ def test_a_failed_notebook_stops_with_its_cell_and_the_runs_are_kept(two_scenari
     assert asked and executed == last_to_second
 
 
+def test_the_pages_of_executed_chapters_are_rendered_alone(two_scenarios, tmp_path, monkeypatch):
+    _, asked = two_scenarios
+    printed = []
+    monkeypatch.setattr(notebooks, "execute", None)
+    monkeypatch.setattr(
+        reproduce_module.pages, "build", lambda executed, figures, *_, **__: (executed, figures)
+    )
+    monkeypatch.setattr(reproduce_module.pages, "chromium", lambda: "chromium")
+    monkeypatch.setattr(reproduce_module.pages, "print_pdf", printed.append)
+    made = reproduce_module.reproduce("smoke", build=tmp_path, only="book", pdf=True)
+    assert made == (tmp_path / "executed", tmp_path / "smoke" / "figures")
+    assert printed == [tmp_path] and not asked
+
+
 def test_a_chapter_that_a_profile_cannot_fill_is_refused_before_anything_is_computed(monkeypatch):
     monkeypatch.setattr(reproduce_module, "run_all", None)
     message = "chapter '06_world' is not in the book of 'paper', which has 01_problem, .*, 10_real_weights"

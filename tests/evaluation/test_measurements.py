@@ -209,7 +209,7 @@ def test_eyes_without_labels_read_nothing(judges):
         labels = None
 
     blind, seen = replace(judges, eyes=Blind()), {"eyes": torch.zeros(3, 2)}
-    assert blind.hits(seen) is None and blind.known_rate == "clip_rate"
+    assert blind.hits(seen) is None and blind.rate_column == "clip_rate"
     assert math.isnan(blind.adaptation(seen, ["evaluator_rate"])["evaluator_rate"])
 
 

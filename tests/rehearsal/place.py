@@ -65,6 +65,11 @@ class Place:
         next(iter(content["scenarios"].values()))["truth"] = {"folder": str(images)}
         self.profile.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 
+    def fetch(self) -> None:
+        """Fetch the networks of the profile, and the one that it needs once there are true images."""
+        self.zsgan("fetch")
+        self._run("fetch", "dinov2-vit-l-14")
+
     def begin(self, command: str, *options: str | Path) -> subprocess.Popen[str]:
         """Start a command of zsgan with the profile of the rehearsal."""
         return self._begin(command, "--profile", self.profile, *options)

@@ -25,7 +25,7 @@ def place(tmp_path_factory):
     with served(place.served) as host:
         place.write_networks(host)
         assert "zsgan fetch generator-afhq-dog" in place.zsgan("reproduce", fails=True)
-        place.zsgan("fetch")
+        place.fetch()
     return place
 
 
@@ -130,5 +130,7 @@ def test_true_images_add_their_measures_and_a_row_and_remake_no_run(place, book)
     assert len(after) == len(before) + 1  # the row that images guide
     assert {file: after[file] for file in before} == before
     table = _table(place, "table1")
+    others = _table(place, "table_target")
+    assert float(others["L_dir"]["FD-DINOv2"]) >= 0
     assert float(table["L_dir"]["FID"]) >= 0 and table["true target"]["FID"] != ABSENT
     assert table["Ojha et al., 10-shot"]["rehearsal Avg."] != ABSENT

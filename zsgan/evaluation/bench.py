@@ -22,6 +22,7 @@ from zsgan.menagerie.factor_report import LEFT, FactorReports, ideal_species, le
 from zsgan.metrics import Eyes, extract, sse
 from zsgan.metrics.columns import OF_SOURCE, USUAL
 from zsgan.networks.clip import ClipEncoder, encode_pair
+from zsgan.networks.dinov2 import DINOV2, load_dinov2
 from zsgan.networks.load import load_clip, load_generator
 from zsgan.networks.sampling import Samples
 from zsgan.networks.vgg_inception import Photographs
@@ -164,6 +165,7 @@ class Bench:
         names = [
             found.config.generator, *found.config.clips, self.profile.judge, *self.judges.eyes.networks
         ]  # fmt: skip
+        names += [DINOV2] if self.judges.dinov2 is not None else []
         return {name: weights_id(name) for name in names}
 
     def kept(self, found: Run, what: Mapping[str, Any], measure: Callable[[], Any]) -> Any:
@@ -204,7 +206,7 @@ def load_eyes(name: str, device: torch.device | str = "cpu") -> Eyes:
     Raises:
         ValueError: the name is unknown.
         FileNotFoundError: their weights are missing or altered.
-        ModuleNotFoundError: photographs need two more packages.
+        ModuleNotFoundError: photographs need more packages.
     """
     if name not in EYES:
         raise ValueError(f"eyes={name!r} are unknown; choose one of {', '.join(EYES)}")
@@ -241,6 +243,8 @@ def load_judges(profile: Profile, scenario: str, device: torch.device | str = "c
         load_eyes(profile.eyes, device), truth, resolution, profile.samples,
         clip, texts, profile.clusters, profile.neighbours, device, USUAL.union(profile.measures),
     )  # fmt: skip
-    if "clip_quality" not in profile.measures:
-        return judges
-    return replace(judges, prompts=prompt_features(clip, config.target_text, config.prompts))
+    if "fd_dinov2" in profile.measures and truth.seen:
+        judges = replace(judges, dinov2=load_dinov2(device))
+    if "clip_quality" in profile.measures:
+        judges = replace(judges, prompts=prompt_features(clip, config.target_text, config.prompts))
+    return judges
