@@ -64,6 +64,8 @@ from zsgan.book.helpers import glue, show_source
 glue("third", np.float64(1 / divisor))
 glue("word", 0.5, "1e-3")
 Path(out, "seen.txt").write_text(f"{divisor} {Path.cwd()} {out}")
+print("printed in", flush=True)
+print("two parts")
 show_source(glue)
 ```
 
@@ -196,6 +198,13 @@ def test_a_chapter_runs_in_the_current_folder_with_its_parameters(done):
     (code,) = [o.data["text/markdown"] for o in outputs if "text/markdown" in o.get("data", {})]
     assert code.startswith("```python\ndef glue(") and code.endswith("\n```")
     assert "display({_MIME" in code and "Args:" not in code and '"""' not in code
+
+
+def test_what_a_cell_prints_is_one_output_however_slowly_it_comes(done):
+    """Or a busy machine, on which a line can arrive in pieces, would make another notebook."""
+    executed = nbformat.read(done / "executed" / "01_first.ipynb", as_version=4)
+    printed = [o for cell in executed.cells for o in cell.get("outputs", []) if o.get("name") == "stdout"]
+    assert [o.text for o in printed] == ["printed in\ntwo parts\n"]
 
 
 LOOK = """import sys

@@ -191,6 +191,7 @@ def execute(
                 # The kernel's folder, the caller's, so that relative paths in a profile are found.
                 resources={"metadata": {"path": str(Path.cwd())}},
                 progress_bar=progress,
+                coalesce_streams=True,  # or a line that a busy machine sends in pieces is several outputs
                 extra_arguments=[
                     "--log-level=ERROR",  # hides a warning on local ports in every chapter
                     "--IPKernelApp.matplotlib=inline",  # pictures go into the notebook
