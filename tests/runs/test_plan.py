@@ -308,7 +308,7 @@ def test_json_has_every_job_with_a_command_that_makes_it(profile, timed, tmp_pat
         config = api.configuration(**_asked(_parser().parse_args(words[1:])))
         assert resolve(config).id == job["id"] and config.optimiser.lr == 0.01
         measured = _parser().parse_args(shlex.split(job["measure"])[1:])
-        assert (measured.row, given_settings(measured.set)["seeds"]) == ([job["row"]], [1])
+        assert (measured.row, given_settings(measured.set)["seeds"]) == ([job["row"]], ["1"])
     assert [job["seed"] for job in printed["jobs"]] == [1] * 5
     assert printed["measuring"][0]["command"].startswith("zsgan table --profile small.yaml")
     _parser().parse_args(shlex.split(printed["measuring"][0]["command"])[1:])

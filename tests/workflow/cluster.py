@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-CLIENTS = ("sbatch", "scancel", "scontrol", "sinfo", "squeue", "srun")
+CLIENTS = ("sacct", "sbatch", "scancel", "scontrol", "sinfo", "squeue", "srun")
 NODES = ("one", "two")
 
 CONFIGURATION = """\
@@ -42,8 +42,8 @@ SlurmdParameters=config_overrides
 # Finished jobs stay in the queue's answer
 MinJobAge=3600
 AccountingStorageType=accounting_storage/none
-NodeName=one NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=1 RealMemory=64000
-NodeName=two NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=1 RealMemory=64000
+NodeName=one NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=2 RealMemory=64000
+NodeName=two NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=2 RealMemory=64000
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE
 """
 
@@ -126,7 +126,7 @@ def cluster(place: Path):
                 started.append(
                     subprocess.Popen(
                         [programs / program, *options], env=variables, stdout=log, stderr=log,
-                        stdin=subprocess.DEVNULL, start_new_session=True,
+                        stdin=subprocess.DEVNULL,
                     )
                 )  # fmt: skip
             if program == "munged":

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from cluster import ROOT, cluster, wait
+from cluster import ROOT, Cluster, cluster, wait
 
 from zsgan.base.files import read_json
 from zsgan.commands import planning
@@ -40,7 +40,8 @@ PROFILES = {
     "saving": {**SMALL, "rows": {"10-shot": {**SHOTS, "optimiser": {"iterations": 30}}}},  # every 3 steps
 }
 ON_TEST = (
-    "--slurm-no-account", "--slurm-init-seconds-before-status-checks=1", "--seconds-between-status-checks=1",
+    "--slurm-status-command=squeue", "--slurm-init-seconds-before-status-checks=1",
+    "--seconds-between-status-checks=1",
 )  # fmt: skip
 
 
@@ -95,14 +96,18 @@ def grid(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def played(grid, tmp_path_factory):
-    """What happened on the cluster: its jobs, when each run was finished, and the logs of some jobs."""
-    plan, place = grid
+    """What happened on the cluster, see :func:`play`."""
     other = tmp_path_factory.mktemp("other")
-    endless, saving = planned(other, "endless"), planned(other, "saving")
+    plans = {name: planned(other, name) for name in ("endless", "saving")}
+    with cluster(tmp_path_factory.mktemp("slurm")) as slurm:
+        return play(slurm, *grid, other, **plans)
+
+
+def play(slurm: Cluster, plan: dict, place: Path, other: Path, endless: dict, saving: dict) -> dict:
+    """Run the grid while engine, jobs and time end: the jobs, when each run was finished, and some logs."""
+    on_slurm = {"environment": slurm.environment}
     targets = receipts("adapted", plan)
     with ExitStack() as stack:
-        slurm = stack.enter_context(cluster(tmp_path_factory.mktemp("slurm")))
-        on_slurm = {"environment": slurm.environment}
         # One job runs out of its minute.
         late = engine(
             other / "endless", "slurm", *ON_TEST, *receipts("adapted", endless), "--set-resources",
@@ -119,19 +124,13 @@ def played(grid, tmp_path_factory):
         # The engine of the grid is killed while its jobs run, and started once more.
         first = engine(place, "slurm", *ON_TEST, *targets, **on_slurm)
         stack.callback(first.kill)
-        wait(
-            lambda: [each for each in slurm.jobs() if each["task"] == "1" and each["state"] == "RUNNING"],
-            300,
-            slurm,
-        )
+        wait(lambda: ("1", "RUNNING") in [(job["task"], job["state"]) for job in slurm.jobs()], 300, slurm)
         first.kill()
         first.wait()
         ended(engine(place, "local", "--unlock", **on_slurm), place)
         wait((run / "state.pt").exists, 300, slurm)
         os.kill(int(re.findall(r"\d+", (run / "owner.txt").read_text())[0]), signal.SIGKILL)
-        wait(
-            lambda: {"FAILED"} == {each["state"] for each in slurm.jobs() if each["job"] == plain}, 60, slurm
-        )
+        wait(lambda: (plain, "FAILED") in [(job["job"], job["state"]) for job in slurm.jobs()], 60, slurm)
         slurm.call("scontrol", "requeue", plain)
         second = engine(place, "slurm", *ON_TEST, *targets, **on_slurm)
         stack.callback(second.kill)

@@ -110,6 +110,9 @@ def _measured(
     measuring: dict[str, Measuring] = {}
     notes: dict[str, None] = {}
     first = {(run.scenario, run.row): run for run in reversed(runs)}
+    of_scenario: dict[str, list[Wanted]] = {scenario: [] for scenario in profiles}
+    for run in runs:
+        of_scenario[run.scenario].append(run)
     # Scenarios of one generator together, since the meter holds one at a time.
     for run in sorted(first.values(), key=lambda run: run.at_hand.generator):
         try:
@@ -132,8 +135,7 @@ def _measured(
         except (FileNotFoundError, ModuleNotFoundError) as error:
             notes[f"measuring was not timed: {error}"] = None
             continue
-        of_scenario = [other for other in runs if other.scenario == run.scenario]
-        counted = looks(of_scenario, 1 + (profile.other_psi != profile.truncation_psi))
+        counted = looks(of_scenario[run.scenario], 1 + (profile.other_psi != profile.truncation_psi))
         command = shlex.join(["zsgan", "table", *where, "--scenario", run.scenario, *_set(settings)])
         measuring[run.scenario] = Measuring(
             run.scenario, command, **found, looks=counted[0], looks_table=counted[1]

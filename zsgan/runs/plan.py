@@ -206,16 +206,18 @@ def shared_by(
         each once.
     """
     found: dict[tuple[Any, ...], Shared] = {}
+    jobs: dict[tuple[Any, ...], list[int]] = {}
     of_part = {"source images": "features", "Fisher information": "fisher"}
     for place, run in enumerate(runs):
         cost = costs[run.scenario, run.row]
         for what, seed, seconds, key in _parts(run.config, cost):
+            places = jobs.setdefault((what, *key), [])
+            places.append(place)
             known = found.get((what, *key)) or Shared(
-                what, run.scenario, seed, seconds, False, command(run, of_part[what]), ()
+                what, run.scenario, seed, seconds, False, command(run, of_part[what]), places
             )
-            found[what, *key] = replace(
-                known, seconds=seconds, needed=known.needed or not run.finished, jobs=(*known.jobs, place)
-            )
+            needed = known.needed or not run.finished
+            found[what, *key] = replace(known, seconds=seconds, needed=needed)
     return list(found.values())
 
 
