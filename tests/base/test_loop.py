@@ -163,6 +163,7 @@ def test_a_termination_waits_for_the_step_and_a_save(tmp_path):
     def step(i):
         if i == 5:
             signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)  # Slurm sends several
         return training.step(i)
 
     def ended(*_):
@@ -180,24 +181,6 @@ def test_a_termination_waits_for_the_step_and_a_save(tmp_path):
         assert all(torch.equal(a, b) for a, b in zip(resumed.bits(), whole.bits(), strict=True))
         signal.signal(signal.SIGTERM, lambda *_: None)  # one that goes on
         assert len(loop({}, step, 8, None, save_every=1, progress=False)) == 8
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-def test_a_second_termination_takes_effect_at_once(tmp_path):
-    def step(i):
-        signal.raise_signal(signal.SIGTERM)
-        with pytest.raises(Stopped):
-            signal.raise_signal(signal.SIGTERM)
-        return {}
-
-    def ended(*_):
-        raise Stopped
-
-    before = signal.signal(signal.SIGTERM, ended)
-    try:
-        with pytest.raises(Stopped):
-            loop({}, step, 2, tmp_path, save_every=1, progress=False)
     finally:
         signal.signal(signal.SIGTERM, before)
 

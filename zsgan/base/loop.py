@@ -40,7 +40,7 @@ def loop(
     """Run ``step(0) ... step(total - 1)``, resuming an interrupted call with the same folder.
 
     A SIGTERM, which Slurm sends when a job's time is over, takes effect after the current step and a save, so
-    that no finished step is lost. A second one takes effect at once.
+    that no finished step is lost.
 
     Args:
         state: everything that the steps change: modules and optimisers (by their state_dict), tensors, and
@@ -104,7 +104,7 @@ def loop(
         mininterval=1.0,
         leave=None,
     )
-    with _terminated_later() as terminated:
+    with _terminated_later() as (terminated, terminate):
         for i in steps:
             if finished(history):
                 break
@@ -125,31 +125,37 @@ def loop(
                 torch.save({**kept, "arguments": asked}, buffer)
                 write_atomically(path, buffer.getbuffer())
             if terminated:
-                terminated.clear()
-                signal.raise_signal(signal.SIGTERM)
+                terminate()
     return history
 
 
 @contextmanager
-def _terminated_later() -> Iterator[list[int]]:
-    """Note the first SIGTERM inside the block in the list, for the block to raise it again when it can end.
+def _terminated_later() -> Iterator[tuple[list[int], Callable[[], None]]]:
+    """Note every SIGTERM inside the block in a list; the function, or the block's end, lets them take effect.
 
-    Other threads than the main one receive no signals: their list stays empty.
+    All of them, since Slurm sends several when a job's time is over. Threads other than the main one receive
+    no signals: their list stays empty.
     """
     received: list[int] = []
     if current_thread() is not main_thread():
-        yield received
+        yield received, received.clear
         return
 
     def note(number: int, _: object) -> None:
         received.append(number)
-        signal.signal(number, before)
+
+    def terminate() -> None:
+        received.clear()
+        signal.signal(signal.SIGTERM, before)
+        signal.raise_signal(signal.SIGTERM)
+        signal.signal(signal.SIGTERM, note)
 
     before = signal.signal(signal.SIGTERM, note) or signal.SIG_DFL
     try:
-        yield received
+        yield received, terminate
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if signal.getsignal(signal.SIGTERM) is note:
+            signal.signal(signal.SIGTERM, before)
         if received:
             signal.raise_signal(signal.SIGTERM)
 
