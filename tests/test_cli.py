@@ -31,7 +31,7 @@ from zsgan.runs.run import open_run
 SETTINGS = {"optimiser.iterations": 4, "ewc.samples": 2, "stage1.iterations": 5}
 COMMANDS = (
     "reproduce", "fetch", "convert", "adapt", "table", "list", "info", "completion", "cost", "plan", "sample",
-    "evaluate",
+    "edit", "evaluate",
 )  # fmt: skip
 TINY = (
     "--profile",
@@ -136,6 +136,7 @@ def test_the_examples_of_the_help_are_commands():
         "adapt",
         "table",
         "sample",
+        "edit",
         "evaluate",
         "list",
         "info",

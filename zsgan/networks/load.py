@@ -60,12 +60,21 @@ def check_adaptable(generator: Generator, name: str | Path) -> None:
         )
 
 
-def of_demo(generator: Generator) -> bool:
-    """Whether a generator is one of the demo's by its noise maps, which converting and adapting keep."""
+def demo_source(generator: Generator) -> str | None:
+    """Name of the demo's generator that this one is or comes from, such as "generator-dog"; else ``None``.
+
+    It is recognised by its noise maps, which converting and adapting keep.
+    """
     shipped = [
         name for name, asset in manifest.assets().items() if name.startswith("generator-") and not asset.urls
     ]
-    return any(_same(_noise(generator), _noise(load_generator(name))) for name in shipped)
+    found = (name for name in shipped if _same(_noise(generator), _noise(load_generator(name))))
+    return next(found, None)
+
+
+def of_demo(generator: Generator) -> bool:
+    """Whether a generator is one of the demo's, or was converted or adapted from one."""
+    return demo_source(generator) is not None
 
 
 def check_of_demo(generator: str) -> None:
