@@ -6,7 +6,7 @@ import pytest
 
 from zsgan.book import notebooks
 
-BOXED = ("01_problem", "06_world", "07_equal_adaptation", "08_guides", "09_stopping")
+BOXED = ("01_problem", "06_world", "07_equal_adaptation", "08_guides", "09_stopping", "15_your_pictures")
 OPENED = ("02_variations", "03_adaptation", "04_results", "05_ablations", *BOXED)
 BOX = re.compile(r"^```\{admonition\} ([^\n]+)\n:class: (\w+)\n\n(.*?)\n```$", flags=re.MULTILINE | re.DOTALL)
 

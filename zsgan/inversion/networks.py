@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from zsgan.evaluation.bench import load_eyes
-from zsgan.menagerie.encoder import load_encoder
+from zsgan.menagerie.encoder import SPECIES, load_encoder
 from zsgan.metrics.eyes import Eyes
 from zsgan.metrics.lpips import Lpips
 from zsgan.networks.load import demo_source
@@ -37,8 +37,8 @@ class Networks:
 def networks_for(generator: Generator) -> Networks:
     """The networks that suit a generator, on its device.
 
-    For the demo's, the maps of its encoder are the loss, and the evaluator, which saw neither, is the judge.
-    For all others LPIPS of VGG-16 is both.
+    For the demo's, the loss is LPIPS in the maps of the demo's encoder, which also is the encoder of its own
+    generator, and the judge is the evaluator. For all others LPIPS of VGG-16 is both.
 
     Args:
         generator: a source generator, or one adapted from it.
@@ -55,5 +55,6 @@ def networks_for(generator: Generator) -> Networks:
     if source is None:
         eyes = load_eyes("photographs", device)
         return Networks(Lpips.through(eyes), eyes)
-    encoder = load_encoder(source.removeprefix("generator-"), device)
-    return Networks(Lpips(encoder.maps), load_eyes("evaluator", device), encoder)
+    encoder = load_encoder(SPECIES, device)
+    own = encoder if source == f"generator-{SPECIES}" else None
+    return Networks(Lpips(encoder.maps), load_eyes("evaluator", device), own)

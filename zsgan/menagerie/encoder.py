@@ -1,6 +1,6 @@
-"""The demo's encoders: small networks that read the w of a demo generator in an image, one per generator.
+"""The demo's encoder: a small network that reads the w of a demo generator in an image.
 
-Their feature maps are also the perceptual loss of the demo's inversion, so that the evaluator, which judges
+Its feature maps are also the perceptual loss of the demo's inversion, so that the evaluator, which judges
 the result, stays a network that nothing is optimised against.
 """
 
@@ -16,6 +16,9 @@ from zsgan.menagerie.evaluator import Evaluator
 
 PREFIX = "encoder-"
 """Names of encoders in the manifest: this, and the species of the generator."""
+
+SPECIES = "dog"
+"""The species whose encoder ships; the training command makes others."""
 
 
 class Encoder(nn.Module):
@@ -44,7 +47,7 @@ def load_encoder(species: str, device: torch.device | str = "cpu", file: Path | 
     """An encoder for a generator of the demo, frozen and in evaluation mode.
 
     Args:
-        species: of the generator: "dog" or "cat".
+        species: of the generator.
         device: where to put it.
         file: its weights; by default those that ship with the package.
 
