@@ -10,7 +10,7 @@ from zsgan.evaluation.bench import load_eyes
 from zsgan.menagerie.encoder import SPECIES, load_encoder
 from zsgan.metrics.eyes import Eyes
 from zsgan.metrics.lpips import Lpips
-from zsgan.networks.load import demo_source
+from zsgan.networks.load import demo_source, of_demo
 from zsgan.networks.stylegan2 import Generator
 
 
@@ -51,10 +51,9 @@ def networks_for(generator: Generator) -> Networks:
         ModuleNotFoundError: photographs need two more packages.
     """
     device: torch.device = generator.mapping.w_avg.device
-    source = demo_source(generator)
-    if source is None:
+    if not of_demo(generator):
         eyes = load_eyes("photographs", device)
         return Networks(Lpips.through(eyes), eyes)
     encoder = load_encoder(SPECIES, device)
-    own = encoder if source == f"generator-{SPECIES}" else None
+    own = encoder if demo_source(generator) == f"generator-{SPECIES}" else None
     return Networks(Lpips(encoder.maps), load_eyes("evaluator", device), own)

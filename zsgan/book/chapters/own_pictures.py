@@ -13,6 +13,7 @@ from zsgan.menagerie.draw import draw
 from zsgan.menagerie.factors import Factors, with_species, with_style
 from zsgan.menagerie.portraits import FRESH_SEED, Drawing
 from zsgan.metrics.eyes import Eyes
+from zsgan.metrics.lpips import Lpips
 from zsgan.runs.profiles import Profile, load_profile
 
 HELD_OUT_SEED = FRESH_SEED + 1
@@ -73,22 +74,22 @@ def held_out(n: int) -> Drawing:
 
 
 @torch.no_grad()
-def distances(eyes: Eyes, images: Mapping[str, Tensor], answers: Tensor) -> dict[str, float]:
-    """Mean distance of images to the true answers, over animals and then over factors, as the eyes read them.
+def distances(eyes: Eyes, images: Tensor, answers: Tensor) -> dict[str, float]:
+    """Mean distances of N images to their true answers.
 
     Args:
         eyes: eyes that read factors.
-        images: label -> images (N, 3, H, W) in [-1, 1].
+        images: (N, 3, H, W) in [-1, 1].
         answers: (N, 3, H, W), the true answers.
 
     Returns:
-        label -> root mean square over the factors, in deviations of the world, averaged over the animals.
+        "LPIPS" in the eyes' maps, and "factors": the root mean square over the continuous factors, which
+        species and style are not, of the difference, in deviations of the world.
     """
-    true = eyes.read(eyes.embed(answers)).continuous
-    return {
-        label: float(factor_distance(eyes.read(eyes.embed(made)).continuous, true).mean())
-        for label, made in images.items()
-    }
+    lpips = Lpips.through(eyes)
+    apart = (lpips.features(images) - lpips.features(answers)).square().sum(1)
+    read = [eyes.read(eyes.embed(seen)).continuous for seen in (images, answers)]
+    return {"LPIPS": float(apart.mean()), "factors": float(factor_distance(*read).mean())}
 
 
 def answers_of(factors: Factors, wishes: Sequence[Wish] = WISHES) -> dict[str, Tensor]:
@@ -96,6 +97,17 @@ def answers_of(factors: Factors, wishes: Sequence[Wish] = WISHES) -> dict[str, T
     return {wish.label: draw(wish.answer(factors)) for wish in wishes}
 
 
-def distance_table(found: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
-    """The distances of :func:`distances` with two decimals, a line for each wish."""
-    return pd.DataFrame(found).T.rename_axis("becomes").map("{:.2f}".format)
+def distance_table(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> pd.DataFrame:
+    """The distances of :func:`distances` as a table.
+
+    Args:
+        found: label of a wish -> what is compared with the answers -> distances.
+
+    Returns:
+        a line for each wish; columns such as "LPIPS, full method"; two decimals.
+    """
+    lines = {
+        label: {f"{what}, {name}": of[name][what] for what in ("LPIPS", "factors") for name in of}
+        for label, of in found.items()
+    }
+    return pd.DataFrame(lines).T.rename_axis("becomes").map("{:.2f}".format)
