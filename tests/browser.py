@@ -28,13 +28,58 @@ SHOWN = """({
     brightness: Math.max(...getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3)),
     banner: document.querySelector('.bd-header-announcement')?.innerText,
     raw: [...document.querySelectorAll('.math')].filter(e => !e.querySelector('mjx-container')).length,
-    drawn: document.querySelectorAll('mjx-container svg').length,
-    errors: document.querySelectorAll('[data-mml-node=merror]').length,
+    drawn: document.querySelectorAll('mjx-container mjx-math').length,
+    errors: document.querySelectorAll('mjx-merror').length,
+    wide: [...document.querySelectorAll('div.math')].filter(e => e.scrollWidth > e.clientWidth + 1)
+        .map(e => e.textContent),
     pictures: [...document.querySelectorAll('article img')]
         .map(e => [e.src, e.naturalWidth, e.width, e.alt]),
+    unplaced: [...document.querySelectorAll('article img')].filter(
+        e => !(Math.abs(e.getAttribute("width") / e.getAttribute("height") * e.height / e.width - 1) < 0.03)
+    ).map(e => e.src.slice(0, 200)),
+    undrawn: [...document.querySelectorAll('[class*="fa-"]')]
+        .filter(e => e.checkVisibility() && getComputedStyle(e, '::before').content == 'none')
+        .map(e => e.className),
     links: [...document.querySelectorAll('a[href]')].map(e => e.href),
     anchors: [...document.querySelectorAll('[id]')].map(e => e.id),
 })"""
+
+# Waits for pictures that a reader would see later, as one scrolls to them.
+ALL_PICTURES = """Promise.all([...document.querySelectorAll('article img')]
+    .map(e => { e.loading = 'eager'; return e.decode(); })).then(() => true)"""
+
+# Words with less contrast to what is behind them than WCAG level AA asks for: 4.5, or 3 if they are large.
+PALE = """(() => {
+    const pen = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
+    const known = new Map();
+    const rgba = colour => {
+        if (!known.has(colour)) {
+            pen.clearRect(0, 0, 1, 1);
+            pen.fillStyle = colour;
+            pen.fillRect(0, 0, 1, 1);
+            known.set(colour, [...pen.getImageData(0, 0, 1, 1).data]);
+        }
+        return known.get(colour);
+    };
+    const over = ([r, g, b, a], below) => [r, g, b].map((c, k) => (c * a + below[k] * (255 - a)) / 255);
+    const behind = e =>
+        e ? over(rgba(getComputedStyle(e).backgroundColor), behind(e.parentElement)) : [255, 255, 255];
+    const light = colour => colour.map(c => c / 255)
+        .map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, c, k) => sum + c * [0.2126, 0.7152, 0.0722][k], 0);
+    const pale = [];
+    for (const e of document.body.querySelectorAll('*')) {
+        const words = [...e.childNodes].filter(n => n.nodeType === 3).map(n => n.data).join(' ').trim();
+        const seen = e.checkVisibility({opacityProperty: true, visibilityProperty: true});
+        if (!words || !seen || e.clientWidth === 1) continue;
+        const look = getComputedStyle(e), ground = behind(e), size = parseFloat(look.fontSize);
+        const [a, b] = [light(over(rgba(look.color), ground)), light(ground)].sort((x, y) => y - x);
+        const large = size >= 24 || (size >= 18.66 && look.fontWeight >= 700);
+        const ratio = (a + 0.05) / (b + 0.05);
+        if (ratio < (large ? 3 : 4.5)) pale.push(`${words.slice(0, 60)}: ${ratio.toFixed(2)}`);
+    }
+    return pale;
+})()"""
 
 
 class Browser:
@@ -118,6 +163,13 @@ class Browser:
         )
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
+
+    def controls(self) -> list[tuple[str, str]]:
+        """Role and name of everything that can be operated, as a screen reader is told."""
+        kinds = {"button", "link", "combobox", "slider", "searchbox", "checkbox", "DisclosureTriangle"}
+        nodes = self.call("Accessibility.getFullAXTree")["nodes"]
+        shown = [node for node in nodes if not node["ignored"] and node["role"]["value"] in kinds]
+        return [(node["role"]["value"], node["name"]["value"].strip()) for node in shown]
 
     def press(self, key: str) -> None:
         """Press and release a key, such as "ArrowLeft", in what has the focus."""

@@ -20,7 +20,7 @@ torch.set_num_threads(1)
 
 BOOK = ("test_pages.py", "test_explorer.py", "test_reproduce.py")  # whose tests share one book
 FIRST = (
-    *BOOK, "test_rehearsal.py", "test_run.py", "test_shipped.py", "test_measurements.py",
+    *BOOK, "test_workflow.py", "test_rehearsal.py", "test_run.py", "test_shipped.py", "test_measurements.py",
     "test_notebooks.py", "test_workers.py", "test_papers_book.py", "test_vgg_inception.py", "test_cli.py",
     "test_checkpoints.py", "test_colab.py", "test_readme.py",
 )  # fmt: skip

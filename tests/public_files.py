@@ -5,6 +5,7 @@ The modules that their pickles name exist for the time of writing only.
 
 import argparse
 import io
+import math
 import pickle
 import sys
 import warnings
@@ -160,6 +161,26 @@ def torchvision_vgg16(seed=0):
         state[f"classifier.{place}.weight"] = numbers.as_strided(shape, (1, 1))
         state[f"classifier.{place}.bias"] = 0.1 * torch.randn(shape[0], generator=random)
     return state
+
+
+def dinov2_pth(seed=0):
+    """The bytes of a DINOv2 as its authors publish it, with random weights; of 2 blocks and 128 channels."""
+    random, width, side = torch.Generator().manual_seed(seed), 128, 37
+    shapes = {"cls_token": (1, 1, width), "pos_embed": (1, 1 + side**2, width), "mask_token": (1, width)}
+    layers = {"patch_embed.proj": (width, 3, 14, 14)}
+    for i in range(2):
+        block = f"blocks.{i}"
+        layers |= {f"{block}.norm1": (width,), f"{block}.attn.qkv": (3 * width, width)}
+        layers |= {f"{block}.attn.proj": (width, width), f"{block}.norm2": (width,)}
+        layers |= {f"{block}.mlp.fc1": (4 * width, width), f"{block}.mlp.fc2": (width, 4 * width)}
+        shapes |= {f"{block}.ls1.gamma": (width,), f"{block}.ls2.gamma": (width,)}
+    for name, shape in {**layers, "norm": (width,)}.items():
+        shapes |= {f"{name}.weight": shape, f"{name}.bias": shape[:1]}
+    state = {}
+    for name, shape in shapes.items():
+        spread = math.prod(shape[1:]) ** -0.5 if len(shape) > 1 else 0.3
+        state[name] = spread * torch.randn(shape, generator=random)
+    return saved(state)
 
 
 def openai_program(model):

@@ -30,8 +30,8 @@ from zsgan.runs.run import open_run
 
 SETTINGS = {"optimiser.iterations": 4, "ewc.samples": 2, "stage1.iterations": 5}
 COMMANDS = (
-    "reproduce", "fetch", "convert", "adapt", "table", "list", "info", "completion", "cost", "plan", "sample",
-    "edit", "evaluate",
+    "reproduce", "fetch", "convert", "adapt", "table", "list", "completion", "cost", "plan", "sample", "edit",
+    "evaluate", "prepare", "measure", "runs list", "runs info", "runs verify", "runs merge", "runs prune",
 )  # fmt: skip
 TINY = (
     "--profile",
@@ -83,11 +83,11 @@ def test_only_a_clip_waits_for_open_clip():
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_its_options(capsys, command):
     with pytest.raises(SystemExit) as stopped:
-        main([command, "--help"])
+        main([*command.split(), "--help"])
     text = capsys.readouterr().out
     assert stopped.value.code == 0
     assert f"usage: zsgan {command}" in text and "--quiet" in text
-    assert f"\nexample: zsgan {command} " in text
+    assert f"\nexample: zsgan {command}" in text
     options = text.split("options:")[1]
     for line in re.findall(r"^  (-.*)$", options, flags=re.MULTILINE):
         name = re.match(r"(-h, )?--[a-z-]+( [A-Z_=]+)?", line)
@@ -135,16 +135,17 @@ def test_the_examples_of_the_help_are_commands():
         "adapt",
         "adapt",
         "table",
+        "prepare",
+        "measure",
         "sample",
         "edit",
         "evaluate",
         "list",
-        "info",
         "cost",
         "plan",
         "fetch",
         "convert",
-        "runs",
+        *["runs"] * 5,
         "completion",
     ]
     for line in lines:
@@ -471,6 +472,12 @@ def test_adapt_names_what_is_wrong(capsys, tmp_path, arguments, message):
         (["evaluate", "{cats}", "--clusters", "2", "--device", "gpu"], "device='gpu' is not on this machine"),
         (["fetch", "generator-dgo"], "'generator-dgo'; the closest: generator-dog"),
         (["reproduce", "--profile", "tiny"], "profile='tiny' is unknown; choose one of"),
+        (["reproduce", "--device", "cpu,cuda:7"], "device='cuda:7' is not on this machine, which has cpu"),
+        (["table", "--device", "cpu,cuda:7"], "device='cuda:7' is not on this machine, which has cpu"),
+        (
+            ["table", "--device", "cpu,cpu:0,cpu", "--workers", "1"],
+            "workers=1 would leave cpu:0 without work; take at least 3 workers, or name fewer devices",
+        ),
     ],
 )
 def test_commands_name_what_is_wrong(capsys, tmp_path, monkeypatch, arguments, message):

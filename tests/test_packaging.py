@@ -91,12 +91,12 @@ def test_every_import_of_the_package_is_declared():
 # What the project says of itself
 
 
-def test_the_citation_is_the_paper():
+def test_the_citation_names_this_work_and_the_paper():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation["cff-version"] == "1.2.0"
     assert {"message", "title", "authors"} <= citation.keys()
     assert (citation["version"], citation["license"]) == (PROJECT["version"], PROJECT["license"])
-    paper = citation["preferred-citation"]
+    (paper,) = citation["references"]
     assert [author["family-names"] for author in paper["authors"]] == [
         "Jeon",
         "Liu",
@@ -107,6 +107,33 @@ def test_the_citation_is_the_paper():
     ]
     assert (paper["year"], paper["start"], paper["end"]) == (2023, 7258, 7267)
     assert paper["identifiers"][0]["value"] == "arXiv:2308.10554"
+
+
+def test_a_codechecker_is_told_which_results_to_make_again():
+    check = yaml.safe_load((ROOT / "codecheck.yml").read_text(encoding="utf-8"))
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    (paper,) = citation["references"]
+    assert check["paper"]["title"] == paper["title"]
+    assert [author["name"] for author in check["paper"]["authors"]] == [
+        f"{author['given-names']} {author['family-names']}" for author in paper["authors"]
+    ]
+    assert check["paper"]["reference"].endswith(paper["identifiers"][0]["value"].removeprefix("arXiv:"))
+    assert all((ROOT / result["file"]).is_file() and result["comment"] for result in check["manifest"])
+
+
+def test_binder_installs_the_locked_environment():
+    at_the_top, binders = (
+        yaml.safe_load((ROOT / place / "environment.yml").read_text(encoding="utf-8"))
+        for place in (".", ".binder")
+    )
+    *rest, locked = binders.pop("dependencies")
+    assert (binders, rest) == (
+        {key: at_the_top[key] for key in ("name", "channels")},
+        at_the_top["dependencies"][:-1],
+    )
+    (line,) = locked["pip"]
+    assert (ROOT / ".binder" / line.removeprefix("-r ")).resolve() == ROOT / "requirements.lock"
+    assert os.access(ROOT / ".binder" / "postBuild", os.X_OK)
 
 
 def test_the_licence_is_there():

@@ -31,6 +31,7 @@ def adapt(
     device: torch.device | str = "cpu",
     progress: bool = True,
     settings: Mapping[str, Any] | None = None,
+    wait: bool = False,
 ) -> Run:
     """Adapt a generator to a text, or load the finished run.
 
@@ -50,6 +51,7 @@ def adapt(
         settings: dotted names of :class:`zsgan.adaptation.config.AdaptConfig`, such as "moment.lambda_cov" ->
             values that replace the profile's; "weights" -> "random" for random networks of the
             profile's shapes.
+        wait: wait while another process makes the same run.
 
     Returns:
         the finished run, with the adapted generator and the history of its losses.
@@ -57,7 +59,7 @@ def adapt(
     Raises:
         ValueError: a name, a setting or a word of the text is unknown.
         FileNotFoundError: the file of a name is missing.
-        RunInProgress: another process is making the same run.
+        RunInProgress: another process is making the same run, and ``wait`` is off.
     """
     set_up(device)  # first, to refuse an unknown device before any files are read
     config = configuration(
@@ -65,7 +67,7 @@ def adapt(
         settings=settings,
     )  # fmt: skip
     (job,) = check([config])
-    return run(job, folder=folder_path(folder), device=device, progress=progress)
+    return run(job, folder=folder_path(folder), device=device, progress=progress, wait=wait)
 
 
 def configuration(

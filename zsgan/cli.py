@@ -28,7 +28,7 @@ from zsgan.commands.arguments import (
     steps,
 )
 
-KINDS = ("profiles", "scenarios", "rows", "texts", "settings", "generators", "clips", "runs")
+KINDS = ("profiles", "scenarios", "rows", "texts", "settings", "generators", "clips")
 """What ``zsgan list`` can show."""
 
 EXAMPLES = """examples:
@@ -36,16 +36,21 @@ EXAMPLES = """examples:
   zsgan adapt --source dog --text cat            a dog generator becomes a cat generator
   zsgan adapt --source dog --text "grey cat" --row L_dir --set optimiser.lr=2e-3
   zsgan table --profile demo                     Table 1: its runs made or found, and measured
+  zsgan prepare fisher --profile demo            what runs share, before they start side by side
+  zsgan measure --profile demo --row L_dir       a row's runs at every snapshot, as CSV
   zsgan sample runs/<id> --n 32 --out cats/      pictures of an adapted generator
   zsgan edit --run runs/<id> --images photos/ --out edits/    your own pictures, adapted
   zsgan evaluate cats/ --against drawn:cat       diversity, and closeness to the true cats
-  zsgan list texts                               the words that a text may have; also rows, runs...
-  zsgan info <id>                                a run: its settings, its course, next steps
+  zsgan list texts                               the words that a text may have; also rows, scenarios...
   zsgan cost --profile paper --set weights=random    seconds and memory of a step, and of a table
   zsgan plan --profile paper --device cuda       hours, memory, disk and what is missing, before it starts
   zsgan fetch vgg16 inception ViT-B-16/openai    networks that measure photographs
   zsgan convert dog.pkl dog.safetensors          a public checkpoint in a format of ours
+  zsgan runs list --profile demo                 what is there, from where, and what a profile still lacks
+  zsgan runs info <id>                           a run: its settings, its course, next steps
   zsgan runs verify                              check finished runs against their hashes
+  zsgan runs merge other/runs                    take the runs that another machine made
+  zsgan runs prune --profile demo                what could be deleted; with --delete, it is
   zsgan completion bash                          source its output for tab completion
 """
 
@@ -133,7 +138,7 @@ def _parser() -> argparse.ArgumentParser:
 
     def add(name: str, function: Any, help_: str, among: Any = commands) -> argparse.ArgumentParser:
         sub = among.add_parser(
-            name, help=help_, description=help_[0].upper() + help_[1:] + ".",
+            name.rsplit(maxsplit=1)[-1], help=help_, description=help_[0].upper() + help_[1:] + ".",
             formatter_class=argparse.ArgumentDefaultsHelpFormatter, epilog=f"example: {_example(name)}",
         )  # fmt: skip
         sub.set_defaults(command=function)
@@ -141,8 +146,8 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--debug", action="store_true", help="print the whole traceback of an error")
         return sub
 
-    def add_device(sub: argparse.ArgumentParser) -> None:
-        sub.add_argument("--device", default="cpu", help="torch device, such as cpu or cuda")
+    def add_device(sub: argparse.ArgumentParser, more: str = "") -> None:
+        sub.add_argument("--device", default="cpu", help=f"torch device, such as cpu or cuda{more}")
 
     def add_batch_size(sub: argparse.ArgumentParser) -> None:
         sub.add_argument(
@@ -180,23 +185,38 @@ def _parser() -> argparse.ArgumentParser:
             "weight; it overrides the row's own; weights=random for random networks of the profile's shapes",
         )  # fmt: skip
 
+    def add_rows(sub: argparse.ArgumentParser) -> None:
+        add_profile(sub)
+        sub.add_argument("--row", action="append", default=[], help="row of the table; repeat for several")
+        sub.add_argument(
+            "--set", action="append", default=[], metavar="NAME=VALUE",
+            help="any setting of all rows, such as optimiser.iterations=500, or of the profile: seeds=[0], "
+            "samples=500, eyes=evaluator, truth.folder=images/cats, weights=random",
+        )  # fmt: skip
+
+    several = "; several share the work, such as cuda:0,cuda:1"
     sub = add("reproduce", _reproduce, "run the notebooks, write every figure and table, build the book")
     sub.add_argument(
         "--profile", default="demo", help="smoke (numbers mean nothing), demo, paper, colab, a .yaml file, "
         "or a grid: demo-full, ten-shot, selection, scenarios, ablations, search, paper-ablations",
     )  # fmt: skip
-    sub.add_argument("--only", metavar="CHAPTER", help="one notebook, for instance 04_results; no book")
     sub.add_argument(
-        "--workers", type=positive, default=min(2, os.cpu_count() or 1),
-        help="parallel adaptations, then chapters; up to 3.8 GB of memory each with the demo",
+        "--only", metavar="CHAPTER", help="one notebook, for instance 04_results, and no book; or book: the "
+        "pages of the notebooks that were executed",
+    )  # fmt: skip
+    sub.add_argument(
+        "--workers", type=positive, help="parallel adaptations, measurements, then chapters, on one device "
+        "or spread over several; by default two, or one for each device; up to 3.8 GB of memory each with "
+        "the demo",
     )  # fmt: skip
     sub.add_argument(
         "--figures", type=folder,
         help="folder for figures and tables; by default PROFILE/figures below --build",
     )  # fmt: skip
     sub.add_argument("--build", type=folder, default=Path("build"), help="folder for notebooks and the book")
+    sub.add_argument("--runs", type=folder, default=Path("runs"), help="folder of runs")
     sub.add_argument("--pdf", action="store_true", help="print the book too, to book.pdf; needs chromium")
-    add_device(sub)
+    add_device(sub, several)
     add_batch_size(sub)
 
     sub = add("fetch", _fetch, "download and verify the files of data_manifest.yaml")
@@ -218,35 +238,42 @@ def _parser() -> argparse.ArgumentParser:
     add_adaptation(sub)
     help_ = "steps, by default the row's; auto: until the run levels off, from 90 up to the row's"
     sub.add_argument("--iterations", type=steps, metavar="N|auto", help=help_)
+    sub.add_argument(
+        "--wait", action="store_true", help="wait while another process makes the run, instead of an error"
+    )
     sub.add_argument("--runs", type=folder, default=Path("runs"), help="folder of runs")
     add_device(sub)
 
-    sub = add("table", _table, "make or find the runs of a scenario, measure them, and print Table 1")
-    add_profile(sub)
-    sub.add_argument("--row", action="append", default=[], help="row of the table; repeat for several")
+    sub = add("prepare", _prepare, "compute what several runs share, before they start side by side")
     sub.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE",
-        help="any setting of all rows, such as optimiser.iterations=500, or of the profile: seeds=[0], "
-        "samples=500, eyes=evaluator, truth.folder=images/cats, weights=random",
+        "part", choices=("features", "fisher"),
+        help="features of the source images, for the runs of a seed; or Fisher information of the source",
     )  # fmt: skip
-    sub.add_argument("--out", type=output_folder, help="folder for CSV, Markdown and a sidecar of origin")
-    sub.add_argument("--json", action="store_true", help="print JSON: every number, not rounded")
+    add_adaptation(sub)
+    sub.add_argument("--runs", type=folder, default=Path("runs"), help="folder of runs, whose cache keeps it")
+    add_device(sub)
+
+    sub = add("measure", _measure, "make or find runs, and measure them at every snapshot; prints CSV")
+    add_rows(sub)
     sub.add_argument("--runs", type=folder, default=Path("runs"), help="folder of runs")
     add_device(sub)
     add_batch_size(sub)
 
-    sub = add("list", _list, "list profiles, scenarios, rows, words, settings, networks or runs")
+    sub = add("table", _table, "make or find the runs of a scenario, measure them, and print Table 1")
+    add_rows(sub)
+    sub.add_argument("--out", type=output_folder, help="folder for CSV, Markdown and a sidecar of origin")
+    sub.add_argument("--json", action="store_true", help="print JSON: every number, not rounded")
+    sub.add_argument("--runs", type=folder, default=Path("runs"), help="folder of runs")
     sub.add_argument(
-        "what", nargs="?", choices=KINDS, help="kind of items; profiles, networks and runs by default"
-    )
-    sub.add_argument("--profile", default="demo", help="profile of scenarios, rows, texts and settings")
-    sub.add_argument("--runs", type=folder, default=Path("runs"), help="folder of runs")
-    sub.add_argument("--json", action="store_true", help="print JSON")
+        "--workers", type=positive, help="parallel adaptations, then measurements, on one device or spread "
+        "over several; by default one for each device",
+    )  # fmt: skip
+    add_device(sub, several)
+    add_batch_size(sub)
 
-    sub = add("info", _info, "describe a run: settings, course, reason of its end, and commands to use it")
-    sub.add_argument("run", metavar="RUN", help="folder of a run, its id, or the first characters of the id")
-    sub.add_argument("--profile", help="profile to find the nearest row in; demo and paper by default")
-    sub.add_argument("--runs", type=folder, default=Path("runs"), help="folder of runs")
+    sub = add("list", _list, "list profiles, scenarios, rows, words, settings or networks")
+    sub.add_argument("what", nargs="?", choices=KINDS, help="kind of items; profiles and networks by default")
+    sub.add_argument("--profile", default="demo", help="profile of scenarios, rows, texts and settings")
     sub.add_argument("--json", action="store_true", help="print JSON")
 
     sub = add("completion", _completion, "print a script for the tab completion of commands and options")
@@ -340,7 +367,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     sub.add_argument(
         "--measures", metavar="NAME,...", help="only these: diversity, adaptation, closeness, kept, extra, "
-        "or single ones such as fid,cmmd; by default all available ones but the extra",
+        "dinov2, or single ones such as fid,cmmd; by default all available ones but extra and dinov2",
     )  # fmt: skip
     sub.add_argument(
         "--lpips-images", type=at_most, default=2000, metavar="N|all",
@@ -375,17 +402,50 @@ def _parser() -> argparse.ArgumentParser:
     add_device(sub)
     add_batch_size(sub)
 
-    of_runs = commands.add_parser("runs", help="check a folder of runs").add_subparsers(
-        dest="part", required=True, metavar="COMMAND"
-    )
-    sub = add("verify", _verify, "compare every file of finished runs with the hashes in them", of_runs)
+    help_ = "list, describe, check, merge and prune the runs in a folder"
+    of_runs = commands.add_parser("runs", help=help_, description=help_[0].upper() + help_[1:] + ".")
+    parts = of_runs.add_subparsers(dest="part", required=True, metavar="COMMAND")
+
+    def add_part(name: str, function: Any, help_: str) -> argparse.ArgumentParser:
+        sub = add(f"runs {name}", function, help_, parts)
+        sub.add_argument("--runs", type=folder, default=Path("runs"), help="folder of runs")
+        return sub
+
+    sub = add_part("list", _runs_list, "list runs: what each is, its state and size, from where it came")
+    sub.add_argument("--profile", help="list the runs of this profile, and say which of them are missing")
+    sub.add_argument("--json", action="store_true", help="print JSON, with sizes in bytes")
+
+    help_ = "describe a run: settings, course, reason of its end, and commands to use it"
+    sub = add_part("info", _runs_info, help_)
+    sub.add_argument("run", metavar="RUN", help="folder of a run, its id, or the first characters of the id")
+    sub.add_argument("--profile", help="profile to find the nearest row in; demo and paper by default")
+    sub.add_argument("--json", action="store_true", help="print JSON")
+
+    help_ = "compare every file of finished runs with the hashes in them"
+    sub = add_part("verify", _runs_verify, help_)
     sub.add_argument("ids", nargs="*", metavar="ID", help="ids of the runs to check; all by default")
-    sub.add_argument("--runs", type=folder, default=Path("runs"), help="folder of runs")
+
+    help_ = "take the finished runs of another folder, after checking their hashes; replace nothing"
+    sub = add_part("merge", _runs_merge, help_)
+    sub.add_argument("other", type=path, metavar="OTHER", help="the other folder of runs")
+
+    sub = add_part("prune", _runs_prune, "list what could be deleted; delete it with --delete alone")
+    sub.add_argument(
+        "--profile", action="append", help="finished runs of no such profile; repeat for several to keep"
+    )
+    sub.add_argument(
+        "--unfinished", action="store_true", help="runs that were stopped, and damaged ones set aside"
+    )
+    sub.add_argument(
+        "--snapshots", action="store_true", help="snapshots of finished runs, without which curves have only "
+        "their two ends",
+    )  # fmt: skip
+    sub.add_argument("--delete", action="store_true", help="delete what is listed; this cannot be undone")
     return parser
 
 
 def _example(command: str) -> str:
-    return next(line.strip().split("   ")[0] for line in EXAMPLES.splitlines() if f" {command} " in line)
+    return next(line.strip().split("   ")[0] for line in EXAMPLES.splitlines() if f"zsgan {command} " in line)
 
 
 def _versions() -> str:
@@ -396,11 +456,16 @@ def _versions() -> str:
 def _reproduce(options: argparse.Namespace) -> None:
     from zsgan.book.reproduce import reproduce
 
+    workers = _workers(options, min(2, os.cpu_count() or 1))
     page = reproduce(
-        options.profile, figures=options.figures, build=options.build, only=options.only,
-        device=options.device, workers=options.workers, pdf=options.pdf, progress=options.progress,
+        options.profile, figures=options.figures, build=options.build, runs=options.runs, only=options.only,
+        device=options.device, workers=workers, pdf=options.pdf, progress=options.progress,
     )  # fmt: skip
     _say(page)
+
+
+def _workers(options: argparse.Namespace, least: int) -> int:
+    return options.workers or max(least, len(options.device.split(",")))
 
 
 def _fetch(options: argparse.Namespace) -> None:
@@ -436,9 +501,33 @@ def _adapt(options: argparse.Namespace) -> None:
 
     asked = _asked(options)
     asked["settings"] = (options.iterations or {}) | asked["settings"]
-    found = adapt(**asked, folder=options.runs, device=options.device, progress=options.progress)
+    found = adapt(
+        **asked, folder=options.runs, device=options.device, progress=options.progress, wait=options.wait
+    )
     _say(found.folder)
     contact_sheet(found, options.device)
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    from zsgan.api import configuration
+    from zsgan.runs.prepare import prepare
+
+    config = configuration(**_asked(options))
+    prepare(options.part, config, folder=options.runs, device=options.device, progress=options.progress)
+    _say(options.runs / "cache")
+
+
+def _measure(options: argparse.Namespace) -> None:
+    from zsgan.base.settings import given
+    from zsgan.evaluation.measurements import Measurements
+    from zsgan.report.table1 import chosen
+    from zsgan.runs.profiles import load_profile
+
+    profile = load_profile(options.profile)
+    scenario = options.scenario or next(iter(profile.scenarios))
+    picked = chosen(profile, scenario, options.row, given(options.set))
+    found = Measurements(picked, options.runs, options.device, options.progress).course(scenario)
+    _say(found.to_csv(index=False, lineterminator="\n").rstrip())
 
 
 def _table(options: argparse.Namespace) -> None:
@@ -448,7 +537,7 @@ def _table(options: argparse.Namespace) -> None:
 
     found = make_table(
         options.profile, options.scenario, options.row, settings=given(options.set), folder=options.runs,
-        device=options.device, progress=options.progress,
+        device=options.device, workers=_workers(options, 1), progress=options.progress,
     )  # fmt: skip
     if options.out is not None:
         found.save(options.out)
@@ -495,15 +584,7 @@ def _plan(options: argparse.Namespace) -> None:
 def _list(options: argparse.Namespace) -> None:
     from zsgan.commands.listing import in_lines, listing
 
-    found = listing([options.what] if options.what else [], options.profile, options.runs)
-    _say(json.dumps(found, indent=1) if options.json else in_lines(found))
-
-
-def _info(options: argparse.Namespace) -> None:
-    from zsgan.commands.info import about, in_lines
-    from zsgan.commands.listing import find_run
-
-    found = about(find_run(options.run, options.runs), options.profile)
+    found = listing([options.what] if options.what else [], options.profile)
     _say(json.dumps(found, indent=1) if options.json else in_lines(found))
 
 
@@ -566,7 +647,55 @@ def _evaluate(options: argparse.Namespace) -> None:
     _say(json.dumps(result, indent=1))
 
 
-def _verify(options: argparse.Namespace) -> None:
+def _runs_list(options: argparse.Namespace) -> None:
+    from zsgan.commands.run_list import in_lines, run_list
+
+    found = run_list(options.runs, options.profile)
+    _say(json.dumps(found, indent=1) if options.json else in_lines(found, options.runs))
+
+
+def _runs_info(options: argparse.Namespace) -> None:
+    from zsgan.commands.info import about, in_lines
+    from zsgan.runs.records import find_run
+
+    found = about(find_run(options.run, options.runs), options.profile)
+    _say(json.dumps(found, indent=1) if options.json else in_lines(found))
+
+
+def _runs_merge(options: argparse.Namespace) -> None:
+    from zsgan.runs.copies import merge
+
+    refused = 0
+    for found in merge(options.other, options.runs):
+        _say(f"{found.place.name}  {found.text}")
+        refused += found.refused
+    if refused:
+        raise ValueError(f"{refused} refused, and so are the cached results; the other runs are merged")
+
+
+def _runs_prune(options: argparse.Namespace) -> None:
+    from zsgan.commands.run_list import ids_to_keep
+    from zsgan.runs.prune import prunable, prune
+
+    if not (options.profile or options.unfinished or options.snapshots):
+        raise ValueError("say what to look for: --profile, --unfinished or --snapshots")
+    wanted = ids_to_keep(options.profile) if options.profile else None
+    found = prunable(options.runs, wanted=wanted, unfinished=options.unfinished, snapshots=options.snapshots)
+    if not options.delete:
+        for each in found:
+            _say(f"{each.place.name}  {each.reason}, {each.bytes / 1e6:.1f} MB")
+        total = sum(each.bytes for each in found) / 1e6
+        _say(f"nothing is deleted: {len(found)} listed, {total:.1f} MB; --delete deletes them")
+        return
+    kept = 0
+    for each, why in prune(found):
+        _say(f"{each.place.name}  {f'kept: {why}' if why else f'deleted: {each.reason}'}")
+        kept += bool(why)
+    if kept:
+        raise ValueError(f"{kept} kept; repeat the command when no process uses them")
+
+
+def _runs_verify(options: argparse.Namespace) -> None:
     from zsgan.runs.verification import verify
 
     damaged = 0

@@ -1,4 +1,5 @@
 import os
+import signal
 
 import pytest
 import torch
@@ -153,6 +154,52 @@ def test_a_stop_while_saving_leaves_the_last_state(tmp_path, monkeypatch, stop):
     resumed, _ = run(tmp_path)
     assert resumed.steps == list(range(4, 23))
     assert {file.name for file in tmp_path.iterdir()} == {"state.pt"}
+
+
+def test_a_termination_waits_for_the_step_and_a_save(tmp_path):
+    """As when the time of a job is over: the step is finished and kept, and the caller's handler decides."""
+    training = Training()
+
+    def step(i):
+        if i == 5:
+            signal.raise_signal(signal.SIGTERM)
+        return training.step(i)
+
+    def ended(*_):
+        raise Stopped
+
+    before = signal.signal(signal.SIGTERM, ended)
+    try:
+        with pytest.raises(Stopped):
+            loop(training.state, step, 23, tmp_path, save_every=4, progress=False)
+        assert training.steps == list(range(6)) and signal.getsignal(signal.SIGTERM) is ended
+        resumed, history = run(tmp_path)
+        assert resumed.steps == list(range(6, 23))
+        whole, same = run(None)
+        assert history == same
+        assert all(torch.equal(a, b) for a, b in zip(resumed.bits(), whole.bits(), strict=True))
+        signal.signal(signal.SIGTERM, lambda *_: None)  # one that goes on
+        assert len(loop({}, step, 8, None, save_every=1, progress=False)) == 8
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def test_a_second_termination_takes_effect_at_once(tmp_path):
+    def step(i):
+        signal.raise_signal(signal.SIGTERM)
+        with pytest.raises(Stopped):
+            signal.raise_signal(signal.SIGTERM)
+        return {}
+
+    def ended(*_):
+        raise Stopped
+
+    before = signal.signal(signal.SIGTERM, ended)
+    try:
+        with pytest.raises(Stopped):
+            loop({}, step, 2, tmp_path, save_every=1, progress=False)
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_a_full_disk_is_named_and_leaves_the_last_state(tmp_path, full_disk):

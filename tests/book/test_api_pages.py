@@ -24,6 +24,16 @@ def test_every_module_has_a_page_and_a_line_in_the_index():
         assert summary == import_module(name).__doc__.split("\n")[0].replace("``", "`").replace(":mod:", "")
 
 
+def test_the_index_opens_with_five_functions_that_everyone_can_import():
+    entries = re.findall(
+        r"^- {py:func}`zsgan\.(\w+) <zsgan\.(\S+)>`: \S", PAGES["api.md"], flags=re.MULTILINE
+    )
+    assert len(entries) == 5
+    for name, place in entries:
+        module, _, function = place.rpartition(".")
+        assert getattr(zsgan, name) is getattr(import_module(f"zsgan.{module}"), function)
+
+
 def test_lengths_and_absolute_values_are_no_substitutions():
     lines = ["cos of |t| and ``a | b``, 1 / |t|", "``|z|``"]
     api_pages._escape(None, "function", "f", None, None, lines)

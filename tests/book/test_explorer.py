@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from zsgan.base.images import to_array
-from zsgan.book.chapters.explorer import LATENTS, SIDE
+from zsgan.book.chapters.explorer import LATENTS, SIDE, explorer
 from zsgan.book.chapters.turn import first_moment_turn
 from zsgan.book.widgets import widget
 from zsgan.evaluation.bench import SAMPLES_SEED
@@ -175,6 +175,12 @@ def test_a_dark_page_is_not_paled(browser, address):
         "getComputedStyle(document.querySelector('.text_html:has(.widget)')).backgroundColor"
     )
     assert ground == "rgba(0, 0, 0, 0)"
+
+
+def test_rows_to_compare_that_do_not_exist_are_named(smoke):
+    message = r"compare=\['L_dir', 'L_dri'\] must name two of L_dir, L_dm \+ L_EWC \+ L_rel"
+    with pytest.raises(ValueError, match=message):
+        explorer(Measurements(smoke), ("L_dir", "L_dri"))
 
 
 def test_without_javascript_the_film_strips_stand_there(browser, address, course):

@@ -81,10 +81,10 @@ def test_the_committed_figures_are_written_by_request_alone(profile, tmp_path, m
     monkeypatch.setattr(reproduce.preconditions, "check", lambda *_, **__: None)
     monkeypatch.setattr(reproduce.pages, "build", lambda executed, figures, *_, **__: figures)
     passed = []
-    monkeypatch.setattr(reproduce.notebooks, "execute_all", lambda _, given, *__, **___: passed.append(given))
+    monkeypatch.setattr(reproduce.notebooks, "execute_all", lambda given, *_, **__: passed.append(given))
     places = [tmp_path / profile / "figures", tmp_path / "mine"]
     assert [reproduce.reproduce(profile, build=tmp_path, figures=p) for p in (None, places[1])] == places
-    assert [given["figures"] for given in passed] == places
+    assert [{one["figures"] for one in given.values()} for given in passed] == [{place} for place in places]
 
 
 @chapter

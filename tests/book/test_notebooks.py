@@ -14,6 +14,7 @@ import nbformat
 import psutil
 import pytest
 import yaml
+from PIL import Image
 
 from zsgan.book import notebooks, pages
 
@@ -33,6 +34,8 @@ INTRO = """\
 
 Inline $x^2$, the number {glue:text}`01_first.ipynb::third:.2f`, the word
 {glue:text}`01_first.ipynb::word:s` and the paper {cite:p}`jeon2023improving`.
+
+![A red picture](figures/hero.png)
 
 ```{bibliography}
 ```
@@ -64,6 +67,8 @@ from zsgan.book.helpers import glue, show_source
 glue("third", np.float64(1 / divisor))
 glue("word", 0.5, "1e-3")
 Path(out, "seen.txt").write_text(f"{divisor} {Path.cwd()} {out}")
+print("printed in", flush=True)
+print("two parts")
 show_source(glue)
 ```
 
@@ -87,7 +92,8 @@ SQUARE = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 2 2"><rect width=
 def make_book(folder: Path, chapter: str = CHAPTER) -> Path:
     """A book of two pages and one of the reference, with the real book's settings."""
     book = folder / "book"
-    shutil.copytree(notebooks.BOOK / "_static", book / "_static")
+    for name in ("_static", "_templates"):
+        shutil.copytree(notebooks.BOOK / name, book / name)
     for name in ("_config.yml", "references.bib"):
         shutil.copy(notebooks.BOOK / name, book)
     (book / "_toc.yml").write_text(
@@ -98,6 +104,7 @@ def make_book(folder: Path, chapter: str = CHAPTER) -> Path:
     (book / "01_first.ipynb").write_text(notebooks.derive(book / "01_first.md"))
     (folder / "figures").mkdir()
     (folder / "figures" / "square.svg").write_text(SQUARE)
+    Image.new("RGB", (60, 40), "red").save(folder / "figures" / "hero.png")
     return book
 
 
@@ -198,6 +205,13 @@ def test_a_chapter_runs_in_the_current_folder_with_its_parameters(done):
     assert "display({_MIME" in code and "Args:" not in code and '"""' not in code
 
 
+def test_what_a_cell_prints_is_one_output_however_slowly_it_comes(done):
+    """Or a busy machine, on which a line can arrive in pieces, would make another notebook."""
+    executed = nbformat.read(done / "executed" / "01_first.ipynb", as_version=4)
+    printed = [o for cell in executed.cells for o in cell.get("outputs", []) if o.get("name") == "stdout"]
+    assert [o.text for o in printed] == ["printed in\ntwo parts\n"]
+
+
 LOOK = """import sys
 
 import matplotlib.pyplot as plt
@@ -282,6 +296,12 @@ def test_a_kernel_that_dies_is_reported_and_cannot_be_staged(tmp_path):
 # Staging and rendering
 
 
+def test_numbers_of_a_table_do_not_break_on_a_page():
+    line = "L_dir,0.402 ± 0.008,+0.037 (+0.001 to -0.073),80 to 160,StyleGAN-NADA to sketch"
+    staged = "L_dir,0.402\u00a0±\u00a00.008,+0.037 (+0.001\u00a0to\u00a0-0.073),80\u00a0to\u00a0160,"
+    assert pages.unbroken(line) == staged + "StyleGAN-NADA to sketch"
+
+
 def test_staging_keeps_one_file_a_page_and_nothing_that_differs_between_runs(done, tmp_path):
     pages.stage(done / "executed", done / "figures", tmp_path, book=done / "book")
     files = {file.name for file in tmp_path.iterdir()}
@@ -328,7 +348,7 @@ def test_chapters_run_at_the_same_time_with_a_thread_each(monkeypatch, tmp_path)
         seen[name] = (os.environ["OMP_NUM_THREADS"], parameters, folder, progress)
 
     monkeypatch.setattr(notebooks, "execute", execute)
-    notebooks.execute_all(["01", "02"], {"x": 1}, tmp_path, workers=2, progress=True)
+    notebooks.execute_all({"01": {"x": 1}, "02": {"x": 1}}, tmp_path, workers=2, progress=True)
     assert seen == dict.fromkeys(("01", "02"), ("1", {"x": 1}, tmp_path, True))
     assert "OMP_NUM_THREADS" not in os.environ
 
@@ -343,7 +363,7 @@ def test_after_a_chapter_that_failed_none_begins(monkeypatch, tmp_path):
 
     monkeypatch.setattr(notebooks, "execute", execute)
     with pytest.raises(notebooks.BookError, match="'03' failed"):
-        notebooks.execute_all(["01", "02", "03"], {}, tmp_path)
+        notebooks.execute_all({"01": {}, "02": {}, "03": {}}, tmp_path)
     # the last one comes first; a number of threads that was given is kept
     assert begun == [("03", "3")] and os.environ["OMP_NUM_THREADS"] == "3"
 
@@ -359,7 +379,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # which whatever runs 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 here = Path()
 notebooks.execute = partial(notebooks.execute, book=here / "book")
-notebooks.execute_all(["01_first"], {"out": here}, here / "executed")
+notebooks.execute_all({"01_first": {"out": here}}, here / "executed")
 """
 
 
@@ -463,6 +483,27 @@ def test_the_rendered_book_is_complete_and_asks_no_other_host(site):
     assert any("mathjax" in link for link in local)
 
 
+def test_a_page_shows_small_pictures_that_have_their_size(site):
+    (tag,) = re.findall(r"<img [^>]*_images/[^>]*\.webp[^>]*>", (site / "intro.html").read_text())
+    with Image.open(site / re.search(r'src="([^"]+)"', tag)[1]) as picture:
+        assert 'width="{}" height="{}"'.format(*picture.size) in tag
+    icons = [file for file in (site / "_static").iterdir() if file.name.startswith(("icons.css", "fa-"))]
+    assert 10_000 < sum(file.stat().st_size for file in icons) < 50_000
+    assert r'.fa-bars:before,.fa-navicon:before{content:"\f0c9"}' in (site / "_static/icons.css").read_text()
+
+
+def test_the_printed_book_has_bookmarks(done, site, monkeypatch):
+    browser = subprocess.run(
+        [notebooks.ROOT / ".ci" / "browser"], stdout=subprocess.PIPE, text=True, check=True
+    )
+    monkeypatch.setenv("PATH", f"{Path(browser.stdout.strip()).parent}:{os.environ['PATH']}")
+    printed = pages.print_pdf(done).read_bytes()
+    assert b"/Outlines" in printed
+    titles = re.findall(rb"/Title \((.*?)\)", printed)
+    assert b"A small book" in titles
+    assert any(b"First" in title for title in titles)
+
+
 def test_two_builds_are_the_same_to_the_byte(done, site, tmp_path):
     again = pages.build(done / "executed", done / "figures", tmp_path, book=done / "book").parent
     one, two = (
@@ -485,4 +526,6 @@ def test_the_settings_that_keep_pages_offline_are_set():
     sphinx = config["sphinx"]["config"]
     assert config["execute"]["execute_notebooks"] == "off"
     assert "sphinx_thebe" not in sphinx["extensions"]
-    assert Path(sphinx["mathjax_path"]).name == Path(pages._MATHJAX).name
+    assert Path(sphinx["mathjax_path"]).name == pages._PARTS[0]
+    for part in sphinx["mathjax3_config"]["loader"]["load"]:
+        assert f"{part.replace('[tex]', 'input/tex/extensions')}.js" in pages._PARTS

@@ -84,7 +84,7 @@ def test_its_ablations_have_a_chapter_of_clips_rates_without_the_demos_words(mad
 def test_its_book_has_the_chapters_on_the_paper_and_speaks_of_no_other():
     pages = notebooks.chapters(having=())
     assert {page.stem for page in pages} == CHAPTERS
-    known = {*CHAPTERS, "use", "figure_by_figure", "architecture", "api", "references"}
+    known = {*CHAPTERS, "use", "at_scale", "figure_by_figure", "architecture", "api", "references"}
     toc = (notebooks.BOOK / "_toc.yml").read_text(encoding="utf-8")
     parts = yaml.safe_load(contents.table_of_contents(toc, known))["parts"]
     assert {entry["file"] for part in parts for entry in part["chapters"]} == known

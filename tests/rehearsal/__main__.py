@@ -30,7 +30,7 @@ def main() -> None:
     with served(place.served) as host:
         place.write_networks(host)
         done("networks written")
-        place.zsgan("fetch")
+        place.fetch()
         done("networks fetched")
     print(place.zsgan("plan"))
     done("planned")

@@ -1,8 +1,8 @@
 """Small networks in the published formats, under the addresses of the manifest.
 
 Generators keep the published resolutions and layers, at a few channels. CLIPs are of the architectures in
-``small/sitecustomize.py``. VGG-16 and Inception have their true shapes, the only ones that the packages that
-read them know.
+``small/sitecustomize.py``, and DINOv2 has two blocks. VGG-16 and Inception have their true shapes, the only
+ones that the packages that read them know.
 """
 
 import hashlib
@@ -13,7 +13,15 @@ import open_clip
 import safetensors.torch
 import torch
 import yaml
-from public_files import inception_pth, nvidia_pickle, openai_program, rosinality_pt, saved, torchvision_vgg16
+from public_files import (
+    dinov2_pth,
+    inception_pth,
+    nvidia_pickle,
+    openai_program,
+    rosinality_pt,
+    saved,
+    torchvision_vgg16,
+)
 
 from zsgan.networks.stylegan2 import Discriminator, Generator
 from zsgan.networks.stylegan2.layouts import to_rosinality
@@ -39,6 +47,7 @@ def contents() -> Iterator[tuple[str, list[bytes]]]:
             yield f"{architecture}/openai", both[: 2 if architecture == "ViT-B-32" else 1]
         yield "vgg16", [saved(torchvision_vgg16(), legacy=True)]
         yield "inception", [inception_pth()]
+        yield "dinov2-vit-l-14", [dinov2_pth()]
 
 
 def serve_under(root: Path, manifest: Path, host: str) -> None:

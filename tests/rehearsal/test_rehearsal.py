@@ -9,7 +9,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from browser import SHOWN, Browser, served
+from browser import ALL_PICTURES, SHOWN, Browser, served
 from place import Place
 
 from zsgan.report.tables import ABSENT
@@ -25,7 +25,7 @@ def place(tmp_path_factory):
     with served(place.served) as host:
         place.write_networks(host)
         assert "zsgan fetch generator-afhq-dog" in place.zsgan("reproduce", fails=True)
-        place.zsgan("fetch")
+        place.fetch()
     return place
 
 
@@ -56,11 +56,12 @@ def _table(place: Place, name: str) -> dict[str, dict[str, str]]:
 
 def _look(site: Path, browser: Browser) -> None:
     """Open every page of a book but the reference's, on a desktop and on a phone."""
-    pages = [page for page in sorted(site.glob("*.html")) if page.stem not in ("index", "genindex")]
+    pages = [page for page in sorted(site.glob("*.html")) if page.stem not in ("index", "genindex", "404")]
     assert {page.stem for page in pages} >= PAGES
     with served(site) as address:
         for page in pages:
             browser.visit(f"{address}/{page.name}")
+            browser.run(ALL_PICTURES)
             for width in (1250, 390):
                 browser.show(width=width, dark=False)
                 shown = browser.run(SHOWN)
@@ -130,5 +131,7 @@ def test_true_images_add_their_measures_and_a_row_and_remake_no_run(place, book)
     assert len(after) == len(before) + 1  # the row that images guide
     assert {file: after[file] for file in before} == before
     table = _table(place, "table1")
+    others = _table(place, "table_target")
+    assert float(others["L_dir"]["FD-DINOv2"]) >= 0
     assert float(table["L_dir"]["FID"]) >= 0 and table["true target"]["FID"] != ABSENT
     assert table["Ojha et al., 10-shot"]["rehearsal Avg."] != ABSENT

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import seaborn as sns
 import torch
+from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 from PIL import Image
 
@@ -99,8 +100,29 @@ def test_an_svg_holds_the_images_pixel_by_pixel(tmp_path):
     assert "none" not in before
 
 
-def test_the_colours_are_seaborns():
-    assert list(PALETTE) == sns.color_palette("colorblind").as_hex()
+def test_the_colours_are_seaborns_and_indigo():
+    assert set(PALETTE) == {*sns.color_palette("colorblind").as_hex(), "#332288"}
+
+
+def cielab(rgb):
+    """(N, 3) colours in [0, 1] as CIELAB of white point D65."""
+    linear = np.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
+    to_xyz = [[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]]
+    xyz = linear @ np.array(to_xyz).T / (0.9505, 1, 1.089)
+    x, y, z = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116).T
+    return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], 1)
+
+
+def test_the_first_six_colours_are_apart_in_light_and_dark():
+    css = (ROOT / "book" / "_static" / "book.css").read_text(encoding="utf-8")
+    (amount,) = re.findall(r"img\.chart \{\s*filter: invert\((.+)\) hue-rotate\(180deg\);", css)
+    turned = np.array([[-0.574, 1.43, 0.144], [0.426, 0.43, 0.144], [0.426, 1.43, -0.856]])  # filter-effects
+    light = np.array([to_rgb(colour) for colour in ("black", *PALETTE[:6])])
+    dark = np.clip((float(amount) + (1 - 2 * float(amount)) * light) @ turned.T, 0, 1)
+    for colours in (light, dark):
+        lab = cielab(colours)
+        apart = np.linalg.norm(lab[:, None] - lab, axis=-1)
+        assert apart[~np.eye(7, dtype=bool)].min() > 28
 
 
 def test_the_sidecar_says_what_made_the_figure(tmp_path):
@@ -131,6 +153,17 @@ def test_the_grid_shows_the_images_in_their_places():
     assert all(10 * j < x < 10 * j + 8 for j, x in enumerate(axes[0].get_xticks()))  # where the labels are
     assert [label.get_text() for label in axes[0].get_xticklabels()] == ["a", "b", "c"]
     assert not axes[1].get_xticklabels() and not image_grid(rows).axes[0].get_xticklabels()
+
+
+def test_rows_of_a_grid_can_stand_under_headings():
+    rows = {"dog → cat": {"source": images(), "L_dir": images()}, "cat → dog": {"source": images()}}
+    axes = image_grid(rows, columns=["a", "b", "c"]).axes
+    assert [[text.get_text() for text in axis.texts] for axis in axes] == [
+        ["dog → cat"], [], [], ["cat → dog"], []
+    ]  # fmt: skip
+    assert [axis.get_title(loc="left") for axis in axes] == ["", "source", "L_dir", "", "source"]
+    assert [len(axis.images) for axis in axes] == [0, 1, 1, 0, 1]
+    assert [label.get_text() for label in axes[1].get_xticklabels()] == ["a", "b", "c"]
 
 
 def test_labels_of_a_grid_are_legible_on_a_phone():
@@ -220,6 +253,13 @@ def test_rates_are_stretched_near_one():
     assert 0 < places[0] < 0.1 and 0.9 < places[3] < 1
     # the distances are those of the rates' cubes
     assert np.diff(places) / (places[3] - places[0]) == pytest.approx(np.diff([0, 0.5**3, 0.9**3, 1]))
+
+
+def test_rates_can_be_stretched_upwards():
+    _, axis = plt.subplots()
+    stretch_rates(axis, "y")
+    assert (axis.get_xscale(), axis.get_yscale()) == ("linear", "function")
+    assert axis.get_ylim() == pytest.approx((-0.3, 1.01))
 
 
 def test_no_row_is_dropped_for_want_of_colours():
@@ -370,7 +410,7 @@ def test_table_1_of_the_paper():
     assert list(PAPER_TABLE_1) == [
         "Ojha et al., 10-shot",
         "StyleGAN-NADA",
-        "StyleGAN-NADA + L_EWC",
+        "L_dir + L_EWC",
         "L_dir",
         "L_dm",
         "L_dm + L_EWC",

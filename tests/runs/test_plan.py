@@ -18,6 +18,7 @@ from zsgan.assets import manifest
 from zsgan.assets.manifest import Asset
 from zsgan.base import device as devices
 from zsgan.base.images import BATCH_SIZE, save_images
+from zsgan.base.settings import given as given_settings
 from zsgan.cli import _asked, _parser, main
 from zsgan.commands import planning
 from zsgan.networks.load import load_discriminator, load_generator
@@ -306,9 +307,47 @@ def test_json_has_every_job_with_a_command_that_makes_it(profile, timed, tmp_pat
         words = shlex.split(job["command"])
         config = api.configuration(**_asked(_parser().parse_args(words[1:])))
         assert resolve(config).id == job["id"] and config.optimiser.lr == 0.01
+        measured = _parser().parse_args(shlex.split(job["measure"])[1:])
+        assert (measured.row, given_settings(measured.set)["seeds"]) == ([job["row"]], ["1"])
     assert [job["seed"] for job in printed["jobs"]] == [1] * 5
     assert printed["measuring"][0]["command"].startswith("zsgan table --profile small.yaml")
     _parser().parse_args(shlex.split(printed["measuring"][0]["command"])[1:])
+    assert printed["pages"] == []  # a book has no settings
+
+
+def test_every_part_that_runs_share_has_a_command_and_the_runs_that_need_it(profile, timed, tmp_path):
+    found = planned(profile, tmp_path)
+    for part in found.shared:
+        needing = [found.jobs[place] for place in part.jobs]
+        with_ewc = {job.row for job in needing} == {"full", "full, strict"}
+        assert with_ewc == (part.what == "Fisher information")
+        assert {job.seed for job in needing} == ({0, 1} if part.seed is None else {part.seed})
+        words = shlex.split(part.command)
+        assert words[:3] == ["zsgan", "prepare", "fisher" if with_ewc else "features"]
+        config = api.configuration(**_asked(_parser().parse_args(words[1:])))
+        assert resolve(config).id in {job.id for job in needing}
+    assert sorted(place for part in found.shared if part.seed is not None for place in part.jobs) == [
+        place for place, job in enumerate(found.jobs) if job.row != "10-shot"
+    ]
+
+
+def test_the_pages_of_a_whole_profile_have_commands(profile, timed, tmp_path):
+    pages = planned(profile, tmp_path).pages
+    assert pages[0].name == "01_problem" and pages[-1].name == "book"
+    for page in pages:
+        asked = _parser().parse_args(shlex.split(page.command)[1:])
+        assert (asked.only, asked.profile, asked.runs) == (page.name, profile, tmp_path / "runs")
+    (tmp_path / profile).write_text(yaml.safe_dump(PROFILE | {"summarised": True}))
+    (summary,) = planned(profile, tmp_path).pages
+    assert summary.name == "summary" and "--only" not in summary.command
+
+
+def test_a_plan_says_that_no_compiled_step_was_timed(timed, profile, tmp_path):
+    rows = {"full": PROFILE["rows"]["full"]}
+    (tmp_path / profile).write_text(yaml.safe_dump(PROFILE | {"rows": rows}))
+    said = "steps of full were timed without torch.compile"
+    assert not any(said in note for note in planned(profile, tmp_path).notes)
+    assert any(said in note for note in planned(profile, tmp_path, **{"speed.compile": "default"}).notes)
 
 
 def test_random_weights_are_planned_from_their_names(timed, tmp_path, monkeypatch):

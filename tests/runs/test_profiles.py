@@ -25,7 +25,7 @@ def test_a_profile_has_the_rows_of_table_1(name):
         terms[row] = list(config.weights)
     assert terms == {
         "StyleGAN-NADA": ["directional"],
-        "StyleGAN-NADA + L_EWC": ["directional", "ewc"],
+        "L_dir + L_EWC": ["directional", "ewc"],
         "L_dir": ["directional"],
         "L_dm": ["moment"],
         "L_dm + L_EWC": ["moment", "ewc"],
@@ -171,7 +171,7 @@ def test_the_target_of_a_few_images_is_the_truth(write, tmp_path, monkeypatch):
         (MINE + "sheets: true", "sheets=true needs summarised=true"),
         (
             MINE + "measures: [fid]",
-            "measures='fid' is unknown; choose one of clip_quality, .*, cmmd",
+            "measures='fid' is unknown; choose one of clip_quality, .*, fd_dinov2",
         ),
         (MINE + "neighbours: 10", "neighbours=10 must be below samples"),
         (MINE.replace("species: cat", "species: yeti"), "species='yeti' is unknown"),

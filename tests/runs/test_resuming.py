@@ -8,6 +8,8 @@ from zsgan.adaptation.config import override
 from zsgan.base.loop import loop
 from zsgan.method import ewc
 from zsgan.networks.load import load_generator
+from zsgan.runs import make as making
+from zsgan.runs import prepare
 from zsgan.runs.identity import resolve
 from zsgan.runs.make import fisher_of, guides_of, source_features_of
 from zsgan.runs.profiles import load_profile
@@ -94,3 +96,20 @@ def test_without_a_folder_nothing_is_kept(tmp_path, monkeypatch):
     total = torch.zeros(1)
     loop({"total": total}, lambda i: total.add_(1) and {}, 3, None, progress=False)
     assert total.item() == 3 and not list(tmp_path.iterdir())
+
+
+def test_what_runs_share_can_be_computed_before_them(config, tmp_path, monkeypatch):
+    """The run finds both parts; a run without them says which it lacks."""
+    for part in prepare.PARTS:
+        prepare.prepare(part, config, folder=tmp_path, device="cpu")
+    assert len(list((tmp_path / "cache").glob("*.safetensors"))) == 2
+    for name in ("source_fisher", "source_features"):
+        monkeypatch.setattr(making, name, None)
+    assert set(features(config, tmp_path)) == {0, 1} and fisher(config, tmp_path)
+    other = override(config, {"seed": 1})
+    with pytest.raises(TypeError):
+        features(other, tmp_path)
+    assert fisher(other, tmp_path)
+    alone = load_profile("smoke").config("dog-to-cat", "L_dir")
+    with pytest.raises(ValueError, match="fisher: the run has none, since only a term such as ewc needs it"):
+        prepare.prepare("fisher", alone, folder=tmp_path, device="cpu")

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from functools import partial
 
@@ -259,7 +260,12 @@ def _hold(place, ready):
         signal.pause()
 
 
-def test_a_second_process_is_told_who_holds_the_run(config, tmp_path, monkeypatch):
+def _enter(place):
+    with making.locked(place, wait=True):
+        return True
+
+
+def test_a_second_process_is_told_who_holds_the_run_or_waits(config, tmp_path, monkeypatch):
     place = tmp_path / resolve(config).id
     place.mkdir()
     context = multiprocessing.get_context("fork")
@@ -270,8 +276,13 @@ def test_a_second_process_is_told_who_holds_the_run(config, tmp_path, monkeypatc
         assert ready.wait(20)
         with pytest.raises(RunInProgress, match=f"process {holder.pid} on {platform.node()}; wait for it"):
             run(config, folder=tmp_path)
+        with ThreadPoolExecutor(1) as pool:
+            waiting = pool.submit(_enter, place)
+            assert wait([waiting], timeout=0.5).not_done
+            holder.kill()
+            assert waiting.result(20)
     finally:
-        os.kill(holder.pid, signal.SIGKILL)
+        holder.kill()
         holder.join()
     made = []
     monkeypatch.setattr(making, "_adapt", lambda *args: made.append(args))

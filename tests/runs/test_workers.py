@@ -14,7 +14,7 @@ from filelock import FileLock
 
 from zsgan.adaptation.config import override
 from zsgan.assets.manifest import ROOT
-from zsgan.base import device
+from zsgan.base import workers
 from zsgan.base.tensors import load_tensors
 from zsgan.runs import grid
 from zsgan.runs.grid import run_all
@@ -30,7 +30,7 @@ import time
 from pathlib import Path
 from filelock import FileLock
 from zsgan import cli
-from zsgan.base.device import worker_pool
+from zsgan.base.workers import for_workers, worker_pool
 
 def work(i):
     FileLock(f"{i}.lock").acquire()
@@ -38,7 +38,7 @@ def work(i):
     time.sleep(600)
 
 def command(options):
-    with worker_pool(2) as pool:
+    with worker_pool(for_workers("cpu", 2)) as pool:
         for task in [pool.submit(work, i) for i in range(4)]:
             task.result()
 
@@ -141,10 +141,11 @@ def test_a_worker_that_the_system_kills_is_said_to_be_killed(tmp_path, monkeypat
 def test_a_worker_watches_its_parent(monkeypatch):
     """Whatever the system tells of parents: it waits for the pipe that closes with the parent."""
     ended, begin = [], SimpleNamespace(join=lambda: ended.append("parent"))
-    monkeypatch.setattr(device.multiprocessing, "parent_process", lambda: begin)
-    monkeypatch.setattr(device.os, "_exit", ended.append)
-    monkeypatch.setattr(device.signal, "signal", lambda *_: None)
-    monkeypatch.setattr(device, "tune_cpu", lambda threads: None)
-    device.begin_worker()
+    monkeypatch.setattr(workers.multiprocessing, "parent_process", lambda: begin)
+    monkeypatch.setattr(workers.os, "_exit", ended.append)
+    monkeypatch.setattr(workers.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(workers, "tune_cpu", lambda threads: None)
+    monkeypatch.setattr(workers, "_own", [])
+    workers.begin_worker(SimpleNamespace(get=lambda: "cpu"))
     wait(lambda: len(ended) == 2, 30)
     assert ended == ["parent", 1]

@@ -1,15 +1,10 @@
-"""Devices, numerical precision, memory, threads and worker processes."""
+"""Devices, numerical precision, memory and threads."""
 
 import ctypes
-import multiprocessing
 import os
-import signal
 import sys
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing.process import BaseProcess
-from threading import Thread
 from typing import Any
 
 import torch
@@ -141,45 +136,6 @@ def tune_cpu(threads: int | None = None) -> None:
             mallopt(_M_TOP_PAD, 64 * 2**20)
     if threads is not None:
         torch.set_num_threads(threads)
-
-
-@contextmanager
-def worker_pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """A pool of processes with one thread each, which end with the block or with this process.
-
-    An exception that leaves the block, such as ``KeyboardInterrupt``, ends the processes at once. If this
-    process is killed, they end within seconds.
-    """
-    others = set(multiprocessing.active_children())
-    # A forked process would inherit locks of torch's threads, so each starts a fresh interpreter.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=begin_worker) as pool:
-        try:
-            yield pool
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            for process in set(multiprocessing.active_children()) - others:
-                process.terminate()
-            raise
-
-
-def begin_worker() -> None:
-    """Prepare a process of a pool: it calls :func:`tune_cpu` with one thread, and ends with its parent.
-
-    A terminal sends Ctrl-C to every process of the pool. By default, a process would fail its current task
-    with ``KeyboardInterrupt`` and take the next one, until none is left. Here Ctrl-C ends the process.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        Thread(target=_end_after, args=(parent,), daemon=True, name="end with the parent").start()
-    tune_cpu(1)
-
-
-def _end_after(parent: BaseProcess) -> None:
-    """Wait for the parent, even if SIGKILL ends it, and end this process, which releases its locks."""
-    parent.join()
-    os._exit(1)
 
 
 @contextmanager

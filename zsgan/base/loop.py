@@ -2,11 +2,14 @@
 
 import json
 import logging
+import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from pickle import UnpicklingError
+from threading import current_thread, main_thread
 from typing import Any
 
 import torch
@@ -35,6 +38,9 @@ def loop(
     arguments: Mapping[str, Any] | None = None,
 ) -> list[dict[str, float]]:
     """Run ``step(0) ... step(total - 1)``, resuming an interrupted call with the same folder.
+
+    A SIGTERM, which Slurm sends when a job's time is over, takes effect after the current step and a save, so
+    that no finished step is lost. A second one takes effect at once.
 
     Args:
         state: everything that the steps change: modules and optimisers (by their state_dict), tensors, and
@@ -98,26 +104,54 @@ def loop(
         mininterval=1.0,
         leave=None,
     )
-    for i in steps:
-        if finished(history):
-            break
-        row = step(i)
-        done = i + 1
-        if done % log_every == 0 or done == total:
-            history.append({"step": done} | {name: float(value) for name, value in row.items()})
-        now = time.perf_counter()
-        due = done % save_every == 0 if save_seconds is None else now - last >= save_seconds
-        if path is None or not (due or done == total):
-            continue
-        elapsed, last = seconds + now - started, now
-        if row:
-            log.info("%.0f s  %s", elapsed, "  ".join(f"{k} {v:.4g}" for k, v in history[-1].items()))
-        parts = {name: _saved(part) for name, part in state.items()}
-        kept = {"state": parts, "step": done, "history": history, "seconds": elapsed, "arguments": asked}
-        buffer = BytesIO()  # on a full disk, torch.save fails with a message about file positions
-        torch.save(kept, buffer)
-        write_atomically(path, buffer.getbuffer())
+    with _terminated_later() as terminated:
+        for i in steps:
+            if finished(history):
+                break
+            row = step(i)
+            done = i + 1
+            if done % log_every == 0 or done == total:
+                history.append({"step": done} | {name: float(value) for name, value in row.items()})
+            now = time.perf_counter()
+            due = done % save_every == 0 if save_seconds is None else now - last >= save_seconds
+            if path is not None and (due or done == total or terminated):
+                elapsed, last = seconds + now - started, now
+                if row and history:
+                    values = "  ".join(f"{k} {v:.4g}" for k, v in history[-1].items())
+                    log.info("%.0f s  %s", elapsed, values)
+                parts = {name: _saved(part) for name, part in state.items()}
+                kept = {"state": parts, "step": done, "history": history, "seconds": elapsed}
+                buffer = BytesIO()  # on a full disk, torch.save fails with a message about file positions
+                torch.save({**kept, "arguments": asked}, buffer)
+                write_atomically(path, buffer.getbuffer())
+            if terminated:
+                terminated.clear()
+                signal.raise_signal(signal.SIGTERM)
     return history
+
+
+@contextmanager
+def _terminated_later() -> Iterator[list[int]]:
+    """Note the first SIGTERM inside the block in the list, for the block to raise it again when it can end.
+
+    Other threads than the main one receive no signals: their list stays empty.
+    """
+    received: list[int] = []
+    if current_thread() is not main_thread():
+        yield received
+        return
+
+    def note(number: int, _: object) -> None:
+        received.append(number)
+        signal.signal(number, before)
+
+    before = signal.signal(signal.SIGTERM, note) or signal.SIG_DFL
+    try:
+        yield received
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        if received:
+            signal.raise_signal(signal.SIGTERM)
 
 
 def _saved(part: Any) -> Any:

@@ -19,9 +19,22 @@ from zsgan.book.architecture import PACKAGE, first_line
 _INDEX = """\
 # API reference
 
-The contents of every module, from its docstrings. `import zsgan` has the names that most users need.
+Five functions are enough for most uses:
+
+{entries}
+## All modules
+
+The contents of every module, from its docstrings.
 
 """
+
+_ENTRIES = {
+    "zsgan.api.adapt": "adapts a generator to a text",
+    "zsgan.networks.sampling.sample_images": "draws images from a generator",
+    "zsgan.evaluation.evaluate.evaluate": "measures the diversity of images and their distance to a target",
+    "zsgan.runs.profiles.load_profile": "reads a profile, which has the settings of a table's runs",
+    "zsgan.runs.run.run": "makes the run of one configuration, or loads it if it is finished",
+}
 
 _PAGE = """\
 # {module}
@@ -48,9 +61,14 @@ def pages(package: Path = PACKAGE) -> dict[str, str]:
     index = "".join(
         f"- [`{name}`](api/{_file(name, package)}): {line}\n" for name, line in first_lines.items()
     )
-    return {"architecture.md": architecture.page(package), "api.md": _INDEX + index} | {
-        f"api/{_file(name, package)}": _PAGE.format(module=name) for name in first_lines
-    }
+    entries = "".join(
+        f"- {{py:func}}`zsgan.{name.rpartition('.')[2]} <{name}>`: {line}\n"
+        for name, line in _ENTRIES.items()
+    )
+    return {
+        "architecture.md": architecture.page(package),
+        "api.md": _INDEX.format(entries=entries) + index,
+    } | {f"api/{_file(name, package)}": _PAGE.format(module=name) for name in first_lines}
 
 
 def _name(file: Path, package: Path) -> str:

@@ -15,7 +15,7 @@ import logging
 import os
 import sys
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -191,6 +191,7 @@ def execute(
                 # The kernel's folder, the caller's, so that relative paths in a profile are found.
                 resources={"metadata": {"path": str(Path.cwd())}},
                 progress_bar=progress,
+                coalesce_streams=True,  # or a line that a busy machine sends in pieces is several outputs
                 extra_arguments=[
                     "--log-level=ERROR",  # hides a warning on local ports in every chapter
                     "--IPKernelApp.matplotlib=inline",  # pictures go into the notebook
@@ -206,8 +207,7 @@ def execute(
 
 
 def execute_all(
-    names: Sequence[str],
-    parameters: Mapping[str, Any],
+    parameters: Mapping[str, Mapping[str, Any]],
     folder: Path,
     *,
     having: Collection[str] | None = None,
@@ -220,8 +220,7 @@ def execute_all(
     ``MKL_NUM_THREADS`` is set.
 
     Args:
-        names: names of chapters.
-        parameters: values for all of them, see :func:`execute`.
+        parameters: name of a chapter -> its parameters, see :func:`execute`.
         folder: where the executed notebooks are written.
         having: needs that are met, see :func:`load`.
         workers: number of kernels in parallel.
@@ -240,14 +239,14 @@ def execute_all(
             return
         log.info("notebook %s", name)
         try:
-            execute(name, parameters, folder, having=having, progress=progress)
+            execute(name, parameters[name], folder, having=having, progress=progress)
         except BaseException:
             over.set()
             raise
 
     others = set(psutil.Process().children())
     with _one_thread_each(), ThreadPoolExecutor(workers) as pool:
-        tasks = [pool.submit(one, name) for name in reversed(names)]
+        tasks = [pool.submit(one, name) for name in reversed(list(parameters))]
         try:
             for task in tasks:
                 task.result()

@@ -7,6 +7,7 @@
 """
 
 import logging
+import re
 import shutil
 import subprocess
 import sys
@@ -20,11 +21,17 @@ import yaml
 
 from zsgan.base.files import write_atomically
 from zsgan.book import api_pages, contents
+from zsgan.book.icons import write_icons
 from zsgan.book.notebooks import BOOK, BookError, chapters, load
 
 log = logging.getLogger(__name__)
 
-_MATHJAX = "sphinx-mathjax-offline/static/mathjax/tex-svg-full.js"  # one file, with every TeX extension in it
+# MathJax in the parts that the book needs, a third of the size of its full build; _config.yml loads them.
+_MATHJAX = Path("sphinx-mathjax-offline", "static", "mathjax")
+_PARTS = (
+    "startup.js", "core.js", "input/tex-base.js", "input/tex/extensions/ams.js", "a11y/assistive-mml.js",
+    "output/chtml.js", "output/chtml/fonts/tex.js", "output/chtml/fonts/woff-v2",
+)  # fmt: skip
 
 
 def stage(
@@ -68,14 +75,23 @@ def stage(
     for name, notebook in notebooks.items():
         write_atomically(staged / f"{name}.ipynb", f"{nbformat.writes(notebook)}\n".encode())
     shutil.copytree(figures, staged / "figures")
+    for table in (staged / "figures").glob("*.csv"):
+        write_atomically(table, unbroken(table.read_text(encoding="utf-8")).encode())
+    write_icons(staged / "_static")
     mathjax = Path(str(distribution("sphinx-mathjax-offline").locate_file(_MATHJAX)))
-    # Not in _static, from which jupyter-book would load every script a second time.
-    (staged / "_extra" / "mathjax").mkdir(parents=True)
-    shutil.copy(mathjax, staged / "_extra" / "mathjax")
+    for part in _PARTS:  # not in _static, from which jupyter-book would load every script a second time
+        kept = staged / "_extra" / "mathjax" / part
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if (mathjax / part).is_dir() else shutil.copy)(mathjax / part, kept)
     if banner is not None:
         settings = yaml.safe_load((staged / "_config.yml").read_text(encoding="utf-8"))
         settings["html"]["announcement"] = banner
         write_atomically(staged / "_config.yml", yaml.safe_dump(settings, allow_unicode=True).encode())
+
+
+def unbroken(text: str) -> str:
+    """The text with no-break spaces in "0.575 ± 0.019" and "+0.02 to +0.09", which then stay in one line."""
+    return re.sub(r"(?<=\d) (±|to) (?=[-+\d])", "\u00a0\\1\u00a0", text)
 
 
 def _leave_out(
@@ -174,7 +190,7 @@ def build(
 
 
 def print_pdf(out: Path) -> Path:
-    """Print the whole book to one PDF file, after :func:`build`.
+    """Print the whole book to one PDF file with bookmarks, after :func:`build`.
 
     Args:
         out: folder of the book.
@@ -192,7 +208,8 @@ def print_pdf(out: Path) -> Path:
     with tempfile.TemporaryDirectory() as profile:
         options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}"]
         # The virtual time gives the script that draws the math time to finish.
-        options += ["--no-pdf-header-footer", "--virtual-time-budget=60000", f"--print-to-pdf={pdf}"]
+        options += ["--no-pdf-header-footer", "--virtual-time-budget=60000"]
+        options += ["--generate-pdf-document-outline", f"--print-to-pdf={pdf}"]
         command = [browser, *options, page.resolve().as_uri()]
         result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if not pdf.is_file():

@@ -9,13 +9,17 @@ from zsgan.assets.manifest import assets
 
 _BASH = """_zsgan() {{
     local current="${{COMP_WORDS[COMP_CWORD]}}" previous="${{COMP_WORDS[COMP_CWORD-1]}}" words=""
+    local command="${{COMP_WORDS[1]}}"
+    if (( COMP_CWORD > 2 )); then
+        case "$command" in {groups}) command+=" ${{COMP_WORDS[2]}}";; esac
+    fi
     if (( COMP_CWORD == 1 )); then
         words={commands}
     else
-        case "${{COMP_WORDS[1]}} $previous" in
+        case "$command $previous" in
 {values}
             *)
-                case "${{COMP_WORDS[1]}}" in
+                case "$command" in
 {options}
                 esac;;
         esac
@@ -37,9 +41,11 @@ def script(parser: argparse.ArgumentParser, shell: str) -> str:
     Returns:
         a script that completes commands, options and their named values, and files elsewhere.
     """
-    (commands,) = (a.choices for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    commands = _parts(parser)
+    groups = {name: parts for name, sub in commands.items() if (parts := _parts(sub))}
     values, options = [], []
-    for name, sub in commands.items():
+    below = {f"{name} {part}": sub for name, parts in groups.items() for part, sub in parts.items()}
+    for name, sub in {**commands, **below}.items():
         words = []
         for action in sub._actions:
             known = _values(action)
@@ -50,12 +56,21 @@ def script(parser: argparse.ArgumentParser, shell: str) -> str:
             if action.nargs != 0:  # it takes a value: one of these, or a file
                 cases = "|".join(f'"{name} {option}"' for option in action.option_strings)
                 values.append(f"            {cases}) words={shlex.quote(' '.join(known))};;")
-        options.append(f"                    {name}) words={shlex.quote(' '.join(words))};;")
+        options.append(f"                    {shlex.quote(name)}) words={shlex.quote(' '.join(words))};;")
     first = [*commands, *(option for a in parser._actions for option in a.option_strings)]
     text = _BASH.format(
-        commands=shlex.quote(" ".join(first)), values="\n".join(values), options="\n".join(options)
+        commands=shlex.quote(" ".join(first)),
+        groups="|".join(groups),
+        values="\n".join(values),
+        options="\n".join(options),
     )
     return (_ZSH if shell == "zsh" else "") + text
+
+
+def _parts(parser: argparse.ArgumentParser) -> Mapping[str, argparse.ArgumentParser]:
+    """The commands of a parser by name; none if it is a command itself."""
+    found = (a.choices for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    return next(found, {})
 
 
 def _values(action: argparse.Action) -> list[str]:

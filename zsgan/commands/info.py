@@ -1,4 +1,4 @@
-"""Output of ``zsgan info``: the settings of a run, its course, and commands to use it."""
+"""Output of ``zsgan runs info``: the settings of a run, its course, and commands to use it."""
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,6 +9,7 @@ from typing import Any
 from zsgan.adaptation.stopping import alignment, plateau
 from zsgan.menagerie.species import SPECIES
 from zsgan.runs.profiles import load_profile
+from zsgan.runs.records import size
 from zsgan.runs.run import open_run
 from zsgan.runs.wording import flat, flow, in_columns, in_words
 
@@ -21,7 +22,7 @@ def about(place: Path, profile: str | None = None) -> dict[str, Any]:
         profile: profile whose nearest row it is compared with; demo and paper by default.
 
     Returns:
-        facts under the names that ``zsgan info --json`` prints; "course" has rows of a few steps.
+        facts under the names that ``zsgan runs info --json`` prints; "course" has rows of a few steps.
 
     Raises:
         FileNotFoundError: the run does not exist or is not finished.
@@ -53,6 +54,10 @@ def about(place: Path, profile: str | None = None) -> dict[str, Any]:
         "device": made.get("device"),
         "versions": made.get("versions"),
         "seconds": made.get("seconds"),
+        "host": made.get("host"),
+        "zsgan": made.get("zsgan"),
+        "commit": made.get("commit"),
+        "bytes": size(place),
         "steps": found.iterations,
         "snapshots": found.snapshots,
         "course": [history[step - 1] for step in picked],
@@ -76,7 +81,9 @@ def in_lines(facts: Mapping[str, Any]) -> str:
         "differs in": "; ".join(differing) or "nothing",
         "weights": ", ".join(facts["weights"]),
         "made": f"{facts['written']}, {facts['device']}, {facts['seconds']} s, "
-        f"torch {versions.get('torch', 'unknown')}",
+        f"torch {versions.get('torch', 'unknown')}; {facts['bytes'] / 1e6:.1f} MB",
+        "from": f"{facts['host'] or 'unknown host'}, zsgan {facts['zsgan'] or 'unknown'}, "
+        f"commit {facts['commit'] or 'unknown'}",
         "steps": f"{facts['steps']}; ended {facts['ended']}",
         "levelled off": facts["levelled off"],
     }

@@ -1,29 +1,25 @@
-"""Output of ``zsgan list``: profiles, rows, settings, networks and runs."""
+"""Output of ``zsgan list``: profiles, scenarios, rows, words, settings and networks."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from difflib import get_close_matches
-from pathlib import Path
 from typing import Any
 
 from zsgan.assets.manifest import assets
-from zsgan.base.files import read_json
-from zsgan.runs.wording import flat, flow, in_columns, row_in_words
+from zsgan.runs.wording import flat, flow, in_columns
 
-# Modules that load torch are imported in functions, so that a list of runs appears at once.
+# Modules that load torch are imported in functions, so that a list that needs none appears at once.
 
 Lines = list[dict[str, Any]]
 
 
-def listing(kinds: Sequence[str], profile: str, runs: Path) -> dict[str, Lines]:
+def listing(kinds: Sequence[str], profile: str) -> dict[str, Lines]:
     """Available items by kind.
 
     Args:
-        kinds: "profiles", "scenarios", "rows", "texts" (words that a CLIP knows), "settings", "generators",
-            "clips" or "runs"; empty for an overview.
+        kinds: "profiles", "scenarios", "rows", "texts" (words that a CLIP knows), "settings", "generators"
+            or "clips"; empty for an overview.
         profile: profile of the scenarios, rows, settings and texts.
-        runs: folder of runs.
 
     Returns:
         kind -> a line for each item, with name and description.
@@ -39,9 +35,8 @@ def listing(kinds: Sequence[str], profile: str, runs: Path) -> dict[str, Lines]:
         "settings": lambda: _settings(profile),
         "generators": lambda: _networks("generator-"),
         "clips": lambda: _networks("clip-", "ViT-"),
-        "runs": lambda: _runs(runs),
     }
-    return {kind: found[kind]() for kind in kinds or ("profiles", "generators", "clips", "runs")}
+    return {kind: found[kind]() for kind in kinds or ("profiles", "generators", "clips")}
 
 
 def in_lines(found: Mapping[str, Lines]) -> str:
@@ -121,58 +116,3 @@ def _networks(*prefixes: str) -> Lines:
         for name, entry in assets().items()
         if name.startswith(prefixes)
     ]
-
-
-def _runs(folder: Path) -> Lines:
-    places = sorted(folder.iterdir()) if folder.is_dir() else []
-    lines = [_run(place) for place in places if (place / "config.json").is_file()]
-    return lines
-
-
-def _run(place: Path) -> dict[str, Any]:
-    line = {"id": place.name, "texts": "", "row": "", "seed": None, "steps": None}
-    try:
-        config = read_json(place / "config.json")
-        texts = f"{config['source_text']} to {config['target_text']}"
-        row, steps = row_in_words(config), config["optimiser"]["iterations"]
-        line |= {"texts": texts, "row": row, "seed": config["seed"], "steps": steps}
-    except (ValueError, KeyError, TypeError):
-        return line | {"state": "damaged, or of another program"}
-    if ".damaged-" in place.name:
-        return line | {"state": "damaged, set aside"}
-    if not (place / "provenance.json").exists():
-        return line | {"state": "not finished"}
-    # Hashing every file takes long; zsgan runs verify does it.
-    try:
-        whole = read_json(place / "provenance.json")["id"] == place.name and read_json(place / "history.json")
-    except (ValueError, KeyError, TypeError):
-        whole = False
-    return line | {"state": "finished" if whole else "damaged"}
-
-
-def find_run(name: str, runs: Path) -> Path:
-    """The folder of a run.
-
-    Args:
-        name: the folder, the run's id, or the first characters of the id.
-        runs: folder of runs.
-
-    Returns:
-        the folder.
-
-    Raises:
-        FileNotFoundError: no run has this name.
-        ValueError: several ids start with it.
-    """
-    if name and Path(name).is_dir():
-        return Path(name)
-    ids = [line["id"] for line in _runs(runs)]
-    found = [id_ for id_ in ids if id_ == name] or [id_ for id_ in ids if name and id_.startswith(name)]
-    if len(found) > 1:
-        raise ValueError(
-            f"RUN={name!r} begins {len(found)} ids in {runs}: {', '.join(found)}; give more of one"
-        )
-    if not found:
-        close = ", ".join(get_close_matches(name, ids)) or "zsgan list runs shows them"
-        raise FileNotFoundError(f"RUN={name!r} is no folder, and no run in {runs} has such an id ({close})")
-    return runs / found[0]

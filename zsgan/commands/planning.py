@@ -16,7 +16,7 @@ from zsgan.evaluation.look_costs import look_seconds
 from zsgan.report.table1 import OF_PROFILE, chosen
 from zsgan.runs.identity import check
 from zsgan.runs.inventory import Wanted, clip_at_hand, files, wanted
-from zsgan.runs.plan import Measuring, Plan, jobs_of, looks, shared_by
+from zsgan.runs.plan import Measuring, Page, Plan, jobs_of, looks, shared_by
 from zsgan.runs.profiles import Profile, Scenario, load_profile
 from zsgan.runs.room import Needs, check_room, room
 from zsgan.runs.row_costs import Meter, RowCosts
@@ -72,6 +72,11 @@ def plan(
             0, f"other programs kept the processor busy: {share:.0%} of the measured time was this one's, so "
             "seconds are too many",
         )  # fmt: skip
+    if compiled := sorted({run.row for run in runs if run.config.speed.compile}):
+        notes.append(
+            f"steps of {', '.join(compiled)} were timed without torch.compile, which first takes minutes; "
+            "zsgan cost --compare times steps with it"
+        )
     if any(run.at_hand.generator != run.config.generator for run in runs):
         notes.insert(0, "networks whose files are missing were timed with random weights of the same shapes")
     if first.weights == "random":
@@ -79,10 +84,18 @@ def plan(
     left_out = {
         place: [row for row in whole.rows if row not in found.rows] for place, found in profiles.items()
     }
-    commands = [_adapt(run, settings, _where(profile, folder, device)) for run in runs]
+    where = _where(profile, folder, device)
+    pages = [] if settings or scenario else _pages(whole, where, notes)
+
+    def commands(run: Wanted) -> tuple[str, str]:
+        return _of_run(["adapt"], run, settings, where), _measure(run, settings, where)
+
+    def prepares(run: Wanted, part: str) -> str:
+        return _of_run(["prepare", part], run, settings, where)
+
     return Plan(
         profile, str(device), jobs_of(runs, costs, needs, commands), left_out, weights, there,
-        shared_by(runs, costs), measuring, notes, devices.numerics(device),
+        shared_by(runs, costs, prepares), measuring, pages, notes, devices.numerics(device),
     )  # fmt: skip
 
 
@@ -97,6 +110,9 @@ def _measured(
     measuring: dict[str, Measuring] = {}
     notes: dict[str, None] = {}
     first = {(run.scenario, run.row): run for run in reversed(runs)}
+    of_scenario: dict[str, list[Wanted]] = {scenario: [] for scenario in profiles}
+    for run in runs:
+        of_scenario[run.scenario].append(run)
     # Scenarios of one generator together, since the meter holds one at a time.
     for run in sorted(first.values(), key=lambda run: run.at_hand.generator):
         try:
@@ -119,8 +135,7 @@ def _measured(
         except (FileNotFoundError, ModuleNotFoundError) as error:
             notes[f"measuring was not timed: {error}"] = None
             continue
-        of_scenario = [other for other in runs if other.scenario == run.scenario]
-        counted = looks(of_scenario, 1 + (profile.other_psi != profile.truncation_psi))
+        counted = looks(of_scenario[run.scenario], 1 + (profile.other_psi != profile.truncation_psi))
         command = shlex.join(["zsgan", "table", *where, "--scenario", run.scenario, *_set(settings)])
         measuring[run.scenario] = Measuring(
             run.scenario, command, **found, looks=counted[0], looks_table=counted[1]
@@ -136,8 +151,29 @@ def _set(settings: Mapping[str, Any]) -> list[str]:
     return [part for name, value in settings.items() for part in ("--set", f"{name}={flow(value)}")]
 
 
-def _adapt(run: Wanted, settings: Mapping[str, Any], where: Sequence[str]) -> str:
-    """The command that makes a run; settings of profile and scenario go where ``zsgan adapt`` has them."""
+def _measure(run: Wanted, settings: Mapping[str, Any], where: Sequence[str]) -> str:
+    """The command that measures a run."""
+    place = ["--scenario", run.scenario, "--row", run.row]
+    return shlex.join(["zsgan", "measure", *where, *place, *_set({**settings, "seeds": [run.seed]})])
+
+
+def _pages(profile: Profile, where: Sequence[str], notes: list[str]) -> list[Page]:
+    """The chapters and the book of a profile, or its summary; a note says why there are none."""
+    command = ["zsgan", "reproduce", *where]
+    if profile.summarised:
+        return [Page("summary", shlex.join(command))]
+    try:
+        from zsgan.book import contents, notebooks
+
+        chapters = [page.stem for page in notebooks.chapters(having=contents.offered(profile))]
+    except (ImportError, FileNotFoundError) as error:
+        notes.append(f"no chapters: {error}")
+        return []
+    return [Page(name, shlex.join([*command, "--only", name])) for name in (*chapters, "book")]
+
+
+def _of_run(verb: Sequence[str], run: Wanted, settings: Mapping[str, Any], where: Sequence[str]) -> str:
+    """The command for a run; settings of profile and scenario go where ``zsgan adapt`` has them."""
     of_scenario = {field.name for field in fields(Scenario)}
     own: dict[str, Any] = {}
     for name, value in settings.items():
@@ -154,4 +190,4 @@ def _adapt(run: Wanted, settings: Mapping[str, Any], where: Sequence[str]) -> st
             own["few_shot.target"] = dict(config.few_shot.target)
             own["few_shot.discriminator"] = config.few_shot.discriminator
     place = ["--scenario", run.scenario, "--row", run.row, "--seed", str(run.seed)]
-    return shlex.join(["zsgan", "adapt", *where, *place, *texts, *_set(own)])
+    return shlex.join(["zsgan", *verb, *where, *place, *texts, *_set(own)])

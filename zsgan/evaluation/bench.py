@@ -14,14 +14,16 @@ from zsgan.assets.names import weights_id
 from zsgan.base.cache import Cache
 from zsgan.base.device import set_up
 from zsgan.base.images import Images
+from zsgan.evaluation.files import NETWORKS_OF_EYES
 from zsgan.evaluation.judges import Judges, prompt_features
 from zsgan.evaluation.seen import Seen
-from zsgan.evaluation.truth import truth_of
+from zsgan.evaluation.truth import Truth, truth_of
 from zsgan.menagerie.evaluator import load_evaluator
 from zsgan.menagerie.factor_report import LEFT, FactorReports, ideal_species, left
 from zsgan.metrics import Eyes, extract, sse
 from zsgan.metrics.columns import OF_SOURCE, USUAL
 from zsgan.networks.clip import ClipEncoder, encode_pair
+from zsgan.networks.dinov2 import DINOV2, load_dinov2
 from zsgan.networks.load import load_clip, load_generator
 from zsgan.networks.sampling import Samples
 from zsgan.networks.vgg_inception import Photographs
@@ -142,9 +144,22 @@ class Bench:
                 factors, columns = report.to_dict(orient="index"), columns | left(report)
             return {"columns": columns, "each": self.judges.each(seen), "factors": factors}
 
-        what = {"n": n, "step": step, "guide": found.config.clips[0]}
-        what |= {"measures": list(self.profile.measures)} if self.profile.measures else {}
-        return Numbers(**self.kept(found, what, measure))
+        return Numbers(**self.kept(found, self._what(found, step), measure))
+
+    @property
+    def complete(self) -> bool:
+        """Whether the cache has :meth:`at` of all runs and snapshots; no network is loaded to know."""
+        cached = Cache(self.folder / "cache")
+        return all(
+            cached.has_json(self._key(found, self._what(found, step)))
+            for _, _, found in self.runs
+            for step in [0, *found.snapshots]
+        )
+
+    def _what(self, found: Run, step: int) -> dict[str, Any]:
+        """The part of the key of :meth:`at` that no other measurement has."""
+        what = {"n": self.profile.samples, "step": step, "guide": found.config.clips[0]}
+        return what | ({"measures": list(self.profile.measures)} if self.profile.measures else {})
 
     @cached_property
     def _guide(self) -> Callable[[str], ClipEncoder]:
@@ -162,8 +177,10 @@ class Bench:
     def networks(self, found: Run) -> dict[str, str]:
         """Name -> identity of every network used in a run or its measurement."""
         names = [
-            found.config.generator, *found.config.clips, self.profile.judge, *self.judges.eyes.networks
+            found.config.generator, *found.config.clips, self.profile.judge,
+            *NETWORKS_OF_EYES[self.profile.eyes],
         ]  # fmt: skip
+        names += [DINOV2] if "fd_dinov2" in self.profile.measures and self._truth.seen else []
         return {name: weights_id(name) for name in names}
 
     def kept(self, found: Run, what: Mapping[str, Any], measure: Callable[[], Any]) -> Any:
@@ -177,18 +194,25 @@ class Bench:
         Returns:
             the measurement.
         """
+        return Cache(self.folder / "cache").json(self._key(found, what), measure)
+
+    def _key(self, found: Run, what: Mapping[str, Any]) -> dict[str, Any]:
+        """The key of a measurement in the cache; no network is loaded for it."""
         # Texts for the judging CLIP: a run guided by images does not depend on any text.
         asked = self.profile.config(self.scenario, next(iter(self.profile.rows)))
         # Step 0 is the source generator, which a scenario's runs share (its weights are below).
-        key = {
+        return {
             "run": "source" if what.get("step") == 0 else found.folder.name, **what,
             "texts": [asked.source_text, asked.target_text], "templates": asked.templates,
-            "truth": self.judges.truth.key,
+            "truth": self._truth.key,
             "clusters": self.profile.clusters, "neighbours": self.profile.neighbours,
             "psi": self.profile.truncation_psi, "weights": list(self.networks(found).values()),
             "metrics": METRICS[self.profile.eyes],
         }  # fmt: skip
-        return Cache(self.folder / "cache").json(key, measure)
+
+    @cached_property
+    def _truth(self) -> Truth:
+        return truth_of(self.profile.scenarios[self.scenario].truth)
 
 
 def load_eyes(name: str, device: torch.device | str = "cpu") -> Eyes:
@@ -204,7 +228,7 @@ def load_eyes(name: str, device: torch.device | str = "cpu") -> Eyes:
     Raises:
         ValueError: the name is unknown.
         FileNotFoundError: their weights are missing or altered.
-        ModuleNotFoundError: photographs need two more packages.
+        ModuleNotFoundError: photographs need more packages.
     """
     if name not in EYES:
         raise ValueError(f"eyes={name!r} are unknown; choose one of {', '.join(EYES)}")
@@ -241,6 +265,8 @@ def load_judges(profile: Profile, scenario: str, device: torch.device | str = "c
         load_eyes(profile.eyes, device), truth, resolution, profile.samples,
         clip, texts, profile.clusters, profile.neighbours, device, USUAL.union(profile.measures),
     )  # fmt: skip
-    if "clip_quality" not in profile.measures:
-        return judges
-    return replace(judges, prompts=prompt_features(clip, config.target_text, config.prompts))
+    if "fd_dinov2" in profile.measures and truth.seen:
+        judges = replace(judges, dinov2=load_dinov2(device))
+    if "clip_quality" in profile.measures:
+        judges = replace(judges, prompts=prompt_features(clip, config.target_text, config.prompts))
+    return judges

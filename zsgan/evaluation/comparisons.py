@@ -32,7 +32,7 @@ def known_rate(measured: pd.DataFrame) -> str:
     return "evaluator_rate" if measured["evaluator_rate"].notna().any() else "clip_rate"
 
 
-def price(measured: pd.DataFrame) -> list[str]:
+def price_columns(measured: pd.DataFrame) -> list[str]:
     """The columns of :data:`PRICE` that are known: diversity, one target rate and, with true images, FID."""
     return ["lpips_avg", known_rate(measured), *(["fid"] if measured["fid"].notna().any() else [])]
 
@@ -75,7 +75,7 @@ def changes(
         measured: a line for each run, of one scenario, with columns row, seed and ``columns``.
         before: the row to compare with.
         after: the other row.
-        columns: columns to compare; by default those of :func:`price`.
+        columns: columns to compare; by default those of :func:`price_columns`.
 
     Returns:
         column -> change.
@@ -83,7 +83,7 @@ def changes(
     Raises:
         ValueError: the rows have no seed in common.
     """
-    columns = price(measured) if columns is None else list(columns)
+    columns = price_columns(measured) if columns is None else list(columns)
     one, two = (measured[measured["row"] == row].set_index("seed")[columns] for row in (before, after))
     difference = (two - one).dropna(how="all")
     if difference.empty:

@@ -31,10 +31,11 @@ from zsgan.evaluation.wanted import (
 )
 from zsgan.menagerie.portraits import TRUTH_SEED
 from zsgan.metrics import Lpips
-from zsgan.metrics.columns import OF_CLIP, OF_SOURCE, OF_TRUTH
+from zsgan.metrics.columns import OF_CLIP, OF_EYES, OF_SOURCE, OF_TRUTH
 from zsgan.metrics.manifold import Manifolds
 from zsgan.metrics.progress import Picked, Progress, Watched
 from zsgan.networks.clip import encode_pair
+from zsgan.networks.dinov2 import DINOV2, load_dinov2
 from zsgan.networks.load import load_clip
 from zsgan.runs.run import RUNS, Run
 
@@ -78,8 +79,9 @@ def evaluate(
     Columns have the names of the tables. For a run, with defaults and the target as ``against``, they also
     have the numbers of the tables, with one exception: a folder counts as a whole here, while a table keeps
     every second image for its row "true target". Columns that begin with "clip" are measured in the space of
-    a CLIP, all others in the features of the eyes; results name both. "kid" is over all pairs of images.
-    LPIPS distances are kept in ``folder/cache`` if it is writable, so repeated calls are fast.
+    a CLIP, "fd_dinov2" in that of DINOv2, all others in the features of the eyes; results name these. "kid"
+    is over all pairs of images. LPIPS distances are kept in ``folder/cache`` if it is writable, so repeated
+    calls are fast.
 
     Args:
         images: a run or its folder (n images are sampled), a folder of images (all are read), or images
@@ -92,7 +94,7 @@ def evaluate(
         text: the target in words; a run's by default.
         source_text: the source in words; a run's by default.
         measures: groups or names of :data:`zsgan.metrics.columns.MEASURES`, such as "fid,lpips"; no others
-            are computed. By default all available ones but the extra ones; of a group, its available ones.
+            are computed. By default, or of a group, all available ones; "extra" and "dinov2" only by name.
         presets: definitions of intra-cluster LPIPS, see :data:`zsgan.metrics.diversity.DEFINITIONS`.
         n: number of images to draw, of a run and of the truth; :data:`N` by default. As ``seed`` and
             ``truncation_psi``, it is refused if it has no effect.
@@ -161,9 +163,12 @@ def evaluate(
         **subject.settings,
         "files": {name: place.counts() for name, place in places.items() if isinstance(place, Folder)},
     }
-    if wanted - OF_CLIP:
+    if wanted & OF_EYES:
         result["features"] = f"{eyes}, {seeing.size} px"
     result |= {"clip": clip} if judge else {}
+    if "fd_dinov2" in wanted:
+        judge |= {"dinov2": load_dinov2(device)}
+        result |= {"dinov2": DINOV2}
     if "lpips" in wanted:
         result |= {"n_lpips": n_lpips, "clusters": clusters}
         result |= {"seed_lpips": seed or 0} if n_lpips < len(made) else {}
@@ -266,7 +271,8 @@ def _costs(n: int, n_lpips: int, m: int, wanted: frozenset[str]) -> dict[str, fl
     return {
         "images": n,
         "LPIPS": lpips + lpips**2 / 250,
-        "features": n * (bool(wanted - OF_CLIP - {"lpips"}) + bool(OF_CLIP & wanted)),
+        "features": n
+        * (bool(wanted & OF_EYES - {"lpips"}) + bool(OF_CLIP & wanted) + ("fd_dinov2" in wanted)),
         "clusters": lpips**2 / 8000,
         "source images": 2 * n if set(OF_SOURCE) & wanted else 0,
         "true images": 2 * m if set(OF_TRUTH) & wanted else 0,

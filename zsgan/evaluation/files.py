@@ -2,10 +2,12 @@
 
 from zsgan.assets import names
 from zsgan.menagerie.evaluator import Evaluator
+from zsgan.networks.dinov2 import DINOV2
 from zsgan.networks.vgg_inception import Photographs
 from zsgan.runs.profiles import Profile
 
-_EYES = {"evaluator": Evaluator.networks, "photographs": Photographs.networks}
+NETWORKS_OF_EYES = {"evaluator": Evaluator.networks, "photographs": Photographs.networks}
+"""Name of the eyes -> the manifest's names of their networks."""
 
 
 def files_of(profile: Profile) -> list[str]:
@@ -21,6 +23,8 @@ def files_of(profile: Profile) -> list[str]:
         ValueError: the profile names an unknown network.
     """
     needed = [names.clip(profile.judge)]
+    compared = any(scenario.truth for scenario in profile.scenarios.values())
+    dinov2 = [DINOV2] if "fd_dinov2" in profile.measures and compared else []
     for scenario, row, _ in profile.grid:
         config = profile.config(scenario, row)
         source = names.generator(config.generator)
@@ -28,4 +32,6 @@ def files_of(profile: Profile) -> list[str]:
             needed += [source, *map(names.clip, config.clips)]
         else:
             needed += [source, names.discriminator(config.few_shot.discriminator, source)]
-    return sorted({*_EYES[profile.eyes], *(found.asset for found in needed if found.asset)})
+    return sorted(
+        {*NETWORKS_OF_EYES[profile.eyes], *dinov2, *(found.asset for found in needed if found.asset)}
+    )

@@ -35,7 +35,7 @@ from zsgan.metrics import (
     variance,
     vendi_score,
 )
-from zsgan.metrics.columns import OF_CLIP, OF_SOURCE, OF_TRUTH, USUAL, label_scores, lpips_columns
+from zsgan.metrics.columns import OF_CLIP, OF_EYES, OF_SOURCE, OF_TRUTH, USUAL, label_scores, lpips_columns
 from zsgan.metrics.extract import Network
 from zsgan.metrics.eyes import Prediction
 from zsgan.metrics.manifold import Manifolds
@@ -72,6 +72,7 @@ class Judges:
         neighbours: k of precision, recall, density and coverage.
         device: device of eyes and CLIP.
         measures: names of :data:`zsgan.metrics.columns.MEASURES`, which all methods compute by default.
+        dinov2: DINOv2's features, for fd_dinov2.
         prompts: (P, D) the judging CLIP's features of the target text in every template, for clip_quality.
         definitions: definitions of intra-cluster LPIPS, see :data:`zsgan.metrics.diversity.DEFINITIONS`.
         seed: seed of random choices in a definition.
@@ -87,6 +88,7 @@ class Judges:
     neighbours: int = 3
     device: torch.device | str = "cpu"
     measures: Collection[str] = USUAL
+    dinov2: Network | None = None
     prompts: Tensor = field(default_factory=lambda: torch.empty(0, 0))
     definitions: Sequence[str] = ("paper", "literal")
     seed: int = 0
@@ -97,7 +99,7 @@ class Judges:
         return self.look(self.truth.images(self.n, self.resolution), set(OF_TRUTH) & set(self.measures))
 
     @property
-    def known_rate(self) -> str:
+    def rate_column(self) -> str:
         """The strictest known rate: evaluator_rate, or clip_rate without factors read or labels."""
         known = self.truth.labels is not None and self.eyes.labels is not None
         return "evaluator_rate" if known else "clip_rate"
@@ -128,13 +130,16 @@ class Judges:
             measures -= near
             if self.truth.seen:
                 networks["near"] = self.eyes.near
-        if measures - OF_CLIP - {"lpips"}:
+        if measures & OF_EYES - {"lpips"}:
             networks["eyes"] = self.eyes.embed
         if OF_CLIP & measures:
             assert self.clip is not None
             networks["clip"] = self.clip.encode_images
         if guide is not None:
             networks["guide"] = guide
+        if "fd_dinov2" in measures and self.truth.seen:
+            assert self.dinov2 is not None
+            networks["dinov2"] = self.dinov2
         if "lpips" in measures:
             images = held(images)
         if networks:
@@ -234,6 +239,8 @@ class Judges:
             columns |= {name: found[name] for name in near}
         if "cmmd" in columns:
             columns["cmmd"] = cmmd(seen["clip"], true["clip"])
+        if "fd_dinov2" in columns:
+            columns["fd_dinov2"] = frechet_distance(seen["dinov2"], true["dinov2"])
         return columns
 
     def kept(

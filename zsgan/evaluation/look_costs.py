@@ -13,6 +13,7 @@ from zsgan.evaluation.judges import Judges
 from zsgan.evaluation.truth import truth_of
 from zsgan.metrics import Lpips
 from zsgan.metrics.lpips import blocks, lpips_matrix
+from zsgan.networks.dinov2 import load_dinov2
 from zsgan.networks.sampling import Samples
 from zsgan.runs.profiles import Profile
 from zsgan.runs.row_costs import Meter
@@ -53,11 +54,17 @@ def look_seconds(
 
     def measure() -> dict[str, float]:
         clip, guide = meter.encoder(judge), None if config.few_shot else meter.encoder(config.clips[0])
-        judges = Judges(load_eyes(profile.eyes, device), truth_of(truth), resolution, n, clip, device=device)
+        of_truth = truth_of(truth)
+        compared = "fd_dinov2" in profile.measures and of_truth.seen
+        judges = Judges(
+            load_eyes(profile.eyes, device), of_truth, resolution, n, clip, device=device,
+            dinov2=load_dinov2(device) if compared else None,
+        )  # fmt: skip
+        measures = {*MEASURES, "fd_dinov2"} if compared else MEASURES
         samples = Samples(generator, min(MOST, n, size), SAMPLES_SEED, profile.truncation_psi)
         sees = None if guide is None else guide.encode_images
         making, images = meter.seconds(lambda: samples[:])
-        looking, _ = meter.seconds(lambda: judges.look(images, MEASURES, guide=sees), warm=True)
+        looking, _ = meter.seconds(lambda: judges.look(images, measures, guide=sees), warm=True)
         lpips = Lpips.through(judges.eyes)
         passing, features = meter.seconds(lambda: lpips.features(images), warm=True)
         one = features[:1]
@@ -80,5 +87,11 @@ def look_seconds(
             "lpips": passes * passing / len(images) + products,
         }
 
-    key = [generator.config, None if config.few_shot else config.clips[0], judge, profile.eyes]
+    key = [
+        generator.config,
+        None if config.few_shot else config.clips[0],
+        judge,
+        profile.eyes,
+        *profile.measures,
+    ]
     return meter.once(f"{resolution} px: images through eyes and judges", [*key, n, dict(truth)], measure)

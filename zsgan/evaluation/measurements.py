@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import torch
 from tqdm import tqdm
 
 from zsgan.adaptation.stopping import alignment, plateau
-from zsgan.base.device import set_up, worker_pool
+from zsgan.base.device import set_up
 from zsgan.base.images import Images
 from zsgan.evaluation.bench import SAMPLES_SEED, Bench
 from zsgan.evaluation.judges import Judges
@@ -172,41 +172,6 @@ class Measurements:
             for row, seed, found in bar:
                 bar.set_description(f"{what} {bench.scenario}, {row}, seed {seed}")
                 yield row, seed, found
-
-
-def measure_all(
-    profile: Profile,
-    folder: Path = RUNS,
-    device: torch.device | str = "cpu",
-    workers: int = 1,
-    progress: bool = False,
-) -> None:
-    """Fill the cache of measurements of a profile's runs at all their snapshots; a task is one row.
-
-    Args:
-        profile: profile whose runs are finished.
-        folder: folder of the runs, whose cache keeps the measurements.
-        device: where images are made and measured.
-        workers: number of rows that are measured in parallel.
-        progress: show a progress bar.
-    """
-    rows = [(scenario, row) for scenario in profile.scenarios for row in profile.rows_of(scenario)]
-    with tqdm(total=len(rows), desc="measuring", disable=not progress) as bar:
-        if workers == 1:
-            for scenario, row in rows:
-                _measure(profile, scenario, row, folder, device)
-                bar.update()
-            return
-        with worker_pool(workers) as pool:
-            tasks = [pool.submit(_measure, profile, place, row, folder, device) for place, row in rows]
-            for task in tasks:
-                task.result()
-                bar.update()
-
-
-def _measure(profile: Profile, scenario: str, row: str, folder: Path, device: torch.device | str) -> None:
-    one_row = replace(profile, rows={row: profile.rows[row]}, baseline=None)
-    Measurements(one_row, folder, device).course(scenario)
 
 
 def generator_quality(

@@ -21,7 +21,8 @@ def measures_of(asked: Sequence[str] | str | None) -> tuple[frozenset[str], froz
     """The measures that groups and names stand for.
 
     Args:
-        asked: groups or names of :data:`zsgan.metrics.columns.MEASURES`; ``None`` for all but the extra ones.
+        asked: groups or names of :data:`zsgan.metrics.columns.MEASURES`; ``None`` for
+            :data:`zsgan.metrics.columns.USUAL`.
 
     Returns:
         all requested measures, and those requested by name.

@@ -19,19 +19,26 @@ MEASURES: Mapping[str, tuple[str, ...]] = {
     "closeness": CLOSENESS,
     "kept": ("identity_kept", "structure_kept"),
     "extra": ("clip_quality", "clip_direction", "cmmd"),
+    "dinov2": ("fd_dinov2",),
 }
 """Group -> its measures, each the name of a column or the prefix of several."""
 
 ALL = frozenset(name for names in MEASURES.values() for name in names)
 """Every measure."""
 
-USUAL = ALL - set(MEASURES["extra"])
-"""Measures of every profile; the extra ones are computed where they are named."""
+NAMED = (*MEASURES["extra"], *MEASURES["dinov2"])
+"""Measures that are computed only where they are named, the last one with a network of its own."""
+
+USUAL = ALL - set(NAMED)
+"""Measures of every profile."""
 
 OF_CLIP = frozenset(name for name in ALL if name.startswith("clip_") or name == "cmmd")
-"""Measures in the space of the judging CLIP; all others use the features of the eyes."""
+"""Measures in the space of the judging CLIP."""
 
-OF_TRUTH = (*CLOSENESS, "cmmd")
+OF_EYES = ALL - OF_CLIP - set(MEASURES["dinov2"])
+"""Measures in the features of the eyes."""
+
+OF_TRUTH = (*CLOSENESS, "cmmd", "fd_dinov2")
 """Measures that need true images, in the order of their columns."""
 
 OF_SOURCE = (*MEASURES["kept"], "clip_direction")

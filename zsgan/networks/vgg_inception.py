@@ -1,20 +1,18 @@
 """Feature networks for photographs: VGG-16 for LPIPS, precision and recall, Inception-v3 for FID."""
 
-import importlib
 import io
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import cached_property
-from types import ModuleType
 from typing import NoReturn
 
 import torch
 from torch import Tensor
 
-from zsgan.assets import manifest
 from zsgan.base.images import to_bytes
 from zsgan.base.resize import resize
+from zsgan.base.unfilled import Unfilled
+from zsgan.networks.published import package, tensors
 
 VGG, INCEPTION = "vgg16", "inception"
 """Names of their weights in the manifest."""
@@ -45,13 +43,13 @@ class Photographs:
     labels = None
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
-        lpips = _package("lpips")
-        # The trunk starts with random weights, which are replaced here: the package would download them.
-        # It calls a deprecated torchvision interface and draws from the global random generator.
-        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+        lpips = package("lpips")
+        # The trunk's weights are loaded here: the package would download them. It calls a deprecated
+        # torchvision interface.
+        with warnings.catch_warnings(), Unfilled():
             warnings.simplefilter("ignore", UserWarning)
             likeness = lpips.LPIPS(net="vgg", version="0.1", pnet_rand=True, verbose=False)
-        with _tensors(VGG) as published:
+        with tensors(VGG) as published:
             places = {name: f"features.{name.split('.', 1)[1]}" for name in likeness.net.state_dict()}
             likeness.net.load_state_dict({name: published[place] for name, place in places.items()})
         self._likeness = likeness.requires_grad_(False).eval().to(device)
@@ -83,8 +81,8 @@ class Photographs:
 
     def _extractor(self, weights: str, network: str, layer: str) -> Callable[[Tensor], tuple[Tensor]]:
         """A feature extractor of torch-fidelity: bytes (N, 3, H, W) -> (features,)."""
-        module = _package(f"torch_fidelity.feature_extractor_{network.lower()}")
-        with _tensors(weights) as published, torch.random.fork_rng(devices=[]):
+        module = package(f"torch_fidelity.feature_extractor_{network.lower()}")
+        with tensors(weights) as published, Unfilled():
             buffer = io.BytesIO()  # the package would unpickle the file itself
             torch.save(published, buffer)
             buffer.seek(0)
@@ -102,23 +100,3 @@ class Photographs:
             TypeError: always.
         """
         raise TypeError("eyes='photographs' read no factors; only the evaluator of the demo world does")
-
-
-def _package(name: str) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError(
-            f"eyes='photographs' need the package {error.name}; install it with: "
-            "pip install 'zsgan[photographs]'"
-        ) from error
-
-
-@contextmanager
-def _tensors(name: str) -> Iterator[dict[str, Tensor]]:
-    """Tensors of a file of the manifest; errors on loading them into a network name the file."""
-    file = manifest.path(name)
-    try:
-        yield torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # any error of a damaged or foreign file
-        raise ValueError(f"{file} does not hold the weights of {name}: {error}") from error

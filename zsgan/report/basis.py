@@ -42,11 +42,13 @@ def basis(results: pd.DataFrame, profile: Profile, scenario: str = PAPER_SCENARI
     usual = steps.mode()[0]
     others = "".join(f" ({row}: {value})" for row, value in steps[steps != usual].items())
     also = ", and CMMD," if "cmmd" in profile.measures else ""
+    compared = "fd_dinov2" in profile.measures and truth_of(profile.scenarios[scenario].truth).seen
+    dinov2 = "FD-DINOv2 through ViT-L/14 (1,024 features, 224 px). " if compared else ""
     return (
         f"Measured with n = {n} images a run, ψ = {psi}, seed{'s' * (len(seeds) > 1)} {', '.join(seeds)}, "
         f"{usual} iterations{others}. {FEATURES[profile.eyes]}; columns with CLIP in their name{also} by "
-        f"{profile.judge}, which guides no row. LPIPS has {profile.clusters} clusters, precision, recall, "
-        f"density and coverage {profile.neighbours} neighbours. {reference_set(profile, scenario)}"
+        f"{profile.judge}, which guides no row. {dinov2}LPIPS has {profile.clusters} clusters, precision, "
+        f"recall, density and coverage {profile.neighbours} neighbours. {reference_set(profile, scenario)}"
     )
 
 

@@ -3,9 +3,9 @@
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from itertools import cycle
+from itertools import cycle, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -29,10 +29,11 @@ STYLE: dict[str, Any] = {
     "legend.frameon": False,
     "svg.fonttype": "path",
 }
-# seaborn's "colorblind" palette, copied because seaborn takes a second to import.
+# seaborn's "colorblind" palette with Paul Tol's indigo, in an order of which the first six stay apart on a
+# dark page, too, where charts are inverted (book/_static/book.css). Orange would become vermillion's twin.
 PALETTE = (
-    "#0173b2", "#de8f05", "#029e73", "#d55e00", "#cc78bc",
-    "#ca9161", "#fbafe4", "#949494", "#ece133", "#56b4e9",
+    "#0173b2", "#d55e00", "#029e73", "#cc78bc", "#ca9161", "#332288",
+    "#56b4e9", "#949494", "#de8f05", "#fbafe4", "#ece133",
 )  # fmt: skip
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
@@ -104,16 +105,20 @@ def _styled() -> Iterator[None]:
 
 @_styled()
 def image_grid(
-    rows: Mapping[str, Tensor], *, columns: Sequence[str] | None = None, size: float = 0.9
+    rows: Mapping[str, Tensor | Mapping[str, Tensor]],
+    *,
+    columns: Sequence[str] | None = None,
+    size: float = 0.9,
 ) -> Figure:
     """A grid of images with a label above each row; a column is one latent, or one animal.
 
-    Images of several sizes, as of several generators, are drawn at one size.
+    Images of several sizes, as of several generators, are drawn at one size. Rows of one kind, such as those
+    of one scenario, can stand under a heading.
 
     The user's settings of matplotlib affect neither the figure nor the files of its ``savefig``.
 
     Args:
-        rows: label -> images (n, 3, H, W) in [-1, 1], the same n for all.
+        rows: label -> images (n, 3, H, W) in [-1, 1], the same n for all; or heading -> such rows.
         columns: n labels above the columns.
         size: width of an image in inches.
 
@@ -128,26 +133,45 @@ def image_grid(
         raise TypeError(
             f"rows must map labels to images, got {type(rows).__name__}; write {{'a label': images}}"
         )
-    counts = {len(checked(images)) for images in rows.values()}
+    lines = _lines(rows)
+    pictures = [checked(images) for _, images in lines if images is not None]
+    counts = {len(images) for images in pictures}
     if len(counts) != 1:
         raise ValueError(f"rows must hold the same number of images each, got {sorted(counts)}")
     n = counts.pop()
     if columns is not None and len(columns) != n:
         raise ValueError(f"columns must be one label for each of the {n} images of a row, got {len(columns)}")
     # Each row is drawn as one picture, since an axis for each image would take seconds.
-    side = next(iter(rows.values())).shape[-1]
+    heights = [_HEADING / size if images is None else 1 for _, images in lines]  # 1: as high as wide
     figure, axes = plt.subplots(
-        len(rows), 1, squeeze=False, layout="constrained", FigureClass=_Figure,
-        figsize=(n * size, len(rows) * (size + 0.35)),
+        len(lines), 1, squeeze=False, layout="constrained", FigureClass=_Figure, height_ratios=heights,
+        figsize=(n * size, sum(heights) * size + 0.35 * len(pictures)),
     )  # fmt: skip
-    for axis, (label, images) in zip(axes[:, 0], rows.items(), strict=True):
-        _show_sheet(axis, images[None])
+    for axis, (label, images) in zip(axes[:, 0], lines, strict=True):
         # Large and above the row, to be legible on a phone.
-        axis.set_title(label, loc="left", fontsize=14, pad=3)
+        if images is None:
+            axis.axis("off")
+            axis.text(0, 0, label, fontsize=15, fontweight="bold", va="bottom", transform=axis.transAxes)
+        else:
+            _show_sheet(axis, images[None])
+            axis.set_title(label, loc="left", fontsize=14, pad=3)
     if columns:
-        axes[0, 0].set_xticks(_centres(n, side), columns, fontsize=14)
-        axes[0, 0].tick_params(length=0, labeltop=True, labelbottom=False)
+        first = next(axis for axis, (_, images) in zip(axes[:, 0], lines, strict=True) if images is not None)
+        first.set_xticks(_centres(n, pictures[0].shape[-1]), columns, fontsize=14)
+        first.tick_params(length=0, labeltop=True, labelbottom=False)
     return figure
+
+
+_HEADING = 0.3
+"""Height of a heading of :func:`image_grid` in inches."""
+
+
+def _lines(rows: Mapping[str, Tensor | Mapping[str, Tensor]]) -> list[tuple[str, Tensor | None]]:
+    """The lines of a grid from the top: a heading without images, or a label with those of its row."""
+    lines: list[tuple[str, Tensor | None]] = []
+    for label, found in rows.items():
+        lines += [(label, None), *found.items()] if isinstance(found, Mapping) else [(label, found)]
+    return lines
 
 
 @_styled()
@@ -215,26 +239,28 @@ def curves(data: pd.DataFrame, x: str, y: str, rows: list[str], *, xlabel: str, 
     return figure
 
 
-def draw_curves(axis: Axes, data: pd.DataFrame, x: str, y: str, rows: Sequence[str]) -> None:
+def draw_curves(
+    axis: Axes, data: pd.DataFrame, x: str, y: str, rows: Sequence[str], *, first: int = 0
+) -> None:
     """Draw the mean over the seeds for each row of a table, with a band from the lowest to the highest seed.
 
-    ``data`` has the columns ``row``, ``seed``, ``x`` and ``y``; ``rows`` is in the order of the legend.
+    ``data`` has the columns ``row``, ``seed``, ``x`` and ``y``; ``rows`` is in the order of the legend, and
+    ``first`` the number of the first row's colour and marker.
     """
-    for row, colour, marker in zip(rows, cycle(PALETTE), cycle(MARKERS), strict=False):
+    looks = islice(zip(cycle(PALETTE), cycle(MARKERS), strict=False), first, None)
+    for row, (colour, marker) in zip(rows, looks, strict=False):
         values = data[data["row"] == row].groupby(x)[y]
         mean = values.mean()
         axis.plot(mean.index, mean, color=colour, marker=marker, markersize=4, label=row)
         axis.fill_between(mean.index, values.min(), values.max(), color=colour, alpha=0.15, linewidth=0)
 
 
-def stretch_rates(axis: Axes) -> None:
-    """Scale the x axis for target rates in [0, 1], stretched near 1, where most points of a run are."""
-    # An odd function, so that the axis can begin to the left of 0.
-    axis.set_xscale(
-        "function",
-        functions=(lambda x: np.sign(x) * np.abs(x) ** 3, lambda x: np.sign(x) * np.abs(x) ** (1 / 3)),
-    )
-    axis.set(xlim=(-0.3, 1.01), xticks=(0, 0.5, 0.7, 0.8, 0.9, 1), xlabel="target rate (evaluator)")
+def stretch_rates(axis: Axes, side: Literal["x", "y"] = "x") -> None:
+    """Scale one axis for target rates in [0, 1], stretched near 1, where most points of a run are."""
+    # An odd function, so that the axis can begin below 0.
+    cubes = (lambda x: np.sign(x) * np.abs(x) ** 3, lambda x: np.sign(x) * np.abs(x) ** (1 / 3))
+    (axis.set_xscale if side == "x" else axis.set_yscale)("function", functions=cubes)
+    axis.set(**{f"{side}lim": (-0.3, 1.01), f"{side}ticks": (0, 0.5, 0.7, 0.8, 0.9, 1)})
 
 
 def dots(data: pd.DataFrame, *, xlabel: str, axis: Axes) -> None:

@@ -24,9 +24,11 @@ from torch import Tensor
 
 from zsgan.assets.names import weights_id
 from zsgan.base.files import read_json, versions, write_atomically, write_json
+from zsgan.base.workers import for_workers
 from zsgan.evaluation.bench import METRICS, Bench
 from zsgan.evaluation.comparisons import differences, matched_differences
-from zsgan.evaluation.measurements import Measurements, measure_all
+from zsgan.evaluation.measurements import Measurements
+from zsgan.evaluation.measuring import measure_all
 from zsgan.report.scenario_sheet import SOURCE, make_sheet, read_sheet, write_sheet
 from zsgan.runs.identity import resolve
 from zsgan.runs.profiles import Profile, load_profile, profile_file
@@ -183,12 +185,12 @@ def summarise(
         profile: profile whose runs are finished.
         place: folder of the summary, see :func:`summary_folder`.
         folder: folder of the runs.
-        device: where images are made and measured.
+        device: where images are made and measured; several may share it, such as "cuda:0,cuda:1".
         workers: number of rows that are measured in parallel.
         progress: show progress bars.
     """
     measure_all(profile, folder, device, workers, progress)
-    measurements = Measurements(profile, folder, device)
+    measurements = Measurements(profile, folder, for_workers(device, workers)[0])
     tables: dict[str, list[pd.DataFrame]] = {"finals": [], "course": [], "differences": []}
     weights: dict[str, str] = {}
     seconds = 0.0
@@ -232,7 +234,7 @@ def _provenance(profile: Profile, weights: Mapping[str, str], seconds: float) ->
 def _differences(bench: Bench) -> pd.DataFrame:
     """Differences to the baseline at the end of the runs, and at every rate of RATES."""
     seeds = len(bench.profile.seeds)
-    known = bench.judges.known_rate
+    known = bench.judges.rate_column
     found = [differences(bench, (known, *VARIED)).assign(arrived=seeds)]
     found += [matched_differences(bench, rate, measure, known) for rate, measure in product(RATES, VARIED)]
     table = pd.concat(found)

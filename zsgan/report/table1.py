@@ -12,9 +12,10 @@ import torch
 
 from zsgan.adaptation.config import AdaptConfig
 from zsgan.assets import names
-from zsgan.base.device import set_up
 from zsgan.base.settings import build, closest, merge, names_of
+from zsgan.base.workers import for_workers
 from zsgan.evaluation.measurements import Measurements
+from zsgan.evaluation.measuring import measure_all
 from zsgan.networks.load import check_of_demo
 from zsgan.report import tables
 from zsgan.report.basis import basis
@@ -80,9 +81,10 @@ def make_table(
     settings: Mapping[str, Any] | None = None,
     folder: Path = RUNS,
     device: torch.device | str = "cpu",
+    workers: int = 1,
     progress: bool = True,
 ) -> Table1:
-    """Table 1 of one scenario; missing runs are made one after the other.
+    """Table 1 of one scenario; missing runs are made.
 
     All names are checked, and the measuring networks are loaded, before any run starts. A call after an
     interrupted one resumes it.
@@ -93,18 +95,20 @@ def make_table(
         rows: some of the profile's rows; by default all whose target texts or images are available.
         settings: see :func:`chosen`.
         folder: folder of the runs.
-        device: where runs are made and measured.
+        device: where runs are made and measured; several share them, such as "cuda:0,cuda:1".
+        workers: number of runs that are made or measured in parallel.
         progress: show progress bars.
 
     Returns:
         the table.
 
     Raises:
-        ValueError: a name or a setting is unknown.
+        ValueError: a name or a setting is unknown, a device does not exist, or there are fewer workers than
+            devices.
         FileNotFoundError: the file of a name is missing.
         RuntimeError: some runs failed; the others are kept.
     """
-    device = set_up(device)
+    first = for_workers(device, workers)[0]
     whole = load_profile(profile)
     scenario = next(iter(whole.scenarios)) if scenario is None else scenario
     picked = chosen(whole, scenario, rows, settings or {})
@@ -113,10 +117,12 @@ def make_table(
     grid = list(product(picked.rows, picked.seeds))
     configs = [picked.config(scenario, row, seed) for row, seed in grid]
     jobs = check(configs)
-    measurements = Measurements(picked, folder, device, progress)
+    measurements = Measurements(picked, folder, first, progress)
     measurements.load(scenario)
     labels = [f"{row}, seed {seed}" for row, seed in grid]
-    run_all(jobs, folder=folder, device=device, progress=progress, labels=labels)
+    run_all(jobs, folder=folder, device=device, workers=workers, progress=progress, labels=labels)
+    if workers > 1:
+        measure_all(picked, folder, device, workers, progress, snapshots=False)
     measured, reference = measurements.table(scenario), measurements.bounds(scenario)
     parts = [basis(measured, picked, scenario)]
     if left := [] if rows else [row for row in whole.rows if row not in picked.rows]:

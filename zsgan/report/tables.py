@@ -170,6 +170,7 @@ def _other(runs: pd.DataFrame, baseline: pd.DataFrame) -> dict[str, str]:
         column.replace("inception_", "Inception, "): _cell(mean[column], ".2f")
         for column in runs.columns if column.startswith("inception_")
     }  # fmt: skip
+    dinov2 = {"FD-DINOv2": _cell(mean["fd_dinov2"], ".1f")} if "fd_dinov2" in runs else {}
     return {
         "All, literal": plus_minus(mean["lpips_literal_all"], mean["lpips_literal_all_std"]),
         "precision": _cell(mean["precision"], ".2f"),
@@ -177,6 +178,7 @@ def _other(runs: pd.DataFrame, baseline: pd.DataFrame) -> dict[str, str]:
         "Vendi": _cell(mean["vendi"], ".1f"),
         **inception,
         **{name: _cell(mean[column], ".3f") for column, name in HEADINGS.items() if column in runs},
+        **dinov2,
         "identity kept": _cell(mean["identity_kept"], ".2f"),
         "structure kept": _cell(mean["structure_kept"], ".2f"),
         "seconds a step": _cell(runs["step_seconds"].astype(float).median(), ".2g"),

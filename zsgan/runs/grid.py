@@ -12,8 +12,8 @@ import torch
 from tqdm import tqdm
 
 from zsgan.adaptation.config import AdaptConfig
-from zsgan.base.device import set_up, worker_pool
 from zsgan.base.failures import full, message
+from zsgan.base.workers import for_workers, on_own_device, worker_pool
 from zsgan.runs.identity import Job, resolve
 from zsgan.runs.make import steps_kept
 from zsgan.runs.run import RUNS, Run, finished, run
@@ -42,8 +42,9 @@ def run_all(
     Args:
         configs: the configurations, or their jobs.
         folder: folder of runs.
-        device: torch device.
-        workers: number of processes, each with one run at a time.
+        device: torch device, or several that share the runs, such as "cuda:0,cuda:1".
+        workers: number of processes, each with one run at a time; see
+            :func:`zsgan.base.workers.for_workers`.
         progress: show progress bars; with several workers, a single bar counts the steps kept on disk.
         labels: names of the configurations in bars and errors, such as row and seed; see
             :func:`zsgan.runs.run.run`.
@@ -52,12 +53,10 @@ def run_all(
         the runs, in the order of ``configs``.
 
     Raises:
-        ValueError: ``workers`` is below 1, or the device does not exist.
+        ValueError: a device does not exist, or ``workers`` is below 1 or the number of devices.
         RuntimeError: runs failed; the message has the error of each.
     """
-    if workers < 1:
-        raise ValueError(f"workers must be at least 1, got {workers}")
-    set_up(device)
+    devices = for_workers(device, workers)
     found = [resolve(config) for config in configs]
     jobs = {job.id: job for job in found}
     missing = {id_: job for id_, job in jobs.items() if not _is_made(job, folder)}
@@ -76,14 +75,14 @@ def run_all(
     ) as bar:
         if workers == 1 or len(missing) < 2:
             for id_, job in missing.items():
-                options = {"folder": folder, "device": device, "progress": progress, "label": called[id_]}
-                if failure := _attempt(job, **options):
+                options = {"folder": folder, "progress": progress, "label": called[id_]}
+                if failure := _attempt(job, device=devices[0], **options):
                     failed(id_, *failure)
                 bar.update(steps[id_])
         else:
-            with worker_pool(workers) as pool:
+            with worker_pool(devices) as pool:
                 tasks = {
-                    pool.submit(_attempt, job, folder=folder, device=device): id_
+                    pool.submit(on_own_device, _attempt, job, folder=folder): id_
                     for id_, job in missing.items()
                 }
                 left = set(tasks)
@@ -104,7 +103,7 @@ def run_all(
             f"{len(failures)} of {len(jobs)} adaptations failed; the others are kept, and the same command "
             f"makes only what is missing:\n{listed}"
         )
-    return [run(job, folder=folder, device=device) for job in found]
+    return [run(job, folder=folder, device=devices[0]) for job in found]
 
 
 def _attempt(job: Job, **options: Any) -> tuple[str, str] | None:

@@ -66,14 +66,19 @@ def wanted(profiles: Mapping[str, Profile], folder: Path) -> list[Wanted]:
     for scenario, profile in profiles.items():
         for _, row, seed in profile.grid:
             config = profile.config(scenario, row, seed)
-            try:
-                id_ = resolve(config).id
-            except AssetError:  # a hash that nobody published
-                id_ = None
+            id_ = known_id(config)
             made = id_ is not None and (folder / id_ / "provenance.json").exists()
             stand_in = at_hand(config, profile.scenarios[scenario].resolution)
             found.append(Wanted(scenario, row, seed, config, stand_in, id_, made))
     return found
+
+
+def known_id(config: AdaptConfig) -> str | None:
+    """Id of a run; ``None`` as long as a file is missing whose hash is not published."""
+    try:
+        return resolve(config).id
+    except AssetError:
+        return None
 
 
 def at_hand(config: AdaptConfig, resolution: int | None) -> AdaptConfig:

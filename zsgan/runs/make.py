@@ -28,6 +28,7 @@ from zsgan.base.cache import Cache
 from zsgan.base.device import threads
 from zsgan.base.files import versions, write_atomically, write_json
 from zsgan.base.loop import loop
+from zsgan.base.origin import origin
 from zsgan.base.precision import tf32
 from zsgan.base.tensors import save_tensors
 from zsgan.networks.load import load_clip, load_discriminator, load_generator
@@ -48,7 +49,9 @@ class RunInProgress(RuntimeError):
     """Another process is computing this run."""
 
 
-def make(job: Job, place: Path, *, device: torch.device | str, progress: bool, label: str) -> None:
+def make(
+    job: Job, place: Path, *, device: torch.device | str, progress: bool, label: str, wait: bool = False
+) -> None:
     """Adapt, and write a finished run into ``place``; the caches lie beside it.
 
     All checks precede the creation of the folder.
@@ -59,9 +62,10 @@ def make(job: Job, place: Path, *, device: torch.device | str, progress: bool, l
         device: torch device.
         progress: show progress bars.
         label: label of the progress bar of the steps.
+        wait: wait while another process computes this run.
 
     Raises:
-        RunInProgress: another process is computing this run.
+        RunInProgress: another process is computing this run, and ``wait`` is off.
         ValueError: a text cannot be encoded, the generator cannot be adapted, the device does not exist or
             lacks what a switch of ``speed`` needs, or a setting is too large for its memory.
         Exception: a step failed; the traceback is kept in the folder.
@@ -81,7 +85,7 @@ def make(job: Job, place: Path, *, device: torch.device | str, progress: bool, l
             _few_shot(job, g_src, device) if config.few_shot else _by_text(job, g_src, place.parent, progress)
         )
         place.mkdir(parents=True, exist_ok=True)
-        with locked(place):
+        with locked(place, wait):
             if (place / "provenance.json").exists():
                 return  # another process made it meanwhile
             took: list[float] = []
@@ -94,6 +98,7 @@ def make(job: Job, place: Path, *, device: torch.device | str, progress: bool, l
                 job.identity
                 | {"content": job.content, "sha256": hashes(place)}
                 | devices.numerics(device)
+                | origin()
                 | {
                     "versions": versions(),
                     "machine": platform.machine(),
@@ -103,8 +108,13 @@ def make(job: Job, place: Path, *, device: torch.device | str, progress: bool, l
                 }
             )
             write_json(place / "provenance.json", provenance)
-            for name in ("state.pt", "owner.txt", ERROR):
-                (place / name).unlink(missing_ok=True)
+            finish(place)
+
+
+def finish(place: Path) -> None:
+    """Remove from a finished run's folder what only an unfinished run needs."""
+    for name in ("state.pt", "owner.txt", ERROR):
+        (place / name).unlink(missing_ok=True)
 
 
 def threads_for(g_src: Generator) -> int | None:
@@ -262,17 +272,18 @@ def _with_snapshots(
 
 
 @contextmanager
-def locked(place: Path) -> Iterator[None]:
+def locked(place: Path, wait: bool = False) -> Iterator[None]:
     """Lock the run's folder; the lock ends with the process, however it ends.
 
     Args:
         place: the folder.
+        wait: wait for another process that holds the lock.
 
     Yields:
         nothing.
 
     Raises:
-        RunInProgress: another process holds the lock.
+        RunInProgress: another process holds the lock, and ``wait`` is off.
     """
     owner = place / "owner.txt"
     lock = FileLock(place / "lock")
@@ -280,7 +291,10 @@ def locked(place: Path) -> Iterator[None]:
         lock.acquire(timeout=0)
     except Timeout:
         who = owner.read_text() if owner.exists() else "unknown"
-        raise RunInProgress(f"{place} is being computed by {who}; wait for it, or stop it") from None
+        if not wait:
+            raise RunInProgress(f"{place} is being computed by {who}; wait for it, or stop it") from None
+        log.info("waiting for %s, which is being computed by %s", place, who)
+        lock.acquire(poll_interval=1)
     try:
         write_atomically(owner, f"process {os.getpid()} on {platform.node()}".encode())
         yield

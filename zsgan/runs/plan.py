@@ -1,8 +1,8 @@
 """A plan: the jobs of a profile with their seconds and bytes, before any of them starts."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from zsgan.adaptation.config import AdaptConfig
@@ -24,6 +24,7 @@ class Job:
         seed: seed of the run.
         finished: whether the folder of runs has it.
         command: a command that makes the run.
+        measure: a command that measures it at all its snapshots.
         iterations: number of steps.
         step_seconds: measured seconds of a step.
         seconds: texts, stage 1 and all steps; what rows share is in :attr:`Plan.shared`.
@@ -38,6 +39,7 @@ class Job:
     seed: int
     finished: bool
     command: str
+    measure: str
     iterations: int
     step_seconds: float
     seconds: float
@@ -55,6 +57,8 @@ class Shared:
         seed: seed of the runs that share it; ``None`` for all.
         seconds: its seconds.
         needed: whether a missing run needs it.
+        command: a command that computes it.
+        jobs: places in :attr:`Plan.jobs` of the runs that need it.
     """
 
     what: str
@@ -62,6 +66,8 @@ class Shared:
     seed: int | None
     seconds: float
     needed: bool
+    command: str
+    jobs: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -86,6 +92,20 @@ class Measuring:
 
 
 @dataclass(frozen=True)
+class Page:
+    """A part of the profile's book, or its summary.
+
+    Attributes:
+        name: the chapter, or "book" for all pages, made of the executed chapters; "summary" of a profile
+            whose measurements are written as tables instead.
+        command: a command that makes it, once all runs are measured.
+    """
+
+    name: str
+    command: str
+
+
+@dataclass(frozen=True)
 class Plan:
     """What a profile takes, and what is missing.
 
@@ -98,6 +118,7 @@ class Plan:
         room: memory and disk.
         shared: what several runs share.
         measuring: measurement of each scenario; empty if it could not be timed.
+        pages: the chapters and the book, or the summary; empty unless the whole profile is planned.
         notes: what is not costed, and what else to know.
         machine: see :func:`zsgan.base.device.numerics`.
     """
@@ -110,6 +131,7 @@ class Plan:
     room: Room
     shared: Sequence[Shared]
     measuring: Sequence[Measuring]
+    pages: Sequence[Page]
     notes: Sequence[str]
     machine: Mapping[str, Any]
 
@@ -141,7 +163,10 @@ class Plan:
 
 
 def jobs_of(
-    runs: Sequence[Wanted], costs: Mapping[tuple[str, str], RowCosts], needs: Needs, commands: Sequence[str]
+    runs: Sequence[Wanted],
+    costs: Mapping[tuple[str, str], RowCosts],
+    needs: Needs,
+    commands: Callable[[Wanted], tuple[str, str]],
 ) -> list[Job]:
     """The jobs of some runs.
 
@@ -149,42 +174,50 @@ def jobs_of(
         runs: the runs.
         costs: scenario and row -> measured costs.
         needs: memory and disk of a configuration.
-        commands: command of each run.
+        commands: commands that make a run and that measure it.
 
     Returns:
         the jobs, in the order of the runs.
     """
     found = []
-    for run, command in zip(runs, commands, strict=True):
+    for run in runs:
         cost, iterations = costs[run.scenario, run.row], run.config.optimiser.iterations
         disk, _ = needs.disk(run.at_hand)
         found.append(
             Job(
-                run.id, run.scenario, run.row, run.seed, run.finished, command, iterations, cost.step,
+                run.id, run.scenario, run.row, run.seed, run.finished, *commands(run), iterations, cost.step,
                 cost.texts + iterations * cost.step, max(needs.memory(run.at_hand), cost.memory or 0), disk,
             )
         )  # fmt: skip
     return found
 
 
-def shared_by(runs: Sequence[Wanted], costs: Mapping[tuple[str, str], RowCosts]) -> list[Shared]:
+def shared_by(
+    runs: Sequence[Wanted], costs: Mapping[tuple[str, str], RowCosts], command: Callable[[Wanted, str], str]
+) -> list[Shared]:
     """What the runs share: source images of a seed, and Fisher information of a source.
 
     Args:
         runs: the runs.
         costs: scenario and row -> measured costs.
+        command: command that computes a part of a run, one of :data:`zsgan.runs.prepare.PARTS`.
 
     Returns:
         each once.
     """
     found: dict[tuple[Any, ...], Shared] = {}
-    for run in runs:
+    jobs: dict[tuple[Any, ...], list[int]] = {}
+    of_part = {"source images": "features", "Fisher information": "fisher"}
+    for place, run in enumerate(runs):
         cost = costs[run.scenario, run.row]
         for what, seed, seconds, key in _parts(run.config, cost):
-            before = found.get((what, *key))
-            needed = not run.finished or (before is not None and before.needed)
-            place = run.scenario if before is None else before.scenario
-            found[what, *key] = Shared(what, place, seed, seconds, needed)
+            places = jobs.setdefault((what, *key), [])
+            places.append(place)
+            known = found.get((what, *key)) or Shared(
+                what, run.scenario, seed, seconds, False, command(run, of_part[what]), places
+            )
+            needed = known.needed or not run.finished
+            found[what, *key] = replace(known, seconds=seconds, needed=needed)
     return list(found.values())
 
 

@@ -27,7 +27,7 @@ from zsgan.base.settings import (
 )
 from zsgan.base.yaml_values import read_yaml
 from zsgan.menagerie.factors import index_of
-from zsgan.metrics.columns import MEASURES
+from zsgan.metrics.columns import NAMED
 
 PROFILES = Path(__file__).parents[1] / "profiles"
 Resolution = Annotated[Literal[8, 16, 32, 64, 128, 256, 512, 1024], BeforeValidator(number)]
@@ -98,8 +98,7 @@ class Profile:
         judge: a CLIP that guides no row.
         eyes: networks behind LPIPS, FID and similar metrics: the "evaluator" of the demo world, or
             "photographs" (VGG-16 and Inception-v3).
-        measures: measures beside those of every profile: some of "extra" in
-            :data:`zsgan.metrics.columns.MEASURES`.
+        measures: measures beside those of every profile: some of :data:`zsgan.metrics.columns.NAMED`.
         summarised: whether measurements are written as tables beside the profile's file instead of a book.
         banner: text at the top of every page of the profile's book.
         ablations: the profile whose summary the book shows as this one's ablations, if it was made.
@@ -146,7 +145,7 @@ class Profile:
         if self.neighbours >= self.samples:
             raise ValueError(f"neighbours={self.neighbours} must be below samples={self.samples}")
         for name in self.measures:
-            _choice("measures", name, MEASURES["extra"])
+            _choice("measures", name, NAMED)
         if self.sheets and not self.summarised:
             raise ValueError("sheets=true needs summarised=true: the pictures lie beside a summary's tables")
         if self.baseline is not None:

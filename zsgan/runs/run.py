@@ -121,6 +121,7 @@ def run(
     device: torch.device | str = "cpu",
     progress: bool = False,
     label: str | None = None,
+    wait: bool = False,
 ) -> Run:
     """The run of ``config``: loaded if it is finished, else made; an interrupted run resumes.
 
@@ -130,12 +131,13 @@ def run(
         device: torch device, used if the run is not finished.
         progress: show progress bars.
         label: label of the progress bar, such as row and seed; texts, terms and seed by default.
+        wait: wait while another process computes this run.
 
     Returns:
         the finished run.
 
     Raises:
-        RunInProgress: another process is computing this run.
+        RunInProgress: another process is computing this run, and ``wait`` is off.
         ValueError: a name in the configuration is unknown, or a text cannot be encoded.
         FileNotFoundError: the file of a name is missing.
     """
@@ -147,7 +149,8 @@ def run(
         _set_aside(job, place)
         found = None
     if found is None:
-        make(job, place, device=device, progress=progress, label=label or in_words(asdict(job.config)))
+        label = label or in_words(asdict(job.config))
+        make(job, place, device=device, progress=progress, label=label, wait=wait)
         found = finished(job, folder)
     assert found is not None
     return found

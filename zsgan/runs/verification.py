@@ -67,7 +67,7 @@ class _Record:
 _History = TypeAdapter(Annotated[list[dict[str, float]], Field(min_length=1)])
 
 
-def files_of_run(place: Path) -> list[Path]:
+def hashed_files(place: Path) -> list[Path]:
     """The files of a run that its provenance has hashes of, as far as they exist."""
     names = ("config.json", "history.json", GENERATOR)
     return [
@@ -78,7 +78,7 @@ def files_of_run(place: Path) -> list[Path]:
 
 def hashes(place: Path) -> dict[str, str]:
     """SHA-256 of each file of a run by its path in the folder, computed when the run finishes."""
-    return {file.relative_to(place).as_posix(): known_sha256(file) for file in files_of_run(place)}
+    return {file.relative_to(place).as_posix(): known_sha256(file) for file in hashed_files(place)}
 
 
 def checked(place: Path) -> Checked:
@@ -107,7 +107,7 @@ def _checked(place: Path) -> Checked:
     provenance = _read(place / "provenance.json", TypeAdapter(_Record))
     record = _Record(**provenance)
     if record.sha256 is not None:
-        found = {file.relative_to(place).as_posix(): known_sha256(file) for file in files_of_run(place)}
+        found = {file.relative_to(place).as_posix(): known_sha256(file) for file in hashed_files(place)}
         for name in sorted(record.sha256 | found):
             if record.sha256.get(name) != found.get(name):
                 what = "differs from what was written" if name in found else "is missing"

@@ -3,14 +3,13 @@
 from types import SimpleNamespace
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 import pytest
 
+from zsgan.book.chapters.forest import forest, questions
 from zsgan.book.chapters.switches import (
     STEPS,
     decided,
-    effect_dots,
     effect_table,
     effects,
     frontiers,
@@ -18,8 +17,10 @@ from zsgan.book.chapters.switches import (
     matched_table,
     steps_table,
 )
+from zsgan.report.figures import PALETTE
 from zsgan.report.published import PAPER_TABLE_1
 from zsgan.report.tables import ABSENT
+from zsgan.runs.profiles import load_profile
 
 NAN = float("nan")
 
@@ -68,8 +69,7 @@ def test_without_an_evaluator_and_true_images_effects_are_on_clips_rate_and_the_
     ]  # fmt: skip
     assert found.set_index(["row", "measure"]).loc[("b", "clip_rate")].tolist() == [0.1, 0.05, 0.2]
     assert decided(found, "clip_rate")["higher"] == ["b"]
-    rate, varied = effect_dots(found).axes
-    assert rate.get_xscale() == "symlog" and varied.get_title().startswith("diversity")
+    assert [axis.get_title().split()[0] for axis in forest(found).axes] == ["target", "diversity"]
     plt.close("all")
 
 
@@ -101,31 +101,86 @@ def test_each_step_of_the_papers_table_stands_beside_the_papers_number():
     assert table.loc["L_dm + L_EWC + L_rel against L_dir", "paper"] == "+0.105"
 
 
-def test_dots_stand_at_the_differences(summary):
-    figure = effect_dots(effects(summary, 0.5))
-    rate, fid, varied = figure.axes
-    dots = [axis.containers[0].lines[0].get_xdata().tolist() for axis in (rate, fid, varied)]
-    assert dots == [[0.1, -0.5], [-2, 0.5], [0.02, -0.02]]
-    assert [axis.get_xscale() for axis in figure.axes] == ["symlog", "symlog", "linear"]
-    assert fid.get_xlim() == pytest.approx((-28, 280))
-    assert [mark.get_text() for mark in fid.get_xticklabels()] == ["-20", "0", "200"]
-    (bars,) = rate.containers[0].lines[2]
-    assert np.allclose([segment[:, 0] for segment in bars.get_segments()], [[0.05, 0.2], [-0.6, 0.1]])
+def test_the_forest_has_a_line_for_each_row_and_fills_what_is_decided(summary):
+    figure = forest(effects(summary, 0.5))
+    rate, _, varied = figure.axes
+    assert [label.get_text() for label in rate.get_yticklabels()] == ["b", "c"]
+    bars, dots = lines_of(varied)
+    assert bars == [([0.01, 0.03], 0.5), ([-0.03, -0.01], 1.5)]
+    assert dots == [("o", "full", 0.02, 0.5), ("o", "full", -0.02, 1.5)]
+    assert lines_of(rate)[1] == [("o", "full", 0.1, 0.5), ("o", "none", -0.5, 1.5)]
     plt.close(figure)
+
+
+def lines_of(axis):
+    """The intervals of a panel with their heights, and its marks."""
+    drawn = [line for line in axis.lines if line.get_color() != "black"]  # not the one at zero
+    bars = [(list(line.get_xdata()), line.get_ydata()[0]) for line in drawn if line.get_marker() == "None"]
+    dots = [
+        (line.get_marker(), line.get_fillstyle(), line.get_xdata()[0], line.get_ydata()[0])
+        for line in drawn if line.get_marker() != "None"
+    ]  # fmt: skip
+    return bars, dots
+
+
+def test_what_lies_far_beyond_the_others_is_an_arrow_with_its_number():
+    rows = [*"abcd", "epsilon: far"]
+    found = pd.DataFrame({"row": rows, "measure": "evaluator_rate", "difference": [0.1] * 4 + [-0.91]})
+    figure = forest(found.assign(low=found["difference"] - 0.05, high=found["difference"] + 0.05))
+    (axis,) = figure.axes
+    low, high = axis.get_xlim()
+    assert low == -high and 0.15 < high < 0.3
+    (arrow,) = [line for line in axis.lines if line.get_marker() == "<"]
+    assert low < arrow.get_xdata()[0] < 0.9 * low
+    assert [text.get_text() for text in axis.texts] == ["-0.91"]
+    plt.close(figure)
+
+
+def test_switches_stand_under_their_questions():
+    rows = [
+        "as printed",
+        "new: one",
+        "Fisher: of batches",
+        "epsilon: 0.1",
+        "method: no EWC",
+        "stage 1: captions",
+    ]
+    found = questions(rows)
+    assert list(found) == ["", "Which terms?", "Which variations?", "Which Fisher information?", "Others"]
+    assert found["Which variations?"] == {x: x for x in ("epsilon: 0.1", "stage 1: captions")}
+    assert found["Which Fisher information?"] == {"Fisher: of batches": "of batches"}
+    assert found["Others"] == {"new: one": "new: one"} and found[""] == {"as printed": "as printed"}
+
+
+@pytest.mark.parametrize("name", ["ablations", "paper-ablations"])
+def test_every_switch_of_the_grids_answers_a_question(name):
+    assert "Others" not in questions(list(load_profile(name).rows))
 
 
 def test_frontiers_are_means_over_seeds_with_a_band_for_each_measure():
     course = pd.DataFrame({
         "row": "a", "seed": [0, 0, 1, 1], "step": [10, 0, 0, 10],
-        "fid": [1.0, 9, 9, 3], "recall": 0.0,
+        "fid": [1.0, 9, 9, 3], "clip_rate": 0.5, "recall": NAN,
     })  # fmt: skip
-    figure = frontiers(course, ["a"], {"fid": "FID", "recall": "recall"})
+    figure = frontiers(course, ["a"], {"fid": "FID", "clip_rate": "target rate", "recall": "recall"})
     (mean,) = figure.axes[0].lines
     assert mean.get_xdata().tolist() == [0, 10] and mean.get_ydata().tolist() == [9, 2]
     (band,) = figure.axes[0].collections
     assert {tuple(vertex) for vertex in band.get_paths()[0].vertices} == {(0, 9), (10, 1), (10, 3)}
-    assert [axis.get_ylabel() for axis in figure.axes] == ["FID", "recall"]
+    assert [axis.get_ylabel() for axis in figure.axes] == ["FID", "target rate"]
+    assert [axis.get_yscale() for axis in figure.axes] == ["linear", "function"]
     plt.close(figure)
+
+
+def test_a_panel_of_the_frontiers_has_three_rows_and_the_others_in_grey():
+    course = pd.DataFrame({"row": [*"abcd"] * 2, "seed": 0, "step": [0] * 4 + [9] * 4, "fid": range(8)})
+    left, right = frontiers(course, [*"abcd"], {"fid": "FID"}).axes
+    named = [[line.get_label() for line in axis.lines if line.get_color() != "0.8"] for axis in (left, right)]
+    assert named == [["a", "b", "c"], ["d"]]
+    assert [sum(line.get_color() == "0.8" for line in axis.lines) for axis in (left, right)] == [1, 3]
+    (fourth,) = [line for line in right.lines if line.get_label() == "d"]
+    assert fourth.get_color() == PALETTE[3] and left.get_ylim() == right.get_ylim()
+    plt.close("all")
 
 
 def test_the_ladder_has_a_line_for_each_step_whose_rows_there_are():

@@ -28,7 +28,7 @@ def finals():
 def test_the_table_keeps_the_order_and_the_numbers(finals):
     table = tried_table(finals)
     assert table.index.tolist() == finals["row"].tolist() and table.index.name == "setting"
-    assert table.loc["a: fast"].tolist() == ["1.00", "70.0", "0.75", "0.10", "0.200"]
+    assert table.loc["a: fast"].tolist() == ["1.000", "70.0", "0.75", "0.10", "0.200"]
 
 
 def test_every_setting_has_a_dot_and_the_extremes_their_names(finals):
@@ -50,7 +50,7 @@ def test_scenarios_begin_with_their_source_and_end_with_the_run(finals):
     assert table.index.tolist() == ["x", "x", "y", "y"]
     assert table["row"].tolist() == ["source", "a", "source", "b"]
     assert table["FID"].tolist() == ["70.0", "90.0", "200.2", "200.2"]
-    assert table["highest rate"].tolist() == ["1.00", "1.00", "0.80", "0.80"]
+    assert table["highest rate"].tolist() == ["1.000", "1.000", "0.800", "0.800"]
 
 
 def test_the_search_begins_with_the_demo_and_never_repeats_itself():

@@ -13,7 +13,7 @@ from torch import Tensor
 from zsgan.base.resize import resize
 from zsgan.book.widgets import widget
 from zsgan.evaluation.bench import Bench
-from zsgan.evaluation.comparisons import PRICE, price
+from zsgan.evaluation.comparisons import PRICE, price_columns
 from zsgan.evaluation.measurements import Measurements
 from zsgan.report.sprites import sprites
 from zsgan.report.tables import ABSENT
@@ -44,7 +44,13 @@ def explorer(measurements: Measurements, compare: Sequence[str]) -> HTML:
 
     Returns:
         HTML for a notebook.
+
+    Raises:
+        ValueError: the first scenario has no such row, or ``compare`` does not name two.
     """
+    known = measurements.profile.rows_of(next(iter(measurements.profile.scenarios)))
+    if len(set(compare)) != 2 or not set(compare) <= set(known):
+        raise ValueError(f"compare={list(compare)} must name two of {', '.join(known)}")
     films: dict[str, Tensor] = {}
     scenarios = [_scenario(measurements, name, films) for name in measurements.profile.scenarios]
     pictures = {
@@ -79,7 +85,7 @@ def film(bench: Bench, found: Run) -> Tensor:
 def _scenario(measurements: Measurements, name: str, films: dict[str, Tensor]) -> dict[str, Any]:
     """What the page knows of a scenario; its films are added to the others."""
     bench, course = measurements.bench(name), measurements.course(name)
-    texts, columns = measurements.profile.scenarios[name], price(course)
+    texts, columns = measurements.profile.scenarios[name], price_columns(course)
     means = course.groupby(["row", "step"])[columns].mean()
     rows = []
     for row, seed, found in bench.runs:

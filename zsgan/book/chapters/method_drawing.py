@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from zsgan.report.figures import PALETTE
 
 Points = NDArray[np.float64]
-TEXT, SOURCE, ALONE, FULL = PALETTE[2], "0.45", PALETTE[3], PALETTE[0]
+TEXT, SOURCE, ALONE, FULL = PALETTE[2], "0.45", PALETTE[1], PALETTE[0]
 """Colours of the text set, the source's images, and those adapted by L_dir and by the full method."""
 MARKS = {TEXT: "X", SOURCE: "o", ALONE: "s", FULL: "^"}
 """Colour -> marker, which tells the sets apart without colour."""

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from zsgan.evaluation.comparisons import PRICE, Change, changes, known_rate
-from zsgan.report.figures import PALETTE, draw_curves
+from zsgan.report.figures import draw_curves, stretch_rates
 from zsgan.report.published import PAPER_TABLE_1
 from zsgan.report.shipped import Summary
 from zsgan.report.tables import ABSENT
@@ -23,42 +23,47 @@ MEASURES = {
 :func:`zsgan.evaluation.comparisons.known_rate`."""
 STEPS = (
     ("L_dir", "StyleGAN-NADA"),
-    ("L_dir", "StyleGAN-NADA + L_EWC"),
+    ("L_dir", "L_dir + L_EWC"),
     ("L_dir", "L_dm"),
     ("L_dm", "L_dm + L_EWC"),
     ("L_dm + L_EWC", "L_dm + L_EWC + L_rel"),
     ("L_dir", "L_dm + L_EWC + L_rel"),
 )
-"""Rows of the paper's Table 1 that differ in one component, and the whole method. (The row StyleGAN-NADA +
-L_EWC has no layer selection, so it differs from L_dir only by L_EWC.)"""
-_RATE = (0.1, (-1, -0.1, 0, 0.1))
-_SMALL = {"evaluator_rate": _RATE, "clip_rate": _RATE, "fid": (20, (-20, 0, 200))}
-"""Measures with effects over orders of magnitude -> end of the linear part of the axis, and its ticks."""
+"""Rows of the paper's Table 1 that differ in one component, and the whole method."""
 
 
 def frontiers(course: pd.DataFrame, rows: Sequence[str], measures: Mapping[str, str]) -> Figure:
-    """Measures over the iterations: the mean over the seeds with a band from the lowest to the highest.
+    """Small multiples of measures over the iterations: means over the seeds, bands from lowest to highest.
+
+    Each measure has a line of panels with at most three rows each; the other rows' means are grey in them.
 
     Args:
         course: course of one scenario, see :class:`zsgan.report.shipped.Summary`.
-        rows: rows to draw, in the order of the legend.
-        measures: column -> label of its panel; one that is nan throughout has none.
+        rows: rows to draw, in their order.
+        measures: column -> label of its panels; one that is nan throughout has none. The axis of a column
+            that ends in "_rate" is stretched near 1.
 
     Returns:
         the figure.
     """
     measures = {column: label for column, label in measures.items() if course[column].notna().any()}
-    columns = min(2, len(measures))
-    lines = math.ceil(len(measures) / columns)
+    firsts = range(0, len(rows), 3)
     figure, axes = plt.subplots(
-        lines, columns, figsize=(3.5 * columns, 0.9 + 2.7 * lines), squeeze=False, layout="constrained"
-    )
-    for axis, (column, label) in zip(axes.flat, measures.items(), strict=False):
-        draw_curves(axis, course, "step", column, rows)
-        axis.set(xlabel="iteration", ylabel=label)
-    for axis in axes.flat[len(measures) :]:
-        axis.remove()
-    figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+        len(measures), len(firsts), sharex=True, sharey="row", squeeze=False, layout="constrained",
+        figsize=(max(3.6 * len(firsts), 5), 0.9 + 2.1 * len(measures)),
+    )  # fmt: skip
+    for line, (column, label) in zip(axes, measures.items(), strict=True):
+        means = course.pivot_table(column, "step", "row")
+        for axis, first in zip(line, firsts, strict=True):
+            part = rows[first : first + 3]
+            axis.plot(means[[row for row in rows if row not in part]], color="0.8", linewidth=1)
+            draw_curves(axis, course, "step", column, part, first=first)
+        if column.endswith("_rate"):
+            stretch_rates(line[0], "y")
+        line[0].set_ylabel(label)
+    for top, bottom in zip(axes[0], axes[-1], strict=True):
+        top.legend(loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.2)
+        bottom.set_xlabel("iteration")
     return figure
 
 
@@ -159,37 +164,6 @@ def effect_table(found: pd.DataFrame) -> pd.DataFrame:
     table = cells.pivot(index="row", columns="measure", values="cell")
     rows, measures = (list(dict.fromkeys(found[name])) for name in ("row", "measure"))
     return table.loc[rows, measures].rename(columns=MEASURES)
-
-
-def effect_dots(found: pd.DataFrame) -> Figure:
-    """Figure of :func:`effects`: dots with intervals, a line for each row and a panel for each measure.
-
-    The target-rate axis is logarithmic beyond ±0.1, the FID axis beyond ±20.
-    """
-    rows, measures = (list(dict.fromkeys(found[name])) for name in ("row", "measure"))
-    size = (2 + 2 * len(measures), 1 + 0.27 * len(rows))
-    figure, axes = plt.subplots(1, len(measures), figsize=size, sharey=True, layout="constrained")
-    for axis, colour, measure in zip(axes, PALETTE, measures, strict=False):
-        lines = found[found["measure"] == measure].set_index("row").loc[rows]
-        reach = lines[["low", "high"]].sub(lines["difference"], axis=0).abs().T.to_numpy()
-        look = {"fmt": "o", "color": colour, "markersize": 4, "linewidth": 1}
-        axis.errorbar(lines["difference"], range(len(rows)), xerr=reach, **look)
-        axis.axvline(0, color="black", linewidth=0.8)
-        title = MEASURES[measure].replace(" at ", "\nat ").replace("same ", "same\n")
-        axis.set_title(title, fontsize="medium")
-        axis.set_xlabel("difference")
-        if measure in _SMALL:
-            linear, marks = _SMALL[measure]
-            axis.set_xscale("symlog", linthresh=linear)
-            axis.set_xticks(marks, [f"{mark:g}" for mark in marks], fontsize="small")
-            axis.minorticks_off()
-            low, high = axis.get_xlim()
-            axis.set_xlim(1.4 * low, 1.4 * high)  # so that no dot lies on the edge
-        else:
-            axis.locator_params(axis="x", nbins=3, steps=[1, 2, 4, 10])
-    axes[0].set_yticks(range(len(rows)), rows)
-    axes[0].set_ylim(len(rows) - 0.4, -0.6)
-    return figure
 
 
 def decided(found: pd.DataFrame, measure: str) -> dict[str, list[str]]:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from zsgan.report.figures import MARKERS, PALETTE, stretch_rates
 
 COLUMNS = {
-    "evaluator_rate": ("target rate", ".2f"),
+    "evaluator_rate": ("target rate", ".3f"),
     "fid": ("FID", ".1f"),
     "precision": ("precision", ".2f"),
     "recall": ("recall", ".2f"),
@@ -50,7 +50,7 @@ def tried_dots(finals: pd.DataFrame, baseline: str) -> Figure:
         axis.annotate(row, points.loc[row], place, textcoords="offset points", ha=side, fontsize="small")
     axis.margins(y=0.12)
     stretch_rates(axis)
-    axis.set_ylabel("FID (evaluator)")
+    axis.set(xlabel="target rate (evaluator)", ylabel="FID (evaluator)")
     figure.legend(loc="outside upper center", ncols=3, fontsize="small")
     return figure
 
@@ -73,7 +73,7 @@ def scenario_table(means: pd.DataFrame) -> pd.DataFrame:
     index = pd.Index([line[0] for line in lines], name="scenario")
     written = _written(pd.DataFrame([line[2] for line in lines]).set_axis(index))
     written.insert(0, "row", [line[1] for line in lines])
-    return written.assign(**{"highest rate": [f"{line[3]:.2f}" for line in lines]})
+    return written.assign(**{"highest rate": [f"{line[3]:.3f}" for line in lines]})
 
 
 def _written(measured: pd.DataFrame) -> pd.DataFrame:
