@@ -51,13 +51,17 @@ class Lpips:
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
+        """The result of :meth:`vectors`, without gradients."""
+        return self.vectors(images)
+
+    def vectors(self, images: Tensor) -> Tensor:
         """Vectors (N, F) whose squared Euclidean distances are LPIPS.
 
         Args:
             images: (N, 3, H, W) in [-1, 1], on the device of the network.
 
         Returns:
-            the vectors, without gradients.
+            the vectors, through which gradients flow to the images.
 
         Raises:
             ValueError: weights and layers differ in number.
