@@ -33,7 +33,7 @@ SHOWN = """({
     wide: [...document.querySelectorAll('div.math')].filter(e => e.scrollWidth > e.clientWidth + 1)
         .map(e => e.textContent),
     pictures: [...document.querySelectorAll('article img')]
-        .map(e => [e.src, e.naturalWidth, e.naturalHeight, e.width, e.alt]),
+        .map(e => [e.src, e.naturalWidth, e.width, e.alt]),
     unplaced: [...document.querySelectorAll('article img')].filter(
         e => !(Math.abs(e.getAttribute("width") / e.getAttribute("height") * e.height / e.width - 1) < 0.03)
     ).map(e => e.src.slice(0, 200)),

@@ -30,7 +30,7 @@ from zsgan.runs.run import open_run
 
 SETTINGS = {"optimiser.iterations": 4, "ewc.samples": 2, "stage1.iterations": 5}
 COMMANDS = (
-    "reproduce", "fetch", "convert", "adapt", "table", "list", "completion", "cost", "plan", "sample",
+    "reproduce", "fetch", "convert", "adapt", "table", "list", "completion", "cost", "plan", "sample", "edit",
     "evaluate", "prepare", "measure", "runs list", "runs info", "runs verify", "runs merge", "runs prune",
 )  # fmt: skip
 TINY = (
@@ -138,6 +138,7 @@ def test_the_examples_of_the_help_are_commands():
         "prepare",
         "measure",
         "sample",
+        "edit",
         "evaluate",
         "list",
         "cost",

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from zsgan.adaptation.config import AdaptConfig
     from zsgan.api import adapt
     from zsgan.evaluation.evaluate import evaluate
+    from zsgan.inversion.edit import edit
+    from zsgan.inversion.optimise import invert
     from zsgan.networks.load import load_clip, load_generator
     from zsgan.networks.sampling import sample_images
     from zsgan.report.figures import image_grid
@@ -21,8 +23,10 @@ if TYPE_CHECKING:
 _PUBLIC = {
     "AdaptConfig": "adaptation.config",
     "adapt": "api",
+    "edit": "inversion.edit",
     "evaluate": "evaluation.evaluate",
     "image_grid": "report.figures",
+    "invert": "inversion.optimise",
     "load_clip": "networks.load",
     "load_generator": "networks.load",
     "load_profile": "runs.profiles",
@@ -33,8 +37,10 @@ _PUBLIC = {
 __all__ = [
     "AdaptConfig",
     "adapt",
+    "edit",
     "evaluate",
     "image_grid",
+    "invert",
     "load_clip",
     "load_generator",
     "load_profile",

@@ -39,6 +39,7 @@ EXAMPLES = """examples:
   zsgan prepare fisher --profile demo            what runs share, before they start side by side
   zsgan measure --profile demo --row L_dir       a row's runs at every snapshot, as CSV
   zsgan sample runs/<id> --n 32 --out cats/      pictures of an adapted generator
+  zsgan edit --run runs/<id> --images photos/ --out edits/    your own pictures, adapted
   zsgan evaluate cats/ --against drawn:cat       diversity, and closeness to the true cats
   zsgan list texts                               the words that a text may have; also rows, scenarios...
   zsgan cost --profile paper --set weights=random    seconds and memory of a step, and of a table
@@ -312,6 +313,36 @@ def _parser() -> argparse.ArgumentParser:
     add_device(sub)
     add_batch_size(sub)
 
+    sub = add("edit", _edit, "edit the pictures of a folder by an adapted generator")
+    sub.add_argument("--run", type=path, required=True, help="folder of a finished run")
+    sub.add_argument(
+        "--images", type=path, required=True,
+        help="folder of pictures (rotated by EXIF, in sRGB, alpha on white); others than of the source's "
+        "domain become the nearest that it can draw",
+    )  # fmt: skip
+    sub.add_argument("--out", type=output_folder, required=True, help="folder for the edits; resumes from it")
+    sub.add_argument(
+        "--strength", type=float, action="append",
+        help="0: source, 1: adapted, more: further; repeat for several; 0.5 and 1 by default",
+    )  # fmt: skip
+    sub.add_argument("--psi", type=psi, default=1.0, help="truncation of the latents; 1 for none")
+    sub.add_argument(
+        "--fit", choices=("crop", "letterbox", "face"), default="crop",
+        help="pictures that are not square: their middle, white bars, or the face as in FFHQ (needs "
+        "pip install 'zsgan[faces]' and zsgan fetch face-detector)",
+    )  # fmt: skip
+    sub.add_argument(
+        "--start", help="mean, encoder, or the file of a pSp or e4e encoder; by default the encoder of a "
+        "demo generator, the mean for others",
+    )  # fmt: skip
+    sub.add_argument("--seed", type=seed, default=0, help="seed of the noise in the inversion")
+    sub.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE",
+        help="any setting of the inversion, such as steps=500, space=w or noise_maps=yes",
+    )  # fmt: skip
+    add_device(sub)
+    add_batch_size(sub)
+
     sub = add("evaluate", _evaluate, "measure diversity, and closeness to a target domain")
     sub.add_argument(
         "images", type=place, help="folder of a run, or of images (rotated by EXIF, in sRGB, alpha on white)"
@@ -580,6 +611,23 @@ def _sample(options: argparse.Namespace) -> None:
     images = Samples(generator, options.n, options.seed, options.psi)
     save_images(images, options.out, progress=options.progress)
     _say(options.out)
+
+
+def _edit(options: argparse.Namespace) -> None:
+    from zsgan.base.settings import given
+    from zsgan.inversion.edit import edit
+
+    found = edit(
+        options.run, options.images, out=options.out, strengths=options.strength or (0.5, 1.0),
+        truncation_psi=options.psi, fit=options.fit, start=options.start, settings=given(options.set),
+        seed=options.seed, device=options.device, progress=options.progress,
+    )  # fmt: skip
+    _say(options.out)
+    if found.faults:
+        raise ValueError(
+            f"{len(found.faults)} of {len(found.faults) + len(found.names)} files were left out: "
+            f"{'; '.join(found.faults)}"
+        )
 
 
 def _evaluate(options: argparse.Namespace) -> None:

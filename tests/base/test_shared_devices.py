@@ -11,7 +11,8 @@ from pandas.testing import assert_frame_equal
 from zsgan.base import workers
 from zsgan.base.tensors import load_tensors
 from zsgan.base.workers import for_workers, on_own_device, worker_pool
-from zsgan.evaluation.measurements import Measurements, measure_all
+from zsgan.evaluation.measurements import Measurements
+from zsgan.evaluation.measuring import measure_all
 from zsgan.networks.sampling import Samples
 from zsgan.runs.grid import run_all
 

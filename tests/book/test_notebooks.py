@@ -296,6 +296,12 @@ def test_a_kernel_that_dies_is_reported_and_cannot_be_staged(tmp_path):
 # Staging and rendering
 
 
+def test_numbers_of_a_table_do_not_break_on_a_page():
+    line = "L_dir,0.402 ± 0.008,+0.037 (+0.001 to -0.073),80 to 160,StyleGAN-NADA to sketch"
+    staged = "L_dir,0.402\u00a0±\u00a00.008,+0.037 (+0.001\u00a0to\u00a0-0.073),80\u00a0to\u00a0160,"
+    assert pages.unbroken(line) == staged + "StyleGAN-NADA to sketch"
+
+
 def test_staging_keeps_one_file_a_page_and_nothing_that_differs_between_runs(done, tmp_path):
     pages.stage(done / "executed", done / "figures", tmp_path, book=done / "book")
     files = {file.name for file in tmp_path.iterdir()}
@@ -493,7 +499,9 @@ def test_the_printed_book_has_bookmarks(done, site, monkeypatch):
     monkeypatch.setenv("PATH", f"{Path(browser.stdout.strip()).parent}:{os.environ['PATH']}")
     printed = pages.print_pdf(done).read_bytes()
     assert b"/Outlines" in printed
-    assert {b"A small book", b"1. First"} <= set(re.findall(rb"/Title \((.*?)\)", printed))
+    titles = re.findall(rb"/Title \((.*?)\)", printed)
+    assert b"A small book" in titles
+    assert any(b"First" in title for title in titles)
 
 
 def test_two_builds_are_the_same_to_the_byte(done, site, tmp_path):

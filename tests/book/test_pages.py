@@ -97,7 +97,7 @@ def test_equations_fit_a_phone(seen):
 
 def test_pictures_have_size_and_words(seen):
     pictures = {(page, *picture) for (page, *_), shown in seen.items() for picture in shown["pictures"]}
-    for page, source, natural, _, width, alt in pictures:
+    for page, source, natural, width, alt in pictures:
         assert natural > 50 and width > 50, f"{page}: {source} is not drawn"
         assert len(alt) > 20, f"{page}: {source} says nothing to those who cannot see it"
     assert len({(page, source) for page, source, *_ in pictures}) >= 10

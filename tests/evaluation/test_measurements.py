@@ -12,9 +12,11 @@ from zsgan.assets import manifest
 from zsgan.base.images import Folder, save_images
 from zsgan.evaluation import bench as module
 from zsgan.evaluation import measurements as tables
+from zsgan.evaluation import measuring
 from zsgan.evaluation.bench import load_judges
 from zsgan.evaluation.judges import truth_hits
-from zsgan.evaluation.measurements import Measurements, generator_quality, measure_all
+from zsgan.evaluation.measurements import Measurements, generator_quality
+from zsgan.evaluation.measuring import measure_all
 from zsgan.evaluation.truth import truth_of
 from zsgan.menagerie.evaluator import load_evaluator
 from zsgan.menagerie.factor_report import LEFT, report
@@ -587,6 +589,11 @@ def test_what_was_all_measured_is_only_read(two, full_run, tmp_path, monkeypatch
     def fail(*args, **kwargs):
         raise AssertionError("this should have been kept")
 
+    with monkeypatch.context() as patch:  # what is there is seen without a process or a network
+        for name in ("load_judges", "load_clip", "load_generator"):
+            patch.setattr(module, name, fail)
+        patch.setattr(measuring, "worker_pool", fail)
+        measure_all(few, tmp_path, workers=workers)
     monkeypatch.setattr(module.Samples, "__getitem__", fail)
     monkeypatch.setattr(runs, "make", fail)
     measurements = Measurements(few, tmp_path)

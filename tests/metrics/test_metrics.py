@@ -23,6 +23,7 @@ from zsgan.metrics import (
     variance,
 )
 from zsgan.metrics.eyes import Prediction
+from zsgan.metrics.lpips import _ROWS as ROWS
 
 
 def normal(*shape, seed=0, dtype=torch.float64):
@@ -84,6 +85,14 @@ def test_lpips_without_heads_is_the_mean_over_layers():
         x, y = (v / v.norm(dim=1, keepdim=True) for v in (x, y))
         expected += (x - y).square().sum(1).mean().item() / 2
     assert Lpips(pixels).distances(torch.stack([a, b]))[0, 1].item() == pytest.approx(expected, rel=1e-9)
+
+
+def test_all_pairs_of_many_are_those_of_two_sets():
+    """Of more vectors than a block of the symmetric product holds."""
+    many = torch.rand(2 * ROWS + 3, 7, generator=torch.Generator().manual_seed(3))
+    found, expected = lpips_matrix(many), lpips_matrix(many, many)
+    assert torch.equal(found, found.T) and not found.diagonal().any()
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-12)
 
 
 def test_lpips_matrix_is_a_symmetric_metric_square():

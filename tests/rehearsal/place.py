@@ -1,6 +1,7 @@
 """The place of a rehearsal: a copy of the project that downloads small networks from a local web server.
 
-The copy's manifest has the local addresses and the hashes of the small files; all else is the project's own.
+The copy's manifest has the local addresses and the hashes of the small files, and its book has no reference;
+all else is the project's own.
 """
 
 import os
@@ -12,6 +13,7 @@ from pathlib import Path
 import yaml
 
 from zsgan.assets.manifest import ROOT
+from zsgan.book import contents
 
 HERE = Path(__file__).parent
 
@@ -34,8 +36,21 @@ class Place:
                 ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints"),
             )
         self.manifest = Path(shutil.copy(ROOT / "data_manifest.yaml", self.copy))
+        self._leave_out_the_reference()
         self.served.mkdir()
         shutil.copy(HERE / "rehearsal.yaml", self.profile)
+
+    def _leave_out_the_reference(self) -> None:
+        """It is the same in every book, most of its pages, and looked at in the smoke book."""
+        book, reference = self.copy / "book", {"architecture", "api"}
+        file = book / "_toc.yml"
+        toc = yaml.safe_load(file.read_text(encoding="utf-8"))
+        for part in toc["parts"]:
+            part["chapters"] = [entry for entry in part["chapters"] if entry["file"] not in reference]
+        file.write_text(yaml.safe_dump(toc, sort_keys=False), encoding="utf-8")
+        for page in book.glob("*.md"):
+            text = page.read_text(encoding="utf-8")
+            page.write_text(contents.unlinked(text, reference), encoding="utf-8")
 
     @property
     def environment(self) -> dict[str, str]:
@@ -80,7 +95,10 @@ class Place:
 
     def _begin(self, command: str, *options: str | Path) -> subprocess.Popen[str]:
         on_device = [] if command == "fetch" else ["--device", self.device]
-        line = [sys.executable, "-m", "zsgan.cli", command, *map(str, options), *on_device, "--quiet"]
+        # A second process would wait for the other one of the tests, and load all networks once more.
+        workers = ["--workers", "1"] if command == "reproduce" else []
+        options = (*map(str, options), *on_device, *workers, "--quiet")
+        line = [sys.executable, "-m", "zsgan.cli", command, *options]
         return subprocess.Popen(
             line, cwd=self.folder, env=self.environment, text=True, start_new_session=True,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from browser import SHOWN, Browser, served
+from browser import ALL_PICTURES, SHOWN, Browser, served
 from place import Place
 
 from zsgan.report.tables import ABSENT
@@ -56,11 +56,12 @@ def _table(place: Place, name: str) -> dict[str, dict[str, str]]:
 
 def _look(site: Path, browser: Browser) -> None:
     """Open every page of a book but the reference's, on a desktop and on a phone."""
-    pages = [page for page in sorted(site.glob("*.html")) if page.stem not in ("index", "genindex")]
+    pages = [page for page in sorted(site.glob("*.html")) if page.stem not in ("index", "genindex", "404")]
     assert {page.stem for page in pages} >= PAGES
     with served(site) as address:
         for page in pages:
             browser.visit(f"{address}/{page.name}")
+            browser.run(ALL_PICTURES)
             for width in (1250, 390):
                 browser.show(width=width, dark=False)
                 shown = browser.run(SHOWN)

@@ -16,7 +16,7 @@ from cluster import ROOT, Cluster, cluster, wait
 
 from zsgan.base.files import read_json
 from zsgan.commands import planning
-from zsgan.evaluation.measurements import measure_all
+from zsgan.evaluation.measuring import measure_all
 from zsgan.report.table1 import make_table
 from zsgan.runs.grid import run_all
 from zsgan.runs.profiles import load_profile

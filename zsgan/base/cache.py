@@ -55,6 +55,10 @@ class Cache:
 
         return self._kept(key, ".json", write, _read_json)
 
+    def has_json(self, key: Mapping[str, JSON]) -> bool:
+        """Whether there is a file of the value of ``key``, which is not read."""
+        return self._path(key, ".json").exists()
+
     def tensors(self, key: Mapping[str, JSON], make: Callable[[], Mapping[str, Tensor]]) -> dict[str, Tensor]:
         """The tensors of ``key`` by name, of any shape, in their original dtype, on the CPU.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from zsgan.base.workers import for_workers
 from zsgan.book import contents, notebooks, pages, preconditions
-from zsgan.evaluation.measurements import measure_all
+from zsgan.evaluation.measuring import measure_all
 from zsgan.report import shipped
 from zsgan.runs.grid import run_all
 from zsgan.runs.identity import check

@@ -14,9 +14,10 @@ from zsgan.assets.names import weights_id
 from zsgan.base.cache import Cache
 from zsgan.base.device import set_up
 from zsgan.base.images import Images
+from zsgan.evaluation.files import NETWORKS_OF_EYES
 from zsgan.evaluation.judges import Judges, prompt_features
 from zsgan.evaluation.seen import Seen
-from zsgan.evaluation.truth import truth_of
+from zsgan.evaluation.truth import Truth, truth_of
 from zsgan.menagerie.evaluator import load_evaluator
 from zsgan.menagerie.factor_report import LEFT, FactorReports, ideal_species, left
 from zsgan.metrics import Eyes, extract, sse
@@ -143,9 +144,22 @@ class Bench:
                 factors, columns = report.to_dict(orient="index"), columns | left(report)
             return {"columns": columns, "each": self.judges.each(seen), "factors": factors}
 
-        what = {"n": n, "step": step, "guide": found.config.clips[0]}
-        what |= {"measures": list(self.profile.measures)} if self.profile.measures else {}
-        return Numbers(**self.kept(found, what, measure))
+        return Numbers(**self.kept(found, self._what(found, step), measure))
+
+    @property
+    def complete(self) -> bool:
+        """Whether the cache has :meth:`at` of all runs and snapshots; no network is loaded to know."""
+        cached = Cache(self.folder / "cache")
+        return all(
+            cached.has_json(self._key(found, self._what(found, step)))
+            for _, _, found in self.runs
+            for step in [0, *found.snapshots]
+        )
+
+    def _what(self, found: Run, step: int) -> dict[str, Any]:
+        """The part of the key of :meth:`at` that no other measurement has."""
+        what = {"n": self.profile.samples, "step": step, "guide": found.config.clips[0]}
+        return what | ({"measures": list(self.profile.measures)} if self.profile.measures else {})
 
     @cached_property
     def _guide(self) -> Callable[[str], ClipEncoder]:
@@ -163,9 +177,10 @@ class Bench:
     def networks(self, found: Run) -> dict[str, str]:
         """Name -> identity of every network used in a run or its measurement."""
         names = [
-            found.config.generator, *found.config.clips, self.profile.judge, *self.judges.eyes.networks
+            found.config.generator, *found.config.clips, self.profile.judge,
+            *NETWORKS_OF_EYES[self.profile.eyes],
         ]  # fmt: skip
-        names += [DINOV2] if self.judges.dinov2 is not None else []
+        names += [DINOV2] if "fd_dinov2" in self.profile.measures and self._truth.seen else []
         return {name: weights_id(name) for name in names}
 
     def kept(self, found: Run, what: Mapping[str, Any], measure: Callable[[], Any]) -> Any:
@@ -179,18 +194,25 @@ class Bench:
         Returns:
             the measurement.
         """
+        return Cache(self.folder / "cache").json(self._key(found, what), measure)
+
+    def _key(self, found: Run, what: Mapping[str, Any]) -> dict[str, Any]:
+        """The key of a measurement in the cache; no network is loaded for it."""
         # Texts for the judging CLIP: a run guided by images does not depend on any text.
         asked = self.profile.config(self.scenario, next(iter(self.profile.rows)))
         # Step 0 is the source generator, which a scenario's runs share (its weights are below).
-        key = {
+        return {
             "run": "source" if what.get("step") == 0 else found.folder.name, **what,
             "texts": [asked.source_text, asked.target_text], "templates": asked.templates,
-            "truth": self.judges.truth.key,
+            "truth": self._truth.key,
             "clusters": self.profile.clusters, "neighbours": self.profile.neighbours,
             "psi": self.profile.truncation_psi, "weights": list(self.networks(found).values()),
             "metrics": METRICS[self.profile.eyes],
         }  # fmt: skip
-        return Cache(self.folder / "cache").json(key, measure)
+
+    @cached_property
+    def _truth(self) -> Truth:
+        return truth_of(self.profile.scenarios[self.scenario].truth)
 
 
 def load_eyes(name: str, device: torch.device | str = "cpu") -> Eyes:

@@ -6,7 +6,8 @@ from zsgan.networks.dinov2 import DINOV2
 from zsgan.networks.vgg_inception import Photographs
 from zsgan.runs.profiles import Profile
 
-_EYES = {"evaluator": Evaluator.networks, "photographs": Photographs.networks}
+NETWORKS_OF_EYES = {"evaluator": Evaluator.networks, "photographs": Photographs.networks}
+"""Name of the eyes -> the manifest's names of their networks."""
 
 
 def files_of(profile: Profile) -> list[str]:
@@ -31,4 +32,6 @@ def files_of(profile: Profile) -> list[str]:
             needed += [source, *map(names.clip, config.clips)]
         else:
             needed += [source, names.discriminator(config.few_shot.discriminator, source)]
-    return sorted({*_EYES[profile.eyes], *dinov2, *(found.asset for found in needed if found.asset)})
+    return sorted(
+        {*NETWORKS_OF_EYES[profile.eyes], *dinov2, *(found.asset for found in needed if found.asset)}
+    )

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from tqdm import tqdm
 from zsgan.adaptation.stopping import alignment, plateau
 from zsgan.base.device import set_up
 from zsgan.base.images import Images
-from zsgan.base.workers import for_workers, on_own_device, worker_pool
 from zsgan.evaluation.bench import SAMPLES_SEED, Bench
 from zsgan.evaluation.judges import Judges
 from zsgan.evaluation.seen import Seen
@@ -173,51 +172,6 @@ class Measurements:
             for row, seed, found in bar:
                 bar.set_description(f"{what} {bench.scenario}, {row}, seed {seed}")
                 yield row, seed, found
-
-
-def measure_all(
-    profile: Profile,
-    folder: Path = RUNS,
-    device: torch.device | str = "cpu",
-    workers: int = 1,
-    progress: bool = False,
-    *,
-    snapshots: bool = True,
-) -> None:
-    """Fill the cache of measurements of a profile's runs; a task is one row of one scenario.
-
-    Args:
-        profile: profile whose runs are finished.
-        folder: folder of the runs, whose cache keeps the measurements.
-        device: where images are made and measured; several share the rows, such as "cuda:0,cuda:1".
-        workers: number of rows that are measured in parallel; see :func:`zsgan.base.workers.for_workers`.
-        progress: show a progress bar.
-        snapshots: measure the runs at all their snapshots, not only at the end.
-    """
-    devices = for_workers(device, workers)
-    rows = [(scenario, row) for scenario in profile.scenarios for row in profile.rows_of(scenario)]
-    with tqdm(total=len(rows), desc="measuring", disable=not progress) as bar:
-        if workers == 1:
-            for scenario, row in rows:
-                _measure(profile, scenario, row, folder, snapshots, devices[0])
-                bar.update()
-            return
-        with worker_pool(devices) as pool:
-            tasks = [
-                pool.submit(on_own_device, _measure, profile, place, row, folder, snapshots)
-                for place, row in rows
-            ]
-            for task in tasks:
-                task.result()
-                bar.update()
-
-
-def _measure(
-    profile: Profile, scenario: str, row: str, folder: Path, snapshots: bool, device: torch.device
-) -> None:
-    one_row = replace(profile, rows={row: profile.rows[row]}, baseline=None)
-    measurements = Measurements(one_row, folder, device)
-    measurements.course(scenario) if snapshots else measurements.table(scenario)
 
 
 def generator_quality(

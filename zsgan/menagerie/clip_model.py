@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 
 import open_clip
@@ -13,6 +14,7 @@ from torch import Tensor
 from zsgan.assets import manifest
 from zsgan.base.streams import seeded
 from zsgan.base.tensors import load_tensors
+from zsgan.base.unfilled import Unfilled
 from zsgan.menagerie.captions import VOCABULARY
 from zsgan.networks.clip import ClipEncoder
 
@@ -36,7 +38,7 @@ class CompactTokenizer:
     def __init__(self, token_ids: Iterable[int], context_length: int) -> None:
         self.token_ids = sorted(token_ids)
         self.context_length = context_length
-        self.bpe = open_clip.SimpleTokenizer(context_length=context_length)
+        self.bpe = _tokenizer(context_length)
         self._compact = torch.full((self.bpe.vocab_size,), -1)
         self._compact[self.token_ids] = torch.arange(len(self.token_ids))
 
@@ -73,6 +75,12 @@ class CompactTokenizer:
         return bool((self._compact[self.bpe.encode(word)] >= 0).all())
 
 
+@cache
+def _tokenizer(context_length: int) -> open_clip.SimpleTokenizer:
+    """open_clip's tokenizer, made once: it reads its whole vocabulary from a compressed file."""
+    return open_clip.SimpleTokenizer(context_length=context_length)
+
+
 def used_token_ids(words: Iterable[str]) -> list[int]:
     """Ids of open_clip's tokenizer that texts made of ``words`` need, ascending.
 
@@ -106,6 +114,7 @@ def build(token_ids: Sequence[int], generator: torch.Generator) -> tuple[open_cl
 def load(name: str) -> ClipEncoder:
     """The trained CLIP of a name in the manifest, such as "clip-a", on the CPU in float32."""
     tensors, config, _ = load_tensors(manifest.path(name))
-    model, tokenizer = build(config["token_ids"], torch.Generator())
+    with Unfilled():
+        model, tokenizer = build(config["token_ids"], torch.Generator())
     model.load_state_dict(tensors)
     return ClipEncoder(model, tokenizer, name)

@@ -22,6 +22,7 @@ from zsgan.metrics.rounding import rounding
 _EPSILON = 1e-10  # added to the norm over the channels, as the lpips package does
 # float64 values copied at a time in lpips_matrix; on a CPU they fit into its cache
 _CHUNK_CPU, _CHUNK = 2**20, 2**26
+_ROWS = 128  # rows of a symmetric product computed at a time
 _SUMS = 1e-14  # relative error of the sums over F in float64
 _PAIR = 1 / 250  # cost of a distance relative to an image's forward pass, on a CPU
 
@@ -50,13 +51,17 @@ class Lpips:
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
+        """The result of :meth:`vectors`, without gradients."""
+        return self.vectors(images)
+
+    def vectors(self, images: Tensor) -> Tensor:
         """Vectors (N, F) whose squared Euclidean distances are LPIPS.
 
         Args:
             images: (N, 3, H, W) in [-1, 1], on the device of the network.
 
         Returns:
-            the vectors, without gradients.
+            the vectors, through which gradients flow to the images.
 
         Raises:
             ValueError: weights and layers differ in number.
@@ -192,12 +197,16 @@ def lpips_matrix(features: Tensor, others: Tensor | None = None, advance: Advanc
     step = max(1, chunk // (len(features) + len(second)))
     for start in range(0, features.shape[1], step):
         a = features[:, start : start + step].double()
-        b = a if others is None else second[:, start : start + step].double()
-        product += a @ b.T
         squares_a += a.square().sum(1)[:, None]
-        squares_b += b.square().sum(1)
+        if others is None:  # what is below the diagonal is not read
+            for top in range(0, len(a), _ROWS):
+                product[top : top + _ROWS, top:] += a[top : top + _ROWS] @ a[top:].T
+        else:
+            b = second[:, start : start + step].double()
+            product += a @ b.T
+            squares_b += b.square().sum(1)
         advance(min(1.0, (start + step) / features.shape[1]))
-    squares = squares_a + squares_b
+    squares = squares_a + (squares_a.T if others is None else squares_b)
     distances = squares - 2 * product
     smallest = max(rounding(features.dtype) ** 2, _SUMS) / 2  # share of |a|^2 + |b|^2, twice the squared norm
     distances = distances.masked_fill(distances <= smallest * squares, 0)

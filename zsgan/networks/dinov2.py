@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from zsgan.base.images import to_bytes
+from zsgan.base.unfilled import Unfilled
 from zsgan.networks.published import package, tensors
 
 DINOV2 = "dinov2-vit-l-14"
@@ -58,7 +59,7 @@ def _network(published: dict[str, Tensor]) -> nn.Module:
     width = published["cls_token"].shape[-1]
     depth = next(i for i in count() if f"blocks.{i}.norm1.weight" not in published)
     timm = package("timm.models.vision_transformer")
-    with torch.random.fork_rng(devices=[]):  # it starts with random weights, which are replaced here
+    with Unfilled():
         network: nn.Module = timm.VisionTransformer(
             img_size=SIZE, patch_size=PATCH, embed_dim=width, depth=depth, num_heads=width // HEAD,
             init_values=1.0, num_classes=0,

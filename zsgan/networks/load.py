@@ -62,10 +62,31 @@ def check_adaptable(generator: Generator, name: str | Path) -> None:
 
 def of_demo(generator: Generator) -> bool:
     """Whether a generator is one of the demo's by its noise maps, which converting and adapting keep."""
-    shipped = [
-        name for name, asset in manifest.assets().items() if name.startswith("generator-") and not asset.urls
-    ]
-    return any(_same(_noise(generator), _noise(load_generator(name))) for name in shipped)
+    return any(_same(_noise(generator), _noise(one)) for one in _shipped().values())
+
+
+def demo_source(generator: Generator) -> str | None:
+    """Name of the demo's generator that this one is or was adapted from, such as "generator-dog".
+
+    All generators of the demo have the same noise maps; their mean w, which adapting keeps, tells them apart.
+
+    Args:
+        generator: any generator.
+
+    Returns:
+        the name; ``None`` for all others.
+    """
+    for name, one in _shipped().items():
+        means = [each.mapping.w_avg.cpu() for each in (generator, one)]
+        if _same(_noise(generator), _noise(one)) and torch.allclose(*means, atol=1e-3):
+            return name
+    return None
+
+
+def _shipped() -> dict[str, Generator]:
+    """The demo's generators by name."""
+    entries = manifest.assets().items()
+    return {name: load_generator(name) for name, e in entries if name.startswith("generator-") and not e.urls}
 
 
 def check_of_demo(generator: str) -> None:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from zsgan.base.images import to_bytes
 from zsgan.base.resize import resize
+from zsgan.base.unfilled import Unfilled
 from zsgan.networks.published import package, tensors
 
 VGG, INCEPTION = "vgg16", "inception"
@@ -43,9 +44,9 @@ class Photographs:
 
     def __init__(self, device: torch.device | str = "cpu") -> None:
         lpips = package("lpips")
-        # The trunk starts with random weights, which are replaced here: the package would download them.
-        # It calls a deprecated torchvision interface and draws from the global random generator.
-        with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+        # The trunk's weights are loaded here: the package would download them. It calls a deprecated
+        # torchvision interface.
+        with warnings.catch_warnings(), Unfilled():
             warnings.simplefilter("ignore", UserWarning)
             likeness = lpips.LPIPS(net="vgg", version="0.1", pnet_rand=True, verbose=False)
         with tensors(VGG) as published:
@@ -81,7 +82,7 @@ class Photographs:
     def _extractor(self, weights: str, network: str, layer: str) -> Callable[[Tensor], tuple[Tensor]]:
         """A feature extractor of torch-fidelity: bytes (N, 3, H, W) -> (features,)."""
         module = package(f"torch_fidelity.feature_extractor_{network.lower()}")
-        with tensors(weights) as published, torch.random.fork_rng(devices=[]):
+        with tensors(weights) as published, Unfilled():
             buffer = io.BytesIO()  # the package would unpickle the file itself
             torch.save(published, buffer)
             buffer.seek(0)

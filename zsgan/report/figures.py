@@ -142,10 +142,10 @@ def image_grid(
     if columns is not None and len(columns) != n:
         raise ValueError(f"columns must be one label for each of the {n} images of a row, got {len(columns)}")
     # Each row is drawn as one picture, since an axis for each image would take seconds.
-    heights = [_HEADING if images is None else size for _, images in lines]
+    heights = [_HEADING / size if images is None else 1 for _, images in lines]  # 1: as high as wide
     figure, axes = plt.subplots(
         len(lines), 1, squeeze=False, layout="constrained", FigureClass=_Figure, height_ratios=heights,
-        figsize=(n * size, sum(heights) + 0.35 * len(pictures)),
+        figsize=(n * size, sum(heights) * size + 0.35 * len(pictures)),
     )  # fmt: skip
     for axis, (label, images) in zip(axes[:, 0], lines, strict=True):
         # Large and above the row, to be legible on a phone.

@@ -27,7 +27,8 @@ from zsgan.base.files import read_json, versions, write_atomically, write_json
 from zsgan.base.workers import for_workers
 from zsgan.evaluation.bench import METRICS, Bench
 from zsgan.evaluation.comparisons import differences, matched_differences
-from zsgan.evaluation.measurements import Measurements, measure_all
+from zsgan.evaluation.measurements import Measurements
+from zsgan.evaluation.measuring import measure_all
 from zsgan.report.scenario_sheet import SOURCE, make_sheet, read_sheet, write_sheet
 from zsgan.runs.identity import resolve
 from zsgan.runs.profiles import Profile, load_profile, profile_file

@@ -14,7 +14,8 @@ from zsgan.adaptation.config import AdaptConfig
 from zsgan.assets import names
 from zsgan.base.settings import build, closest, merge, names_of
 from zsgan.base.workers import for_workers
-from zsgan.evaluation.measurements import Measurements, measure_all
+from zsgan.evaluation.measurements import Measurements
+from zsgan.evaluation.measuring import measure_all
 from zsgan.networks.load import check_of_demo
 from zsgan.report import tables
 from zsgan.report.basis import basis

@@ -22,6 +22,7 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "cat": (f"generator cat --init {WORLD} --perceptual {PERCEPTUAL} --kimg 0 0 24 --bank 16000", ("world",)),
     "clip-b": ("clip b --seed 1 --images 30000 --steps 4000 --batch 64", ()),
     "discriminator-dog": ("discriminator dog --init {state}/generator_dog/generator.safetensors", ("dog",)),
+    "encoder-dog": ("encoder dog --seed 0 --images 6000 --steps 1000 --precision float32", ("dog",)),
     "clip-c": ("clip c --seed 0 --images 16000 --steps 7000 --batch 64 --mixed", ()),
 }
 """Network -> its command and the networks that it needs, in the order in which they start."""
