@@ -101,7 +101,7 @@ def align(picture: Image.Image, points: Tensor, size: int) -> Image.Image:
     side = float(np.hypot(*(quad[3] - quad[0])))
     if (shrink := math.floor(side / size / 2)) > 1:
         picture = picture.resize(
-            tuple(max(1, round(length / shrink)) for length in picture.size), Image.Resampling.LANCZOS
+            [max(1, round(length / shrink)) for length in picture.size], Image.Resampling.LANCZOS
         )
         quad, side = quad / shrink, side / shrink
     picture, quad = _padded(picture, quad, side)

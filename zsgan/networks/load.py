@@ -77,8 +77,8 @@ def demo_source(generator: Generator) -> str | None:
         the name; ``None`` for all others.
     """
     for name, one in _shipped().items():
-        means = [each.mapping.w_avg.cpu() for each in (generator, one)]
-        if _same(_noise(generator), _noise(one)) and torch.allclose(*means, atol=1e-3):
+        mean, own = (each.mapping.w_avg.cpu() for each in (generator, one))
+        if _same(_noise(generator), _noise(one)) and torch.allclose(mean, own, atol=1e-3):
             return name
     return None
 
