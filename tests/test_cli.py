@@ -229,7 +229,7 @@ def test_adapt_takes_every_setting(monkeypatch, capsys, tmp_path):
     optimiser = {"lr": 1e-3, "betas": (0.5, 0.9), "iterations": 7}
     expected = override(base, {**place, "optimiser": optimiser, "terms.ewc": 5})
     assert config == expected
-    assert options == {"folder": tmp_path, "device": "cpu", "progress": False}
+    assert options == {"folder": tmp_path, "device": "cpu", "progress": False, "wait": False}
     zsgan_(capsys, "adapt", "--text", "cat", "--set", "seed=5", "--set", "source_text=puppy")
     assert asked[1][0].seed == 5 and asked[1][0].source_text == "puppy"
     assert asked[1][1]["progress"] is False  # without a terminal

@@ -39,6 +39,7 @@ PROFILE = {
             "truth": {"folder": "images"},
         },
     },
+    "measures": [],
     "settings": {"clips": ["clip-a"], "templates": ["{}"], "ewc": {"samples": 6}},
     "overrides": {"optimiser": {"iterations": 20, "batch_size": 2}, "stage1": {"iterations": 5}},
     "rows": {

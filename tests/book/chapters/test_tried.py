@@ -65,9 +65,8 @@ def test_the_search_begins_with_the_demo_and_never_repeats_itself():
 
 def test_other_scenarios_have_the_demos_settings():
     demo, others = load_profile("demo"), load_profile("scenarios")
-    own = {"templates": None, "optimiser": None}
+    own = {"templates": None}
     assert others.settings | own == demo.settings | own
-    assert others.settings["optimiser"] == {**demo.settings["optimiser"], "iterations": 120}
     assert not any("photo" in template for template in others.settings["templates"])
     assert not set(others.scenarios) & set(demo.scenarios)
     assert all(demo.rows[row] == settings for row, settings in others.rows.items())

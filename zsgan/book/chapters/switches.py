@@ -88,19 +88,19 @@ def steps_table(parts: Mapping[str, Summary]) -> pd.DataFrame:
     """Change of the diversity "Avg." by each step of the paper's Table 1, as printed and as measured here.
 
     Args:
-        parts: scenario -> its summary, whose rows are those of STEPS.
+        parts: scenario -> its summary.
 
     Returns:
         formatted cells, a row for each of STEPS: the paper's difference, and that of each scenario at the end
-        of the runs, with Student's interval over the seeds.
-
-    Raises:
-        ValueError: a scenario lacks a row.
+        of the runs, with Student's interval over the seeds; a dash where a scenario lacks one of the rows.
     """
     lines = {}
     for before, after in STEPS:
         line = {"paper": format(PAPER_TABLE_1[after][0] - PAPER_TABLE_1[before][0], "+.3f")}
         for scenario, part in parts.items():
+            if not {before, after} <= set(part.finals["row"]):
+                line[scenario] = ABSENT
+                continue
             change = changes(part.finals, before, after, ["lpips_avg"])["lpips_avg"]
             line[scenario] = f"{change:+.3f}"
         lines[f"{after} against {before}"] = line
