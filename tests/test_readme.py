@@ -9,6 +9,7 @@ import pytest
 
 from zsgan import api, load_profile
 from zsgan.assets.manifest import ROOT
+from zsgan.book.chapters import stopping
 from zsgan.cli import _parser
 from zsgan.evaluation.comparisons import changes
 from zsgan.menagerie.training import __main__ as train
@@ -124,6 +125,24 @@ def test_early_stopping_is_what_was_measured():
     for diversity, distance in ((first, second), (float(lpips), float(fid))):
         assert diversity > max(float(end[1]) for end in ends)
         assert distance < min(float(end[3]) for end in ends)
+
+
+def test_other_scenarios_agree_as_the_text_says():
+    said, grid = " ".join(README.split()), load_summary("scenarios")
+    gains, rates = [], []
+    for scenario in ("cat-to-dog", "dog-to-cartoon", "dog-to-sketch"):
+        finals = grid.of(scenario).finals
+        found = changes(finals, L_DIR, FULL)
+        assert found["lpips_avg"].verdict == "higher" and found["lpips_avg"].seeds == 3
+        assert found["evaluator_rate"].verdict == "undecided"
+        gains.append(f"{found['lpips_avg'].mean:.3f}")
+        rate = finals.groupby("row")["evaluator_rate"].mean()
+        rates.append(f"{rate[FULL]:.2f} against {rate[L_DIR]:.2f}")
+    assert f"LPIPS is higher by {gains[0]}, {gains[1]} and {gains[2]}, each decided by three seeds" in said
+    assert f"(target rate {rates[1]}, and {rates[2]}, undecided)" in said
+    by = stopping.rule_against(stopping.stops(grid.finals, grid.course), "fixed", "fid")
+    assert by.verdict == "lower"
+    assert f"lowers the FID there by {-by.mean:.1f} ({-by.high:.1f} to {-by.low:.1f})" in said
 
 
 def test_the_larger_grids_are_those_that_ship():
