@@ -21,6 +21,7 @@ FORMATS = tuple(  # without formats that are read by other programs, such as EPS
     for name in ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000", "PPM")
     if name in Image.OPEN
 )
+"""Formats of pictures that can be read, by Pillow's names."""
 ENDINGS = frozenset(ending for ending, name in Image.registered_extensions().items() if name in FORMATS)
 
 BACKGROUND = "white"
