@@ -154,7 +154,8 @@ def test_the_runs_are_tasks_of_arrays_on_both_nodes(played, grid):
     plan, _ = grid
     arrays = [job for job in played["jobs"] if job["task"] != "N/A"]
     assert {job["task"] for job in arrays} == {"1", "2"} == {str(i + 1) for i in range(len(plan["jobs"]))}
-    assert len({job["array"] for job in arrays}) == 2  # that of the engine that was killed, and the other's
+    # That of the engine that was killed; and that of the other one, if both runs were still missing.
+    assert len({job["array"] for job in arrays}) in (1, 2)
     assert len({job["job"] for job in played["jobs"]}) == len(played["jobs"])
     assert {job["node"] for job in played["jobs"]} >= {"one", "two"}
     assert {job["state"] for job in arrays} == {"COMPLETED"}
