@@ -152,7 +152,8 @@ class Browser:
             mobile=width < 600,
         )  # fmt: skip
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        self.call("Emulation.setEmulatedMedia", features=[scheme])
+        still = {"name": "prefers-reduced-motion", "value": "reduce"}  # no colour is measured on its way
+        self.call("Emulation.setEmulatedMedia", features=[scheme, still])
         # The first frame may have begun before.
         self.run("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done())))")
 
