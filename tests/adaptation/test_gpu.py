@@ -212,7 +212,7 @@ def test_ten_shots(learning, smoke, make_generator):
 
 def photographs(monkeypatch):
     """VGG-16 and Inception-v3 without numbers."""
-    monkeypatch.setattr(vgg_inception, "_tensors", lambda name: nullcontext(defaultdict(lambda: None)))
+    monkeypatch.setattr(vgg_inception, "tensors", lambda name: nullcontext(defaultdict(lambda: None)))
     monkeypatch.setattr(torch, "save", lambda *_: None)
     monkeypatch.setattr(torch, "load", lambda *_, **__: {})
     monkeypatch.setattr(nn.Module, "load_state_dict", lambda *_, **__: None)
@@ -225,11 +225,12 @@ def test_both_eyes(learning, monkeypatch, make_generator, make_encoder, eyes):
     eyes = photographs(monkeypatch) if eyes == "photographs" else there(Evaluator()).eval()
     truth = SimpleNamespace(seen=True, images=lambda n, resolution: torch.rand(n, 3, resolution, resolution))
     clip, texts = there(make_encoder()), torch.randn(2, 12)
-    judges = Judges(eyes, truth, 16, 5, clip, texts, device=GPU, measures=ALL)
+    means = {"dinov2": lambda images: images.mean((2, 3))}
+    judges = Judges(eyes, truth, 16, 5, clip, texts, device=GPU, measures=ALL, **means)
     samples = Samples(there(make_generator()), 5, seed=0)
     with torch.no_grad():
         seen = judges.look(samples, guide=judges.clip.encode_images)
-        assert seen.keys() - {"near"} == {"eyes", "clip", "guide", "distances"}
+        assert seen.keys() - {"near"} == {"eyes", "clip", "guide", "distances", "dinov2"}
         assert ("near" in seen) == ("near" in judges.true) == (eyes.near is not None)
         places = {value.device for value in (*seen.values(), *judges.true.values())}
         assert places == {torch.device("cpu")}
