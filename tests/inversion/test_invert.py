@@ -67,7 +67,7 @@ def test_the_generators_own_images_are_found(generator, own, networks, space):
     images, _ = own
     found = invert(generator, images, networks=networks, settings={**STEPS, "space": space}, progress=False)
     assert found.psnr.min() > (40 if space == "w" else 30) and found.lpips.max() < 0.02
-    assert torch.allclose(found.through(generator), images.clamp(-1, 1), atol=0.1)
+    assert (found.through(generator) - images.clamp(-1, 1)).square().mean().sqrt() < 0.05
     same = (found.ws == found.ws[:, :1]).all()
     assert bool(same) == (space == "w")
     assert all(parameter.requires_grad for parameter in generator.parameters())
