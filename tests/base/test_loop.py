@@ -179,7 +179,7 @@ def test_a_termination_waits_for_the_step_and_a_save(tmp_path):
         whole, same = run(None)
         assert history == same
         assert all(torch.equal(a, b) for a, b in zip(resumed.bits(), whole.bits(), strict=True))
-        signal.signal(signal.SIGTERM, lambda *_: None)  # one that goes on
+        signal.signal(signal.SIGTERM, lambda *_: None)  # a process that does not end
         assert len(loop({}, step, 8, None, save_every=1, progress=False)) == 8
     finally:
         signal.signal(signal.SIGTERM, before)
