@@ -30,7 +30,7 @@ from zsgan.runs.run import open_run
 
 SETTINGS = {"optimiser.iterations": 4, "ewc.samples": 2, "stage1.iterations": 5}
 COMMANDS = (
-    "reproduce", "fetch", "convert", "adapt", "table", "list", "completion", "cost", "plan", "sample", "edit",
+    "reproduce", "fetch", "convert", "adapt", "table", "list", "completion", "cost", "plan", "sample", "edit", "export", "mix",
     "evaluate", "prepare", "measure", "runs list", "runs info", "runs verify", "runs merge", "runs prune",
 )  # fmt: skip
 TINY = (
@@ -139,6 +139,8 @@ def test_the_examples_of_the_help_are_commands():
         "measure",
         "sample",
         "edit",
+        "export",
+        "mix",
         "evaluate",
         "list",
         "cost",

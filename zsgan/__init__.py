@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from zsgan.adaptation.config import AdaptConfig
     from zsgan.api import adapt
+    from zsgan.compact.export import export, mix
     from zsgan.evaluation.evaluate import evaluate
     from zsgan.inversion.edit import edit
     from zsgan.inversion.optimise import invert
@@ -25,11 +26,13 @@ _PUBLIC = {
     "adapt": "api",
     "edit": "inversion.edit",
     "evaluate": "evaluation.evaluate",
+    "export": "compact.export",
     "image_grid": "report.figures",
     "invert": "inversion.optimise",
     "load_clip": "networks.load",
     "load_generator": "networks.load",
     "load_profile": "runs.profiles",
+    "mix": "compact.export",
     "run": "runs.run",
     "sample_images": "networks.sampling",
 }
@@ -39,11 +42,13 @@ __all__ = [
     "adapt",
     "edit",
     "evaluate",
+    "export",
     "image_grid",
     "invert",
     "load_clip",
     "load_generator",
     "load_profile",
+    "mix",
     "run",
     "sample_images",
 ]

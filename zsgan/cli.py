@@ -40,6 +40,8 @@ EXAMPLES = """examples:
   zsgan measure --profile demo --row L_dir       a row's runs at every snapshot, as CSV
   zsgan sample runs/<id> --n 32 --out cats/      pictures of an adapted generator
   zsgan edit --run runs/<id> --images photos/ --out edits/    your own pictures, adapted
+  zsgan export runs/<id> --out cat.safetensors   an adaptation in 100 kB, with what is lost
+  zsgan mix cat.safetensors=0.5 fox.safetensors=0.5 --out both.safetensors    two of them at once
   zsgan evaluate cats/ --against drawn:cat       diversity, and closeness to the true cats
   zsgan list texts                               the words that a text may have; also rows, scenarios...
   zsgan cost --profile paper --set weights=random    seconds and memory of a step, and of a table
@@ -312,6 +314,35 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--out", type=output_folder, required=True, help="folder for PNG files")
     add_device(sub)
     add_batch_size(sub)
+
+    sub = add("export", _export, "write an adaptation as a file of some kilobytes, beside its source")
+    sub.add_argument("run", type=path, help="folder of a finished run")
+    sub.add_argument("--out", type=output_file, required=True, metavar="FILE", help="the .safetensors file")
+    sub.add_argument(
+        "--as", choices=("low-rank", "styles"), default="low-rank", dest="form",
+        help="differences of the weights at low rank, or offsets of the styles alone, which are smaller",
+    )  # fmt: skip
+    sub.add_argument("--max-kb", type=float, default=100, metavar="N", help="largest file, in kB")
+    sub.add_argument("--n", type=positive, default=200, help="images on which the loss is measured")
+    sub.add_argument(
+        "--steps",
+        type=int,
+        default=300,
+        help="steps in which the file is fitted to the run's images; 0 for none",
+    )
+    sub.add_argument("--seed", type=seed, default=0, help="seed of the latents of the fit")
+    add_device(sub)
+    add_batch_size(sub)
+
+    sub = add("mix", _mix, "make a generator of several exported adaptations, each at a strength of its own")
+    sub.add_argument(
+        "parts",
+        nargs="+",
+        metavar="FILE[=STRENGTH]",
+        help="files of zsgan export; a strength is 1 by default",
+    )
+    sub.add_argument("--generator", help="source to add them to; by default the one that they come from")
+    sub.add_argument("--out", type=output_file, required=True, metavar="FILE", help="the .safetensors file")
 
     sub = add("edit", _edit, "edit the pictures of a folder by an adapted generator")
     sub.add_argument("--run", type=path, required=True, help="folder of a finished run")
@@ -610,6 +641,26 @@ def _sample(options: argparse.Namespace) -> None:
     generator = open_generator(options.generator, options.device)
     images = Samples(generator, options.n, options.seed, options.psi)
     save_images(images, options.out, progress=options.progress)
+    _say(options.out)
+
+
+def _export(options: argparse.Namespace) -> None:
+    from zsgan.compact.export import export
+
+    found = export(
+        options.run, options.out, form=options.form, max_kb=options.max_kb, n=options.n, steps=options.steps,
+        seed=options.seed, device=options.device, progress=options.progress,
+    )  # fmt: skip
+    _say(json.dumps(found, indent=1))
+
+
+def _mix(options: argparse.Namespace) -> None:
+    from zsgan.compact.export import mix, strengths
+    from zsgan.networks.stylegan2.checkpoints import save
+
+    parts = strengths(options.parts)
+    mixed = mix(parts, generator=options.generator)
+    save(mixed, options.out, {"mixed from": {str(name): strength for name, strength in parts.items()}})
     _say(options.out)
 
 

@@ -62,6 +62,18 @@ def test_a_summary_holds_what_was_measured(measured):
         summary.of("cat-to-dog")
 
 
+def test_without_snapshots_ends_alone_are_measured_and_compared(measured):
+    file, runs = measured
+    ends = file.with_name("ends.yaml")
+    ends.write_text(yaml.safe_dump({**TINY, "sheets": False, "snapshots": False}, sort_keys=False))
+    reproduce(str(ends), runs=runs)
+    whole, found = load_summary(str(file)), load_summary(str(ends))
+    assert found.finals.equals(whole.finals)
+    assert set(found.course["step"]) == {0, 4} < set(whole.course["step"])
+    at_end = whole.differences["target"].isna()
+    assert found.differences.equals(whole.differences[at_end].reset_index(drop=True))
+
+
 def test_a_second_call_finds_everything(measured, monkeypatch):
     file, runs = measured
     before = {path.name: path.read_bytes() for path in file.with_suffix("").iterdir()}

@@ -69,7 +69,7 @@ def test_unknown_names_are_answered_with_the_choices():
     with pytest.raises(ValueError, match="scenario='dog' is unknown; choose one of dog-to-cat"):
         profile.config("dog", "L_dir")
     with pytest.raises(
-        ValueError, match="profile='tiny' is unknown; choose one of ablations, colab, .*smoke"
+        ValueError, match="profile='tiny' is unknown; choose one of ablations, .*smoke"
     ):
         load_profile("tiny")
 
@@ -169,6 +169,7 @@ def test_the_target_of_a_few_images_is_the_truth(write, tmp_path, monkeypatch):
         (MINE.replace("clusters: 2", "clusters: 10"), "clusters=10 must be below samples=10"),
         (MINE + "truncation_psi: .nan", "truncation_psi=nan"),
         (MINE + "sheets: true", "sheets=true needs summarised=true"),
+        (MINE + "snapshots: false", "snapshots=false needs summarised=true"),
         (
             MINE + "measures: [fid]",
             "measures='fid' is unknown; choose one of clip_quality, .*, fd_dinov2",

@@ -7,7 +7,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 FOLDERS = (
     "base", "method", "assets", "networks", "metrics", "menagerie", "rivals", "adaptation", "runs",
-    "evaluation", "report", "inversion", "book", "commands",
+    "evaluation", "report", "inversion", "compact", "book", "commands",
 )  # fmt: skip
 """The folders of the package in order; a folder imports only from those before it."""
 

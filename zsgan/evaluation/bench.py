@@ -146,6 +146,10 @@ class Bench:
 
         return Numbers(**self.kept(found, self._what(found, step), measure))
 
+    def steps(self, found: Run) -> list[int]:
+        """Steps at which a run is measured: 0 for the source, and all snapshots or the last one alone."""
+        return [0, *(found.snapshots if self.profile.snapshots else found.snapshots[-1:])]
+
     @property
     def complete(self) -> bool:
         """Whether the cache has :meth:`at` of all runs and snapshots; no network is loaded to know."""
@@ -153,7 +157,7 @@ class Bench:
         return all(
             cached.has_json(self._key(found, self._what(found, step)))
             for _, _, found in self.runs
-            for step in [0, *found.snapshots]
+            for step in self.steps(found)
         )
 
     def _what(self, found: Run, step: int) -> dict[str, Any]:

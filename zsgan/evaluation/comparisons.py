@@ -240,7 +240,7 @@ def _courses(bench: Bench, adaptation: str, diversity: str) -> dict[str, Course]
     """Row -> its runs' snapshots."""
     runs: dict[str, list[Tensor]] = {}
     for row, _, found in bench.runs:
-        points = [bench.at(found, step) for step in [0, *found.snapshots]]
+        points = [bench.at(found, step) for step in bench.steps(found)]
         values = [torch.stack([_of(point, name) for point in points]) for name in (adaptation, diversity)]
         runs.setdefault(row, []).append(torch.stack(values))
     return {row: Course(*_as_long_as_the_longest(of)) for row, of in runs.items()}

@@ -122,7 +122,7 @@ class Measurements:
             for row, seed, found in self._runs(bench, "curves"):
                 line = {"scenario": bench.scenario, "row": row, "seed": seed, "n": self.profile.samples}
                 lines += [
-                    {**line, "step": step, **bench.at(found, step).columns} for step in [0, *found.snapshots]
+                    {**line, "step": step, **bench.at(found, step).columns} for step in bench.steps(found)
                 ]
         return pd.DataFrame(lines)
 

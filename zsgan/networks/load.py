@@ -8,6 +8,7 @@ import torch
 from zsgan.assets import manifest, names
 from zsgan.assets.names import Weights
 from zsgan.networks.clip import ClipEncoder, open_clip_encoder
+from zsgan.networks.differences import load_differences
 from zsgan.networks.stylegan2.checkpoints import (
     load_discriminator_file,
     load_generator_file,
@@ -23,8 +24,8 @@ def load_generator(name_or_path: str | Path | Weights, device: torch.device | st
 
     Args:
         name_or_path: "dog", "generator-dog", "random-512", or a file: a .pkl of stylegan2-ada-pytorch, a
-            rosinality .pt, or a zsgan .safetensors, recognised by content; see :mod:`zsgan.assets.names`. Or
-            the weights that a name was resolved to.
+            rosinality .pt, or a zsgan .safetensors, whole or of differences from another generator,
+            recognised by content; see :mod:`zsgan.assets.names`. Or the weights that a name was resolved to.
         device: where to put it.
 
     Returns:
@@ -40,9 +41,24 @@ def load_generator(name_or_path: str | Path | Weights, device: torch.device | st
     if found.resolution:
         return random_generator(found.resolution).to(device)
     assert found.path is not None  # only random weights have no file
-    generator = load_generator_file(found.path)
+    generator = _of_differences(found) or load_generator_file(found.path)
     check_adaptable(generator, found.name)
     return generator.to(device)
+
+
+def _of_differences(found: Weights) -> Generator | None:
+    """The generator that a file of differences describes; ``None`` for another file."""
+    if found.file is None or (stored := load_differences(found.file)) is None:
+        return None
+    source = names.generator(stored.source)
+    if source.identity != stored.identity:
+        raise ValueError(
+            f"{found.file} holds differences from another {stored.source} than the one here: its weights "
+            "have changed since. Get the generator that it was made from"
+        )
+    generator = load_generator(source)
+    stored.add_to(generator)
+    return generator
 
 
 def check_adaptable(generator: Generator, name: str | Path) -> None:

@@ -3,7 +3,7 @@
 ``zsgan/profiles/<name>/`` holds the measurements of ``zsgan reproduce --profile <name>``::
 
     finals.csv        a line for each run, at its end, see Measurements.table in zsgan.evaluation.measurements
-    course.csv        a line for each snapshot, see Measurements.course there
+    course.csv        a line for each snapshot that was measured, see Measurements.course there
     differences.csv   differences to the profile's baseline, with intervals of a paired bootstrap, see
                       zsgan.evaluation.comparisons
     provenance.json   ids of the runs, weights, settings and versions
@@ -232,11 +232,14 @@ def _provenance(profile: Profile, weights: Mapping[str, str], seconds: float) ->
 
 
 def _differences(bench: Bench) -> pd.DataFrame:
-    """Differences to the baseline at the end of the runs, and at every rate of RATES."""
+    """Differences to the baseline at the end of the runs, and of snapshots at every rate of RATES."""
     seeds = len(bench.profile.seeds)
     known = bench.judges.rate_column
     found = [differences(bench, (known, *VARIED)).assign(arrived=seeds)]
-    found += [matched_differences(bench, rate, measure, known) for rate, measure in product(RATES, VARIED)]
+    if bench.profile.snapshots:
+        found += [
+            matched_differences(bench, rate, measure, known) for rate, measure in product(RATES, VARIED)
+        ]
     table = pd.concat(found)
     table.insert(0, "scenario", bench.scenario)
     return table

@@ -104,6 +104,8 @@ class Profile:
         ablations: the profile whose summary the book shows as this one's ablations, if it was made.
         sheets: whether a picture of each scenario is written beside these tables, see
             :mod:`zsgan.report.scenario_sheet`; for few rows.
+        snapshots: whether runs are measured at all their snapshots, for curves and for comparisons at equal
+            target rates; off, a summary has their ends alone, in a fraction of the time.
         baseline: the row that others are compared with; ``None`` for the first.
         clusters: k of the k-medoids in intra-cluster LPIPS.
         neighbours: k of precision and recall.
@@ -127,6 +129,7 @@ class Profile:
     banner: Text | None = None
     ablations: Text | None = None
     sheets: Switch = False
+    snapshots: Switch = True
     baseline: Text | None = None
     clusters: AtLeast1 = 10
     neighbours: AtLeast1 = 3
@@ -148,6 +151,8 @@ class Profile:
             _choice("measures", name, NAMED)
         if self.sheets and not self.summarised:
             raise ValueError("sheets=true needs summarised=true: the pictures lie beside a summary's tables")
+        if not (self.snapshots or self.summarised):
+            raise ValueError("snapshots=false needs summarised=true: a book's figures are of all snapshots")
         if self.baseline is not None:
             _choice("baseline", self.baseline, tuple(self.rows))
         judge, first = names.clip(self.judge), next(iter(self.scenarios))

@@ -1,0 +1,217 @@
+"""Adaptations as small files: the best of a size, the loss that they state, and mixtures."""
+
+import copy
+import json
+
+import pytest
+import torch
+
+from zsgan import cli
+from zsgan.assets import names
+from zsgan.compact.export import export, mix, strengths
+from zsgan.compact.fit import fit, styles
+from zsgan.compact.low_rank import differences, low_rank, numbers_of
+from zsgan.metrics.lpips import Lpips
+from zsgan.networks.differences import Differences, load_differences, whole
+from zsgan.networks.load import load_generator
+from zsgan.networks.sampling import sample_images
+from zsgan.networks.stylegan2.checkpoints import save
+
+
+@pytest.fixture
+def pair(make_generator):
+    """A source, and one whose convolutions, biases and styles are others; the mapping network is the same."""
+    source = make_generator(seed=0)
+    adapted = copy.deepcopy(source)
+    random = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for name, param in adapted.named_parameters():
+            if name.startswith("synthesis."):
+                param += 0.3 * torch.randn(param.shape, generator=random)
+    return source, adapted
+
+
+def restored(source, tensors):
+    made = copy.deepcopy(source)
+    Differences("source", "hash", tensors, {}).add_to(made)
+    return made
+
+
+def energy(changes):
+    return sum(float(change.square().sum()) for change in changes.values())
+
+
+def test_with_room_for_all_nothing_is_lost(pair):
+    source, adapted = pair
+    tensors = low_rank(source, adapted, 10**7)
+    made = restored(source, tensors)
+    for (name, one), other in zip(made.named_parameters(), adapted.parameters(), strict=True):
+        torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5, msg=name)
+    changed = {name for name, change in differences(source, adapted).items() if change.any()}
+    assert set(tensors) == changed  # as matrices: full rank takes more room
+
+
+def test_a_matrix_is_kept_as_well_as_its_rank_allows(pair):
+    source, _ = pair
+    adapted = copy.deepcopy(source)
+    name = "synthesis.blocks.8.conv1.weight"
+    change = torch.randn(8, 8, 3, 3, generator=torch.Generator().manual_seed(2))
+    with torch.no_grad():
+        dict(adapted.named_parameters())[name].add_(change)
+    tensors = low_rank(source, adapted, 2 * (8 + 72))
+    assert {key: tuple(value.shape) for key, value in tensors.items()} == {
+        f"{name}.left": (8, 2), f"{name}.right": (2, 72)
+    }  # fmt: skip
+    values = torch.linalg.svdvals(change.flatten(1))
+    left = change.flatten(1) - whole(tensors)[name]
+    assert float(left.square().sum()) == pytest.approx(float(values[2:].square().sum()), rel=1e-4)
+
+
+def test_more_room_keeps_more(pair):
+    source, adapted = pair
+    changes = differences(source, adapted)
+    kept = []
+    for room in (100, 400, 1600, 6400):
+        tensors = low_rank(source, adapted, room)
+        assert numbers_of(tensors) <= room
+        known = whole(tensors)
+        left = {name: change - known[name].reshape(change.shape) if name in known else change
+                for name, change in changes.items()}  # fmt: skip
+        kept.append(1 - energy(left) / energy(changes))
+    assert kept[0] > 0 and kept == sorted(kept) and kept[-1] > 0.9
+
+
+def test_no_room_and_another_architecture_are_refused(pair, make_generator):
+    source, adapted = pair
+    with pytest.raises(ValueError, match="0 numbers hold no part"):
+        low_rank(source, adapted, 0)
+    with pytest.raises(ValueError, match="same architecture"):
+        low_rank(source, make_generator(width=4), 100)
+    with pytest.raises(ValueError, match="do not fit this generator"):
+        restored(make_generator(width=4), low_rank(source, adapted, 10**7))
+
+
+def test_offsets_of_the_styles_are_found(make_generator):
+    """An adaptation that is one of the styles comes back; no other parameter changes."""
+    source = make_generator(seed=3)
+    adapted = copy.deepcopy(source)
+    random = torch.Generator().manual_seed(4)
+    with torch.no_grad():
+        for name, param in adapted.named_parameters():
+            if name.endswith(".affine.bias"):
+                param += 0.5 * torch.randn(param.shape, generator=random)
+    likeness = Lpips(lambda images: [torch.nn.functional.avg_pool2d(images, 2)])
+    found = fit(source, adapted, styles(source), likeness, rate=0.02, steps=150)
+    assert set(found) == {name for name, _ in source.named_parameters() if name.endswith(".affine.bias")}
+    images, wanted, before = (
+        sample_images(one, 32, seed=9, truncation_psi=1) for one in (restored(source, found), adapted, source)
+    )
+    assert (images - wanted).square().mean() < 0.1 * (before - wanted).square().mean()
+
+
+@pytest.mark.parametrize("form", ["low-rank", "styles"])
+def test_a_file_states_what_is_lost_and_is_a_generator(full_run, tmp_path, form):
+    file = tmp_path / "cat.safetensors"
+    found = export(full_run, file, form=form, max_kb=60, n=8, steps=2, progress=False)
+    assert found["bytes"] == file.stat().st_size <= 60_000
+    stored = load_differences(file)
+    assert stored.provenance == {key: found[key] for key in found if key not in ("source", "bytes")}
+    assert (stored.source, found["run"]) == ("generator-dog", full_run.folder.name)
+    compact = load_generator(file)
+    made = [
+        sample_images(one, 8, seed=7_000_003, truncation_psi=1) for one in (compact, full_run.generator())
+    ]
+    errors = (made[0] - made[1]).square().flatten(1).mean(1)
+    assert float((10 * torch.log10(4 / errors)).mean()) == pytest.approx(found["psnr"], abs=0.01)
+    assert found["lpips"] > 0
+    again = tmp_path / "again.safetensors"
+    export(full_run, again, form=form, max_kb=60, n=8, steps=2, progress=False)
+    assert again.read_bytes() == file.read_bytes()
+
+
+def test_a_larger_file_loses_less(full_run, tmp_path):
+    small, large = (
+        export(full_run, tmp_path / f"{kb}.safetensors", max_kb=kb, n=8, steps=0, progress=False)
+        for kb in (20, 300)
+    )
+    assert large["lpips"] < small["lpips"] <= 1.2 * small["lpips_source"]
+
+
+def test_a_size_that_is_too_small_leaves_no_file(full_run, tmp_path):
+    file = tmp_path / "cat.safetensors"
+    with pytest.raises(ValueError, match="hold no part|is too small"):
+        export(full_run, file, max_kb=1, n=2, progress=False)
+    assert not file.exists()
+    with pytest.raises(ValueError, match=r"must end in \.safetensors"):
+        export(full_run, tmp_path / "cat.pt")
+
+
+@pytest.fixture
+def parts(pair, make_generator, tmp_path):
+    """A source in a file, and two files of differences from it."""
+    source, adapted = pair
+    save(source, tmp_path / "source.safetensors", {})
+    weights = names.generator(tmp_path / "source.safetensors")
+    files = tmp_path / "one.safetensors", tmp_path / "two.safetensors"
+    for file, room in zip(files, (300, 10**6), strict=True):
+        Differences(weights.name, weights.identity, low_rank(source, adapted, room), {}).save(file)
+    return source, files
+
+
+def test_a_mixture_is_the_weighted_sum(parts):
+    source, files = parts
+    mixed = mix({files[0]: 0.25, files[1]: -0.5})
+    one, two = (differences(source, load_generator(file)) for file in files)
+    for name, change in differences(source, mixed).items():
+        torch.testing.assert_close(change, 0.25 * one[name] - 0.5 * two[name], atol=1e-5, rtol=1e-4)
+
+
+def test_differences_go_to_another_generator_of_their_architecture(parts, make_generator, tmp_path):
+    source, files = parts
+    other = make_generator(seed=8)
+    save(other, tmp_path / "other.safetensors", {})
+    moved = mix({files[1]: 1.0}, generator=tmp_path / "other.safetensors")
+    wanted, found = differences(source, load_generator(files[1])), differences(other, moved)
+    for name, change in wanted.items():
+        torch.testing.assert_close(found[name], change, atol=1e-5, rtol=1e-4)
+
+
+def test_files_that_do_not_fit_are_refused(parts, tmp_path):
+    _, files = parts
+    with pytest.raises(ValueError, match="holds no differences"):
+        mix({tmp_path / "source.safetensors": 1.0})
+    stored = load_differences(files[0])
+    Differences("generator-dog", "0" * 64, stored.tensors, {}).save(tmp_path / "stranger.safetensors")
+    with pytest.raises(ValueError, match="differences from another generator-dog"):
+        load_generator(tmp_path / "stranger.safetensors")
+    with pytest.raises(ValueError, match="the parts have the sources"):
+        mix({files[0]: 1.0, tmp_path / "stranger.safetensors": 1.0})
+    lonely = {name: tensor for name, tensor in stored.tensors.items() if not name.endswith(".right")}
+    Differences(stored.source, stored.identity, lonely, {}).save(tmp_path / "lonely.safetensors")
+    with pytest.raises(ValueError, match="no pairs of matrices"):
+        load_generator(tmp_path / "lonely.safetensors")
+
+
+def test_strengths_are_read():
+    assert strengths(["a.safetensors=0.5", "b=c.safetensors=-1", "d.safetensors"]) == {
+        "a.safetensors": 0.5, "b=c.safetensors": -1, "d.safetensors": 1
+    }  # fmt: skip
+    with pytest.raises(ValueError, match="must be a number, got 'much'"):
+        strengths(["a=much"])
+    with pytest.raises(ValueError, match="a is named twice"):
+        strengths(["a=1", "a"])
+
+
+def test_the_commands(full_run, tmp_path, capsys):
+    file, both = tmp_path / "cat.safetensors", tmp_path / "both.safetensors"
+    assert (
+        cli.main(
+            ["export", str(full_run.folder), "--out", str(file), "--max-kb", "80", "--n", "4", "--steps", "1"]
+        )
+        == 0
+    )
+    assert json.loads(capsys.readouterr().out)["bytes"] <= 80_000
+    assert cli.main(["mix", f"{file}=2", "--out", str(both)]) == 0
+    twice, once = (differences(load_generator("dog"), load_generator(one)) for one in (both, file))
+    name = max(once, key=lambda key: float(once[key].abs().max()))
+    torch.testing.assert_close(twice[name], 2 * once[name], atol=1e-5, rtol=1e-4)

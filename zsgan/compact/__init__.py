@@ -1,0 +1,1 @@
+"""Adaptations as files of some kilobytes: low-rank differences, offsets of the styles, mixtures."""

@@ -1,0 +1,197 @@
+"""Adapted generators as small files, with what is lost; and mixtures of several."""
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from zsgan.assets import names
+from zsgan.base.device import set_up
+from zsgan.base.places import local_path
+from zsgan.base.settings import AtLeast0, AtLeast2, Finite, Seed, checked
+from zsgan.compact.fit import STEPS, fit, styles
+from zsgan.compact.low_rank import low_rank
+from zsgan.inversion.networks import networks_for
+from zsgan.metrics.lpips import Lpips
+from zsgan.networks.differences import Differences, load_differences
+from zsgan.networks.load import load_generator
+from zsgan.networks.sampling import Samples
+from zsgan.networks.stylegan2.generator import Generator
+from zsgan.runs.run import Run, open_run
+
+Form = Literal["low-rank", "styles"]
+"""How an adaptation is stored: the weights' differences at low rank, or offsets of the styles alone."""
+
+RATES = {"low-rank": 2e-3, "styles": 0.02}
+"""Form -> learning rate of the fit."""
+_SEED = 7_000_003  # of the latents on which the loss is measured
+_PROVENANCE = 300  # bytes of the provenance in the header, at most
+
+
+def export(
+    run: Run | str | Path,
+    out: str | Path,
+    *,
+    form: Form = "low-rank",
+    max_kb: float = 100,
+    n: int = 200,
+    steps: int = STEPS,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    progress: bool = True,
+) -> dict[str, Any]:
+    """Write an adaptation as a file of some kilobytes, which :func:`zsgan.load_generator` reads.
+
+    The file holds differences from the source generator, whose weights must be at hand where it is read. What
+    is lost is measured between the images of the file as written and those of the run, for the same latents
+    without truncation.
+
+    Args:
+        run: a finished run, or its folder.
+        out: the file, ending in .safetensors.
+        form: "low-rank": as much of the weights' differences as fits, see
+            :func:`zsgan.compact.low_rank.low_rank`; "styles": offsets of the styles alone, of a fixed and
+            smaller size, see :func:`zsgan.compact.fit.styles`.
+        max_kb: the largest file, in units of 1000 bytes.
+        n: number of images on which the loss is measured.
+        steps: steps in which the file's numbers are fitted to the run's images, see
+            :func:`zsgan.compact.fit.fit`; 0 leaves them as they are.
+        seed: seed of the latents of the fit.
+        device: torch device.
+        progress: show a progress bar.
+
+    Returns:
+        what the file's provenance holds: run, source, form, n; the means over the images "lpips" to the run's
+        images and "psnr" (dB), and for scale "lpips_source", from the source's images to the run's; and
+        "bytes".
+
+    Raises:
+        ValueError: ``max_kb`` is too small, or the run's source generator has changed.
+    """
+    max_kb, n = checked("max_kb", max_kb, Finite), checked("n", n, AtLeast2)
+    steps = checked("steps", steps, AtLeast0)
+    seed, device = checked("seed", seed, Seed), set_up(device)
+    found = run if isinstance(run, Run) else open_run(local_path(run))
+    file = local_path(out)
+    if file.suffix != ".safetensors":
+        raise ValueError(f"out={str(out)!r} must end in .safetensors")
+    source, adapted = found.generator(0, device), found.generator(device=device)
+    weights = names.generator(found.config.generator)
+    networks = networks_for(source)
+
+    def written(tensors: Mapping[str, Tensor], provenance: Mapping[str, Any]) -> int:
+        Differences(weights.name, weights.identity, tensors, provenance).save(file)
+        return file.stat().st_size
+
+    if form == "styles":
+        tensors = styles(source)
+    else:
+        room = math.floor(1000 * max_kb) // 2  # numbers of two bytes
+        tensors = low_rank(source, adapted, room)
+        while (over := written(tensors, {}) + _PROVENANCE - 1000 * max_kb) > 0:  # with names in its header
+            room -= 1 + int(over // 2)
+            file.unlink()
+            tensors = low_rank(source, adapted, max(room, 0))
+    tensors = fit(
+        source, adapted, tensors, networks.loss, rate=RATES[form], steps=steps, seed=seed, progress=progress
+    )
+    written(tensors, {})
+    compact = load_generator(file, device)
+    lost = {
+        "run": found.folder.name, "form": form, "n": n,
+        **_between(networks.judge, compact, adapted, source, n),
+    }  # fmt: skip
+    size = written(tensors, lost)
+    if size > 1000 * max_kb:
+        file.unlink()
+        raise ValueError(f"max_kb={max_kb:g} is too small: form={form!r} takes {math.ceil(size / 1000)} kB")
+    return {**lost, "source": weights.name, "bytes": size}
+
+
+def strengths(parts: Sequence[str]) -> dict[str, float]:
+    """Files and strengths from texts.
+
+    Args:
+        parts: texts such as "cat.safetensors=0.5"; without a number, the strength is 1.
+
+    Returns:
+        file -> strength.
+
+    Raises:
+        ValueError: what follows the last "=" is no number, or a file is named twice.
+    """
+    found: dict[str, float] = {}
+    for part in parts:
+        name, equals, number = part.rpartition("=")
+        name, number = (name, number) if equals else (part, "1")
+        try:
+            strength = float(number)
+        except ValueError:
+            raise ValueError(f"{part!r}: the strength after = must be a number, got {number!r}") from None
+        if name in found:
+            raise ValueError(f"{name} is named twice; give it one strength")
+        found[name] = strength
+    return found
+
+
+def mix(
+    parts: Mapping[str, float] | Mapping[Path, float],
+    *,
+    generator: str | Path | None = None,
+    device: torch.device | str = "cpu",
+) -> Generator:
+    """A generator with several adaptations at once, each at a strength of its own.
+
+    Strengths that add up to 1 interpolate; one between 0 and 1 alone is a weaker adaptation; another source
+    than that of the files transfers them, which makes sense between generators of one family.
+
+    Args:
+        parts: file of :func:`export` -> factor on its differences.
+        generator: the source to add them to; that of the files by default.
+        device: torch device.
+
+    Returns:
+        the generator, in evaluation mode.
+
+    Raises:
+        ValueError: there is no file, a file is no export, the files have different sources and none is given,
+            or a file does not fit the generator.
+    """
+    found = {}
+    for name, strength in parts.items():
+        part = load_differences(local_path(name))
+        if part is None:
+            raise ValueError(f"{name} holds no differences from a generator; zsgan export writes such files")
+        found[part] = checked("strength", strength, Finite)
+    sources = {part.source for part in found}
+    if generator is None and len(sources) != 1:
+        raise ValueError(
+            f"the parts have {'no source' if not sources else 'the sources ' + ', '.join(sorted(sources))}; "
+            "name the generator to add them to"
+        )
+    mixed = copy.deepcopy(load_generator(generator or sources.pop(), device))
+    for part, strength in found.items():
+        part.add_to(mixed, strength)
+    return mixed
+
+
+@torch.no_grad()
+def _between(
+    judge: Lpips, compact: Generator, adapted: Generator, source: Generator, n: int
+) -> dict[str, float]:
+    """Means over n latents: LPIPS and PSNR of the compact images to the adapted, LPIPS of the source's."""
+    sums = torch.zeros(3, dtype=torch.float64)
+    samples = [Samples(one, n, _SEED, 1.0) for one in (compact, adapted, source)]
+    for part in torch.arange(n).split(50):
+        images, wanted, before = (one[part] for one in samples)
+        vectors = judge.features(wanted)
+        for place, other in ((0, images), (2, before)):
+            sums[place] += (judge.features(other) - vectors).square().sum().cpu()
+        errors = (images - wanted).square().flatten(1).mean(1)
+        sums[1] += (10 * torch.log10(4 / errors.clamp_min(1e-12))).sum().cpu()
+    lpips, psnr, lpips_source = (sums / n).tolist()
+    return {"lpips": round(lpips, 5), "psnr": round(psnr, 3), "lpips_source": round(lpips_source, 5)}
