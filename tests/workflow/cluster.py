@@ -140,9 +140,12 @@ def cluster(place: Path):
             if program == "munged":
                 wait((place / "munge.socket").exists, running)
         wait(lambda: idle(running) == len(NODES), running)
-        yield running
+        try:
+            yield running
+        finally:  # steps would outlive the daemons
+            running.call("scancel", "--user", getpass.getuser())
+            wait(lambda: idle(running) == len(NODES), running)
     finally:
-        subprocess.run(["scancel", "--user", getpass.getuser()], env=running.environment, capture_output=True)
         for daemon in reversed(started):
             daemon.send_signal(signal.SIGTERM)
         for daemon in reversed(started):

@@ -114,7 +114,7 @@ def play(
         ended(start(place, "local", "--unlock"), place)
         # Slurm looks every 30 seconds for jobs whose time is over. This one's is, after some steps.
         wait((other / "endless" / "runs" / endless["jobs"][0]["id"] / "config.json").exists, slurm)
-        slurm.call("scontrol", "update", f"JobId={first(limit='1:00', task='N/A')}", "EndTime=now+15")
+        slurm.call("scontrol", "update", f"JobId={first(limit='1:00', task='N/A')}", "EndTime=now+8")
         wait((run / "state.pt").exists, slurm)
         os.kill(int(re.findall(r"\d+", (run / "owner.txt").read_text())[0]), signal.SIGKILL)
         first(job=plain, state="FAILED")
