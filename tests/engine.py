@@ -50,4 +50,8 @@ def engine(place: Path, profile: str, *options: object, commands: Path | None = 
 
 def ended(process: subprocess.Popen, place: Path) -> None:
     """Wait until an engine has succeeded."""
-    assert process.wait(PATIENCE) == 0, (place / "engine.log").read_text()[-6000:]
+    try:
+        process.wait(PATIENCE)
+    finally:
+        process.kill()
+    assert process.returncode == 0, (place / "engine.log").read_text()[-6000:]

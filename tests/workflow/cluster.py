@@ -144,7 +144,7 @@ def cluster(place: Path):
             yield running
         finally:  # steps would outlive the daemons
             running.call("scancel", "--user", getpass.getuser())
-            wait(lambda: idle(running) == len(NODES), running)
+            wait(lambda: not running.call("squeue", "-h", "-t", "pending,running,completing"), running)
     finally:
         for daemon in reversed(started):
             daemon.send_signal(signal.SIGTERM)

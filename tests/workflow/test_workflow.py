@@ -1,5 +1,6 @@
 """The grid as jobs: on a Slurm of two nodes, where jobs and engine are killed, and on this machine alone."""
 
+import json
 import os
 import re
 import signal
@@ -215,6 +216,20 @@ def test_the_graph_has_a_job_for_every_run_and_chapter(grid):
     wanted = {"fetch": "1", "prepare": "2", "adapt": runs, "measure": runs, "table": "1", "book": "1"}
     assert wanted.items() <= counts.items() and pages[-1] == "book"
     assert counts["chapter"] == str(len(pages) - 1)
+
+
+def test_chapters_are_one_job_that_asks_for_one_processor_and_one_gpu(grid, tmp_path):
+    plan, _ = grid
+    (tmp_path / "plan.json").write_text(json.dumps(plan | {"device": "cuda"}))
+    folder = Path("build", "receipts", "grid")
+    (tmp_path / folder / "measured").mkdir(parents=True)
+    for job in plan["jobs"]:
+        (tmp_path / folder / "measured" / job["id"]).touch()
+    chapters = [folder / "chapters" / page["name"] for page in plan["pages"] if page["name"] != "book"]
+    no_queue = "echo {threads} {resources.gpu} >> asked; exit 1 #"
+    options = ("--retries=0", "--cluster-generic-submit-cmd", no_queue)
+    assert engine(tmp_path, "generic", *chapters, *options).wait(PATIENCE) == 1
+    assert len(chapters) > 1 and (tmp_path / "asked").read_text() == "1 1\n"
 
 
 def test_a_missing_plan_is_named_with_the_command(tmp_path):
