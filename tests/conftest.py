@@ -140,8 +140,8 @@ def reproduce(tmp_path_factory):
     """A function that runs ``zsgan reproduce --profile smoke`` in a folder, in a process of its own."""
     from zsgan.assets.manifest import ROOT
 
-    def call(place, *options, program=("-m", "zsgan.cli")):
-        command = [sys.executable, *program, "reproduce", "--profile", "smoke", "--quiet", *options]
+    def call(place, *options):
+        command = [sys.executable, "-m", "zsgan.cli", "reproduce", "--profile", "smoke", "--quiet", *options]
         # One thread: two would wait for each other wherever the other process of the tests takes a core.
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
         return subprocess.run(

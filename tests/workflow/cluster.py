@@ -12,7 +12,10 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from engine import PATIENCE
+
+from zsgan.assets.manifest import ROOT
+
 CLIENTS = ("sacct", "sbatch", "scancel", "scontrol", "sinfo", "squeue", "srun")
 NODES = ("one", "two")
 
@@ -23,7 +26,8 @@ SlurmctldPort={ports[0]}
 SlurmUser={user}
 SlurmdUser={user}
 AuthType=auth/munge
-AuthInfo=socket={place}/munge.socket
+# A job that is queued again waits as long as a credential lives, two minutes by default.
+AuthInfo=socket={place}/munge.socket,cred_expire=20
 PluginDir={plugins}
 StateSaveLocation={place}/state
 SlurmdSpoolDir={place}/spool.%n
@@ -37,13 +41,14 @@ TaskPlugin=task/none
 MpiDefault=none
 ReturnToService=2
 SelectType=select/cons_tres
-SelectTypeParameters=CR_Core
+# The least loaded node comes first, so that both have work.
+SelectTypeParameters=CR_Core,CR_LLN
 SlurmdParameters=config_overrides
 # Finished jobs stay in the queue's answer
 MinJobAge=3600
 AccountingStorageType=accounting_storage/none
-NodeName=one NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=2 RealMemory=64000
-NodeName=two NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=2 RealMemory=64000
+NodeName=one NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[1]} CPUs=3 RealMemory=64000
+NodeName=two NodeHostname={host} NodeAddr=127.0.0.1 Port={ports[2]} CPUs=3 RealMemory=64000
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE
 """
 
@@ -53,26 +58,29 @@ class Cluster:
 
     Attributes:
         place: folder of its state and logs.
-        environment: variables with which its clients are on PATH.
+        commands: folder of its clients.
+        environment: variables with which they are on PATH.
     """
 
-    def __init__(self, place: Path, environment: dict[str, str]) -> None:
-        self.place, self.environment = place, environment
+    def __init__(self, place: Path) -> None:
+        self.place, self.commands = place, place / "bin"
+        self.environment = {**os.environ, "PATH": f"{self.commands}{os.pathsep}{os.environ['PATH']}"}
 
     def call(self, *words: str) -> str:
         """What a client prints."""
-        result = subprocess.run(words, env=self.environment, capture_output=True, text=True, timeout=60)
+        result = subprocess.run(words, env=self.environment, capture_output=True, text=True, timeout=PATIENCE)
         assert result.returncode == 0, f"{shlex.join(words)}: {result.stderr}"
         return result.stdout
 
-    def jobs(self) -> list[dict[str, str]]:
-        """Every job since the cluster started."""
+    def jobs(self, **what: str) -> list[dict[str, str]]:
+        """Every job since the cluster started that is like this."""
         names = ("job", "array", "task", "state", "node", "name", "limit")
         lines = self.call(
             "squeue", "--states=all", "--array", "-h", "-o", "%A %F %K %T %N %j %l"
         ).splitlines()
         rows = [line.replace("  ", " - ").split(" ") for line in lines]
-        return [dict(zip(names, row, strict=True)) for row in rows]
+        jobs = [dict(zip(names, row, strict=True)) for row in rows]
+        return [job for job in jobs if job.items() >= what.items()]
 
 
 @contextmanager
@@ -110,15 +118,15 @@ def cluster(place: Path):
         ["slurmctld-wlm", "-D", "-f", configuration],
         *(["slurmd-wlm", "-D", "-N", node, "-f", configuration, "-d", stepd] for node in NODES),
     ]  # fmt: skip
-    (place / "bin").mkdir()
+    running = Cluster(place)
+    running.commands.mkdir()
     for client in CLIENTS:  # a job's own calls find the cluster, too
-        script = place / "bin" / client
+        script = running.commands / client
         settings = " ".join(
             f"{name}={shlex.quote(variables[name])}" for name in ("LD_LIBRARY_PATH", "SLURM_CONF")
         )
         script.write_text(f'#!/bin/sh\nexec env {settings} {slurm / "usr" / "bin" / client} "$@"\n')
         script.chmod(0o755)
-    running = Cluster(place, {**os.environ, "PATH": f"{place / 'bin'}{os.pathsep}{os.environ['PATH']}"})
     started: list[subprocess.Popen[bytes]] = []
     try:
         for program, *options in daemons:
@@ -130,11 +138,14 @@ def cluster(place: Path):
                     )
                 )  # fmt: skip
             if program == "munged":
-                wait((place / "munge.socket").exists, 60, running)
-        wait(lambda: idle(running) == len(NODES), 120, running)
-        yield running
+                wait((place / "munge.socket").exists, running)
+        wait(lambda: idle(running) == len(NODES), running)
+        try:
+            yield running
+        finally:  # steps would outlive the daemons
+            running.call("scancel", "--user", getpass.getuser())
+            wait(lambda: not running.call("squeue", "-h", "-t", "pending,running,completing"), running)
     finally:
-        subprocess.run(["scancel", "--user", getpass.getuser()], env=running.environment, capture_output=True)
         for daemon in reversed(started):
             daemon.send_signal(signal.SIGTERM)
         for daemon in reversed(started):
@@ -151,14 +162,14 @@ def idle(running: Cluster) -> int:
         env=running.environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     return len(result.stdout.splitlines())
 
 
-def wait(what, seconds: float, running: Cluster) -> None:
+def wait(what, running: Cluster) -> None:
     """Wait until something is so; the daemons' last words are in the error."""
-    until = time.monotonic() + seconds
+    until = time.monotonic() + PATIENCE
     while not what():
         if time.monotonic() > until:
             logs = [file.read_text(errors="replace")[-2000:] for file in running.place.glob("*.log")]

@@ -5,25 +5,22 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 import yaml
-from cluster import ROOT, Cluster, cluster, wait
+from cluster import Cluster, cluster, wait
+from engine import PATIENCE, SCRIPTS, ended, engine, planned
 
+from zsgan.assets.manifest import ROOT
 from zsgan.base.files import read_json
-from zsgan.commands import planning
 from zsgan.evaluation.measuring import measure_all
 from zsgan.report.table1 import make_table
 from zsgan.runs.grid import run_all
 from zsgan.runs.profiles import load_profile
-from zsgan.runs.row_costs import Meter, RowCosts
 
-SCRIPTS = Path(sys.executable).parent
-WORKFLOW = ROOT / "book" / "workflow"
 SMALL = {
     "extends": "smoke", "samples": 12, "clusters": 2, "overrides": {},
     "settings": {"optimiser": {"iterations": 4}, "ewc": {"samples": 2}, "stage1": {"iterations": 5}},
@@ -38,6 +35,7 @@ PROFILES = {
     # Saves every 2,000 steps, unless it is asked to end.
     "endless": {**SMALL, "rows": {"10-shot": {**SHOTS, "optimiser": {"iterations": 20_000}}}},
     "saving": {**SMALL, "rows": {"10-shot": {**SHOTS, "optimiser": {"iterations": 30}}}},  # every 3 steps
+    "queued": {**SMALL, "rows": {"10-shot": SHOTS}},
 }
 ON_TEST = (
     "--slurm-status-command=squeue", "--slurm-init-seconds-before-status-checks=1",
@@ -45,39 +43,11 @@ ON_TEST = (
 )  # fmt: skip
 
 
-def planned(place: Path, name: str) -> dict:
-    """The plan of a profile in a folder of its own; no time is measured."""
+def of_profile(place: Path, name: str) -> dict:
+    """The plan of a profile in a folder of its own."""
     (place / name).mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(place / name)
-        Path("grid.yaml").write_text(yaml.safe_dump(PROFILES[name]))
-        patch.setattr(
-            Meter, "row", lambda meter, config: RowCosts(step=0.1, texts=1.0, source=0.1, fisher=1.0)
-        )
-        patch.setattr(planning, "look_seconds", lambda *_: {"images": 1.0, "lpips": 1.0})
-        found = planning.plan("grid.yaml", {}, folder=Path("runs")).content()
-        Path("plan.json").write_text(json.dumps(found))
-    return found
-
-
-def engine(
-    place: Path, profile: str, *options: str, environment: dict[str, str] | None = None
-) -> subprocess.Popen:
-    """Snakemake in a folder with a plan; what it says goes to engine.log there."""
-    command = [
-        sys.executable, "-m", "snakemake", "-s", WORKFLOW / "Snakefile",
-        "--workflow-profile", WORKFLOW / "profiles" / profile, *options,
-    ]  # fmt: skip
-    given = {**(environment or os.environ), "PYTHONPATH": str(ROOT)}
-    given["PATH"] = f"{SCRIPTS}{os.pathsep}{given['PATH']}"
-    with (place / "engine.log").open("ab") as log:
-        return subprocess.Popen(
-            list(map(str, command)), cwd=place, env=given, stdout=log, stderr=log, start_new_session=True
-        )
-
-
-def ended(process: subprocess.Popen, place: Path) -> None:
-    assert process.wait(600) == 0, (place / "engine.log").read_text()[-6000:]
+    (place / name / "grid.yaml").write_text(yaml.safe_dump(PROFILES[name]))
+    return planned(place / name, "grid.yaml")
 
 
 def receipts(kind: str, plan: dict) -> list[str]:
@@ -88,7 +58,7 @@ def receipts(kind: str, plan: dict) -> list[str]:
 def grid(tmp_path_factory):
     """The plan of the grid, and a folder in which what its runs share was prepared."""
     place = tmp_path_factory.mktemp("workflow")
-    plan = planned(place, "grid")
+    plan = of_profile(place, "grid")
     shared = [f"build/receipts/grid/prepared/{i:05d}" for i in range(len(plan["shared"]))]
     ended(engine(place / "grid", "local", "-c2", *shared), place / "grid")
     return plan, place / "grid"
@@ -98,51 +68,69 @@ def grid(tmp_path_factory):
 def played(grid, tmp_path_factory):
     """What happened on the cluster, see :func:`play`."""
     other = tmp_path_factory.mktemp("other")
-    plans = {name: planned(other, name) for name in ("endless", "saving")}
+    plans = {name: of_profile(other, name) for name in ("endless", "saving", "queued")}
     with cluster(tmp_path_factory.mktemp("slurm")) as slurm:
         return play(slurm, *grid, other, **plans)
 
 
-def play(slurm: Cluster, plan: dict, place: Path, other: Path, endless: dict, saving: dict) -> dict:
+def play(
+    slurm: Cluster, plan: dict, place: Path, other: Path, endless: dict, saving: dict, queued: dict
+) -> dict:
     """Run the grid while engine, jobs and time end: the jobs, when each run was finished, and some logs."""
-    on_slurm = {"environment": slurm.environment}
     targets = receipts("adapted", plan)
     with ExitStack() as stack:
-        # One job runs out of its minute.
-        late = engine(
+
+        def start(*words) -> subprocess.Popen:
+            process = engine(*words, commands=slurm.commands)
+            stack.callback(process.kill)
+            return process
+
+        def first(**what: str) -> str:
+            """The id of the first job like this, once there is one."""
+            wait(lambda: slurm.jobs(**what), slurm)
+            return slurm.jobs(**what)[0]["job"]
+
+        # One job runs out of its minute,
+        late = start(
             other / "endless", "slurm", *ON_TEST, *receipts("adapted", endless), "--set-resources",
-            "adapt:runtime=1", **on_slurm,
+            "adapt:runtime=1",
         )  # fmt: skip
-        stack.callback(late.kill)
-        # One is a plain command of the plan; its process is killed, and Slurm is asked to start it once more.
+        # one of another engine is cancelled,
+        generic = start(
+            other / "queued", "generic", "--seconds-between-status-checks=1", *receipts("adapted", queued)
+        )
+        # one is a plain command of the plan; its process is killed, and Slurm is asked to start it once more,
         (job,) = saving["jobs"]
         plain = slurm.call(
             "sbatch", "--parsable", "--open-mode=append", "-D", str(other / "saving"), "-o", "log",
             "--wrap", f"PATH={SCRIPTS}:$PATH PYTHONPATH={ROOT} {job['command']}",
         ).strip()  # fmt: skip
         run = other / "saving" / "runs" / job["id"]
-        # The engine of the grid is killed while its jobs run, and started once more.
-        first = engine(place, "slurm", *ON_TEST, *targets, **on_slurm)
-        stack.callback(first.kill)
-        wait(lambda: ("1", "RUNNING") in [(job["task"], job["state"]) for job in slurm.jobs()], 300, slurm)
-        first.kill()
-        first.wait()
-        ended(engine(place, "local", "--unlock", **on_slurm), place)
-        wait((run / "state.pt").exists, 300, slurm)
+        # and the engine of the grid is killed while its jobs run, and started once more.
+        killed = start(place, "slurm", *ON_TEST, *targets)
+        slurm.call("scancel", first(name="snakejob.adapt.0.sh"))
+        first(task="1", state="RUNNING")
+        killed.kill()
+        killed.wait()
+        ended(start(place, "local", "--unlock"), place)
+        # Slurm looks every 30 seconds for jobs whose time is over. This one's is, after some steps.
+        wait((other / "endless" / "runs" / endless["jobs"][0]["id"] / "config.json").exists, slurm)
+        slurm.call("scontrol", "update", f"JobId={first(limit='1:00', task='N/A')}", "EndTime=now+8")
+        wait((run / "state.pt").exists, slurm)
         os.kill(int(re.findall(r"\d+", (run / "owner.txt").read_text())[0]), signal.SIGKILL)
-        wait(lambda: (plain, "FAILED") in [(job["job"], job["state"]) for job in slurm.jobs()], 60, slurm)
+        first(job=plain, state="FAILED")
         slurm.call("scontrol", "requeue", plain)
-        second = engine(place, "slurm", *ON_TEST, *targets, **on_slurm)
-        stack.callback(second.kill)
+        second = start(place, "slurm", *ON_TEST, *targets)
         made = {}
         while second.poll() is None:
             for file in place.glob("runs/*/provenance.json"):
                 made.setdefault(file.parent.name, file.stat().st_mtime_ns)
             time.sleep(0.2)
         ended(second, place)
-        wait((run / "provenance.json").exists, 300, slurm)
+        ended(generic, other / "queued")
+        wait((run / "provenance.json").exists, slurm)
         logs = other / "endless" / ".snakemake" / "slurm_logs"
-        wait(lambda: any("resuming" in log.read_text() for log in logs.rglob("*.log")), 400, slurm)
+        wait(lambda: any("resuming" in log.read_text() for log in logs.rglob("*.log")), slurm)
         late.terminate()
         return {
             "jobs": slurm.jobs(), "made": made, "plain": (other / "saving" / "log").read_text(),
@@ -178,6 +166,11 @@ def test_a_job_whose_time_is_over_keeps_its_last_step_and_is_queued_again(played
     assert steps and all(step % 2000 for step in steps)
     states = [job["state"] for job in played["jobs"] if job["limit"] == "1:00" and job["task"] == "N/A"]
     assert "TIMEOUT" in states and len(states) > 1
+
+
+def test_another_queues_engine_submits_a_cancelled_job_again(played):
+    states = [job["state"] for job in played["jobs"] if job["name"].startswith("snakejob.adapt")]
+    assert sorted(states) == ["CANCELLED", "COMPLETED"]
 
 
 def test_the_results_are_those_of_one_process(played, grid, tmp_path):
@@ -225,6 +218,20 @@ def test_the_graph_has_a_job_for_every_run_and_chapter(grid):
     assert counts["chapter"] == str(len(pages) - 1)
 
 
+def test_chapters_are_one_job_that_asks_for_one_processor_and_one_gpu(grid, tmp_path):
+    plan, _ = grid
+    (tmp_path / "plan.json").write_text(json.dumps(plan | {"device": "cuda"}))
+    folder = Path("build", "receipts", "grid")
+    (tmp_path / folder / "measured").mkdir(parents=True)
+    for job in plan["jobs"]:
+        (tmp_path / folder / "measured" / job["id"]).touch()
+    chapters = [folder / "chapters" / page["name"] for page in plan["pages"] if page["name"] != "book"]
+    no_queue = "echo {threads} {resources.gpu} >> asked; exit 1 #"
+    options = ("--retries=0", "--cluster-generic-submit-cmd", no_queue)
+    assert engine(tmp_path, "generic", *chapters, *options).wait(PATIENCE) == 1
+    assert len(chapters) > 1 and (tmp_path / "asked").read_text() == "1 1\n"
+
+
 def test_a_missing_plan_is_named_with_the_command(tmp_path):
-    assert engine(tmp_path, "local", "-n").wait(120) == 1
+    assert engine(tmp_path, "local", "-n").wait(PATIENCE) == 1
     assert "zsgan plan --profile NAME --json > plan.json" in (tmp_path / "engine.log").read_text()
