@@ -45,6 +45,7 @@ def test_numbers_of_the_grids_are_those_of_their_profiles():
     said = " ".join(USE.split())
     assert f"the {len(load_profile('search').rows)} settings that were tried" in said
     assert f"{len(load_profile('ablations').rows) - 1} settings of switches" in said
+    assert f"{len(load_profile('ablations-long').rows) - 1} of them, for as long" in said
     listed = dict(re.findall(r"^\| `([\w-]+)` \|.*\| (\w+) \| \d+ \|$", USE, flags=re.MULTILINE))
     words = {1: "one", 3: "three", 5: "five"}
     assert listed == {name: words[len(load_profile(name).seeds)] for name in listed}
@@ -148,10 +149,10 @@ def test_other_scenarios_agree_as_the_text_says():
 def test_the_larger_grids_are_those_that_ship():
     said = " ".join(USE.split())
     grids = [load_summary(file.parent.name) for file in PROFILES.glob("*/provenance.json")]
-    assert len(grids) == 6 and "Six larger grids" in said
+    assert len(grids) == 7 and "Seven larger grids" in said
     assert all(f"| `{grid.profile.name}` |" in said for grid in grids)
     hours = sum(grid.provenance["adaptation_seconds"] for grid in grids) / 3600
-    assert f"of all six took {hours:.1f} hours of one process" in said
+    assert f"of all seven took {hours:.1f} hours of one process" in said
     assert max(grids, key=lambda grid: len(grid.finals)).profile.name == "ablations"
 
 

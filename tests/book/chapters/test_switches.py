@@ -9,6 +9,7 @@ import pytest
 from zsgan.book.chapters.forest import forest, questions
 from zsgan.book.chapters.switches import (
     STEPS,
+    beside,
     decided,
     effect_table,
     effects,
@@ -71,6 +72,25 @@ def test_without_an_evaluator_and_true_images_effects_are_on_clips_rate_and_the_
     assert decided(found, "clip_rate")["higher"] == ["b"]
     assert [axis.get_title().split()[0] for axis in forest(found).axes] == ["target", "diversity"]
     plt.close("all")
+
+
+def test_without_a_rate_diversity_is_compared_at_the_end(summary):
+    summary.differences.loc[3, "difference"] = 7.0
+    found = effects(summary, None).set_index(["row", "measure"])
+    assert found.loc[("b", "lpips_end")].tolist() == [9, 9, 9] and found.loc[("c", "lpips_end")].iloc[0] == 7
+    assert set(found.index.get_level_values("measure")) == {"evaluator_rate", "fid", "lpips_end"}
+    assert forest(found.reset_index()).axes[2].get_title().replace("\n", " ") == "diversity at the end"
+    plt.close("all")
+
+
+def test_two_grids_side_by_side_begin_with_what_is_another_in_the_second(summary):
+    short, long = effects(summary, None), effects(summary, None)
+    long.loc[(long["row"] == "c") & (long["measure"] == "lpips_end"), ["low", "high"]] = (-1, 10)
+    long = pd.concat([long, long[long["row"] == "b"].assign(row="new")])
+    table = beside(short, long, ["lpips_end"], ["60 steps", "9 steps"])
+    assert table.index.tolist() == ["c", "b"]
+    assert table.loc["c"].tolist() == ["+9.000 (+9.000 to +9.000)", "+9.000 (-1.000 to +10.000)"]
+    assert table.columns.tolist() == ["diversity at the end, 60 steps", "diversity at the end, 9 steps"]
 
 
 def test_a_verdict_is_the_intervals(summary):
@@ -154,7 +174,7 @@ def test_switches_stand_under_their_questions():
     assert found["Others"] == {"new: one": "new: one"} and found[""] == {"as printed": "as printed"}
 
 
-@pytest.mark.parametrize("name", ["ablations", "paper-ablations"])
+@pytest.mark.parametrize("name", ["ablations", "ablations-long", "paper-ablations"])
 def test_every_switch_of_the_grids_answers_a_question(name):
     assert "Others" not in questions(list(load_profile(name).rows))
 

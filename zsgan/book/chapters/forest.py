@@ -18,13 +18,14 @@ QUESTIONS: Mapping[str, Sequence[str]] = {
     "Which second moment?": ("covariance", "directions"),
     "Which variations?": ("epsilon", "stage 1"),
     "Which features?": ("features", "CLIP", "templates", "noise"),
+    "How much EWC?": ("EWC",),
     "Which Fisher information?": ("Fisher",),
     "Which relation loss?": ("relation",),
     "Which training?": ("trained", "Adam", "iterations"),
 }
 """Question -> what the names of its switches begin with, up to the colon."""
 _WIDTH = 30  # letters of a label before it is broken
-_FORMS = {"fid": "+.0f", "lpips_all": "+.3f"}
+_FORMS = {"fid": "+.0f", "lpips_all": "+.3f", "lpips_end": "+.3f"}
 """Measure -> format of the numbers that stand for what lies beyond its axis; by default "+.2f"."""
 
 

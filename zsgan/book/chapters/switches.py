@@ -18,9 +18,10 @@ MEASURES = {
     "clip_rate": "target rate (CLIP) at the end",
     "fid": "FID at the end",
     "lpips_all": "diversity at the same target rate",
+    "lpips_end": "diversity at the end",
 }
 """Measure of a switch's effect -> its label. Of the two target rates one is shown,
-:func:`zsgan.evaluation.comparisons.known_rate`."""
+:func:`zsgan.evaluation.comparisons.known_rate`, and of the two diversities one."""
 STEPS = (
     ("L_dir", "StyleGAN-NADA"),
     ("L_dir", "L_dir + L_EWC"),
@@ -129,27 +130,35 @@ def ladder_table(finals: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame.from_dict(lines, orient="index").rename_axis("step")
 
 
-def effects(summary: Summary, rate: float) -> pd.DataFrame:
+def effects(summary: Summary, rate: float | None) -> pd.DataFrame:
     """Effect of every row against the baseline on those of MEASURES that are known.
 
     Args:
         summary: summary of one scenario.
-        rate: target rate at which diversity is compared.
+        rate: target rate at which diversity is compared; None compares it at the end of the runs, as the
+            paper does, where a row that adapts less is the more diverse for it.
 
     Returns:
         columns row, measure, difference, low and high. The interval is that of a paired bootstrap for the
         target rate and the diversity, and Student's over the seeds for the FID; nan without a comparison.
     """
     table, finals = summary.differences, summary.finals
-    places = {known_rate(finals): table["target"].isna(), "lpips_all": table["target"] == rate}
+    at_end = table["target"].isna()
+    rates, diversities = table["measure"] == known_rate(finals), table["measure"] == "lpips_all"
+    places = {known_rate(finals): rates & at_end}
+    places |= (
+        {"lpips_end": diversities & at_end}
+        if rate is None
+        else {"lpips_all": diversities & (table["target"] == rate)}
+    )
     with_images = ["fid"] if finals["fid"].notna().any() else []
     measures = [measure for measure in MEASURES if measure in [*places, *with_images]]
     lines = []
     for row in dict.fromkeys(table["row"]):
         for measure in measures:
             if measure in places:
-                chosen = (table["row"] == row) & (table["measure"] == measure) & places[measure]
-                difference, low, high = table.loc[chosen, ["difference", "low", "high"]].iloc[0]
+                chosen = table.loc[(table["row"] == row) & places[measure]]
+                difference, low, high = chosen[["difference", "low", "high"]].iloc[0]
             else:
                 change = changes(finals, table["baseline"].iloc[0], row, [measure])[measure]
                 difference, low, high = change.mean, change.low, change.high
@@ -174,6 +183,41 @@ def decided(found: pd.DataFrame, measure: str) -> dict[str, list[str]]:
         verdict = Change(line.difference, line.low, line.high, 0).verdict if known else "not compared"
         groups[verdict].append(line.row)
     return groups
+
+
+def beside(
+    short: pd.DataFrame, long: pd.DataFrame, measures: Sequence[str], names: Sequence[str]
+) -> pd.DataFrame:
+    """Effects of the switches that two grids share, those first whose verdict is another in the second.
+
+    Args:
+        short: effects in the first grid, see :func:`effects`.
+        long: effects in the second.
+        measures: measures to show.
+        names: what the two grids are called in the heading of a column.
+
+    Returns:
+        formatted cells, a row for each switch, a column for each measure and grid.
+    """
+    shared = [row for row in dict.fromkeys(long["row"]) if row in set(short["row"])]
+    tables = {name: effect_table(found) for name, found in zip(names, (short, long), strict=True)}
+    columns = {
+        f"{MEASURES[measure]}, {name}": table[MEASURES[measure]]
+        for measure in measures
+        for name, table in tables.items()
+    }
+    before, after = (
+        {
+            (row, measure): verdict
+            for measure in measures
+            for verdict, rows in decided(found, measure).items()
+            for row in rows
+        }
+        for found in (short, long)
+    )
+    turned = [row for row in shared if any(before[row, m] != after[row, m] for m in measures)]
+    order = [*turned, *(row for row in shared if row not in turned)]
+    return pd.DataFrame(columns).loc[order].rename_axis("row")
 
 
 def _interval(line: pd.Series) -> str:
