@@ -3,6 +3,7 @@ import csv
 import io
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -497,16 +498,34 @@ def test_a_page_shows_small_pictures_that_have_their_size(site):
     assert r'.fa-bars:before,.fa-navicon:before{content:"\f0c9"}' in (site / "_static/icons.css").read_text()
 
 
-def test_the_printed_book_has_bookmarks(done, site, monkeypatch):
-    browser = subprocess.run(
-        [notebooks.ROOT / ".ci" / "browser"], stdout=subprocess.PIPE, text=True, check=True
-    )
-    monkeypatch.setenv("PATH", f"{Path(browser.stdout.strip()).parent}:{os.environ['PATH']}")
+@pytest.fixture(scope="module")
+def chromium():
+    found = subprocess.run([notebooks.ROOT / ".ci" / "browser"], stdout=subprocess.PIPE, text=True, check=True)
+    return found.stdout.strip()
+
+
+def test_the_printed_book_has_bookmarks(done, site, chromium, monkeypatch):
+    monkeypatch.setenv("PATH", f"{Path(chromium).parent}:{os.environ['PATH']}")
     printed = pages.print_pdf(done).read_bytes()
     assert b"/Outlines" in printed
     titles = re.findall(rb"/Title \((.*?)\)", printed)
     assert b"A small book" in titles
     assert any(b"First" in title for title in titles)
+
+
+def test_a_heading_that_begins_a_page_has_its_bookmark_once(chromium, tmp_path):
+    """Without room above it, its bookmark says it twice; of these headings, some begin a page."""
+    words = random.Random(1)
+    parts = [
+        f"<p>{'word ' * words.randint(20, 400)}</p><h{1 + i % 5}>Heading {i}</h{1 + i % 5}><p>{'word ' * 50}</p>"
+        for i in range(120)
+    ]
+    css = (notebooks.BOOK / "_static" / "book.css").read_text() + "body { font: 16px/1.15 DejaVu Sans }"
+    page, pdf = tmp_path / "page.html", tmp_path / "page.pdf"
+    page.write_text(f"<html lang=en><title>T</title><style>{css}</style>{''.join(parts)}</html>")
+    pages.print_page(chromium, page, pdf)
+    titles = re.findall(rb"/Title \((Heading.*?)\)", pdf.read_bytes())
+    assert sorted(titles) == sorted(b"Heading %d" % i for i in range(120))
 
 
 def test_two_builds_are_the_same_to_the_byte(done, site, tmp_path):

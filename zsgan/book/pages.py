@@ -221,7 +221,22 @@ def print_pdf(out: Path) -> Path:
     """
     browser = chromium()
     _render(out, "singlehtml")
-    page, pdf = out / "_build" / "singlehtml" / "index.html", out / "book.pdf"
+    pdf = out / "book.pdf"
+    print_page(browser, out / "_build" / "singlehtml" / "index.html", pdf)
+    return pdf
+
+
+def print_page(browser: str, page: Path, pdf: Path) -> None:
+    """Print one page to a PDF file with bookmarks, one for each heading.
+
+    Args:
+        browser: path of Chromium.
+        page: the page, an HTML file.
+        pdf: the file to write; an older one is replaced.
+
+    Raises:
+        BookError: Chromium prints nothing.
+    """
     pdf.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory() as profile:
         options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}"]
@@ -232,7 +247,6 @@ def print_pdf(out: Path) -> Path:
         result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if not pdf.is_file():
         raise BookError(f"Chromium did not print {page}:\n{result.stdout}")
-    return pdf
 
 
 def chromium() -> str:
