@@ -300,7 +300,9 @@ def test_a_kernel_that_dies_is_reported_and_cannot_be_staged(tmp_path):
 
 
 def test_numbers_of_a_table_break_only_before_their_interval():
-    line = '"L_dir, 2",0.402 ± 0.008,+0.037 (+0.001 to -0.073),60.5 (0.97),80 to 160,StyleGAN-NADA to sketch\n'
+    line = (
+        '"L_dir, 2",0.402 ± 0.008,+0.037 (+0.001 to -0.073),60.5 (0.97),80 to 160,StyleGAN-NADA to sketch\n'
+    )
     (cells,) = csv.reader(io.StringIO(pages.laid_out(line)))
     assert cells == [
         "L_dir, 2", "0.402\u00a0±\u00a00.008", "+0.037\\\n(+0.001 to\u00a0-0.073)", "60.5 (0.97)",
@@ -500,7 +502,9 @@ def test_a_page_shows_small_pictures_that_have_their_size(site):
 
 @pytest.fixture(scope="module")
 def chromium():
-    found = subprocess.run([notebooks.ROOT / ".ci" / "browser"], stdout=subprocess.PIPE, text=True, check=True)
+    found = subprocess.run(
+        [notebooks.ROOT / ".ci" / "browser"], stdout=subprocess.PIPE, text=True, check=True
+    )
     return found.stdout.strip()
 
 
@@ -515,11 +519,8 @@ def test_the_printed_book_has_bookmarks(done, site, chromium, monkeypatch):
 
 def test_a_heading_that_begins_a_page_has_its_bookmark_once(chromium, tmp_path):
     """Without room above it, its bookmark says it twice; of these headings, some begin a page."""
-    words = random.Random(1)
-    parts = [
-        f"<p>{'word ' * words.randint(20, 400)}</p><h{1 + i % 5}>Heading {i}</h{1 + i % 5}><p>{'word ' * 50}</p>"
-        for i in range(120)
-    ]
+    lengths = random.Random(1).choices(range(20, 400), k=120)
+    parts = [f"<h{1 + i % 5}>Heading {i}</h{1 + i % 5}><p>{'word ' * n}</p>" for i, n in enumerate(lengths)]
     css = (notebooks.BOOK / "_static" / "book.css").read_text() + "body { font: 16px/1.15 DejaVu Sans }"
     page, pdf = tmp_path / "page.html", tmp_path / "page.pdf"
     page.write_text(f"<html lang=en><title>T</title><style>{css}</style>{''.join(parts)}</html>")

@@ -123,13 +123,15 @@ def stops_table(stops: pd.DataFrame) -> pd.DataFrame:
         stops: a row for each run.
 
     Returns:
-        formatted cells "FID (rate)", a row for each scenario and a last one of their mean, a column for each of
-        :data:`CHOICES` that exists.
+        formatted cells "FID (rate)", a row for each scenario and a last one of their mean, a column for each
+        of :data:`CHOICES` that exists.
     """
     means = stops.groupby("scenario", sort=False).mean(numeric_only=True)
     means.loc["mean"] = over_scenarios(stops)
     cells = {
-        choice: [f"{fid:.1f} ({rate:.2f})" for fid, rate in means[[f"{choice}_fid", f"{choice}_rate"]].to_numpy()]
+        choice: [
+            f"{fid:.1f} ({rate:.2f})" for fid, rate in means[[f"{choice}_fid", f"{choice}_rate"]].to_numpy()
+        ]
         for choice in CHOICES
         if means[f"{choice}_fid"].notna().any()
     }
@@ -143,8 +145,8 @@ def steps_table(stops: pd.DataFrame) -> pd.DataFrame:
         stops: a row for each run.
 
     Returns:
-        formatted cells, the lowest and the highest step of the runs; a row for each scenario, a column for each
-        of :data:`CHOICES` that exists.
+        formatted cells, the lowest and the highest step of the runs; a row for each scenario, a column for
+        each of :data:`CHOICES` that exists.
     """
     columns = {choice: "picked" if choice == "rule" else f"{choice}_step" for choice in CHOICES}
     by_scenario = stops.groupby("scenario", sort=False)
