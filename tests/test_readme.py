@@ -111,18 +111,19 @@ def test_the_claims_of_the_paper_are_judged_by_five_seeds():
 
 
 def test_early_stopping_is_what_was_measured():
-    said, table = " ".join(README.split()), made("table_readings")
+    said, diversity, distance = " ".join(README.split()), made("table_readings"), made("table_readings_fid")
 
     def read(row: str, reading: str) -> tuple[str, str, str, str]:
-        step, both, fid = (table.loc[row, f"{reading}: {what}"] for what in ("step", "LPIPS (rate)", "FID"))
-        return step, *re.fullmatch(r"(\S+) \((\S+)\)", both).groups(), str(fid)
+        cells = (table.loc[row, reading] for table in (diversity, distance))
+        (lpips, rate), (fid, step) = (re.fullmatch(r"(\S+) \((.+)\)", cell).groups() for cell in cells)
+        return step, lpips, rate, fid
 
     step, lpips, rate, fid = read(L_DIR, "best FID")
     assert f"(step {step}), has LPIPS {lpips} at a target rate of {rate} and an FID of {fid};" in said
     first, second = float(lpips), float(fid)
     step, lpips, _, fid = read(L_DIR, "levelled off")
     assert f"stops it at step {step}, with LPIPS {lpips} and an FID of {fid}." in said
-    ends = [read(row, "at the end") for row in table.index]
+    ends = [read(row, "at the end") for row in diversity.index]
     for diversity, distance in ((first, second), (float(lpips), float(fid))):
         assert diversity > max(float(end[1]) for end in ends)
         assert distance < min(float(end[3]) for end in ends)

@@ -8,7 +8,6 @@ import pytest
 from zsgan.book import notebooks
 
 PLAIN = {"13_colab"}  # a notebook to run, which has no boxes
-COMMANDS = {"10_real_weights"}  # shell commands for another machine: no exercises
 BOX = re.compile(r"^```\{admonition\} ([^\n]+)\n:class: (\w+)\n\n(.*?)\n```$", flags=re.MULTILINE | re.DOTALL)
 SEEN = re.compile(r"^  figure:\n|^```\{csv-table\}", flags=re.MULTILINE)
 PAGES = notebooks.chapters()
@@ -19,7 +18,7 @@ def chapters(without):
     return pytest.mark.parametrize("page", pages, ids=lambda page: page.stem)
 
 
-chapter, exercised = chapters(PLAIN), chapters(PLAIN | COMMANDS)
+chapter = chapters(PLAIN)
 
 
 @cache
@@ -41,9 +40,8 @@ def boxes(page, having=None) -> dict[str, tuple[str, str]]:
 
 
 def test_only_what_has_no_boxes_is_left_out():
-    assert {page.stem for page in PAGES} >= PLAIN | COMMANDS
+    assert {page.stem for page in PAGES} >= PLAIN
     assert all(not boxes(page) for page in PAGES if page.stem in PLAIN)
-    assert not any("Exercise" in prose(page) for page in PAGES if page.stem in COMMANDS)
 
 
 @chapter
@@ -86,7 +84,7 @@ def test_a_profile_without_a_drawn_truth_has_all_boxes(page):
         assert boxes(page, having).keys() == boxes(page).keys()
 
 
-@exercised
+@chapter
 def test_every_exercise_has_a_folded_solution_that_checks_itself(page):
     cells = cells_of(page)
     found = [i for i, cell in enumerate(cells) if "```{admonition} Exercise" in cell.source]

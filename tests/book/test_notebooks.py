@@ -1,6 +1,9 @@
 import contextlib
+import csv
+import io
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -296,10 +299,15 @@ def test_a_kernel_that_dies_is_reported_and_cannot_be_staged(tmp_path):
 # Staging and rendering
 
 
-def test_numbers_of_a_table_do_not_break_on_a_page():
-    line = "L_dir,0.402 ± 0.008,+0.037 (+0.001 to -0.073),80 to 160,StyleGAN-NADA to sketch"
-    staged = "L_dir,0.402\u00a0±\u00a00.008,+0.037 (+0.001\u00a0to\u00a0-0.073),80\u00a0to\u00a0160,"
-    assert pages.unbroken(line) == staged + "StyleGAN-NADA to sketch"
+def test_numbers_of_a_table_break_only_before_their_interval():
+    line = (
+        '"L_dir, 2",0.402 ± 0.008,+0.037 (+0.001 to -0.073),60.5 (0.97),80 to 160,StyleGAN-NADA to sketch\n'
+    )
+    (cells,) = csv.reader(io.StringIO(pages.laid_out(line)))
+    assert cells == [
+        "L_dir, 2", "0.402\u00a0±\u00a00.008", "+0.037\\\n(+0.001 to\u00a0-0.073)", "60.5 (0.97)",
+        "80 to\u00a0160", "StyleGAN-NADA to sketch",
+    ]  # fmt: skip
 
 
 def test_staging_keeps_one_file_a_page_and_nothing_that_differs_between_runs(done, tmp_path):
@@ -492,16 +500,33 @@ def test_a_page_shows_small_pictures_that_have_their_size(site):
     assert r'.fa-bars:before,.fa-navicon:before{content:"\f0c9"}' in (site / "_static/icons.css").read_text()
 
 
-def test_the_printed_book_has_bookmarks(done, site, monkeypatch):
-    browser = subprocess.run(
+@pytest.fixture(scope="module")
+def chromium():
+    found = subprocess.run(
         [notebooks.ROOT / ".ci" / "browser"], stdout=subprocess.PIPE, text=True, check=True
     )
-    monkeypatch.setenv("PATH", f"{Path(browser.stdout.strip()).parent}:{os.environ['PATH']}")
+    return found.stdout.strip()
+
+
+def test_the_printed_book_has_bookmarks(done, site, chromium, monkeypatch):
+    monkeypatch.setenv("PATH", f"{Path(chromium).parent}:{os.environ['PATH']}")
     printed = pages.print_pdf(done).read_bytes()
     assert b"/Outlines" in printed
     titles = re.findall(rb"/Title \((.*?)\)", printed)
     assert b"A small book" in titles
     assert any(b"First" in title for title in titles)
+
+
+def test_a_heading_that_begins_a_page_has_its_bookmark_once(chromium, tmp_path):
+    """Without room above it, its bookmark says it twice; of these headings, some begin a page."""
+    lengths = random.Random(1).choices(range(20, 400), k=120)
+    parts = [f"<h{1 + i % 5}>Heading {i}</h{1 + i % 5}><p>{'word ' * n}</p>" for i, n in enumerate(lengths)]
+    css = (notebooks.BOOK / "_static" / "book.css").read_text() + "body { font: 16px/1.15 DejaVu Sans }"
+    page, pdf = tmp_path / "page.html", tmp_path / "page.pdf"
+    page.write_text(f"<html lang=en><title>T</title><style>{css}</style>{''.join(parts)}</html>")
+    pages.print_page(chromium, page, pdf)
+    titles = re.findall(rb"/Title \((Heading.*?)\)", pdf.read_bytes())
+    assert sorted(titles) == sorted(b"Heading %d" % i for i in range(120))
 
 
 def test_two_builds_are_the_same_to_the_byte(done, site, tmp_path):

@@ -1,6 +1,7 @@
 import base64
 import io
 import json
+import math
 import os
 import re
 import subprocess
@@ -31,7 +32,7 @@ from zsgan.report.figures import (
     use_style,
 )
 from zsgan.report.published import PAPER_TABLE_1
-from zsgan.report.tables import latex, markdown, plus_minus, readings_table, save_table
+from zsgan.report.tables import latex, markdown, plus_minus, readings_tables, save_table
 
 PROVENANCE = {"profile": "smoke", "runs": {"L_dir, seed 0": "abc"}}
 
@@ -335,10 +336,15 @@ def test_readings_are_means_over_the_seeds_with_the_steps_they_were_taken_at():
         "step": [800, 800, 80, 160, 800], "lpips_avg": [0.3, 0.4, 0.42, 0.44, 0.5],
         "evaluator_rate": [0.8, 0.9, 1.0, 1.0, 0.7], "fid": [90.0, 100, 60, 64, 80],
     })  # fmt: skip
-    table = readings_table(read, ["best", "end"])
-    assert table.loc["L_dir"].tolist() == ["80 to 160", "0.430 (1.00)", "62", "800", "0.350 (0.85)", "95"]
-    assert table.loc["full"].tolist() == ["–", "–", "–", "800", "0.500 (0.70)", "80"]
-    assert table.columns[0] == "best: step" and table.index.name == "row"
+    diversity, distance = readings_tables(read, ["never", "best", "end"])
+    assert diversity.loc["L_dir"].tolist() == ["0.430 (1.00)", "0.350 (0.85)"]
+    assert diversity.loc["full"].tolist() == ["–", "0.500 (0.70)"]
+    assert distance.loc["L_dir"].tolist() == ["62 (80 to 160)", "95 (800)"]
+    assert distance.loc["full"].tolist() == ["–", "80 (800)"]
+    for table in (diversity, distance):
+        assert table.columns.tolist() == ["best", "end"] and table.index.name == "row"
+    _, unknown = readings_tables(read.assign(fid=math.nan), ["end"])
+    assert unknown["end"].tolist() == ["– (800)", "– (800)"]
 
 
 @pytest.fixture
@@ -443,7 +449,7 @@ SUMMARISED = {
 def test_a_sidecar_says_what_made_its_file(path):
     sidecar = json.loads(path.read_text(encoding="utf-8"))
     made = sidecar.get("summary", sidecar)  # of the demo's runs, or of a summary that ships
-    assert made["profile"] == ("demo" if made is sidecar else SUMMARISED[path.stem.removesuffix("_table")])
+    assert made["profile"] == ("demo" if made is sidecar else SUMMARISED[path.stem.partition("_")[0]])
     assert made["versions"]["torch"] and sidecar["versions"]["torch"]
     assert made["weights"] == {name: asset(name).sha256 for name in made["weights"]}
     assert any(name.startswith("clip") for name in made["weights"])

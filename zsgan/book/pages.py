@@ -6,6 +6,8 @@
                                                  staged/ -> _build/singlehtml/ -> book.pdf
 """
 
+import csv
+import io
 import logging
 import re
 import shutil
@@ -76,7 +78,7 @@ def stage(
         write_atomically(staged / f"{name}.ipynb", f"{nbformat.writes(notebook)}\n".encode())
     shutil.copytree(figures, staged / "figures")
     for table in (staged / "figures").glob("*.csv"):
-        write_atomically(table, unbroken(table.read_text(encoding="utf-8")).encode())
+        write_atomically(table, laid_out(table.read_text(encoding="utf-8")).encode())
     write_icons(staged / "_static")
     mathjax = Path(str(distribution("sphinx-mathjax-offline").locate_file(_MATHJAX)))
     for part in _PARTS:  # not in _static, from which jupyter-book would load every script a second time
@@ -89,9 +91,25 @@ def stage(
         write_atomically(staged / "_config.yml", yaml.safe_dump(settings, allow_unicode=True).encode())
 
 
-def unbroken(text: str) -> str:
-    """The text with no-break spaces in "0.575 ± 0.019" and "+0.02 to +0.09", which then stay in one line."""
-    return re.sub(r"(?<=\d) (±|to) (?=[-+\d])", "\u00a0\\1\u00a0", text)
+def laid_out(table: str) -> str:
+    """A table in CSV whose cells break where they should when a page is narrow.
+
+    "0.575 ± 0.019" stays in one line. "+0.06 (+0.02 to +0.09)" has its interval below it, which breaks before
+    its "to", if it must.
+
+    Args:
+        table: CSV.
+
+    Returns:
+        CSV whose cells are MyST, with no-break spaces and line breaks.
+    """
+    out = io.StringIO()
+    for cells in csv.reader(io.StringIO(table)):
+        cells = [re.sub(r"(?<=\d) ± (?=\d)", "\u00a0±\u00a0", cell) for cell in cells]
+        cells = [re.sub(r"(?<=\d) to (?=[-+\d])", " to\u00a0", cell) for cell in cells]
+        cells = [re.sub(r"(?<=\d) (?=\(\S+ to\u00a0)", "\\\\\n", cell) for cell in cells]
+        csv.writer(out, lineterminator="\n").writerow(cells)
+    return out.getvalue()
 
 
 def _leave_out(
@@ -203,7 +221,22 @@ def print_pdf(out: Path) -> Path:
     """
     browser = chromium()
     _render(out, "singlehtml")
-    page, pdf = out / "_build" / "singlehtml" / "index.html", out / "book.pdf"
+    pdf = out / "book.pdf"
+    print_page(browser, out / "_build" / "singlehtml" / "index.html", pdf)
+    return pdf
+
+
+def print_page(browser: str, page: Path, pdf: Path) -> None:
+    """Print one page to a PDF file with bookmarks, one for each heading.
+
+    Args:
+        browser: path of Chromium.
+        page: the page, an HTML file.
+        pdf: the file to write; an older one is replaced.
+
+    Raises:
+        BookError: Chromium prints nothing.
+    """
     pdf.unlink(missing_ok=True)
     with tempfile.TemporaryDirectory() as profile:
         options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}"]
@@ -214,7 +247,6 @@ def print_pdf(out: Path) -> Path:
         result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if not pdf.is_file():
         raise BookError(f"Chromium did not print {page}:\n{result.stdout}")
-    return pdf
 
 
 def chromium() -> str:

@@ -91,7 +91,7 @@ def metrics_table(
     return _finished({row: line | _of_others(row, others) for row, line in lines.items()}, scenario)
 
 
-def readings_table(read: pd.DataFrame, readings: Sequence[str]) -> pd.DataFrame:
+def readings_tables(read: pd.DataFrame, readings: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Diversity, target rate and FID of each row at several steps of the same runs.
 
     Args:
@@ -99,22 +99,19 @@ def readings_table(read: pd.DataFrame, readings: Sequence[str]) -> pd.DataFrame:
         readings: the readings to show, in their order.
 
     Returns:
-        formatted cells, a line for each row, with means over the seeds: for each reading the steps taken
-        (lowest and highest of the seeds), "LPIPS (target rate)" and FID.
+        two tables of formatted cells, a line for each row and a column for each reading that was made, with
+        means over the seeds: "LPIPS (target rate)", and "FID (steps taken)" with the lowest and the highest
+        of the seeds' steps.
     """
-    rate, lines = known_rate(read), dict[str, dict[str, str]]()
+    rate, diversity, distance = known_rate(read), dict[str, dict[str, str]](), dict[str, dict[str, str]]()
     for (row, reading), runs in read.groupby(["row", "reading"], sort=False):
         mean = runs[["lpips_avg", rate, "fid"]].mean()
-        lines.setdefault(row, {}).update(
-            {
-                f"{reading}: step": span(runs["step"]),
-                f"{reading}: LPIPS (rate)": f"{mean['lpips_avg']:.3f} ({mean[rate]:.2f})",
-                f"{reading}: FID": _cell(mean["fid"], ".0f"),
-            }
-        )
-    table = pd.DataFrame.from_dict(lines, orient="index").fillna(ABSENT).rename_axis("row")
-    known = table.columns[(table != ABSENT).any()]
-    return table[[c for reading in readings for c in known if c.startswith(f"{reading}: ")]]
+        diversity.setdefault(row, {})[reading] = f"{mean['lpips_avg']:.3f} ({mean[rate]:.2f})"
+        distance.setdefault(row, {})[reading] = f"{_cell(mean['fid'], '.0f')} ({span(runs['step'])})"
+    made = [reading for reading in readings if reading in set(read["reading"])]
+    both = (pd.DataFrame.from_dict(lines, orient="index")[made] for lines in (diversity, distance))
+    first, second = (table.fillna(ABSENT).rename_axis("row") for table in both)
+    return first, second
 
 
 def _rows(results: pd.DataFrame, bounds: pd.DataFrame, scenario: str) -> list[tuple[str, pd.DataFrame]]:

@@ -8,7 +8,14 @@ import pytest
 import torch
 
 from zsgan.adaptation.stopping import alignment
-from zsgan.book.chapters.stopping import graded, rule_against, stops, stops_table, with_common
+from zsgan.book.chapters.stopping import (
+    graded,
+    rule_against,
+    steps_table,
+    stops,
+    stops_table,
+    with_common,
+)
 from zsgan.evaluation import measurements as module
 from zsgan.evaluation.comparisons import change_of
 
@@ -98,14 +105,24 @@ def test_the_common_number_is_the_nearest_that_adapts_as_far(rate, step):
 
 
 def test_the_table_has_a_line_for_each_scenario_and_their_mean():
-    numbers = lines(rule_fid=[30, 30, 40, 50, 40, 50], fixed_rate=0.5, picked=[90, 90, 100, 130, 110, 120])
+    numbers = lines(rule_fid=[30, 30, 40, 50, 40, 50], fixed_rate=0.5)
     table = stops_table(numbers)
     assert list(table.index) == ["a", "b", "mean"]
-    assert list(table["rule: steps"]) == ["90", "100 to 130", "–"]
-    assert list(table["rule: FID (rate)"]) == ["30.0 (0.60)", "45.0 (0.60)", "37.5 (0.60)"]
-    assert list(table["fixed: FID (rate)"]) == ["40.0 (0.50)"] * 3
-    alone = stops_table(numbers.assign(common_fid=math.nan))
-    assert "common: FID (rate)" not in alone
+    assert list(table["rule"]) == ["30.0 (0.60)", "45.0 (0.60)", "37.5 (0.60)"]
+    assert list(table["fixed"]) == ["40.0 (0.50)"] * 3
+    assert list(stops_table(numbers.assign(common_fid=math.nan))) == ["rule", "fixed", "best"]
+
+
+def test_the_table_of_steps_has_the_lowest_and_the_highest_of_the_runs():
+    numbers = lines(
+        picked=[90, 90, 100, 130, 110, 120], fixed_step=200, common_step=math.nan,
+        best_step=[80, 100, 80, 80, 80, 80],
+    )  # fmt: skip
+    table = steps_table(numbers)
+    assert table.to_dict("index") == {
+        "a": {"rule": "90", "fixed": "200", "best": "80 to 100"},
+        "b": {"rule": "100 to 130", "fixed": "200", "best": "80"},
+    }
 
 
 def run(row, levelled_off):

@@ -1,14 +1,13 @@
 """Evaluation of the stopping rule against a fixed number of steps and the best step by the truth."""
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from zsgan.evaluation.comparisons import Change, change_of
 from zsgan.metrics.matched import ROUNDING
-from zsgan.report.tables import ABSENT, span
+from zsgan.report.tables import span
 
 CHOICES = ("rule", "fixed", "common", "best")
 """The rule (:mod:`zsgan.adaptation.stopping`), the profile's number of steps, the best number over all other
@@ -118,23 +117,43 @@ def over_scenarios(stops: pd.DataFrame) -> pd.Series:
 
 
 def stops_table(stops: pd.DataFrame) -> pd.DataFrame:
-    """Table of :func:`stops` as formatted cells: a row for each scenario, and a last one of their mean.
+    """Table of :func:`stops`: FID and target rate of each choice.
 
-    The columns are "rule: steps" (lowest and highest of the runs), and for each choice "FID (rate)".
+    Args:
+        stops: a row for each run.
+
+    Returns:
+        formatted cells "FID (rate)", a row for each scenario and a last one of their mean, a column for each
+        of :data:`CHOICES` that exists.
     """
     means = stops.groupby("scenario", sort=False).mean(numeric_only=True)
-    picked = stops.groupby("scenario", sort=False)["picked"]
-    lines = {
-        scenario: {"rule: steps": span(picked.get_group(scenario)), **_cells(mean)}
-        for scenario, mean in means.iterrows()
-    }
-    lines["mean"] = {"rule: steps": ABSENT, **_cells(over_scenarios(stops))}
-    return pd.DataFrame.from_dict(lines, orient="index").rename_axis("scenario")
-
-
-def _cells(mean: Mapping[Any, float]) -> dict[str, str]:
-    return {
-        f"{choice}: FID (rate)": f"{mean[f'{choice}_fid']:.1f} ({mean[f'{choice}_rate']:.2f})"
+    means.loc["mean"] = over_scenarios(stops)
+    cells = {
+        choice: [
+            f"{fid:.1f} ({rate:.2f})" for fid, rate in means[[f"{choice}_fid", f"{choice}_rate"]].to_numpy()
+        ]
         for choice in CHOICES
-        if not math.isnan(mean[f"{choice}_fid"])
+        if means[f"{choice}_fid"].notna().any()
     }
+    return pd.DataFrame(cells, index=means.index)
+
+
+def steps_table(stops: pd.DataFrame) -> pd.DataFrame:
+    """Table of :func:`stops`: the steps of each choice.
+
+    Args:
+        stops: a row for each run.
+
+    Returns:
+        formatted cells, the lowest and the highest step of the runs; a row for each scenario, a column for
+        each of :data:`CHOICES` that exists.
+    """
+    columns = {choice: "picked" if choice == "rule" else f"{choice}_step" for choice in CHOICES}
+    by_scenario = stops.groupby("scenario", sort=False)
+    return pd.DataFrame(
+        {
+            choice: by_scenario[column].agg(span)
+            for choice, column in columns.items()
+            if stops[column].notna().any()
+        }
+    )

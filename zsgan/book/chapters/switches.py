@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from zsgan.evaluation.comparisons import PRICE, Change, changes, known_rate
 from zsgan.report.figures import draw_curves, stretch_rates
-from zsgan.report.published import PAPER_TABLE_1
+from zsgan.report.published import PAPER_SCENARIO, PAPER_TABLE_1
 from zsgan.report.shipped import Summary
 from zsgan.report.tables import ABSENT
 
@@ -92,20 +92,22 @@ def steps_table(parts: Mapping[str, Summary]) -> pd.DataFrame:
         parts: scenario -> its summary.
 
     Returns:
-        formatted cells, a row for each of STEPS: the paper's difference, and that of each scenario at the end
-        of the runs, with Student's interval over the seeds; a dash where a scenario lacks one of the rows.
+        formatted cells, a row for each scenario and each of STEPS whose rows it has; columns scenario, paper
+        (the printed difference; a dash for another scenario than the paper's) and here (the difference at the
+        end of the runs, with Student's interval over the seeds).
     """
-    lines = {}
-    for before, after in STEPS:
-        line = {"paper": format(PAPER_TABLE_1[after][0] - PAPER_TABLE_1[before][0], "+.3f")}
-        for scenario, part in parts.items():
+    lines = []
+    for scenario, part in parts.items():
+        for before, after in STEPS:
             if not {before, after} <= set(part.finals["row"]):
-                line[scenario] = ABSENT
                 continue
             change = changes(part.finals, before, after, ["lpips_avg"])["lpips_avg"]
-            line[scenario] = f"{change:+.3f}"
-        lines[f"{after} against {before}"] = line
-    return pd.DataFrame.from_dict(lines, orient="index").rename_axis("step")
+            printed = format(PAPER_TABLE_1[after][0] - PAPER_TABLE_1[before][0], "+.3f")
+            lines.append({
+                "step": f"{after} against {before}", "scenario": scenario,
+                "paper": printed if scenario == PAPER_SCENARIO else ABSENT, "here": f"{change:+.3f}",
+            })  # fmt: skip
+    return pd.DataFrame(lines).set_index("step")
 
 
 def ladder_table(finals: pd.DataFrame) -> pd.DataFrame:
