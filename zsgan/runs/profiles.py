@@ -10,6 +10,7 @@ from pydantic.dataclasses import dataclass
 
 from zsgan.adaptation.config import AdaptConfig, override
 from zsgan.assets import names
+from zsgan.base.pictures import ENDINGS, find
 from zsgan.base.places import local_path
 from zsgan.base.settings import (
     CHECKED,
@@ -102,6 +103,8 @@ class Profile:
         summarised: whether measurements are written as tables beside the profile's file instead of a book.
         banner: text at the top of every page of the profile's book.
         ablations: the profile whose summary the book shows as this one's ablations, if it was made.
+        photographs: folder of photographs of the first scenario's source domain, of any size, which the book
+            edits (Figure 7); ``None`` leaves the chapter to the demo, which draws its own.
         sheets: whether a picture of each scenario is written beside these tables, see
             :mod:`zsgan.report.scenario_sheet`; for few rows.
         baseline: the row that others are compared with; ``None`` for the first.
@@ -126,6 +129,7 @@ class Profile:
     summarised: Switch = False
     banner: Text | None = None
     ablations: Text | None = None
+    photographs: Text | None = None
     sheets: Switch = False
     baseline: Text | None = None
     clusters: AtLeast1 = 10
@@ -148,6 +152,8 @@ class Profile:
             _choice("measures", name, NAMED)
         if self.sheets and not self.summarised:
             raise ValueError("sheets=true needs summarised=true: the pictures lie beside a summary's tables")
+        if self.photographs is not None:
+            _check_photographs(self.photographs)
         if self.baseline is not None:
             _choice("baseline", self.baseline, tuple(self.rows))
         judge, first = names.clip(self.judge), next(iter(self.scenarios))
@@ -277,6 +283,15 @@ def _read(name: Any, above: tuple[str, ...]) -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise ValueError(f"{file}: settings must be names and values, got {settings!r}")
     return {**base, **content, "settings": merge(base.get("settings", {}), settings)}
+
+
+def _check_photographs(given: str) -> None:
+    folder = local_path(given)
+    if not folder.is_dir():
+        raise ValueError(f"photographs: there is no folder {folder}; name one with pictures of the source domain")
+    if not find(folder)[0]:
+        endings = ", ".join(sorted(ENDINGS))
+        raise ValueError(f"photographs: {folder} holds no picture ({endings}); put some there, or name another")
 
 
 def _choice(what: str, value: Any, known: tuple[str, ...], choices: str = "one of {}") -> None:
