@@ -18,7 +18,6 @@ from PIL import Image
 
 from zsgan import load_profile
 from zsgan.assets.manifest import ROOT
-from zsgan.base.pictures import find
 from zsgan.book import notebooks
 
 LISTED = Path(__file__).with_name("colab.txt")
@@ -165,9 +164,9 @@ def test_nothing_is_edited_where_nothing_was_uploaded(tmp_path, monkeypatch):
     colab.files = types.SimpleNamespace(upload=dict)
     for modules in ({}, {"google.colab": colab}):
         monkeypatch.setattr(sys, "modules", {**sys.modules, **modules})
-        names = {"Path": Path, "sys": sys, "find": find}  # and no edit, whose call would fail
+        names = {"Path": Path, "sys": sys}  # and no edit, whose call would fail
         exec(code, names)
-        assert names["photographs"] == [] and (tmp_path / "pictures").is_dir()
+        assert not names["given"] and (tmp_path / "pictures").is_dir()
 
 
 def test_the_page_says_what_the_profile_does():

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from PIL import Image
 
 from zsgan.adaptation.config import build, override
 from zsgan.networks.load import load_discriminator
@@ -100,6 +101,18 @@ def test_a_scenario_that_cannot_be_is_refused(values, message):
 def test_truth_can_be_a_folder_of_images(tmp_path):
     scenario = build(Scenario, {**PLACE, "truth": {"folder": str(tmp_path)}})
     assert scenario.truth == {"folder": str(tmp_path)}
+
+
+def test_photographs_are_a_folder_that_holds_some(tmp_path):
+    paper = load_profile("paper")
+    assert paper.photographs is None
+    with pytest.raises(ValueError, match=r"photographs: there is no folder nowhere; name one with pictures"):
+        replace(paper, photographs="nowhere")
+    (tmp_path / "notes.txt").write_text("no picture")
+    with pytest.raises(ValueError, match=rf"photographs: {tmp_path} holds no picture \(.*\.png"):
+        replace(paper, photographs=str(tmp_path))
+    Image.new("RGB", (8, 8)).save(tmp_path / "rex.png")
+    assert replace(paper, photographs=str(tmp_path)).photographs == str(tmp_path)
 
 
 MINE = """

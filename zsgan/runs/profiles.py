@@ -288,10 +288,10 @@ def _read(name: Any, above: tuple[str, ...]) -> dict[str, Any]:
 def _check_photographs(given: str) -> None:
     folder = local_path(given)
     if not folder.is_dir():
-        raise ValueError(f"photographs: there is no folder {folder}; name one with pictures of the source domain")
+        raise ValueError(f"photographs: there is no folder {folder}; name one with pictures of the source")
     if not find(folder)[0]:
         endings = ", ".join(sorted(ENDINGS))
-        raise ValueError(f"photographs: {folder} holds no picture ({endings}); put some there, or name another")
+        raise ValueError(f"photographs: {folder} holds no picture ({endings}); name another folder")
 
 
 def _choice(what: str, value: Any, known: tuple[str, ...], choices: str = "one of {}") -> None:

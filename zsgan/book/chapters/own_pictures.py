@@ -1,17 +1,20 @@
-"""What the chapter on people's pictures needs: pictures, drawn or photographs, and the runs they pass through.
+"""What the chapter on people's pictures needs: pictures, drawn or photographs, and their runs.
 
-With photographs, these are the profile's own runs. The demo's animals have more texts, and true answers.
+Photographs pass through the profile's own runs. The demo's animals have more texts, and true answers.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor
 
 from zsgan.adaptation.config import AdaptConfig, override
+from zsgan.assets.names import weights_id
 from zsgan.base.places import local_path
+from zsgan.base.tensors import content_hash
 from zsgan.inversion.edit import factor_distance, kept, names_of
 from zsgan.inversion.latents import Latents
 from zsgan.inversion.networks import Networks
@@ -23,6 +26,7 @@ from zsgan.menagerie.portraits import FRESH_SEED, Drawing
 from zsgan.metrics.eyes import Eyes
 from zsgan.metrics.lpips import Lpips
 from zsgan.runs.profiles import Profile, load_profile
+from zsgan.runs.run import Run
 
 HELD_OUT_SEED = FRESH_SEED + 1
 """Seed of the animals of the figure, with which no network was trained and nothing else is measured."""
@@ -130,10 +134,30 @@ def photographs_in(folder: str, size: int) -> tuple[list[str], Tensor]:
     return names_of(files), pictures
 
 
-def networks_of(config: AdaptConfig, networks: Networks) -> list[str]:
-    """Names of the networks behind the figure: the generator, those of the inversion, and the CLIPs."""
+def provenance(
+    profile: Profile, pictures: Tensor, made: Collection[Run], networks: Networks
+) -> dict[str, Any]:
+    """Origin of the figures: profile, pictures, runs, and the weights of all networks.
+
+    Args:
+        profile: the profile.
+        pictures: (N, 3, R, R) in [-1, 1], the pictures.
+        made: the runs that they passed through, all of one generator and the same CLIPs.
+        networks: networks of the inversion.
+
+    Returns:
+        the provenance for :func:`zsgan.report.figures.save_figure`.
+    """
+    config = next(iter(made)).config
     encoder = [] if networks.encoder is None else [f"encoder-{SPECIES}"]
-    return [config.generator, *encoder, *networks.eyes.networks, *config.clips]
+    used = [config.generator, *encoder, *networks.eyes.networks, *config.clips]
+    drawn = {"seed of the animals": HELD_OUT_SEED}
+    return {
+        "profile": profile.name,
+        "runs": sorted(run.folder.name for run in made),
+        "weights": {name: weights_id(name) for name in used},
+        **(drawn if profile.photographs is None else {"photographs": content_hash({"images": pictures})}),
+    }
 
 
 def held_out(n: int) -> Drawing:
@@ -215,7 +239,7 @@ def kept_table(names: Sequence[str], latents: Mapping[str, Latents], cosines: pd
         a line for each picture and one for the mean; columns such as "PSNR, w+" in dB and "kept, Dog → Cat,
         full method".
     """
-    columns = {}
+    columns: dict[tuple[str, str], Any] = {}
     for space, found in latents.items():
         columns |= {(f"PSNR, {space}", ".1f"): found.psnr, (f"LPIPS, {space}", ".3f"): found.lpips}
     columns |= {(f"kept, {label}, {row}", ".2f"): torch.tensor(v) for (label, row), v in cosines.items()}
