@@ -10,8 +10,9 @@ from pathlib import Path
 from zsgan.adaptation.config import AdaptConfig
 from zsgan.assets import manifest, names
 from zsgan.base.files import check_writable, lowest
+from zsgan.base.places import local_path
 from zsgan.book import pages
-from zsgan.book.chapters.own_pictures import photographs_in
+from zsgan.inversion.pictures import first_in
 from zsgan.runs.identity import resolve
 
 OF_A_RUN = 4
@@ -54,7 +55,7 @@ def check(
     if pdf:
         pages.chromium()
     if photographs is not None:
-        photographs_in(photographs, 64)
+        first_in(local_path(photographs), 64)
     for folder in (runs, runs / "cache", *folders):
         check_writable(folder)
     missing = [config for config in configs if not (runs / resolve(config).id / "provenance.json").exists()]

@@ -18,7 +18,7 @@ from zsgan.base.tensors import content_hash
 from zsgan.inversion.edit import factor_distance, kept, names_of
 from zsgan.inversion.latents import Latents
 from zsgan.inversion.networks import Networks
-from zsgan.inversion.pictures import files_in, read_all
+from zsgan.inversion.pictures import SHOWN, first_in
 from zsgan.menagerie.draw import draw
 from zsgan.menagerie.encoder import SPECIES
 from zsgan.menagerie.factors import Factors, with_species, with_style
@@ -30,9 +30,6 @@ from zsgan.runs.run import Run
 
 HELD_OUT_SEED = FRESH_SEED + 1
 """Seed of the animals of the figure, with which no network was trained and nothing else is measured."""
-
-SHOWN = 6
-"""Pictures of the figure."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +112,8 @@ def pictures_of(profile: Profile, size: int) -> tuple[list[str], Tensor]:
         size: pixels a side of its generator's images.
 
     Returns:
-        names of N pictures, at most :data:`SHOWN`, and the pictures (N, 3, size, size) in [-1, 1].
+        names of N pictures, at most :data:`zsgan.inversion.pictures.SHOWN`, and the pictures
+        (N, 3, size, size) in [-1, 1].
 
     Raises:
         ValueError: one of the photographs cannot be read; the message names it.
@@ -123,14 +121,7 @@ def pictures_of(profile: Profile, size: int) -> tuple[list[str], Tensor]:
     """
     if profile.photographs is None:
         return [f"dog {i + 1}" for i in range(SHOWN)], held_out(SHOWN)[:]
-    return photographs_in(profile.photographs, size)
-
-
-def photographs_in(folder: str, size: int) -> tuple[list[str], Tensor]:
-    """The first photographs of a folder, cropped to the square in their middle; see :func:`pictures_of`."""
-    files, pictures, faults = read_all(files_in(local_path(folder))[:SHOWN], size)
-    if faults:
-        raise ValueError(f"photographs: {'; '.join(faults)}")
+    files, pictures = first_in(local_path(profile.photographs), size)
     return names_of(files), pictures
 
 
