@@ -30,8 +30,9 @@ from zsgan.runs.run import open_run
 
 SETTINGS = {"optimiser.iterations": 4, "ewc.samples": 2, "stage1.iterations": 5}
 COMMANDS = (
-    "reproduce", "fetch", "convert", "adapt", "table", "list", "completion", "cost", "plan", "sample", "edit", "export", "mix",
-    "evaluate", "prepare", "measure", "runs list", "runs info", "runs verify", "runs merge", "runs prune",
+    "reproduce", "fetch", "convert", "adapt", "table", "list", "completion", "cost", "plan", "sample", "edit",
+    "export", "mix", "evaluate", "prepare", "measure", "runs list", "runs info", "runs verify",
+    "runs merge", "runs prune",
 )  # fmt: skip
 TINY = (
     "--profile",

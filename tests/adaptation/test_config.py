@@ -8,7 +8,7 @@ from zsgan.adaptation.config import AdaptConfig, Selection, Term, build, merge, 
 from zsgan.adaptation.terms import KINDS
 from zsgan.base.settings import check_texts, names_of
 from zsgan.method.losses import CovarianceReading
-from zsgan.runs.profiles import Scenario
+from zsgan.runs.scenario import Scenario
 
 PLACE = {"generator": "generator-dog", "source_text": "dog", "target_text": "cat"}
 

@@ -4,7 +4,8 @@ from zsgan.adaptation.targets import targets_key
 from zsgan.assets import manifest, names
 from zsgan.base.places import folder_path, local_path
 from zsgan.commands.arguments import place
-from zsgan.runs.profiles import Scenario, load_profile
+from zsgan.runs.profiles import load_profile
+from zsgan.runs.scenario import Scenario
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from dataclasses import replace
 import nbformat
 import pytest
 import yaml
+from PIL import Image
 
 from zsgan.book import contents, notebooks
 from zsgan.runs.profiles import load_profile
@@ -88,7 +89,8 @@ def test_the_table_of_contents_has_a_books_pages_and_no_empty_part():
 
 def test_what_a_profile_offers(tmp_path):
     demo, paper = load_profile("demo"), load_profile("paper")
-    assert contents.offered(demo) == {"drawn truth", "demo", "true images", "ablations"}
+    drawn = {"pictures", "drawn pictures"}
+    assert contents.offered(demo) == {"drawn truth", "demo", "true images", "ablations", *drawn}
     assert contents.offered(paper) == frozenset()
     assert contents.offered(load_profile("colab")) == {"colab"}
     truth = {"species": "fox", "style": "photo"}
@@ -97,6 +99,11 @@ def test_what_a_profile_offers(tmp_path):
     assert found == {"drawn truth", "true images", "ablations"}
     scenario = replace(paper.scenarios["dog-to-cat"], truth={"folder": str(tmp_path)})
     assert contents.offered(replace(paper, scenarios={"dog-to-cat": scenario})) == {"true images"}
+    Image.new("RGB", (8, 8)).save(tmp_path / "rex.png")
+    of_readers = {"pictures", "photographs"}
+    assert contents.offered(replace(paper, photographs=str(tmp_path))) == of_readers
+    assert contents.offered(replace(demo, photographs=str(tmp_path))) >= {"demo", *of_readers}
+    assert "drawn pictures" not in contents.offered(replace(demo, photographs=str(tmp_path)))
 
 
 def test_the_papers_book_has_the_chapters_on_the_paper():
@@ -105,11 +112,13 @@ def test_the_papers_book_has_the_chapters_on_the_paper():
     assert names == [*about_it, "10_real_weights", "12_explorer", "13_colab"]
     more = [page.stem for page in notebooks.chapters(having={"ablations"})]
     assert more == sorted([*names, "05_ablations"])
+    more = [page.stem for page in notebooks.chapters(having={"pictures", "photographs"})]
+    assert more == sorted([*names, "15_your_pictures"])
 
 
 def test_chapters_of_any_profile_name_no_species_of_the_demo_in_their_code():
     """Texts, rows and scenarios come from the profile, and switches from its ablations."""
-    having = {"ablations"}
+    having = {"ablations", "pictures", "photographs"}
     for page in notebooks.chapters(having=having):
         for cell in notebooks.load(page, having).cells:
             if cell.cell_type == "code" and page.stem != "10_real_weights":

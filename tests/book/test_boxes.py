@@ -5,12 +5,14 @@ from functools import cache
 
 import pytest
 
-from zsgan.book import notebooks
+from zsgan.book import contents, notebooks
+from zsgan.runs.profiles import load_profile
 
 PLAIN = {"13_colab"}  # a notebook to run, which has no boxes
 BOX = re.compile(r"^```\{admonition\} ([^\n]+)\n:class: (\w+)\n\n(.*?)\n```$", flags=re.MULTILINE | re.DOTALL)
 SEEN = re.compile(r"^  figure:\n|^```\{csv-table\}", flags=re.MULTILINE)
 PAGES = notebooks.chapters()
+DEMO = contents.offered(load_profile("demo"))
 
 
 def chapters(without):
@@ -64,9 +66,11 @@ def test_a_chapter_opens_with_its_question_and_answer(page):
 
 @chapter
 def test_the_minutes_are_those_of_its_words_and_pictures(page):
-    text, code = prose(page).split("## Exercises")[0], page.read_text(encoding="utf-8")
+    """In the demo's book, which is the longest."""
+    text = prose(page, DEMO).split("## Exercises")[0]
+    figures = sum("figure" in cell.metadata.get("mystnb", {}) for cell in cells_of(page, DEMO))
     (minutes,) = re.findall(r"(\d+) minutes to read", text)
-    assert abs(int(minutes) - (len(text.split()) / 200 + len(SEEN.findall(code)) / 2)) <= 1
+    assert abs(int(minutes) - (len(text.split()) / 200 + (figures + text.count("```{csv-table}")) / 2)) <= 1
 
 
 @chapter
@@ -82,6 +86,13 @@ def test_a_profile_without_a_drawn_truth_has_all_boxes(page):
     having = frozenset({"ablations"})
     if cells_of(page, having):
         assert boxes(page, having).keys() == boxes(page).keys()
+
+
+def test_a_chapter_on_photographs_has_all_boxes_but_the_exercise_on_true_answers():
+    page = notebooks.BOOK / "15_your_pictures.md"
+    of_photographs = boxes(page, frozenset({"pictures", "photographs"}))
+    assert of_photographs.keys() == boxes(page).keys() - {"Exercise 2"}
+    assert "true answers" in boxes(page)["Exercise 2"][1]
 
 
 @chapter

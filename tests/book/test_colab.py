@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import types
 from importlib.metadata import PathDistribution
 from pathlib import Path
 
@@ -13,11 +14,11 @@ import nbformat
 import pytest
 import yaml
 from packaging.utils import canonicalize_name
+from PIL import Image
 
 from zsgan import load_profile
 from zsgan.assets.manifest import ROOT
 from zsgan.book import notebooks
-from zsgan.networks.stylegan2 import checkpoints
 
 LISTED = Path(__file__).with_name("colab.txt")
 COLAB = dict(re.findall(r"^([a-z0-9-]+)==(\S+)$", LISTED.read_text(), flags=re.MULTILINE))
@@ -29,6 +30,12 @@ from pathlib import Path
 
 def mount(place):
     Path(place, "MyDrive").mkdir(parents=True, exist_ok=True)
+"""
+FILES = """
+from pathlib import Path
+
+def upload():
+    return {"rex.png": Path("rex.png").read_bytes()}
 """
 TERM = """
 import os
@@ -71,6 +78,7 @@ def colab(tmp_path_factory):
     (site / "google" / "colab").mkdir(parents=True)
     (site / "google" / "colab" / "__init__.py").touch()
     (site / "google" / "colab" / "drive.py").write_text(DRIVE)
+    (site / "google" / "colab" / "files.py").write_text(FILES)
     # Colab's kernels import google.colab. The .pth files of the others, zsgan's among them, stay unread.
     (site / "colab.pth").write_text(f"{others}\nimport google.colab\n")
     return python, site
@@ -84,29 +92,27 @@ def wheel(tmp_path):
     return wheel
 
 
-def rehearsal(content, generator):
-    """The profile colab with small networks and few steps; the second of its rows ends the first session."""
-    checkpoints.save(generator, content / "small.safetensors", {})
+def rehearsal(content):
+    """The profile colab with the demo's networks and few steps; its second row ends the first session."""
     rows = {row: dict(settings) for row, settings in load_profile("colab").rows.items()}
     second = list(rows)[1]
     (content / "ends.py").write_text(TERM)
     rows[second] = {"terms": {**rows[second]["terms"], f"{content}/ends.py:ends_once": 1}}
     return {
         "extends": "colab",
-        "scenarios": {"dog-to-cat": {**SCENARIO, "generator": f"{content}/small.safetensors"}},
+        "scenarios": {"dog-to-cat": {**SCENARIO, "generator": "generator-dog"}},
         "settings": {"clips": ["clip-a"], "templates": ["{}"], "ewc": {"samples": 2}},
         "overrides": {"optimiser": {"iterations": 2, "batch_size": 2}, "stage1": {"iterations": 20}},
         "rows": rows, "samples": 8, "clusters": 2, "judge": "clip-b", "eyes": "evaluator",
     }  # fmt: skip
 
 
-def test_the_notebook_starts_on_colab_and_goes_on_after_a_disconnect(colab, wheel, make_generator, tmp_path):
+def test_the_notebook_starts_on_colab_and_goes_on_after_a_disconnect(colab, wheel, tmp_path):
     python, site = colab
     content = tmp_path / "content"
     content.mkdir()
-    (content / "rehearsal.yaml").write_text(
-        yaml.safe_dump(rehearsal(content, make_generator()), sort_keys=False)
-    )
+    (content / "rehearsal.yaml").write_text(yaml.safe_dump(rehearsal(content), sort_keys=False))
+    Image.new("RGB", (90, 70), "tan").save(content / "rex.png")
     repository = yaml.safe_load((notebooks.BOOK / "_config.yml").read_text())["repository"]
     package = f"zsgan @ git+{repository['url']}@{repository['branch']}"
     assert NOTEBOOK.count(package) == 1
@@ -138,12 +144,29 @@ def test_the_notebook_starts_on_colab_and_goes_on_after_a_disconnect(colab, whee
     assert {"fig4.png", "fig3a.svg", "fig3a.json"} <= set(os.listdir(kept / "figures"))
     executed = nbformat.read(content / "executed.ipynb", as_version=4)
     outputs = [output for cell in executed.cells for output in cell.get("outputs", [])]
-    assert sum("image/png" in output.get("data", {}) for output in outputs) == 2
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 3
+    assert {"rex.png"} == set(os.listdir(kept / "figures" / "edits" / "strength_1"))
     shown = [output.get("data", {}).get("text/html", "") for output in outputs]
     assert sum("L_dm + L_EWC + L_rel" in text for text in shown) == 1
 
     installed = {name for name in set(os.listdir(site)) - colabs if not name.startswith("__")}
     assert {name.partition("-")[0] for name in installed} == {"zsgan"}
+
+
+def test_nothing_is_edited_where_nothing_was_uploaded(tmp_path, monkeypatch):
+    """On Colab after *Cancel upload*, and elsewhere with an empty folder."""
+    cells = [cell.source for cell in nbformat.reads(NOTEBOOK, as_version=4).cells]
+    _, *section = cells[next(i for i, text in enumerate(cells) if text.startswith("### Pictures of")) :]
+    code = "\n".join(text for text in section if "uploads" in text)
+    assert "edit(" in code and "upload()" in code
+    monkeypatch.chdir(tmp_path)
+    colab = types.ModuleType("google.colab")
+    colab.files = types.SimpleNamespace(upload=dict)
+    for modules in ({}, {"google.colab": colab}):
+        monkeypatch.setattr(sys, "modules", {**sys.modules, **modules})
+        names = {"Path": Path, "sys": sys}  # and no edit, whose call would fail
+        exec(code, names)
+        assert not names["given"] and (tmp_path / "pictures").is_dir()
 
 
 def test_the_page_says_what_the_profile_does():

@@ -15,13 +15,17 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from zsgan.assets.manifest import ROOT
-from zsgan.book import notebooks, reproduce
+from zsgan.book import contents, notebooks, reproduce
 from zsgan.book.helpers import row_with, show_source
 from zsgan.report.published import PAPER_TABLE_1
 from zsgan.report.tables import ABSENT, metrics_table, table_1
 from zsgan.runs.profiles import load_profile
 
 CHAPTERS = notebooks.chapters()
+DRAWN = contents.offered(load_profile("demo"))
+"""What the demo's book has."""
+PHOTOGRAPHS = frozenset({"pictures", "photographs", "true images", "ablations"})
+"""What the paper's book has with a reader's pictures."""
 PAGES = sorted(notebooks.BOOK.glob("*.md"))
 MAKES_A_PICTURE = re.compile(r"\b(image_grid|heat_maps|curves|plt\.subplots)\(")
 
@@ -41,15 +45,15 @@ def calls(page: Path, name: str) -> list[ast.Call]:
     return [node for node in nodes if isinstance(node, ast.Call) and getattr(node.func, "id", None) == name]
 
 
-def pictures(page: Path) -> dict[str, dict]:
-    """Name -> options of each numbered figure that a cell of the chapter makes."""
-    options = [cell.metadata.get("mystnb", {}) for cell in code_cells(page)]
-    return {o["figure"]["name"]: o for o in options if "figure" in o}
+def pictures(cells) -> list[dict]:
+    """Options of each numbered figure that a cell makes."""
+    options = [cell.metadata.get("mystnb", {}) for cell in cells]
+    return [one for one in options if "figure" in one]
 
 
-def directives(page: Path, kind: str) -> list[tuple[str, dict[str, str]]]:
-    """Argument and options of each directive of a kind in a page."""
-    found = re.findall(rf"^```{{{kind}}} (.*)\n((?::.*\n)*)", page.read_text(), flags=re.MULTILINE)
+def directives(text: str, kind: str) -> list[tuple[str, dict[str, str]]]:
+    """Argument and options of each directive of a kind in a page's text."""
+    found = re.findall(rf"^```{{{kind}}} (.*)\n((?::.*\n)*)", text, flags=re.MULTILINE)
     return [(title, dict(re.findall(r":(\S+): (.*)", options))) for title, options in found]
 
 
@@ -191,19 +195,22 @@ def test_every_picture_has_an_alternative_text_a_caption_and_a_name(page):
 
 @chapter
 def test_a_saved_picture_has_the_alternative_text_that_the_page_has(page):
-    shown = {options["image"]["alt"] for options in pictures(page).values()}
+    shown = {options["image"]["alt"] for options in pictures(code_cells(page))}
     for call in calls(page, "save_figure"):
         alt = next(ast.literal_eval(k.value) for k in call.keywords if k.arg == "alt")
         assert alt in shown
 
 
-def test_names_of_figures_and_tables_are_used_once_in_the_book():
-    names = [name for page in CHAPTERS for name in pictures(page)]
+@pytest.mark.parametrize("having", [DRAWN, PHOTOGRAPHS])
+def test_names_of_figures_and_tables_are_used_once_in_a_book(having):
+    cells = [cell for page in CHAPTERS for cell in notebooks.load(page, having).cells]
+    texts = [contents.plain(page.read_text(encoding="utf-8"), having) for page in PAGES]
+    names = [options["figure"]["name"] for options in pictures(cells)]
     names += [
-        options["name"] for page in PAGES for kind in ("figure", "csv-table")
-        for _, options in directives(page, kind)
+        options["name"] for text in texts for kind in ("figure", "csv-table")
+        for _, options in directives(text, kind)
     ]  # fmt: skip
-    assert len(names) == len(set(names)) > 10
+    assert len(names) == len(set(names)) > 10 and {"fig-7", "fig-strength", "table-7"} <= set(names)
 
 
 def test_every_file_that_a_page_includes_is_written_by_a_chapter():
@@ -214,8 +221,9 @@ def test_every_file_that_a_page_includes_is_written_by_a_chapter():
         for call in calls(page, name)
         for ending in endings
     }
-    figures = [(title, options) for page in PAGES for title, options in directives(page, "figure")]
-    tables = [options["file"] for page in PAGES for _, options in directives(page, "csv-table")]
+    texts = [page.read_text(encoding="utf-8") for page in PAGES]
+    figures = [(title, options) for text in texts for title, options in directives(text, "figure")]
+    tables = [options["file"] for text in texts for _, options in directives(text, "csv-table")]
     assert {title for title, _ in figures} | set(tables) <= written
     assert figures and tables
     assert all(options.get("alt") for _, options in figures)

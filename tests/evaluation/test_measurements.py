@@ -602,6 +602,22 @@ def test_what_was_all_measured_is_only_read(two, full_run, tmp_path, monkeypatch
     assert measurements.factors()["scenario"].unique().tolist() == list(few.scenarios)
 
 
+def test_one_worker_loads_the_judges_of_a_scenario_once(smoke, tmp_path, monkeypatch):
+    rows = {"one": {"terms": {"directional": 1}}, "other": {"terms": {"directional": 2}}}
+    few = replace(smoke, rows=rows, samples=6, clusters=2, overrides={"optimiser": {"iterations": 1}})
+    loaded, load_judges = [], module.load_judges
+
+    def counted(profile, scenario, device):
+        loaded.append(scenario)
+        return load_judges(profile, scenario, device)
+
+    monkeypatch.setattr(module, "load_judges", counted)
+    measure_all(few, tmp_path)
+    assert loaded == [SCENARIO]
+    monkeypatch.setattr(module.Samples, "__getitem__", None)  # all is kept
+    assert Measurements(few, tmp_path).course().groupby("row")["step"].agg(list).tolist() == [[0, 1]] * 2
+
+
 def test_bounds_are_those_of_no_adaptation_and_a_perfect_one(smoke, judges):
     frame = Measurements(smoke).bounds(SCENARIO)
     assert set(frame.columns) == {"scenario", "row", "psi", "n", *DIVERSITY, *ADAPTATION, *KEPT}

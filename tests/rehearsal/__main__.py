@@ -15,7 +15,7 @@ from place import Place
 
 
 def main() -> None:
-    """Fetch, plan, and make the book without and with true images."""
+    """Fetch, plan, and make the book without and with true images and photographs."""
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("--device", default="cpu", help="torch device")
     parser.add_argument("--folder", type=Path, required=True, help="a new folder")
@@ -38,7 +38,8 @@ def main() -> None:
     done("the book without true images")
     place.draw_images()
     place.zsgan("reproduce")
-    done(f"the book with true images: {place.folder / 'build' / '_build' / 'html' / 'index.html'}")
+    page = place.folder / "build" / "_build" / "html" / "index.html"
+    done(f"the book with true images and photographs: {page}")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import yaml
+from PIL import Image, ImageOps
 
 from zsgan.assets.manifest import ROOT
 from zsgan.book import contents
@@ -69,14 +70,27 @@ class Place:
 
     @property
     def profile(self) -> Path:
-        """The profile; with the images of :meth:`draw_images` once there are some."""
+        """The profile; with the images and photographs of :meth:`draw_images` once there are some."""
         return self.folder / "rehearsal.yaml"
 
     def draw_images(self) -> None:
-        """Give the first scenario true images of its target: some of its source, of other latents."""
-        images = self.folder / "images"
+        """Give the first scenario true images of its target, and the book photographs to edit.
+
+        The images are some of its source, of other latents; two of them, as people have files, are the
+        photographs.
+        """
+        images, photographs = self.folder / "images", self.folder / "photographs"
         self._run("sample", "generator-afhq-dog", "--n", "12", "--seed", "5", "--out", images)
+        photographs.mkdir()
+        first, second = (Image.open(file).convert("RGB") for file in sorted(images.glob("*.png"))[:2])
+        turned = Image.Exif()
+        turned[0x0112] = 6  # to be turned by 90 degrees
+        lying = ImageOps.pad(first, (720, 512)).transpose(Image.Transpose.ROTATE_90)
+        lying.save(photographs / "IMG_0001.JPG", exif=turned)
+        second.resize((300, 300)).save(photographs / "rex.webp")
+        (photographs / "notes.txt").write_text("no picture")
         content = yaml.safe_load(self.profile.read_text(encoding="utf-8"))
+        content["photographs"] = str(photographs)
         next(iter(content["scenarios"].values()))["truth"] = {"folder": str(images)}
         self.profile.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
 

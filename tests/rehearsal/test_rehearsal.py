@@ -16,6 +16,8 @@ from zsgan.report.tables import ABSENT
 
 PAGES = {"intro", "01_problem", "02_variations", "03_adaptation", "04_results", "figure_by_figure"}
 """Pages that every book of the paper has, among others."""
+PHOTOGRAPHS = frozenset({"15_your_pictures"})
+"""The page that a book has where the profile names photographs."""
 
 
 @pytest.fixture(scope="module")
@@ -47,17 +49,18 @@ def _finished(place: Place) -> dict[Path, int]:
     return {file: file.stat().st_mtime_ns for file in place.folder.glob("runs/*/provenance.json")}
 
 
-def _table(place: Place, name: str) -> dict[str, dict[str, str]]:
-    """A table of the book by row."""
-    file = place.folder / "build" / "rehearsal" / "figures" / f"{name}.csv"
+def _table(place: Place, name: str, build: str = "build") -> dict[str, dict[str, str]]:
+    """A table of a book by row."""
+    file = place.folder / build / "rehearsal" / "figures" / f"{name}.csv"
     with file.open(newline="", encoding="utf-8") as lines:
         return {next(iter(line.values())): line for line in csv.DictReader(lines)}
 
 
-def _look(site: Path, browser: Browser) -> None:
+def _look(site: Path, browser: Browser, more: frozenset[str] = frozenset()) -> None:
     """Open every page of a book but the reference's, on a desktop and on a phone."""
     pages = [page for page in sorted(site.glob("*.html")) if page.stem not in ("index", "genindex", "404")]
-    assert {page.stem for page in pages} >= PAGES
+    names = {page.stem for page in pages}
+    assert names >= PAGES and {name for name in names if name.endswith("your_pictures")} == more
     with served(site) as address:
         for page in pages:
             browser.visit(f"{address}/{page.name}")
@@ -70,6 +73,15 @@ def _look(site: Path, browser: Browser) -> None:
                 assert "mean nothing" in shown["banner"]
                 for source, natural, drawn, words in shown["pictures"]:
                     assert natural > 50 and drawn > 50 and len(words) > 20, source
+
+
+@pytest.fixture(scope="module")
+def with_images(place, book):
+    """The folder of a second book, with true images and photographs; and the runs that the first had."""
+    before = _finished(place)
+    place.draw_images()
+    place.zsgan("reproduce", "--build", "with-images")
+    return place.folder / "with-images", before
 
 
 @pytest.fixture(scope="module")
@@ -123,15 +135,37 @@ def test_the_explorer_has_every_scenario_and_row_but_no_ideal_answer_and_no_fid(
             assert row["steps"] == [0, 1] and row["picture"] in {*data["pictures"], *strips}
 
 
-def test_true_images_add_their_measures_and_a_row_and_remake_no_run(place, book):
-    before = _finished(place)
-    place.draw_images()
-    place.zsgan("reproduce", "--only", "04_results")
+def test_the_book_with_true_images_and_photographs(with_images, browser):
+    folder, _ = with_images
+    _look(folder / "_build" / "html", browser, PHOTOGRAPHS)
+
+
+def test_true_images_add_their_measures_and_a_row_and_remake_no_run(place, with_images):
+    folder, before = with_images
     after = _finished(place)
     assert len(after) == len(before) + 1  # the row that images guide
     assert {file: after[file] for file in before} == before
-    table = _table(place, "table1")
-    others = _table(place, "table_target")
+    table, others = (_table(place, name, folder.name) for name in ("table1", "table_target"))
     assert float(others["L_dir"]["FD-DINOv2"]) >= 0
     assert float(table["L_dir"]["FID"]) >= 0 and table["true target"]["FID"] != ABSENT
     assert table["Ojha et al., 10-shot"]["rehearsal Avg."] != ABSENT
+    text = (folder / "_build" / "html" / "04_results.html").read_text(encoding="utf-8")
+    assert "a collapse has two cures" in text and "a collapse has two cures" not in (
+        place.folder / "build" / "_build" / "html" / "04_results.html"
+    ).read_text(encoding="utf-8")
+
+
+def test_figure_7_is_made_of_the_photographs(place, with_images):
+    folder, _ = with_images
+    figures = folder / "rehearsal" / "figures"
+    made = json.loads((figures / "fig7.json").read_text(encoding="utf-8"))
+    assert len(made["runs"]) == 2 and set(made["runs"]) <= {file.parent.name for file in _finished(place)}
+    assert {"generator-afhq-dog", "vgg16", "inception", "ViT-B-32/openai"} == set(made["weights"])
+    table = _table(place, "own_photographs_table", folder.name)
+    assert list(table) == ["IMG_0001", "rex", "mean"]
+    for line in table.values():
+        assert float(line["PSNR, w+"]) > 0 and float(line["LPIPS, w"]) > 0
+        for row in ("directional loss", "full method"):
+            assert -1 <= float(line[f"kept, Dog → Cat, {row}"]) <= 1
+    page = (folder / "_build" / "html" / "15_your_pictures.html").read_text(encoding="utf-8")
+    assert 'id="fig-7"' in page and 'id="table-7"' in page and "true answer" not in page

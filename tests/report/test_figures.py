@@ -101,6 +101,19 @@ def test_an_svg_holds_the_images_pixel_by_pixel(tmp_path):
     assert "none" not in before
 
 
+def test_an_svg_of_large_images_stays_small(tmp_path):
+    """Those of 1024 px are four times as wide as a figure shows them."""
+    half = torch.cat([torch.ones(2, 3, 600, 300), -torch.ones(2, 3, 600, 300)], 3)
+    figure = image_grid({"row": half}, columns=["one", "other"])
+    save_figure(figure, "fig", tmp_path, alt="a", provenance={})
+    (embedded,) = re.findall(rb"data:image/png;base64,([^\"]+)", (tmp_path / "fig.svg").read_bytes())
+    with Image.open(io.BytesIO(base64.b64decode(embedded))) as picture:
+        assert picture.size == (2 * 256 + 2, 256)
+        assert [picture.convert("L").getpixel((x, 99)) for x in (9, 247, 267, 505)] == [255, 0, 255, 0]
+    (axis,) = figure.axes
+    assert axis.get_xticks().tolist() == [128, 256 + 2 + 128]
+
+
 def test_the_colours_are_seaborns_and_indigo():
     assert set(PALETTE) == {*sns.color_palette("colorblind").as_hex(), "#332288"}
 

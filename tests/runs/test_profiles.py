@@ -2,12 +2,14 @@ from dataclasses import replace
 
 import pytest
 import torch
+from PIL import Image
 
 from zsgan.adaptation.config import build, override
 from zsgan.networks.load import load_discriminator
 from zsgan.report.published import PAPER_TABLE_1
 from zsgan.runs.identity import resolve
-from zsgan.runs.profiles import Scenario, load_profile
+from zsgan.runs.profiles import load_profile
+from zsgan.runs.scenario import Scenario
 
 
 @pytest.mark.parametrize("name", ["smoke", "demo"])
@@ -68,9 +70,7 @@ def test_unknown_names_are_answered_with_the_choices():
         profile.config("dog-to-cat", "L_foo")
     with pytest.raises(ValueError, match="scenario='dog' is unknown; choose one of dog-to-cat"):
         profile.config("dog", "L_dir")
-    with pytest.raises(
-        ValueError, match="profile='tiny' is unknown; choose one of ablations, .*smoke"
-    ):
+    with pytest.raises(ValueError, match="profile='tiny' is unknown; choose one of ablations, .*smoke"):
         load_profile("tiny")
 
 
@@ -100,6 +100,18 @@ def test_a_scenario_that_cannot_be_is_refused(values, message):
 def test_truth_can_be_a_folder_of_images(tmp_path):
     scenario = build(Scenario, {**PLACE, "truth": {"folder": str(tmp_path)}})
     assert scenario.truth == {"folder": str(tmp_path)}
+
+
+def test_photographs_are_a_folder_that_holds_some(tmp_path):
+    paper = load_profile("paper")
+    assert paper.photographs is None
+    with pytest.raises(ValueError, match=r"photographs: there is no folder nowhere; name one with pictures"):
+        replace(paper, photographs="nowhere")
+    (tmp_path / "notes.txt").write_text("no picture")
+    with pytest.raises(ValueError, match=rf"photographs: {tmp_path} holds no picture \(.*\.png"):
+        replace(paper, photographs=str(tmp_path))
+    Image.new("RGB", (8, 8)).save(tmp_path / "rex.png")
+    assert replace(paper, photographs=str(tmp_path)).photographs == str(tmp_path)
 
 
 MINE = """

@@ -21,7 +21,8 @@ from nbformat import NotebookNode
 
 from zsgan.evaluation.truth import truth_of
 from zsgan.report.shipped import summary_folder
-from zsgan.runs.profiles import Profile, Scenario, load_profile
+from zsgan.runs.profiles import Profile, load_profile
+from zsgan.runs.scenario import Scenario
 
 _HEADING = re.compile(r"(#{1,6}) ")
 _FENCE = re.compile(r"\s*(```+|~~~+|:::+|\$\$)")
@@ -40,6 +41,18 @@ def _true_images(profile: Profile, scenario: Scenario) -> bool:
     return truth_of(scenario.truth).seen
 
 
+def _photographs(profile: Profile, scenario: Scenario) -> bool:
+    return profile.photographs is not None
+
+
+def _drawn_pictures(profile: Profile, scenario: Scenario) -> bool:
+    return _of_the_demo(profile, scenario) and profile.photographs is None
+
+
+def _pictures(profile: Profile, scenario: Scenario) -> bool:
+    return _photographs(profile, scenario) or _drawn_pictures(profile, scenario)
+
+
 def _ablations(profile: Profile, scenario: Scenario) -> bool:
     return profile.ablations is not None and (summary_folder(profile.ablations) / "finals.csv").is_file()
 
@@ -52,6 +65,9 @@ NEEDS: Mapping[str, Callable[[Profile, Scenario], bool]] = {
     "drawn truth": _drawn,
     "demo": _of_the_demo,
     "true images": _true_images,
+    "pictures": _pictures,
+    "drawn pictures": _drawn_pictures,
+    "photographs": _photographs,
     "ablations": _ablations,
     "colab": _colab,
 }
@@ -60,6 +76,9 @@ NEEDS: Mapping[str, Callable[[Profile, Scenario], bool]] = {
 - drawn truth: the target is a part of the demo world, whose ideal answers the evaluator can read.
 - demo: the first scenario is the demo's, which the shipped grids have measured.
 - true images: there are images of the target, drawn or in a folder.
+- pictures: there are pictures to invert, which are photographs or drawn.
+- drawn pictures: the demo draws them, and knows the true answer to each edit.
+- photographs: the profile names a folder of the reader's own.
 - ablations: the grid that the profile names as its ablations has been measured.
 - colab: the book is that of the profile colab. Opened on Colab, the notebook has all its cells.
 """

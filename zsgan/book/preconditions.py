@@ -10,7 +10,9 @@ from pathlib import Path
 from zsgan.adaptation.config import AdaptConfig
 from zsgan.assets import manifest, names
 from zsgan.base.files import check_writable, lowest
+from zsgan.base.places import local_path
 from zsgan.book import pages
+from zsgan.inversion.pictures import first_in
 from zsgan.runs.identity import resolve
 
 OF_A_RUN = 4
@@ -20,7 +22,13 @@ OF_THE_BOOK = 100 * 2**20
 
 
 def check(
-    configs: Sequence[AdaptConfig], runs: Path, folders: Iterable[Path], *, book: bool, pdf: bool
+    configs: Sequence[AdaptConfig],
+    runs: Path,
+    folders: Iterable[Path],
+    *,
+    book: bool,
+    pdf: bool,
+    photographs: str | None = None,
 ) -> None:
     """Check that the machine has what the runs, the notebooks and the book need.
 
@@ -32,9 +40,11 @@ def check(
         folders: other folders that are written to.
         book: whether notebooks are executed.
         pdf: whether the book is printed.
+        photographs: folder of the photographs that the book edits.
 
     Raises:
-        FileNotFoundError: there is no home folder.
+        FileNotFoundError: there is no home folder, or no photograph.
+        ValueError: a photograph cannot be read.
         ImportError: a tool of the book is missing.
         OSError: a folder cannot be written to, or the disk clearly has too little space.
         BookError: there is no Chromium to print the book.
@@ -44,6 +54,8 @@ def check(
         _tools()
     if pdf:
         pages.chromium()
+    if photographs is not None:
+        first_in(local_path(photographs), 64)
     for folder in (runs, runs / "cache", *folders):
         check_writable(folder)
     missing = [config for config in configs if not (runs / resolve(config).id / "provenance.json").exists()]

@@ -82,7 +82,10 @@ def reproduce(
     if not settings.summarised:
         pages.check_places(figures, build / "staged")
     written = [summary] if settings.summarised else [build, executed, figures]
-    preconditions.check([] if pages_only else configs, runs, written, book=not settings.summarised, pdf=pdf)
+    preconditions.check(
+        [] if pages_only else configs, runs, written, book=not settings.summarised, pdf=pdf,
+        photographs=settings.photographs,
+    )  # fmt: skip
     if pages_only:
         return _rendered(executed, figures, build, having, settings.banner, pdf)
     run_all(check(configs), folder=runs, device=device, workers=workers, progress=progress, labels=labels)

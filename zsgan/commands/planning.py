@@ -17,9 +17,10 @@ from zsgan.report.table1 import OF_PROFILE, chosen
 from zsgan.runs.identity import check
 from zsgan.runs.inventory import Wanted, clip_at_hand, files, wanted
 from zsgan.runs.plan import Measuring, Page, Plan, jobs_of, looks, shared_by
-from zsgan.runs.profiles import Profile, Scenario, load_profile
+from zsgan.runs.profiles import Profile, load_profile
 from zsgan.runs.room import Needs, check_room, room
 from zsgan.runs.row_costs import Meter, RowCosts
+from zsgan.runs.scenario import Scenario
 from zsgan.runs.wording import flow
 
 log = logging.getLogger(__name__)

@@ -1,5 +1,6 @@
 """Measuring all runs of a profile, in parallel, before tables and figures read the results."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,8 @@ def measure_all(
 ) -> None:
     """Fill the cache of measurements of a profile's runs; a task is one row of one scenario.
 
+    One worker alone loads the judges of a scenario once, for all of its rows.
+
     Rows that are measured already start no process and load no network.
 
     Args:
@@ -38,17 +41,18 @@ def measure_all(
         (scenario, row)
         for scenario in profile.scenarios
         for row in profile.rows_of(scenario)
-        if not _of_row(profile, row, folder, devices[0]).bench(scenario).complete
+        if not _of_rows(profile, [row], folder, devices[0]).bench(scenario).complete
     ]
     with tqdm(total=len(rows), desc="measuring", disable=not (progress and rows)) as bar:
         if workers == 1 or len(rows) < 2:
-            for scenario, row in rows:
-                _measure(profile, scenario, row, folder, snapshots, devices[0])
-                bar.update()
+            for scenario in dict.fromkeys(at for at, _ in rows):  # its rows share what judges them
+                chosen = [row for at, row in rows if at == scenario]
+                _measure(profile, scenario, chosen, folder, snapshots, devices[0], progress)
+                bar.update(len(chosen))
             return
         with worker_pool(devices) as pool:
             tasks = [
-                pool.submit(on_own_device, _measure, profile, place, row, folder, snapshots)
+                pool.submit(on_own_device, _measure, profile, place, [row], folder, snapshots)
                 for place, row in rows
             ]
             for task in tasks:
@@ -57,11 +61,15 @@ def measure_all(
 
 
 def _measure(
-    profile: Profile, scenario: str, row: str, folder: Path, snapshots: bool, device: torch.device
-) -> None:
-    measurements = _of_row(profile, row, folder, device)
+    profile: Profile, scenario: str, rows: Sequence[str], folder: Path, snapshots: bool,
+    device: torch.device, progress: bool = False,
+) -> None:  # fmt: skip
+    measurements = _of_rows(profile, rows, folder, device, progress)
     measurements.course(scenario) if snapshots else measurements.table(scenario)
 
 
-def _of_row(profile: Profile, row: str, folder: Path, device: torch.device) -> Measurements:
-    return Measurements(replace(profile, rows={row: profile.rows[row]}, baseline=None), folder, device)
+def _of_rows(
+    profile: Profile, rows: Sequence[str], folder: Path, device: torch.device, progress: bool = False
+) -> Measurements:
+    some = {row: profile.rows[row] for row in rows}
+    return Measurements(replace(profile, rows=some, baseline=None), folder, device, progress)

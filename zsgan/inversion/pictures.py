@@ -20,6 +20,9 @@ Fit = Literal["crop", "letterbox", "face"]
 """What becomes of a picture that is not square: the middle of it; all of it, with white bars; or, for
 generators of faces, its largest face, turned and cut as in FFHQ."""
 
+SHOWN = 6
+"""Pictures of Figure 7."""
+
 _DEEP = ("I;16", "I;16B", "I;16L", "I;16N", "I")  # Pillow's modes of grey pictures of 16 bits
 
 
@@ -106,6 +109,27 @@ def read_all(files: Sequence[Path], size: int, fit: Fit = "crop") -> tuple[list[
         more = f"; and {len(faults) - 1} more" if len(faults) > 1 else ""
         raise ValueError(f"no picture can be read: {faults[0]}{more}")
     return good, torch.stack(pictures), faults
+
+
+def first_in(folder: Path, size: int) -> tuple[list[Path], Tensor]:
+    """The first :data:`SHOWN` pictures of a folder, cropped to the square in their middle; all can be read.
+
+    Args:
+        folder: the folder.
+        size: side of the result in pixels.
+
+    Returns:
+        the files in natural order, and the pictures (N, 3, size, size).
+
+    Raises:
+        ValueError: one cannot be read; the message names it.
+        FileNotFoundError: the folder is missing, or holds no picture.
+        NotADirectoryError: it is a file.
+    """
+    files, pictures, faults = read_all(files_in(folder)[:SHOWN], size)
+    if faults:
+        raise ValueError("; ".join(faults))
+    return files, pictures
 
 
 def _eight_bits(file: Path) -> Image.Image | None:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from zsgan.base.files import libraries, write_atomically, write_json
 from zsgan.base.images import checked, to_array
+from zsgan.base.resize import resize
 
 STYLE: dict[str, Any] = {
     "figure.dpi": 160,  # for notebooks, whose pages scale figures down
@@ -210,11 +211,15 @@ def film_strips(strips: Mapping[str, Tensor], captions: Mapping[str, Sequence[st
 
 _GAP = 2
 """White pixels between the images of a sheet."""
+_LARGEST = 256
+"""Pixels a side of an image of a sheet at most, more than a page shows; SVG files embed the sheets."""
 
 
 def _show_sheet(axis: Axes, images: Tensor) -> None:
     """Show images (rows, columns, 3, H, H) as one picture, without ticks and frame."""
-    (rows, columns), side = images.shape[:2], images.shape[-1]
+    (rows, columns), side = images.shape[:2], min(images.shape[-1], _LARGEST)
+    if side < images.shape[-1]:
+        images = resize(images.flatten(0, 1), side, "bicubic").clamp(-1, 1).unflatten(0, (rows, columns))
     step = side + _GAP
     sheet = np.full((rows * step - _GAP, columns * step - _GAP, 3), 255, np.uint8)
     for top, line in enumerate(images):
@@ -228,7 +233,7 @@ def _show_sheet(axis: Axes, images: Tensor) -> None:
 
 def _centres(n: int, side: int) -> list[float]:
     """Places of the n columns of a sheet."""
-    return [i * (side + _GAP) + side / 2 for i in range(n)]
+    return [(i + 0.5) * (min(side, _LARGEST) + _GAP) - _GAP / 2 for i in range(n)]
 
 
 def curves(data: pd.DataFrame, x: str, y: str, rows: list[str], *, xlabel: str, ylabel: str) -> Figure:

@@ -21,8 +21,9 @@ from zsgan.report import tables
 from zsgan.report.basis import basis
 from zsgan.runs.grid import run_all
 from zsgan.runs.identity import check
-from zsgan.runs.profiles import Profile, Scenario, load_profile
+from zsgan.runs.profiles import Profile, load_profile
 from zsgan.runs.run import RUNS
+from zsgan.runs.scenario import Scenario
 
 OF_PROFILE = (
     "seeds", "samples", "judge", "eyes", "clusters", "neighbours", "truncation_psi", "other_psi", "weights",

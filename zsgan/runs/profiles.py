@@ -5,81 +5,29 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from zsgan.adaptation.config import AdaptConfig, override
 from zsgan.assets import names
+from zsgan.base.pictures import ENDINGS, find
 from zsgan.base.places import local_path
 from zsgan.base.settings import (
     CHECKED,
     AtLeast1,
     AtLeast2,
-    Domain,
     Psi,
     Seed,
     Switch,
     Text,
     build,
-    check_texts,
     merge,
-    number,
 )
 from zsgan.base.yaml_values import read_yaml
-from zsgan.menagerie.factors import index_of
 from zsgan.metrics.columns import NAMED
+from zsgan.runs.scenario import Scenario
 
 PROFILES = Path(__file__).parents[1] / "profiles"
-Resolution = Annotated[Literal[8, 16, 32, 64, 128, 256, 512, 1024], BeforeValidator(number)]
-
-
-@dataclass(frozen=True, config=CHECKED)
-class Scenario:
-    """One source and one target domain.
-
-    Attributes:
-        generator: the source generator.
-        source_text: the source domain in words.
-        target_text: the target domain in words.
-        truth: the true target domain: factors that its drawings share (demo world), such as
-            {"species": "cat"}, or {"folder": path} of images; {} if there are no images of it.
-        resolution: pixels a side of the generator; needed for random weights.
-        discriminator: the source's discriminator, for rows that adapt to images: a name or a file;
-            by default the one that came with the generator, see :func:`zsgan.assets.names.discriminator`.
-    """
-
-    generator: Text
-    source_text: Text
-    target_text: Text
-    truth: Domain = Field(default_factory=dict)
-    resolution: Resolution | None = None
-    discriminator: Text | None = None
-
-    @model_validator(mode="after")
-    def _known(self) -> "Scenario":
-        check_texts(self.source_text, self.target_text)
-        source = names.generator(self.generator)
-        if self.discriminator is not None:
-            names.discriminator(self.discriminator, source)
-        if set(self.truth) == {"folder"}:
-            if not Path(self.truth["folder"]).is_dir():
-                raise ValueError(
-                    f"truth: there is no folder {self.truth['folder']}; name one with target images"
-                )
-            return self
-        for kind, name in self.truth.items():
-            if kind not in ("species", "style"):
-                raise ValueError(f"truth has {kind!r}; it takes species and style, or folder alone")
-            index_of(kind, name)
-        return self
-
-    def random(self) -> "Scenario":
-        """The scenario with random networks, at the resolution in its generator's name or at its own."""
-        size = names.generator(self.generator).resolution or self.resolution
-        if size is None:
-            raise ValueError("weights=random needs the scenario's resolution; add it")
-        changes = {"generator": f"random-{size}", "resolution": size, "discriminator": None}
-        return build(Scenario, {**vars(self), **changes})
 
 
 @dataclass(frozen=True, config=CHECKED)
@@ -102,6 +50,8 @@ class Profile:
         summarised: whether measurements are written as tables beside the profile's file instead of a book.
         banner: text at the top of every page of the profile's book.
         ablations: the profile whose summary the book shows as this one's ablations, if it was made.
+        photographs: folder of photographs of the first scenario's source domain, of any size, which the book
+            edits (Figure 7); ``None`` leaves the chapter to the demo, which draws its own.
         sheets: whether a picture of each scenario is written beside these tables, see
             :mod:`zsgan.report.scenario_sheet`; for few rows.
         snapshots: whether runs are measured at all their snapshots, for curves and for comparisons at equal
@@ -128,6 +78,7 @@ class Profile:
     summarised: Switch = False
     banner: Text | None = None
     ablations: Text | None = None
+    photographs: Text | None = None
     sheets: Switch = False
     snapshots: Switch = True
     baseline: Text | None = None
@@ -153,6 +104,8 @@ class Profile:
             raise ValueError("sheets=true needs summarised=true: the pictures lie beside a summary's tables")
         if not (self.snapshots or self.summarised):
             raise ValueError("snapshots=false needs summarised=true: a book's figures are of all snapshots")
+        if self.photographs is not None:
+            _check_photographs(self.photographs)
         if self.baseline is not None:
             _choice("baseline", self.baseline, tuple(self.rows))
         judge, first = names.clip(self.judge), next(iter(self.scenarios))
@@ -282,6 +235,15 @@ def _read(name: Any, above: tuple[str, ...]) -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise ValueError(f"{file}: settings must be names and values, got {settings!r}")
     return {**base, **content, "settings": merge(base.get("settings", {}), settings)}
+
+
+def _check_photographs(given: str) -> None:
+    folder = local_path(given)
+    if not folder.is_dir():
+        raise ValueError(f"photographs: there is no folder {folder}; name one with pictures of the source")
+    if not find(folder)[0]:
+        endings = ", ".join(sorted(ENDINGS))
+        raise ValueError(f"photographs: {folder} holds no picture ({endings}); name another folder")
 
 
 def _choice(what: str, value: Any, known: tuple[str, ...], choices: str = "one of {}") -> None:

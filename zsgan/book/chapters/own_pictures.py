@@ -1,20 +1,32 @@
-"""What the chapter on people's pictures needs: the texts of its figure, held-out animals, true answers."""
+"""What the chapter on people's pictures needs: pictures, drawn or photographs, and their runs.
 
-from collections.abc import Mapping, Sequence
+Photographs pass through the profile's own runs. The demo's animals have more texts, and true answers.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 import torch
 from torch import Tensor
 
 from zsgan.adaptation.config import AdaptConfig, override
-from zsgan.inversion.edit import factor_distance
+from zsgan.assets.names import weights_id
+from zsgan.base.places import local_path
+from zsgan.base.tensors import content_hash
+from zsgan.inversion.edit import factor_distance, kept, names_of
+from zsgan.inversion.latents import Latents
+from zsgan.inversion.networks import Networks
+from zsgan.inversion.pictures import SHOWN, first_in
 from zsgan.menagerie.draw import draw
+from zsgan.menagerie.encoder import SPECIES
 from zsgan.menagerie.factors import Factors, with_species, with_style
 from zsgan.menagerie.portraits import FRESH_SEED, Drawing
 from zsgan.metrics.eyes import Eyes
 from zsgan.metrics.lpips import Lpips
 from zsgan.runs.profiles import Profile, load_profile
+from zsgan.runs.run import Run
 
 HELD_OUT_SEED = FRESH_SEED + 1
 """Seed of the animals of the figure, with which no network was trained and nothing else is measured."""
@@ -68,6 +80,77 @@ def config_of(profile: Profile, wish: Wish, row: str, seed: int = 0) -> AdaptCon
     return override(profile.config(next(iter(profile.scenarios)), row, seed), texts)
 
 
+def configs_of(profile: Profile, rows: Mapping[str, str]) -> dict[tuple[str, str], AdaptConfig]:
+    """The runs that the pictures pass through.
+
+    Args:
+        profile: *demo* or a smaller one, whose pictures become all of :data:`WISHES`; or a profile with
+            photographs, which become the targets of all its scenarios of the first one's generator.
+        rows: name -> row of the profile.
+
+    Returns:
+        what the pictures become and name of a row -> the run, of the profile's first seed.
+    """
+    seed = profile.seeds[0]
+    if profile.photographs is None:
+        wishes = [(wish, name) for wish in WISHES for name in rows]
+        return {(wish.label, name): config_of(profile, wish, rows[name], seed) for wish, name in wishes}
+    first = next(iter(profile.scenarios.values()))
+    return {
+        (f"{scenario.source_text} → {scenario.target_text}", name): profile.config(at, row, seed)
+        for at, scenario in profile.scenarios.items()
+        if scenario.generator == first.generator
+        for name, row in rows.items()
+    }
+
+
+def pictures_of(profile: Profile, size: int) -> tuple[list[str], Tensor]:
+    """The pictures of the figure: the first photographs of the profile's folder, or held-out dogs.
+
+    Args:
+        profile: the profile.
+        size: pixels a side of its generator's images.
+
+    Returns:
+        names of N pictures, at most :data:`zsgan.inversion.pictures.SHOWN`, and the pictures
+        (N, 3, size, size) in [-1, 1].
+
+    Raises:
+        ValueError: one of the photographs cannot be read; the message names it.
+        FileNotFoundError: their folder is missing or empty.
+    """
+    if profile.photographs is None:
+        return [f"dog {i + 1}" for i in range(SHOWN)], held_out(SHOWN)[:]
+    files, pictures = first_in(local_path(profile.photographs), size)
+    return names_of(files), pictures
+
+
+def provenance(
+    profile: Profile, pictures: Tensor, made: Collection[Run], networks: Networks
+) -> dict[str, Any]:
+    """Origin of the figures: profile, pictures, runs, and the weights of all networks.
+
+    Args:
+        profile: the profile.
+        pictures: (N, 3, R, R) in [-1, 1], the pictures.
+        made: the runs that they passed through, all of one generator and the same CLIPs.
+        networks: networks of the inversion.
+
+    Returns:
+        the provenance for :func:`zsgan.report.figures.save_figure`.
+    """
+    config = next(iter(made)).config
+    encoder = [] if networks.encoder is None else [f"encoder-{SPECIES}"]
+    used = [config.generator, *encoder, *networks.eyes.networks, *config.clips]
+    drawn = {"seed of the animals": HELD_OUT_SEED}
+    return {
+        "profile": profile.name,
+        "runs": sorted(run.folder.name for run in made),
+        "weights": {name: weights_id(name) for name in used},
+        **(drawn if profile.photographs is None else {"photographs": content_hash({"images": pictures})}),
+    }
+
+
 def held_out(n: int) -> Drawing:
     """Photos of n dogs that no network has seen."""
     return Drawing({"species": "dog", "style": "photo"}, n, seed=HELD_OUT_SEED)
@@ -111,3 +194,48 @@ def distance_table(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> pd
         for label, of in found.items()
     }
     return pd.DataFrame(lines).T.rename_axis("becomes").map("{:.2f}".format)
+
+
+def kept_of(
+    networks: Networks,
+    inverted: Tensor,
+    edits: Mapping[tuple[str, str], Tensor],
+    device: torch.device | str = "cpu",
+) -> pd.DataFrame:
+    """How much of the inversions the edits keep: the cosine of their features.
+
+    Args:
+        networks: networks of the inversion, whose judge sees both.
+        inverted: (N, 3, R, R) in [-1, 1], the inversions, on the CPU.
+        edits: what the pictures become and name of a row -> (N, 3, R, R).
+        device: device of the networks.
+
+    Returns:
+        a line for each picture, a column for each entry of ``edits``.
+    """
+    return pd.DataFrame(
+        {key: kept(networks, inverted, made, device)["features kept"].numpy() for key, made in edits.items()}
+    )
+
+
+def kept_table(names: Sequence[str], latents: Mapping[str, Latents], cosines: pd.DataFrame) -> pd.DataFrame:
+    """Quality of the inversions, and what the edits keep, as a table.
+
+    Args:
+        names: N names of the pictures.
+        latents: space -> the pictures' latents in it.
+        cosines: the answer of :func:`kept_of`.
+
+    Returns:
+        a line for each picture and one for the mean; columns such as "PSNR, w+" in dB and "kept, Dog → Cat,
+        full method".
+    """
+    columns: dict[tuple[str, str], Any] = {}
+    for space, found in latents.items():
+        columns |= {(f"PSNR, {space}", ".1f"): found.psnr, (f"LPIPS, {space}", ".3f"): found.lpips}
+    columns |= {(f"kept, {label}, {row}", ".2f"): torch.tensor(v) for (label, row), v in cosines.items()}
+    lines = {
+        what: [format(float(value), form) for value in (*values, values.mean())]
+        for (what, form), values in columns.items()
+    }
+    return pd.DataFrame(lines, index=pd.Index([*names, "mean"], name="picture"))
