@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zsgan.adaptation.config import AdaptConfig
+    from zsgan.adaptation.plugged import guide, term, trainer
     from zsgan.api import adapt
     from zsgan.evaluation.evaluate import evaluate
     from zsgan.inversion.edit import edit
@@ -25,6 +26,7 @@ _PUBLIC = {
     "adapt": "api",
     "edit": "inversion.edit",
     "evaluate": "evaluation.evaluate",
+    "guide": "adaptation.plugged",
     "image_grid": "report.figures",
     "invert": "inversion.optimise",
     "load_clip": "networks.load",
@@ -32,6 +34,8 @@ _PUBLIC = {
     "load_profile": "runs.profiles",
     "run": "runs.run",
     "sample_images": "networks.sampling",
+    "term": "adaptation.plugged",
+    "trainer": "adaptation.plugged",
 }
 
 __all__ = [
@@ -39,6 +43,7 @@ __all__ = [
     "adapt",
     "edit",
     "evaluate",
+    "guide",
     "image_grid",
     "invert",
     "load_clip",
@@ -46,6 +51,8 @@ __all__ = [
     "load_profile",
     "run",
     "sample_images",
+    "term",
+    "trainer",
 ]
 
 

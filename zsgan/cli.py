@@ -36,6 +36,7 @@ EXAMPLES = """examples:
   zsgan adapt --source dog --text cat            a dog generator becomes a cat generator
   zsgan adapt --source dog --text "grey cat" --row L_dir --set optimiser.lr=2e-3
   zsgan table --profile demo                     Table 1: its runs made or found, and measured
+  zsgan table --profile demo --method mine.py    with a method of your own as a row
   zsgan prepare fisher --profile demo            what runs share, before they start side by side
   zsgan measure --profile demo --row L_dir       a row's runs at every snapshot, as CSV
   zsgan sample runs/<id> --n 32 --out cats/      pictures of an adapted generator
@@ -188,6 +189,10 @@ def _parser() -> argparse.ArgumentParser:
     def add_rows(sub: argparse.ArgumentParser) -> None:
         add_profile(sub)
         sub.add_argument("--row", action="append", default=[], help="row of the table; repeat for several")
+        sub.add_argument(
+            "--method", action="append", default=[], metavar="FILE.py",
+            help="a method of your own, as a row beside the profile's; repeat for several",
+        )  # fmt: skip
         sub.add_argument(
             "--set", action="append", default=[], metavar="NAME=VALUE",
             help="any setting of all rows, such as optimiser.iterations=500, or of the profile: seeds=[0], "
@@ -523,7 +528,7 @@ def _measure(options: argparse.Namespace) -> None:
     from zsgan.report.table1 import chosen
     from zsgan.runs.profiles import load_profile
 
-    profile = load_profile(options.profile)
+    profile = load_profile(options.profile, options.method)
     scenario = options.scenario or next(iter(profile.scenarios))
     picked = chosen(profile, scenario, options.row, given(options.set))
     found = Measurements(picked, options.runs, options.device, options.progress).course(scenario)
@@ -536,8 +541,8 @@ def _table(options: argparse.Namespace) -> None:
     from zsgan.report.tables import markdown
 
     found = make_table(
-        options.profile, options.scenario, options.row, settings=given(options.set), folder=options.runs,
-        device=options.device, workers=_workers(options, 1), progress=options.progress,
+        options.profile, options.scenario, options.row, methods=options.method, settings=given(options.set),
+        folder=options.runs, device=options.device, workers=_workers(options, 1), progress=options.progress,
     )  # fmt: skip
     if options.out is not None:
         found.save(options.out)

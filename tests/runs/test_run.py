@@ -308,7 +308,8 @@ OTHER = {
     "optimiser.lr": 0.1, "optimiser.betas": (0.5, 0.9), "optimiser.ema": 0.5,
     "selection.k": 2, "selection.iterations": 2,
     "selection.layer_map": "as_published", "selection.batch_size": 2, "trained": "convolutions_and_torgb",
-    "shared_noise": True, "seed": 1, "speed.tf32": True, "speed.autocast": "bfloat16",
+    "shared_noise": True, "guide": "zsgan.api:configuration", "trainer": "zsgan.api:adapt", "seed": 1,
+    "speed.tf32": True, "speed.autocast": "bfloat16",
     "speed.channels_last": True, "speed.compile": "default",
 }  # fmt: skip
 

@@ -2,24 +2,25 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
+from functools import partial
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from zsgan.adaptation.batches import Batch, Guide, Seen, Step
 from zsgan.adaptation.config import AdaptConfig
+from zsgan.adaptation.draws import source_noise, step_latents, step_probes
 from zsgan.adaptation.guide import (
     device_of,
     encode,
     source_features,
-    source_noise,
-    step_latents,
-    step_probes,
     trained_parameters,
 )
 from zsgan.adaptation.objective import Objective
+from zsgan.adaptation.plugged import plugged
 from zsgan.adaptation.speed import compiled
-from zsgan.adaptation.terms import Batch, Guide, Seen, needs
+from zsgan.adaptation.terms import needs
 from zsgan.base.descent import descend, follow
 from zsgan.base.precision import autocast
 from zsgan.base.streams import stream
@@ -48,6 +49,11 @@ class Trainer(Protocol):
 
     def step(self, i: int) -> dict[str, float]:
         """Take step ``i``; returns the values to log."""
+
+
+def trainer_of(config: AdaptConfig) -> Callable[..., Trainer]:
+    """The class of the trainer of a configuration that texts guide, called like :class:`Adaptation`."""
+    return Adaptation if config.trainer is None else plugged(config.trainer).thing
 
 
 class Adaptation:
@@ -166,8 +172,15 @@ class Adaptation:
         with autocast(config.speed.autocast, device):
             images = self._synthesis(ws, noise=noise)
             f_trg = [encode(encoder, images, config, i) for encoder in self._encoders]
+        step = Step(
+            i, ws, images, self.g_src, self.g_trg, lambda name: stream(config.seed, f"plugged {name}", i),
+            partial(source_noise, config, i, device),
+        )  # fmt: skip
         given = zip(self.guides, self.f_src, f_trg, self._stretches(i, ws), strict=True)
-        seen = [Seen(guide, source[i].to(device), f, *stretches) for guide, source, f, stretches in given]
+        seen = [
+            Seen(guide, source[i].to(device), f, of_source, of_target, step)
+            for guide, source, f, (of_source, of_target) in given
+        ]
         return Batch(seen, self.params, self.source_params, self.fisher)
 
     def _target_noise(self, i: int) -> torch.Generator:
@@ -177,11 +190,11 @@ class Adaptation:
             return source_noise(self.config, i, device)
         return stream(self.config.seed, "target noise", i, device)
 
-    def _stretches(self, i: int, ws: Tensor) -> Sequence[tuple[Tensor, ...]]:
-        """``squared_stretch`` of both generators for each guide; empty if no term needs it."""
+    def _stretches(self, i: int, ws: Tensor) -> Sequence[tuple[Tensor | None, Tensor | None]]:
+        """``squared_stretch`` of both generators for each guide; ``None`` if no term needs it."""
         config = self.config
         if not needs(config, "spectral"):
-            return [()] * len(self.guides)
+            return [(None, None)] * len(self.guides)
         probes, device = step_probes(self.g_src, config, i), device_of(self.g_src)
 
         def stretch(guide: Guide, generator: Generator, noise: Callable[[], torch.Generator]) -> Tensor:

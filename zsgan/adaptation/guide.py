@@ -10,8 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from zsgan.adaptation.batches import Guide
 from zsgan.adaptation.config import AdaptConfig
-from zsgan.adaptation.terms import Guide, needs
+from zsgan.adaptation.draws import source_noise, step_latents
+from zsgan.adaptation.plugged import plugged
+from zsgan.adaptation.terms import needs
 from zsgan.base.loop import MINUTE, loop
 from zsgan.base.precision import at_least_float32, autocast
 from zsgan.base.streams import stream
@@ -25,7 +28,6 @@ from zsgan.method.variations import (
 )
 from zsgan.networks.clip import ClipEncoder, encode_pair
 from zsgan.networks.stylegan2 import Generator
-from zsgan.rivals.consistency import probe_directions
 from zsgan.rivals.crops import random_crops
 
 GAP_SAMPLES = 64
@@ -71,15 +73,26 @@ def guide_from(
 
     Returns:
         the guide.
+
+    Raises:
+        ValueError: a plugged-in guide does not exist, or returns something else.
     """
-    if not needs(config, "stage1"):
-        return Guide(encoder, t_src, t_trg, None, (t_trg - t_src)[None])
-    if config.stage1.start == "captions":
-        variations = _from_captions(encoder, t_src, t_trg, config, g_src)
-    else:
-        variations = _stage_1(t_trg, config, progress)
-    directions = text_set(t_src, t_trg, variations.v, config.stage1.renormalise)
-    return Guide(encoder, t_src, t_trg, variations, directions)
+    variations, directions = None, (t_trg - t_src)[None]
+    if needs(config, "stage1"):
+        captions = config.stage1.start == "captions"
+        variations = (
+            _from_captions(encoder, t_src, t_trg, config, g_src)
+            if captions
+            else _stage_1(t_trg, config, progress)
+        )
+        directions = text_set(t_src, t_trg, variations.v, config.stage1.renormalise)
+    guide = Guide(encoder, t_src, t_trg, variations, directions)
+    if config.guide is None:
+        return guide
+    changed = plugged(config.guide).thing(guide, config)
+    if not isinstance(changed, Guide):
+        raise ValueError(f"guide: {config.guide} must return a Guide, got a {type(changed).__name__}")
+    return changed
 
 
 def _stage_1(t_trg: Tensor, config: AdaptConfig, progress: bool) -> Variations:
@@ -129,28 +142,6 @@ def trained_parameters(generator: Generator, trained: str = "convolutions") -> d
         return affine if trained == "affine" else not affine or trained != "convolutions_without_affine"
 
     return {name: parameter for name, parameter in generator.named_parameters() if changes(name)}
-
-
-def step_latents(g_src: Generator, config: AdaptConfig, step: int) -> Tensor:
-    """Latents of a step in W, (N, L, D_w), on the generator's device."""
-    with torch.no_grad():
-        ws: Tensor = g_src.mapping(_step_z(g_src, config, step))
-    return ws
-
-
-def step_probes(g_src: Generator, config: AdaptConfig, step: int) -> Tensor:
-    """Random directions at a step's latents in W+, (P, N, L, D_w), for :mod:`zsgan.rivals.consistency`."""
-    z = _step_z(g_src, config, step)
-    size, random = (config.spectral.probes, *z.shape), stream(config.seed, "probes", step)
-    signs = 2 * torch.randint(2, size, generator=random) - 1
-    return probe_directions(g_src.mapping, z, signs.to(z))
-
-
-def _step_z(g_src: Generator, config: AdaptConfig, step: int) -> Tensor:
-    """(N, D_z) latents of a step, on the generator's device."""
-    random = stream(config.seed, "latents", step)
-    z = torch.randn(config.optimiser.batch_size, g_src.mapping.z_dim, generator=random)
-    return z.to(g_src.synthesis.const)
 
 
 def source_features(
@@ -224,11 +215,6 @@ def encode(encoder: ClipEncoder, images: Tensor, config: AdaptConfig, step: int 
     views = random_crops(images, features.crops, stream(config.seed, "crops", step))
     mean = see(views.flatten(0, 1)).unflatten(0, views.shape[:2]).mean(0)
     return F.normalize(mean, dim=1) if features.normalise else mean
-
-
-def source_noise(config: AdaptConfig, step: int, device: torch.device) -> torch.Generator:
-    """Random stream of the noise maps of a step's source images."""
-    return stream(config.seed, "source noise", step, device)
 
 
 def source_fisher(

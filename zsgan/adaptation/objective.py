@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 
 from torch import Tensor
 
-from zsgan.adaptation.config import AdaptConfig, is_plugged
-from zsgan.adaptation.plugged import plugged
-from zsgan.adaptation.terms import KINDS, Batch, Loss
+from zsgan.adaptation.batches import Batch
+from zsgan.adaptation.config import AdaptConfig
+from zsgan.adaptation.terms import KINDS, Loss, kind_of
 
 
 class Objective:
@@ -20,18 +20,11 @@ class Objective:
     """
 
     def __init__(self, config: AdaptConfig) -> None:
-        # A fixed order, so that the sum has the same bits for any order in a row.
-        known = [
-            (config.weights[name], kind.bind(config))
-            for name, kind in KINDS.items()
-            if name in config.weights
+        # A fixed order, so that the sum has the same bits for any order in a row; plugged-in terms come last.
+        names = sorted(config.weights, key=lambda name: [*KINDS, name].index(name))
+        self.terms: Sequence[tuple[float, Loss]] = [
+            (config.weights[name], kind_of(name).bind(config)) for name in names
         ]
-        own = [
-            (weight, plugged(name).bind(config))
-            for name, weight in config.weights.items()
-            if is_plugged(name)
-        ]
-        self.terms: Sequence[tuple[float, Loss]] = [*known, *own]
 
     def parts(self, batch: Batch) -> Iterator[tuple[str, float, Tensor]]:
         """Name, weight in the whole loss, and value (a scalar with gradients) of each part.

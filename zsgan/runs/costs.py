@@ -13,12 +13,13 @@ from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 from tqdm import tqdm
 
+from zsgan.adaptation.batches import Guide
 from zsgan.adaptation.by_text import Adaptation
 from zsgan.adaptation.config import AdaptConfig
 from zsgan.adaptation.guide import source_features, source_fisher, trained_parameters
 from zsgan.adaptation.limits import check_size
 from zsgan.adaptation.speed import check_device
-from zsgan.adaptation.terms import Guide, needs
+from zsgan.adaptation.terms import needs
 from zsgan.base import device as devices
 from zsgan.base.precision import tf32
 from zsgan.networks.load import load_generator
@@ -74,8 +75,8 @@ def measure_costs(
         the costs.
 
     Raises:
-        ValueError: ``steps`` is below 1, the row adapts to images or is compiled, a name or the device is
-            unknown, or a setting is too large for the device's memory.
+        ValueError: ``steps`` is below 1, the row adapts to images, is compiled or has a training loop of its
+            own, a name or the device is unknown, or a setting is too large for the device's memory.
     """
     check_measurable(config, steps)
     if config.speed.compile:
@@ -122,11 +123,16 @@ def measure_costs(
 
 
 def check_measurable(config: AdaptConfig, steps: int) -> None:
-    """Refuse a number of steps below 1, and rows that adapt to images."""
+    """Refuse a number of steps below 1, rows that adapt to images, and training loops of one's own."""
     if steps < 1:
         raise ValueError(f"steps must be at least 1, got {steps}")
     if config.few_shot is not None:
         raise ValueError("the row adapts to images, but costs are those of rows with terms; name one")
+    if config.trainer is not None:
+        raise ValueError(
+            f"the row has a training loop of its own, {config.trainer}, whose parts are not known; zsgan "
+            "table --method times its steps"
+        )
 
 
 def timed_steps(

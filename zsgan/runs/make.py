@@ -14,14 +14,15 @@ import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
 
-from zsgan.adaptation.by_text import NUMERICS, Adaptation, Trainer
+from zsgan.adaptation.batches import Guide
+from zsgan.adaptation.by_text import NUMERICS, Trainer, trainer_of
 from zsgan.adaptation.few_shot import FewShotAdaptation
 from zsgan.adaptation.guide import device_of, make_guide, source_features, source_fisher
 from zsgan.adaptation.limits import check_size, check_steps
 from zsgan.adaptation.speed import check_device
 from zsgan.adaptation.stopping import EARLIEST, alignment, plateau
 from zsgan.adaptation.targets import targets
-from zsgan.adaptation.terms import Guide, needs
+from zsgan.adaptation.terms import needs
 from zsgan.base import device as devices
 from zsgan.base import failures
 from zsgan.base.cache import Cache
@@ -204,7 +205,7 @@ def _by_text(job: Job, g_src: Generator, folder: Path, progress: bool) -> Callab
     def begin() -> Trainer:
         fisher = fisher_of(job, g_src, guides, folder, progress) if needs(config, "ewc") else None
         features = source_features_of(job, g_src, guides, folder, progress)
-        return Adaptation(config, g_src, guides, fisher, features)
+        return trainer_of(config)(config, g_src, guides, fisher, features)
 
     return begin
 

@@ -10,26 +10,32 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
+from statistics import median
 from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zsgan.adaptation.config import AdaptConfig, FewShot, is_plugged
+from zsgan.adaptation.batches import Batch, Guide, Seen
+from zsgan.adaptation.by_text import trainer_of
+from zsgan.adaptation.config import AdaptConfig
 from zsgan.adaptation.few_shot import FewShotAdaptation, does
 from zsgan.adaptation.guide import guide_from, source_features, source_fisher, trained_parameters
 from zsgan.adaptation.objective import Objective
+from zsgan.adaptation.plugged import plugged
+from zsgan.adaptation.rival_settings import FewShot
 from zsgan.adaptation.speed import check_device
 from zsgan.adaptation.targets import targets
-from zsgan.adaptation.terms import Batch, Guide, Seen, needs
+from zsgan.adaptation.terms import needs
 from zsgan.base import device as devices
 from zsgan.base.precision import tf32
 from zsgan.networks.clip import ClipEncoder, encode_pair
 from zsgan.networks.load import load_clip, load_discriminator, load_generator
 from zsgan.networks.stylegan2 import Generator
 from zsgan.runs.costs import PARTS, medians, now, timed_steps
+from zsgan.runs.identity import terms_key
 from zsgan.runs.make import SMALL, threads_for
 
 log = logging.getLogger(__name__)
@@ -151,7 +157,13 @@ class Meter:
         if config.selection is not None and timed.selection is not None:
             shares["latents"] = config.selection.batch_size / timed.selection.batch_size
         parts = [step[part] * shares.get(part, 1) for part in PARTS if part != "losses"]
-        losses = self._losses(config, g_src, guides, [size, shape, config.clips, batch])
+        if config.plugs:  # whose steps may be of any kind
+            whole = replace(config, optimiser=timed.optimiser, selection=timed.selection, speed=timed.speed)
+            key += [{name: plugged(name).source for name in config.plugs}, terms_key(config)]
+            of_all = self.once(f"{size}: whole steps", key, lambda: self._whole(whole, g_src, guides, f_src))
+            parts, losses = [share * of_all], 0.0
+        else:
+            losses = self._losses(config, g_src, guides, [size, shape, config.clips, batch])
         fisher = 0.0
         if needs(config, "ewc"):
             few = replace(timed, ewc=replace(config.ewc, samples=timed.optimiser.batch_size))
@@ -197,6 +209,16 @@ class Meter:
         taken, _ = timed_steps(config, g_src, guides, f_src, STEPS_LARGE_CPU if alone else STEPS)
         return medians(taken[1:]), devices.peak_memory(self.device)
 
+    def _whole(
+        self, config: AdaptConfig, g_src: Generator, guides: Sequence[Guide], f_src: Sequence[Tensor]
+    ) -> float:
+        """Seconds of a step of a row with plug-ins, from its first steps."""
+        zeros = {name: torch.zeros_like(p) for name, p in trained_parameters(g_src, config.trainable).items()}
+        steps = range(STEPS_LARGE_CPU if self._large(g_src) else STEPS)
+        repeated = [feature.expand(len(steps), -1, -1) for feature in f_src]
+        trainer = trainer_of(config)(config, g_src, guides, zeros, repeated)
+        return median([self.seconds(partial(trainer.step, i))[0] for i in steps][1:])
+
     def _losses(
         self, config: AdaptConfig, g_src: Generator, guides: Sequence[Guide], key: list[Any]
     ) -> float:
@@ -225,8 +247,7 @@ class Meter:
 
             return self.seconds(losses, warm=True)[0]
 
-        plugged = {name: config.settings_of(name) for name in terms if is_plugged(name)}
-        key += [config.trainable if trained else None, plugged, asdict(config.moment)]
+        key += [config.trainable if trained else None, asdict(config.moment)]
         return self.once(f"{key[0]}: losses {' + '.join(terms)}", key, measure)
 
     def _of_images(self, config: AdaptConfig, g_src: Generator) -> RowCosts:
