@@ -36,7 +36,6 @@ EXAMPLES = """examples:
   zsgan adapt --source dog --text cat            a dog generator becomes a cat generator
   zsgan adapt --source dog --text "grey cat" --row L_dir --set optimiser.lr=2e-3
   zsgan table --profile demo                     Table 1: its runs made or found, and measured
-  zsgan table --profile demo --method mine.py    with a method of your own as a row
   zsgan prepare fisher --profile demo            what runs share, before they start side by side
   zsgan measure --profile demo --row L_dir       a row's runs at every snapshot, as CSV
   zsgan sample runs/<id> --n 32 --out cats/      pictures of an adapted generator

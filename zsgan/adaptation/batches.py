@@ -92,9 +92,12 @@ class Batch:
         params: trained parameters of the target generator by name.
         source_params: the same parameters of the source generator.
         fisher: their Fisher information; empty if no term needs it.
+        lever: weight of the target generator's last ToRGB, by whose gradients a balanced term is weighed;
+            ``None`` if no term is.
     """
 
     seen: Sequence[Seen]
     params: Mapping[str, Tensor]
     source_params: Mapping[str, Tensor]
     fisher: Mapping[str, Tensor]
+    lever: Tensor | None = None

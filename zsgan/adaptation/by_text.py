@@ -102,6 +102,9 @@ class Adaptation:
         self.params = trained_parameters(self.g_trg, config.trainable)
         for parameter in self.params.values():
             parameter.requires_grad_(True)
+        self.lever: Tensor | None = None
+        if needs(config, "spectral") and config.spectral.balanced:
+            self.lever = self.g_trg.synthesis.last_torgb.weight.requires_grad_(True)
         self.source_params = {name: p.detach().clone() for name, p in self.params.items()}
         settings = config.optimiser
         self.optimiser = torch.optim.Adam(
@@ -154,6 +157,8 @@ class Adaptation:
             f"moment.lambda_cov={config.moment.lambda_cov})"
         )
         logged = {"loss": loss.detach(), "gradient_norm": descend(self.optimiser, loss, remedy), **values}
+        if self.lever is not None:
+            self.lever.grad = None  # the optimiser need not know it
         if self.g_ema is not None and settings.ema is not None:
             averages = trained_parameters(self.g_ema, config.trainable)
             follow(averages.values(), self.params.values(), 1 - settings.ema)
@@ -181,7 +186,7 @@ class Adaptation:
             Seen(guide, source[i].to(device), f, of_source, of_target, step)
             for guide, source, f, (of_source, of_target) in given
         ]
-        return Batch(seen, self.params, self.source_params, self.fisher)
+        return Batch(seen, self.params, self.source_params, self.fisher, self.lever)
 
     def _target_noise(self, i: int) -> torch.Generator:
         """Random stream of the noise maps of a step's target images."""

@@ -34,7 +34,9 @@ from zsgan.method.ewc import Estimator, Granularity
 from zsgan.method.losses import CovarianceReading, Distance, Reduction, Scale
 from zsgan.networks.clip import imagenet_templates
 
-Trained = Literal["convolutions", "convolutions_and_torgb", "convolutions_without_affine", "affine"]
+Trained = Literal[
+    "convolutions", "convolutions_and_torgb", "convolutions_without_affine", "affine", "styles"
+]  # fmt: skip
 Term = Literal["directional", "moment", "relation", "in_domain_angle", "ewc", "spectral"]
 
 
@@ -207,6 +209,13 @@ class AdaptConfig:
         functions = [name.rpartition(":")[2] for name in self.plugs]
         if len(set(functions)) < len(functions):
             raise ValueError(f"two plug-ins have one name, {sorted(functions)}; give each its own")
+        if (self.spectral.balanced and "spectral" in self.weights) and (
+            not {"directional", "moment"} & set(self.weights) or self.selection is not None
+        ):
+            raise ValueError(
+                "spectral.balanced=True weighs the term 'spectral' against 'directional' or 'moment', with "
+                f"all layers trained; got terms={self.weights} and selection={self.selection}"
+            )
         check_row(self.speed, few_shot=self.few_shot is not None, selection=self.selection is not None)
         if self.optimiser.stop_at_plateau and not {"directional", "moment"} & set(self.weights):
             raise ValueError(

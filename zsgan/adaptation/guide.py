@@ -129,13 +129,17 @@ def trained_parameters(generator: Generator, trained: str = "convolutions") -> d
         trained: "convolutions": the synthesis constant and the convolutions with their affine layers, noise
             strengths and biases; "convolutions_and_torgb": these and every ToRGB;
             "convolutions_without_affine": these without the affine layers; "affine": the convolutions'
-            affine layers alone. The mapping network stays frozen in all of them.
+            affine layers alone; "styles": an offset of every style, also those of the ToRGBs, the directions
+            in StyleSpace of StyleDomain (Alanov et al. 2023). A style is A w + b, so its offset is that of
+            the affine layer's bias b. The mapping network stays frozen in all of them.
 
     Returns:
         the parameters themselves.
     """
 
     def changes(name: str) -> bool:
+        if trained == "styles":
+            return name.startswith("synthesis.") and name.endswith(".affine.bias")
         if not name.startswith("synthesis.") or (".torgb." in name and trained != "convolutions_and_torgb"):
             return False
         affine = ".affine." in name

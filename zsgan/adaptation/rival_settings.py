@@ -12,6 +12,7 @@ from zsgan.base.settings import (
     NonNegative,
     Positive,
     Probability,
+    Switch,
     Text,
 )
 from zsgan.rivals.layer_selection import LayerMap
@@ -19,10 +20,14 @@ from zsgan.rivals.layer_selection import LayerMap
 
 @dataclass(frozen=True, config=CHECKED)
 class Spectral:
-    """Spectral consistency of SCR (Liu et al. 2023), a rival of eqs. (4) and (5); values from its code."""
+    """Spectral consistency of SCR (Liu et al. 2023), a rival of eqs. (4) and (5); values from its code.
+
+    SCR itself is balanced, with a weight of 1. Off, as here by default, the weight stays what it is.
+    """
 
     probes: AtLeast1 = 3  # random directions of a latent
     delta: Positive = 1.0  # of the Huber loss
+    balanced: Switch = False  # in each step no stronger than the text, see zsgan.rivals.consistency.balance
 
 
 @dataclass(frozen=True, config=CHECKED)

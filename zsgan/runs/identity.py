@@ -153,6 +153,8 @@ def relevant(config: AdaptConfig) -> dict[str, Any]:
         del values[name]
     if not config.features.crops:  # as above
         del values["features"]["crops"]
+    if not config.spectral.balanced:  # as above
+        del values["spectral"]["balanced"]
     for group in ("stage1", "moment", "relation", "ewc", "spectral"):
         if not needs(config, group):
             del values[group]
