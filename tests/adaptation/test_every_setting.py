@@ -388,8 +388,9 @@ def chosen_layers(config, theta, g_src, encoders, raw, names, step, state):
 
 def test_the_list_is_complete():
     """Those of images instead of texts are in tests/adaptation/test_few_shot.py."""
-    # Of images, the loop, speed, plug-ins: test_few_shot.py, test_run.py, test_speed.py, test_plugged.py
-    others = ("few_shot.", "optimiser.stop_at_plateau", "speed.", "guide", "trainer")
+    # Of images, the loop, speed, plug-ins, AIR, IPL: test_few_shot.py, test_run.py, test_speed.py,
+    # test_plugged.py, tests/rivals/test_refinement.py and test_image_prompts.py
+    others = ("few_shot.", "optimiser.stop_at_plateau", "speed.", "guide", "trainer", "air.", "ipl.")
     assert sorted(OTHER) == sorted(name for name in names_of(AdaptConfig) if not name.startswith(others))
 
 

@@ -10,11 +10,12 @@ import torch
 from zsgan import cli, load_profile
 from zsgan.adaptation import plugged as module
 from zsgan.adaptation.batches import Batch, Guide, Seen
-from zsgan.adaptation.by_text import Adaptation, trainer_of
+from zsgan.adaptation.by_text import Adaptation
 from zsgan.adaptation.config import override
 from zsgan.adaptation.guide import encode, make_guide
 from zsgan.adaptation.objective import Objective
 from zsgan.adaptation.plugged import ENTRY_POINTS, plugged, rows_of
+from zsgan.adaptation.trainers import trainer_of
 from zsgan.base.files import sha256
 from zsgan.runs.grid import run_all
 from zsgan.runs.identity import resolve

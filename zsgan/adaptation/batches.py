@@ -22,6 +22,7 @@ class Guide:
         t_trg: (D,) E_T(t_trg).
         variations: result of stage 1; ``None`` if no term needs it.
         text_set: (K + 1, D) T of eq. (3), or (1, D) dT alone.
+        directions: latents (N, L, D_w) -> (N, D) text directions of eq. (1), if each image has its own.
     """
 
     encoder: ClipEncoder
@@ -29,6 +30,7 @@ class Guide:
     t_trg: Tensor
     variations: Variations | None
     text_set: Tensor
+    directions: Callable[[Tensor], Tensor] | None = None
 
 
 @dataclass(frozen=True, eq=False)

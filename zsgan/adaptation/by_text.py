@@ -18,7 +18,6 @@ from zsgan.adaptation.guide import (
     trained_parameters,
 )
 from zsgan.adaptation.objective import Objective
-from zsgan.adaptation.plugged import plugged
 from zsgan.adaptation.speed import compiled
 from zsgan.adaptation.terms import needs
 from zsgan.base.descent import descend, follow
@@ -49,11 +48,6 @@ class Trainer(Protocol):
 
     def step(self, i: int) -> dict[str, float]:
         """Take step ``i``; returns the values to log."""
-
-
-def trainer_of(config: AdaptConfig) -> Callable[..., Trainer]:
-    """The class of the trainer of a configuration that texts guide, called like :class:`Adaptation`."""
-    return Adaptation if config.trainer is None else plugged(config.trainer).thing
 
 
 class Adaptation:
@@ -150,7 +144,7 @@ class Adaptation:
             FloatingPointError: the gradient is not finite; the generator is unchanged.
         """
         self._select_layers(i)
-        loss, values = self.objective(self.batch(i))
+        loss, values = self.loss(self.batch(i))
         config, settings = self.config, self.config.optimiser
         remedy = (
             f"lower optimiser.lr={settings.lr} or the weights of the terms ({dict(config.weights)}, "
@@ -164,6 +158,10 @@ class Adaptation:
             follow(averages.values(), self.params.values(), 1 - settings.ema)
         # One transfer from the device for all values.
         return dict(zip(logged, torch.stack(list(logged.values())).tolist(), strict=True))
+
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Eq. (6) of a batch, with gradients, and the unweighted values of its parts."""
+        return self.objective(batch)
 
     def batch(self, i: int) -> Batch:
         """Inputs of the loss terms in step ``i``, with the current weights."""

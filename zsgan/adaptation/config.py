@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, model_validator
 from pydantic.dataclasses import dataclass
 
-from zsgan.adaptation.rival_settings import FewShot, Selection, Spectral
+from zsgan.adaptation.rival_settings import Air, FewShot, Ipl, Selection, Spectral
 from zsgan.adaptation.speed import Speed, check_row
 from zsgan.base.settings import (
     CHECKED,
@@ -187,6 +187,8 @@ class AdaptConfig:
     spectral: Spectral = Field(default_factory=Spectral)
     optimiser: Optimiser = Field(default_factory=Optimiser)
     selection: Selection | None = None  # None: all trained parameters, always
+    air: Air | None = None  # not None: a second direction, from a generator on the way
+    ipl: Ipl | None = None  # not None: a direction for each image, in the term "directional"
     few_shot: FewShot | None = None  # not None: few images guide instead of a text; then terms must be {}
     trained: Trained = "convolutions"  # see trained_parameters; open
     shared_noise: Switch = False  # the same noise maps for the source's and the target's images; open
@@ -199,13 +201,18 @@ class AdaptConfig:
     def _fit(self) -> "AdaptConfig":
         """Refuse settings that contradict each other."""
         if self.few_shot is not None:
-            if self.weights or self.selection is not None or self.plugs:
+            if self.weights or self.selection is not None or self.air is not None or self.plugs:
                 raise ValueError(
                     f"few_shot adapts to images, but terms={self.weights}, selection={self.selection}, "
-                    f"guide={self.guide} and trainer={self.trainer} belong to a text; give terms: {{}} alone"
+                    f"air={self.air}, guide={self.guide} and trainer={self.trainer} belong to a text; give "
+                    "terms: {} alone"
                 )
         elif not self.weights:
             raise ValueError(f"terms={dict(self.terms)!r} has no loss of positive weight; add one")
+        if self.ipl is not None and "directional" not in self.weights:
+            raise ValueError(f"ipl is for the term 'directional', which terms={self.weights} lacks; add it")
+        if self.air is not None and self.trainer is not None:
+            raise ValueError(f"air is a training loop of its own, and so is trainer={self.trainer}; take one")
         functions = [name.rpartition(":")[2] for name in self.plugs]
         if len(set(functions)) < len(functions):
             raise ValueError(f"two plug-ins have one name, {sorted(functions)}; give each its own")

@@ -13,6 +13,7 @@ from torch.func import functional_call
 from zsgan.adaptation.batches import Guide
 from zsgan.adaptation.config import AdaptConfig
 from zsgan.adaptation.draws import source_noise, step_latents
+from zsgan.adaptation.image_prompts import learn_prompts
 from zsgan.adaptation.plugged import plugged
 from zsgan.adaptation.terms import needs
 from zsgan.base.loop import MINUTE, loop
@@ -43,7 +44,7 @@ def make_guide(
         encoder: E_I and E_T.
         config: texts, templates and stage 1.
         progress: show a progress bar.
-        g_src: source generator, needed for variations from captions only.
+        g_src: source generator, needed for variations from captions and for ``ipl``.
 
     Returns:
         the guide.
@@ -86,13 +87,22 @@ def guide_from(
             else _stage_1(t_trg, config, progress)
         )
         directions = text_set(t_src, t_trg, variations.v, config.stage1.renormalise)
-    guide = Guide(encoder, t_src, t_trg, variations, directions)
+    own = None
+    if config.ipl is not None:
+        own = learn_prompts(encoder, t_src, t_trg, config, _needed(g_src, "ipl"), progress)
+    guide = Guide(encoder, t_src, t_trg, variations, directions, own)
     if config.guide is None:
         return guide
     changed = plugged(config.guide).thing(guide, config)
     if not isinstance(changed, Guide):
         raise ValueError(f"guide: {config.guide} must return a Guide, got a {type(changed).__name__}")
     return changed
+
+
+def _needed(g_src: Generator | None, setting: str) -> Generator:
+    if g_src is None:
+        raise ValueError(f"g_src is needed for {setting}, which looks at its images; give it")
+    return g_src
 
 
 def _stage_1(t_trg: Tensor, config: AdaptConfig, progress: bool) -> Variations:
@@ -110,8 +120,7 @@ def _from_captions(
     encoder: ClipEncoder, t_src: Tensor, t_trg: Tensor, config: AdaptConfig, g_src: Generator | None
 ) -> Variations:
     """Variations from attributes in words, with the prompt and the modality gap projected out."""
-    if g_src is None:
-        raise ValueError("g_src is needed for stage1.start='captions': its images show the modality gap")
+    g_src = _needed(g_src, "stage1.start='captions'")
     texts = [attribute.replace("{}", config.target_text) for attribute in config.stage1.attributes]
     captions = encoder.encode_texts(texts, config.prompts, normalise=config.features.normalise)
     z = torch.randn(GAP_SAMPLES, g_src.mapping.z_dim, generator=stream(0, "gap latents"))

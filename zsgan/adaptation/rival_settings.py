@@ -1,5 +1,8 @@
 """Groups of the configuration for what other papers add; the defaults are their published values."""
 
+from typing import Annotated
+
+from pydantic import Field
 from pydantic.dataclasses import dataclass
 
 from zsgan.base.settings import (
@@ -12,6 +15,7 @@ from zsgan.base.settings import (
     NonNegative,
     Positive,
     Probability,
+    Psi,
     Switch,
     Text,
 )
@@ -38,6 +42,38 @@ class Selection:
     iterations: AtLeast1 = 1  # optimisation steps on the latents to rank the layers
     layer_map: LayerMap = "corrected"  # see zsgan.rivals.layer_selection
     batch_size: BatchSize = 8  # latents that rank the layers
+
+
+@dataclass(frozen=True, config=CHECKED)
+class Air:
+    """Iterative refinement of AIR (Liu et al. 2025), beside the row's terms; values from its code.
+
+    Of a run of T steps: the code's are 200 (anchors from 100, every 20) or 300 (from 150, every 30).
+    """
+
+    start: Probability = 0.5  # share of the run before the first anchor
+    every: Annotated[Positive, Field(le=1)] = 0.1  # share of the run from one anchor to the next
+    weight: NonNegative = 1.0  # of the direction from the anchor
+    samples: AtLeast1 = 1000  # images whose mean feature places an anchor
+    psi: Psi = 0.7  # their truncation
+    prompt_steps: AtLeast1 = 200  # steps of Adam on an anchor's prompt
+    prompt_lr: Positive = 1e-3
+
+    def anchors(self, iterations: int) -> range:
+        """The steps before which a generator becomes the anchor, in a run of ``iterations``; at least one."""
+        first = min(round(self.start * iterations), iterations - 1)
+        return range(first, iterations, max(1, round(self.every * iterations)))
+
+
+@dataclass(frozen=True, config=CHECKED)
+class Ipl:
+    """Prompts for each image of IPL (Guo et al. 2023), in the term "directional"; values from its code."""
+
+    words: AtLeast1 = 4  # before the name of a domain, as many as "a photo of a" has
+    weight: NonNegative = 1.0  # of the target prompts' closeness to the target text
+    iterations: AtLeast1 = 300
+    batch_size: BatchSize = 32
+    lr: Positive = 0.05
 
 
 @dataclass(frozen=True, config=CHECKED)

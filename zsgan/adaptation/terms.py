@@ -51,10 +51,12 @@ class Kind:
 
 def _directional(floor: float) -> OfGuide:
     def loss(seen: Seen) -> Parts:
-        directions = image_directions(seen.f_trg, seen.f_src)
-        return {
-            "directional": (1.0, directional_loss(directions, seen.guide.t_trg - seen.guide.t_src, floor))
-        }
+        guide, text = seen.guide, seen.guide.t_trg - seen.guide.t_src
+        if guide.directions is not None:
+            assert seen.step is not None
+            text = guide.directions(seen.step.ws)
+        found = directional_loss(image_directions(seen.f_trg, seen.f_src), text, floor)
+        return {"directional": (1.0, found)}
 
     return loss
 

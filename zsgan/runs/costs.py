@@ -20,6 +20,7 @@ from zsgan.adaptation.guide import source_features, source_fisher, trained_param
 from zsgan.adaptation.limits import check_size
 from zsgan.adaptation.speed import check_device
 from zsgan.adaptation.terms import needs
+from zsgan.adaptation.trainers import trainer_of
 from zsgan.base import device as devices
 from zsgan.base.precision import tf32
 from zsgan.networks.load import load_generator
@@ -128,10 +129,10 @@ def check_measurable(config: AdaptConfig, steps: int) -> None:
         raise ValueError(f"steps must be at least 1, got {steps}")
     if config.few_shot is not None:
         raise ValueError("the row adapts to images, but costs are those of rows with terms; name one")
-    if config.trainer is not None:
+    if config.trainer is not None or config.air is not None:
         raise ValueError(
-            f"the row has a training loop of its own, {config.trainer}, whose parts are not known; zsgan "
-            "table --method times its steps"
+            f"the row has a training loop of its own, {config.trainer or 'air'}, whose parts are not known; "
+            "zsgan plan times its steps"
         )
 
 
@@ -158,6 +159,31 @@ def timed_steps(
     started = time.process_time()
     taken = _parts(adaptation, steps, clock)
     return taken, (time.process_time() - started) / steps
+
+
+def whole_steps(
+    config: AdaptConfig, g_src: Generator, guides: Sequence[Guide], f_src: Sequence[Tensor], steps: int
+) -> float:
+    """Median seconds of the first steps of any training loop, without the very first.
+
+    Args:
+        config: the adaptation.
+        g_src: its source generator.
+        guides: its guides.
+        f_src: features (1, N, D) of source images for each guide, which all steps use.
+        steps: number of steps, at least 2.
+
+    Returns:
+        seconds.
+    """
+    zeros = {name: torch.zeros_like(p) for name, p in trained_parameters(g_src, config.trainable).items()}
+    trainer = trainer_of(config)(config, g_src, guides, zeros, [f.expand(steps, -1, -1) for f in f_src])
+    seconds = []
+    for i in range(steps):
+        started = now(g_src.synthesis.const.device)
+        trainer.step(i)
+        seconds.append(now(g_src.synthesis.const.device) - started)
+    return median(seconds[1:])
 
 
 def medians(taken: Sequence[Mapping[str, float]]) -> dict[str, float]:

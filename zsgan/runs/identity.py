@@ -146,6 +146,9 @@ def relevant(config: AdaptConfig) -> dict[str, Any]:
             del of_images["few_shot"][name]
         return of_images | speed
     del values["few_shot"]
+    for name in ("air", "ipl"):  # as above
+        if values[name] is None:
+            del values[name]
     for name in ("guide", "trainer"):
         if (plug := values.pop(name)) is not None:
             values[name] = _function(plug)

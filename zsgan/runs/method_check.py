@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from zsgan.adaptation.batches import Batch, Guide
-from zsgan.adaptation.by_text import Adaptation, Trainer, trainer_of
+from zsgan.adaptation.by_text import Adaptation, Trainer
 from zsgan.adaptation.config import AdaptConfig, is_plugged
 from zsgan.adaptation.guide import source_features, trained_parameters
 from zsgan.adaptation.terms import Loss, kind_of
+from zsgan.adaptation.trainers import trainer_of
 from zsgan.base import device as devices
 from zsgan.base.loop import loop
 from zsgan.networks.load import load_generator

@@ -10,8 +10,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cache, lru_cache, partial
-from statistics import median
+from functools import cache, lru_cache
 from typing import Any, TypeVar
 
 import torch
@@ -19,7 +18,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from zsgan.adaptation.batches import Batch, Guide, Seen
-from zsgan.adaptation.by_text import trainer_of
 from zsgan.adaptation.config import AdaptConfig
 from zsgan.adaptation.few_shot import FewShotAdaptation, does
 from zsgan.adaptation.guide import guide_from, source_features, source_fisher, trained_parameters
@@ -34,8 +32,8 @@ from zsgan.base.precision import tf32
 from zsgan.networks.clip import ClipEncoder, encode_pair
 from zsgan.networks.load import load_clip, load_discriminator, load_generator
 from zsgan.networks.stylegan2 import Generator
-from zsgan.runs.costs import PARTS, medians, now, timed_steps
-from zsgan.runs.identity import terms_key
+from zsgan.runs.costs import PARTS, medians, now, timed_steps, whole_steps
+from zsgan.runs.identity import relevant
 from zsgan.runs.make import SMALL, threads_for
 
 log = logging.getLogger(__name__)
@@ -157,10 +155,13 @@ class Meter:
         if config.selection is not None and timed.selection is not None:
             shares["latents"] = config.selection.batch_size / timed.selection.batch_size
         parts = [step[part] * shares.get(part, 1) for part in PARTS if part != "losses"]
-        if config.plugs:  # whose steps may be of any kind
+        if config.plugs or config.air or config.ipl:  # whose steps may be of any kind
             whole = replace(config, optimiser=timed.optimiser, selection=timed.selection, speed=timed.speed)
-            key += [{name: plugged(name).source for name in config.plugs}, terms_key(config)]
-            of_all = self.once(f"{size}: whole steps", key, lambda: self._whole(whole, g_src, guides, f_src))
+            key += [relevant(config), {name: plugged(name).source for name in config.plugs}]
+            steps = STEPS_LARGE_CPU if alone else STEPS
+            of_all = self.once(
+                f"{size}: whole steps", key, lambda: whole_steps(whole, g_src, guides, f_src, steps)
+            )
             parts, losses = [share * of_all], 0.0
         else:
             losses = self._losses(config, g_src, guides, [size, shape, config.clips, batch])
@@ -193,10 +194,10 @@ class Meter:
         def guide() -> Guide:
             return guide_from(encoder, t_src, t_trg, config, g_src=g_src)
 
-        if not needs(config, "stage1"):
+        if not (needs(config, "stage1") or config.ipl):
             return encoding, guide()
         varying, found = self.once(
-            f"stage 1 with {name}", [*key, asdict(config.stage1)], lambda: self.seconds(guide)
+            f"stage 1 with {name}", [*key, asdict(config.stage1), config.ipl], lambda: self.seconds(guide)
         )
         return encoding + varying, found
 
@@ -208,16 +209,6 @@ class Meter:
         self._forget_peak()
         taken, _ = timed_steps(config, g_src, guides, f_src, STEPS_LARGE_CPU if alone else STEPS)
         return medians(taken[1:]), devices.peak_memory(self.device)
-
-    def _whole(
-        self, config: AdaptConfig, g_src: Generator, guides: Sequence[Guide], f_src: Sequence[Tensor]
-    ) -> float:
-        """Seconds of a step of a row with plug-ins, from its first steps."""
-        zeros = {name: torch.zeros_like(p) for name, p in trained_parameters(g_src, config.trainable).items()}
-        steps = range(STEPS_LARGE_CPU if self._large(g_src) else STEPS)
-        repeated = [feature.expand(len(steps), -1, -1) for feature in f_src]
-        trainer = trainer_of(config)(config, g_src, guides, zeros, repeated)
-        return median([self.seconds(partial(trainer.step, i))[0] for i in steps][1:])
 
     def _losses(
         self, config: AdaptConfig, g_src: Generator, guides: Sequence[Guide], key: list[Any]
