@@ -69,7 +69,7 @@ def test_unknown_names_are_answered_with_the_choices():
     with pytest.raises(ValueError, match="scenario='dog' is unknown; choose one of dog-to-cat"):
         profile.config("dog", "L_dir")
     with pytest.raises(
-        ValueError, match="profile='tiny' is unknown; choose one of ablations, colab, .*smoke"
+        ValueError, match="profile='tiny' is unknown; choose one of ablations, .*bench, colab, .*smoke"
     ):
         load_profile("tiny")
 
