@@ -201,7 +201,7 @@ def test_adapt_makes_the_run_of_its_settings(adapted, full_run, smoke):
 
 def test_adapt_finds_the_finished_run(adapted, capsys, monkeypatch):
     folder, printed = adapted
-    monkeypatch.setattr(making, "Adaptation", None)
+    monkeypatch.setattr(making, "trainer_of", None)
     code, out, err = zsgan_(
         capsys, "adapt", "--source", "generator-dog", "--text", "cat", "--runs", folder, "--quiet", *TINY
     )
@@ -533,7 +533,7 @@ def test_the_public_names_are_what_they_say():
 
 def test_python_finds_the_run_of_the_command_line(adapted, monkeypatch):
     folder, printed = adapted
-    monkeypatch.setattr(making, "Adaptation", None)
+    monkeypatch.setattr(making, "trainer_of", None)
     found = zsgan.adapt("dog", "cat", profile="smoke", folder=str(folder), settings=SETTINGS)
     assert str(found.folder) == printed == str(folder / resolve(found.config).id)
     assert zsgan.sample_images(found.generator(), 2, seed=0).shape == (2, 3, 64, 64)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from zsgan.adaptation.config import AdaptConfig
+    from zsgan.adaptation.plugged import guide, term, trainer
     from zsgan.api import adapt
     from zsgan.compact.export import export, mix
     from zsgan.evaluation.evaluate import evaluate
@@ -27,6 +28,7 @@ _PUBLIC = {
     "edit": "inversion.edit",
     "evaluate": "evaluation.evaluate",
     "export": "compact.export",
+    "guide": "adaptation.plugged",
     "image_grid": "report.figures",
     "invert": "inversion.optimise",
     "load_clip": "networks.load",
@@ -35,6 +37,8 @@ _PUBLIC = {
     "mix": "compact.export",
     "run": "runs.run",
     "sample_images": "networks.sampling",
+    "term": "adaptation.plugged",
+    "trainer": "adaptation.plugged",
 }
 
 __all__ = [
@@ -43,6 +47,7 @@ __all__ = [
     "edit",
     "evaluate",
     "export",
+    "guide",
     "image_grid",
     "invert",
     "load_clip",
@@ -51,6 +56,8 @@ __all__ = [
     "mix",
     "run",
     "sample_images",
+    "term",
+    "trainer",
 ]
 
 

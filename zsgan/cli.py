@@ -191,6 +191,10 @@ def _parser() -> argparse.ArgumentParser:
         add_profile(sub)
         sub.add_argument("--row", action="append", default=[], help="row of the table; repeat for several")
         sub.add_argument(
+            "--method", action="append", default=[], metavar="FILE.py",
+            help="a method of your own, as a row beside the profile's; repeat for several",
+        )  # fmt: skip
+        sub.add_argument(
             "--set", action="append", default=[], metavar="NAME=VALUE",
             help="any setting of all rows, such as optimiser.iterations=500, or of the profile: seeds=[0], "
             "samples=500, eyes=evaluator, truth.folder=images/cats, weights=random",
@@ -200,7 +204,7 @@ def _parser() -> argparse.ArgumentParser:
     sub = add("reproduce", _reproduce, "run the notebooks, write every figure and table, build the book")
     sub.add_argument(
         "--profile", default="demo", help="smoke (numbers mean nothing), demo, paper, colab, a .yaml file, "
-        "or a grid: demo-full, ten-shot, selection, scenarios, ablations, search, paper-ablations",
+        "or a grid: demo-full, ten-shot, selection, scenarios, ablations, search, paper-ablations, bench",
     )  # fmt: skip
     sub.add_argument(
         "--only", metavar="CHAPTER", help="one notebook, for instance 04_results, and no book; or book: the "
@@ -554,7 +558,7 @@ def _measure(options: argparse.Namespace) -> None:
     from zsgan.report.table1 import chosen
     from zsgan.runs.profiles import load_profile
 
-    profile = load_profile(options.profile)
+    profile = load_profile(options.profile, options.method)
     scenario = options.scenario or next(iter(profile.scenarios))
     picked = chosen(profile, scenario, options.row, given(options.set))
     found = Measurements(picked, options.runs, options.device, options.progress).course(scenario)
@@ -567,8 +571,8 @@ def _table(options: argparse.Namespace) -> None:
     from zsgan.report.tables import markdown
 
     found = make_table(
-        options.profile, options.scenario, options.row, settings=given(options.set), folder=options.runs,
-        device=options.device, workers=_workers(options, 1), progress=options.progress,
+        options.profile, options.scenario, options.row, methods=options.method, settings=given(options.set),
+        folder=options.runs, device=options.device, workers=_workers(options, 1), progress=options.progress,
     )  # fmt: skip
     if options.out is not None:
         found.save(options.out)

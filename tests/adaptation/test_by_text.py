@@ -5,11 +5,12 @@ from typing import get_args
 import pytest
 import torch
 
+from zsgan.adaptation.batches import Guide
 from zsgan.adaptation.by_text import Adaptation
 from zsgan.adaptation.config import AdaptConfig, Trained, build, override
 from zsgan.adaptation.guide import make_guide, source_features, source_fisher, trained_parameters
 from zsgan.adaptation.objective import Objective
-from zsgan.adaptation.terms import Guide, needs
+from zsgan.adaptation.terms import needs
 from zsgan.base.streams import stream
 
 FULL = build(

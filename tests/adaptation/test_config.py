@@ -4,7 +4,8 @@ from typing import get_args
 
 import pytest
 
-from zsgan.adaptation.config import AdaptConfig, Selection, Term, build, merge, override
+from zsgan.adaptation.config import AdaptConfig, Term, build, merge, override
+from zsgan.adaptation.rival_settings import Selection
 from zsgan.adaptation.terms import KINDS
 from zsgan.base.settings import check_texts, names_of
 from zsgan.method.losses import CovarianceReading
@@ -159,7 +160,7 @@ def test_values_are_read_from_yaml_and_text(config, name, text, value):
             {"terms": {"ewc": 1, "relation": 1}, "optimiser.stop_at_plateau": True},
             "stop_at_plateau=True needs .* got {'ewc': 1.0, 'relation': 1.0}; give a number of iterations",
         ),
-        ({**SHOTS, "selection.k": 2}, "few_shot adapts to images, but .*Selection.*no selection"),
+        ({**SHOTS, "selection.k": 2}, "few_shot adapts to images, but .*Selection.*give terms: {} alone"),
         ({**SHOTS, "few_shot.distance_batch": 2}, "distance_batch=2: .*greater than or equal to 3"),
         ({**SHOTS, "few_shot.mixing": 1.5}, "few_shot.mixing=1.5: .*less than or equal to 1"),
         ({**SHOTS, "few_shot.patch_level": -1}, "few_shot.patch_level=-1: .*greater than or equal to 0"),

@@ -52,7 +52,7 @@ OTHER = {
     "moment.normalise_directions": True,
     "ewc.estimator": "batch", "ewc.granularity": "layer", "ewc.samples": 5,
     "relation.temperature": 0.5, "relation.diagonal": False, "relation.reduction": "mean",
-    "spectral.probes": 3, "spectral.delta": 1e-4,
+    "spectral.probes": 3, "spectral.delta": 1e-4, "spectral.balanced": True,
     "optimiser.iterations": STEPS + 1, "optimiser.batch_size": 3, "optimiser.lr": 0.02,
     "optimiser.betas": (0.6, 0.95), "optimiser.ema": 0.8,
     "selection.k": 4, "selection.iterations": 10, "selection.layer_map": "as_published",
@@ -222,6 +222,23 @@ def loss_of(seen, texts, drift, fisher, config):
     return total
 
 
+LAST = "synthesis.blocks.16.torgb.weight"
+
+
+def more_of_spectral(seen, texts, config, lever):
+    """What the balanced term adds to the term with its constant weight."""
+
+    def part(**terms):
+        of_terms = override(config, {"terms": terms, "spectral.balanced": False})
+        return loss_of(seen, texts, {}, {}, of_terms)
+
+    text = part(directional=config.terms["directional"], moment=config.terms["moment"])
+    term = part(spectral=1)
+    norms = [torch.autograd.grad(x, lever, retain_graph=True)[0].pow(2).sum().sqrt() for x in (text, term)]
+    scale = min(norms[0] / (norms[1] + 1e-4), 1e4)
+    return config.terms["spectral"] * (scale - 1) * term
+
+
 def reference(config, g_src, encoders):
     """The adaptation again: parameters and losses."""
     features = config.features
@@ -250,7 +267,7 @@ def reference(config, g_src, encoders):
     names = [n for n, _ in g_src.named_parameters() if n.startswith("synthesis.")]
     kept = {
         "convolutions": "^(?!.*torgb)", "convolutions_and_torgb": "", "affine": r"conv[01]\.affine",
-        "convolutions_without_affine": "^(?!.*(torgb|affine))",
+        "convolutions_without_affine": "^(?!.*(torgb|affine))", "styles": r"affine\.bias$",
     }  # fmt: skip
     names = [n for n in names if re.search(kept[trainable], n)]
     batch = config.optimiser.batch_size
@@ -306,6 +323,8 @@ def reference(config, g_src, encoders):
         if config.selection is not None:
             chosen = chosen_layers(config, theta, g_src, encoders, raw, names, step, state)
         leaves = {n: p.detach().clone().requires_grad_(n in chosen) for n, p in theta.items()}
+        if config.spectral.balanced:
+            leaves[LAST] = state[LAST].clone().requires_grad_()
         other = "source noise" if config.shared_noise else "target noise"
         target, seen = images_of(leaves, ws, other, step), []
         for e in encoders:
@@ -320,6 +339,8 @@ def reference(config, g_src, encoders):
             seen.append((f_src, f_trg, stretches[0].detach(), stretches[1]))
         drift = {n: leaves[n] - state[n] for n in names}
         loss = loss_of(seen, texts, drift, fisher, config)
+        if config.spectral.balanced:
+            loss = loss + more_of_spectral(seen, texts, config, leaves[LAST])
         losses.append(loss.item())
         moving = [n for n in names if n in chosen]
         gradients = torch.autograd.grad(loss, [leaves[n] for n in moving], allow_unused=True)
@@ -367,8 +388,9 @@ def chosen_layers(config, theta, g_src, encoders, raw, names, step, state):
 
 def test_the_list_is_complete():
     """Those of images instead of texts are in tests/adaptation/test_few_shot.py."""
-    # Of images, of the loop, and of speed: test_few_shot.py, tests/runs/test_run.py and test_speed.py.
-    others = ("few_shot.", "optimiser.stop_at_plateau", "speed.")
+    # Of images, the loop, speed, plug-ins, AIR, IPL: test_few_shot.py, test_run.py, test_speed.py,
+    # test_plugged.py, tests/rivals/test_refinement.py and test_image_prompts.py
+    others = ("few_shot.", "optimiser.stop_at_plateau", "speed.", "guide", "trainer", "air.", "ipl.")
     assert sorted(OTHER) == sorted(name for name in names_of(AdaptConfig) if not name.startswith(others))
 
 

@@ -9,8 +9,9 @@ import torch.nn.functional as F
 from PIL import Image
 
 from zsgan import api
-from zsgan.adaptation.config import AdaptConfig, FewShot, build, override
+from zsgan.adaptation.config import AdaptConfig, build, override
 from zsgan.adaptation.few_shot import CENTRE_SAMPLES, FewShotAdaptation
+from zsgan.adaptation.rival_settings import FewShot
 from zsgan.adaptation.targets import targets, targets_key
 from zsgan.assets import manifest, names
 from zsgan.base.files import read_json, sha256

@@ -17,11 +17,11 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from zsgan.adaptation import by_text as adaptation
 from zsgan.adaptation import few_shot
 from zsgan.adaptation import guide as guides
+from zsgan.adaptation.batches import Guide
 from zsgan.adaptation.by_text import Adaptation
 from zsgan.adaptation.config import override
 from zsgan.adaptation.few_shot import FewShotAdaptation
 from zsgan.adaptation.guide import source_fisher, trained_parameters
-from zsgan.adaptation.terms import Guide
 from zsgan.base import resize
 from zsgan.base.streams import stream
 from zsgan.evaluation.judges import Judges, truth_hits

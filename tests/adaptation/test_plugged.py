@@ -1,19 +1,28 @@
 """A loss of one's own: a file and a line in a profile, and the package knows it by its code."""
 
+import json
+import re
+from importlib.metadata import EntryPoint
+
 import pytest
 import torch
 
 from zsgan import cli, load_profile
+from zsgan.adaptation import plugged as module
+from zsgan.adaptation.batches import Batch, Guide, Seen
+from zsgan.adaptation.by_text import Adaptation
 from zsgan.adaptation.config import override
+from zsgan.adaptation.guide import encode, make_guide
 from zsgan.adaptation.objective import Objective
-from zsgan.adaptation.plugged import plugged
-from zsgan.adaptation.terms import Batch, Guide, Seen
+from zsgan.adaptation.plugged import ENTRY_POINTS, plugged, rows_of
+from zsgan.adaptation.trainers import trainer_of
+from zsgan.base.files import sha256
 from zsgan.runs.grid import run_all
 from zsgan.runs.identity import resolve
 
 HINGE = """
-def hinge(f_trg, f_src, guide, *, margin=0.5):
-    return (margin - f_trg @ guide.t_trg).clamp_min(0).mean()
+def hinge(seen, *, margin=0.5):
+    return (margin - seen.f_trg @ seen.guide.t_trg).clamp_min(0).mean()
 """
 PROFILE = """
 extends: smoke
@@ -76,13 +85,13 @@ def test_a_run_is_known_by_its_code_and_settings_and_not_by_its_place(config, te
 def test_code_that_changes_while_a_grid_runs_is_refused(config, term, tmp_path):
     job = resolve(override(config, {"terms": {term: 1}}))
     (tmp_path / "mine.py").write_text(HINGE.replace("mean()", "sum()"))
-    with pytest.raises(RuntimeError, match="a term's code have changed since this command began"):
+    with pytest.raises(RuntimeError, match="the code of a plug-in have changed since this command began"):
         run_all([job], folder=tmp_path / "runs")
     assert not (tmp_path / "runs" / job.id).exists()
 
 
 def test_a_term_in_an_installed_module():
-    assert plugged("torch.nn.functional:mse_loss").function is torch.nn.functional.mse_loss
+    assert plugged("torch.nn.functional:mse_loss").thing is torch.nn.functional.mse_loss
 
 
 @pytest.mark.parametrize(
@@ -106,13 +115,146 @@ def test_what_cannot_be_found_or_taken_is_refused(config, term, name, settings, 
         Objective(override(config, {"terms": {name.format(term=term): settings}}))
 
 
-def test_it_is_a_row_of_a_table(term, tmp_path, capsys):
-    """The whole way, from a line of a profile to a line of Table 1."""
+def test_it_is_a_row_of_a_profile_of_ones_own(term, tmp_path):
     profile = tmp_path / "mine.yaml"
     profile.write_text(PROFILE.format(term=term))
-    assert list(load_profile(str(profile)).rows) == ["L_dir", "mine"]
-    words = ["table", "--profile", str(profile), "--runs", str(tmp_path / "runs"), "--quiet"]
-    words += ["--set", "samples=6", "--set", "clusters=2"]
-    assert cli.main([*words, "--set", "optimiser.iterations=2"]) == 0
+    mine = load_profile(str(profile))
+    assert list(mine.rows) == ["L_dir", "mine"]
+    assert mine.config("dog-to-cat", "mine").settings_of(term) == {"margin": 0.9}
+
+
+# A file of methods
+
+METHODS = """
+from dataclasses import dataclass, replace
+
+import zsgan
+from zsgan.adaptation.by_text import Adaptation
+
+
+@dataclass
+class Nothing:
+    one: int = 1
+
+
+def helper(seen):
+    return seen.f_trg.mean()
+
+
+@zsgan.term(row={"terms": {"directional": 1}}, weight=2, needs=["stage1"])
+def spread(seen, *, power=2.0):
+    return (seen.f_trg @ seen.guide.text_set.mT).abs().pow(power).mean()
+
+
+@zsgan.guide(row={"terms": {"directional": 1}})
+def farther(guide, config):
+    return replace(guide, t_trg=2 * guide.t_trg - guide.t_src)
+
+
+@zsgan.trainer(row={"terms": {"directional": 1}, "optimiser": {"batch_size": 2}})
+class Twice(Adaptation):
+    def step(self, i):
+        super().step(i)
+        return super().step(i)
+"""
+
+
+@pytest.fixture
+def methods(tmp_path):
+    """A file with a method of each kind."""
+    (tmp_path / "methods.py").write_text(METHODS)
+    return str(tmp_path / "methods.py")
+
+
+def test_a_file_declares_rows(methods):
+    assert rows_of(methods) == {
+        "spread": {"terms": {"directional": 1, f"{methods}:spread": 2}},
+        "farther": {"terms": {"directional": 1}, "guide": f"{methods}:farther"},
+        "Twice": {
+            "terms": {"directional": 1}, "optimiser": {"batch_size": 2}, "trainer": f"{methods}:Twice",
+        },
+    }  # fmt: skip
+    profile = load_profile("smoke", [methods])
+    assert list(profile.rows)[-3:] == ["spread", "farther", "Twice"]
+    ids = [resolve(profile.config("dog-to-cat", row)).id for row in profile.rows]
+    assert len(set(ids)) == len(profile.rows)
+
+
+def test_a_change_of_the_file_changes_the_id_of_every_kind(methods, tmp_path):
+    def jobs():
+        profile = load_profile("smoke", [methods])
+        return [resolve(profile.config("dog-to-cat", row)) for row in rows_of(methods)]
+
+    before = jobs()
+    (tmp_path / "methods.py").write_text(METHODS + "# another version")
+    for one, other in zip(before, jobs(), strict=True):
+        assert one.id != other.id and one.content["sources"].keys() == other.content["sources"].keys()
+
+
+def test_an_installed_package_offers_methods_by_an_entry_point(methods, monkeypatch):
+    entry = EntryPoint("mine", methods, ENTRY_POINTS)
+    monkeypatch.setattr(module, "entry_points", lambda group: [entry] if group == ENTRY_POINTS else [])
+    assert rows_of("mine") == rows_of(methods)
+    with pytest.raises(ValueError, match="'mina' is unknown; give a Python file, .* or .* installed mine"):
+        rows_of("mina")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (HINGE, "mine.py declares no method; put @zsgan.term"),
+        (
+            "import zsgan\n@zsgan.term(needs=['fisher'])\ndef f(seen): ...",
+            "choose from stage1 and spectral, not 'fisher'",
+        ),
+        ("import zsgan\n@zsgan.term()\ndef L_dir(seen): ...", "has a row 'L_dir' already; rename it"),
+    ],
+)
+def test_a_file_without_rows_of_its_own_is_refused(tmp_path, text, message):
+    (tmp_path / "mine.py").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        load_profile("smoke", [str(tmp_path / "mine.py")])
+
+
+def test_guides_and_trainers_are_called(methods, make_generator, toy_encoder):
+    profile = load_profile("smoke", [methods])
+    plain = override(profile.config("dog-to-cat", "L_dir"), {"optimiser.batch_size": 2})
+    farther, twice = (profile.config("dog-to-cat", row) for row in ("farther", "Twice"))
+    before, after = make_guide(toy_encoder, plain), make_guide(toy_encoder, farther)
+    torch.testing.assert_close(after.t_trg, 2 * before.t_trg - before.t_src)
+    one, two = (trainer_of(c)(c, make_generator(), [before]) for c in (plain, twice))
+    two.step(0)
+    one.step(0)
+    one.step(0)
+    for value, other in zip(one.params.values(), two.params.values(), strict=True):
+        assert torch.equal(value, other)
+
+
+def test_latents_and_images_are_there(make_generator, toy_encoder, config):
+    """Both generators' images of a step, from its latents and noise."""
+    one = override(config, {"shared_noise": True})
+    adaptation = Adaptation(one, make_generator(), [make_guide(toy_encoder, one)])
+    (seen,) = adaptation.batch(3).seen
+    torch.testing.assert_close(seen.step.images, seen.step.source_images)  # nothing is adapted yet
+    torch.testing.assert_close(encode(toy_encoder, seen.step.source_images, one), seen.f_src)
+    assert seen.step.images.requires_grad and not seen.step.source_images.requires_grad
+    draws = [torch.rand(2, generator=seen.step.random(name)) for name in ("a", "a", "b")]
+    assert torch.equal(draws[0], draws[1]) and not torch.equal(draws[0], draws[2])
+
+
+def test_methods_are_rows_of_a_table_and_are_checked_first(tmp_path, methods, capsys, caplog):
+    """The whole way, from a file to lines of Table 1."""
+    words = ["table", "--profile", "smoke", "--method", methods, "--runs", str(tmp_path / "runs"), "--quiet"]
+    words += ["--row", "L_dir", "--row", "spread", "--set", "samples=6", "--set", "clusters=2"]
+    words += ["--set", "optimiser.iterations=2"]
+    with caplog.at_level("INFO"):
+        assert cli.main(words) == 0
     printed = capsys.readouterr().out
-    assert "| mine |" in printed and "| L_dir |" in printed
+    assert "| spread |" in printed and "| L_dir |" in printed and "Twice" not in printed
+    assert re.search(r"spread is checked: gradients of .*spread reach \d+ of \d+; the same", caplog.text)
+    made = [json.loads(file.read_text()) for file in (tmp_path / "runs").glob("*/provenance.json")]
+    sources = [one["content"]["sources"] for one in made if "sources" in one["content"]]
+    assert sources == [{"spread": sha256(tmp_path / "methods.py")}]
+    caplog.clear()
+    assert cli.main(words) == 0
+    assert "is checked" not in caplog.text, "the runs are finished"

@@ -116,7 +116,7 @@ def test_what_is_saved_is_what_is_printed(printed, tiny):
 
 
 def test_a_second_call_finds_the_runs_and_the_measurements(printed, tiny, monkeypatch, capsys):
-    monkeypatch.setattr(making, "Adaptation", None)
+    monkeypatch.setattr(making, "trainer_of", None)
     capsys.readouterr()
     assert cli.main(arguments(tiny)) == 0
     assert capsys.readouterr().out == printed + "\n"

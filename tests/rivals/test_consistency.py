@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from zsgan.rivals.consistency import probe_directions, spectral_loss, squared_stretch
+from zsgan.rivals.consistency import balance, probe_directions, spectral_loss, squared_stretch
 
 
 def randn(*shape, seed=0):
@@ -101,6 +101,17 @@ def test_a_collapsed_generator_is_pulled_back():
     target = squared_stretch(lambda w: scale * curved(w), ws, directions)
     spectral_loss(target, squared_stretch(curved, ws, directions)).backward()
     assert scale.grad < 0
+
+
+def test_a_balanced_term_pulls_no_harder_than_the_text():
+    lever = torch.tensor([3.0, 4.0], dtype=torch.float64, requires_grad=True)
+    text, slope = 2 * lever.sum(), lever.square().sum() / 2  # gradients (2, 2) and (3, 4)
+    assert balance(text, slope, lever).item() == pytest.approx(8**0.5 / (5 + 1e-4))
+    assert balance(text, 1e-9 * slope, lever).item() == 1e4
+    assert balance(text, 0 * slope, lever).item() == 1e4
+    assert not balance(text, slope, lever).requires_grad
+    for size in (1e-6, 1.0, 1e6):
+        assert balance(text, size * slope, lever) * size * 5 < 8**0.5
 
 
 X = torch.ones(3)

@@ -53,7 +53,7 @@ def forbidden(monkeypatch):
     def fail(*args):
         raise AssertionError("this should have been found on disk")
 
-    monkeypatch.setattr(making, "Adaptation", fail)
+    monkeypatch.setattr(making, "trainer_of", fail)
 
 
 def stop_after(monkeypatch, steps):
@@ -303,12 +303,16 @@ OTHER = {
     "moment.lambda_cov": 3.0, "moment.centre": False, "moment.scale": "sum",
     "moment.distance": "row", "moment.normalise_directions": True, "ewc.estimator": "batch",
     "ewc.granularity": "layer", "ewc.samples": 3, "relation.temperature": 2.0, "relation.diagonal": False,
-    "relation.reduction": "mean", "spectral.probes": 2, "spectral.delta": 0.1,
+    "relation.reduction": "mean", "spectral.probes": 2, "spectral.delta": 0.1, "spectral.balanced": True,
     "optimiser.iterations": 5, "optimiser.stop_at_plateau": True, "optimiser.batch_size": 3,
     "optimiser.lr": 0.1, "optimiser.betas": (0.5, 0.9), "optimiser.ema": 0.5,
     "selection.k": 2, "selection.iterations": 2,
     "selection.layer_map": "as_published", "selection.batch_size": 2, "trained": "convolutions_and_torgb",
-    "shared_noise": True, "seed": 1, "speed.tf32": True, "speed.autocast": "bfloat16",
+    "shared_noise": True, "guide": "zsgan.api:configuration", "trainer": "zsgan.api:adapt", "seed": 1,
+    "air.start": 0.2, "air.every": 0.2, "air.weight": 2.0, "air.samples": 9, "air.psi": 0.5,
+    "air.prompt_steps": 7, "air.prompt_lr": 0.1, "ipl.words": 3, "ipl.weight": 2.0, "ipl.iterations": 9,
+    "ipl.batch_size": 9, "ipl.lr": 0.1,
+    "speed.tf32": True, "speed.autocast": "bfloat16",
     "speed.channels_last": True, "speed.compile": "default",
 }  # fmt: skip
 
@@ -322,12 +326,14 @@ def test_the_identity_depends_on_every_setting(config):
     assert sorted(OTHER) == sorted(name for name in names_of(AdaptConfig) if not name.startswith("few_shot."))
     selecting = override(config, {"selection": {"k": 3}})
     spectral = override(config, {"terms.spectral": 1})
-    of_group = {"selection": selecting, "spectral": spectral}
+    refined = override(config, {"air": {}})
+    prompted = override(config, {"ipl": {}, "terms.directional": 1})
+    of_group = {"selection": selecting, "spectral": spectral, "air": refined, "ipl": prompted}
     bases = {name: of_group.get(name.split(".")[0], config) for name in OTHER}
     saying = {"start": "captions", "n_variations": 2, "attributes": ["black {}", "grey {}"]}
     bases["stage1.attributes"] = override(config, {"stage1": saying})
     ids = {name: run_id(override(bases[name], {name: value})) for name, value in OTHER.items()}
-    assert len({*(run_id(base) for base in bases.values()), *ids.values()}) == len(OTHER) + 4
+    assert len({*(run_id(base) for base in bases.values()), *ids.values()}) == len(OTHER) + 6
 
 
 def test_the_identity_does_not_depend_on_settings_that_take_no_part(config):
@@ -335,7 +341,7 @@ def test_the_identity_does_not_depend_on_settings_that_take_no_part(config):
     directional = override(config, {"terms": {"directional": 1}})
     groups = ("stage1", "moment", "relation", "ewc", "spectral")
     unused = [name for name in OTHER if name.split(".")[0] in groups]
-    assert len(unused) == 22
+    assert len(unused) == 23
     saying = {"start": "captions", "n_variations": 2, "attributes": ["black {}", "grey {}"]}
     for name in unused:
         base = override(directional, {"stage1": saying}) if name == "stage1.attributes" else directional

@@ -2,24 +2,24 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
+from functools import partial
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from zsgan.adaptation.batches import Batch, Guide, Seen, Step
 from zsgan.adaptation.config import AdaptConfig
+from zsgan.adaptation.draws import source_noise, step_latents, step_probes
 from zsgan.adaptation.guide import (
     device_of,
     encode,
     source_features,
-    source_noise,
-    step_latents,
-    step_probes,
     trained_parameters,
 )
 from zsgan.adaptation.objective import Objective
 from zsgan.adaptation.speed import compiled
-from zsgan.adaptation.terms import Batch, Guide, Seen, needs
+from zsgan.adaptation.terms import needs
 from zsgan.base.descent import descend, follow
 from zsgan.base.precision import autocast
 from zsgan.base.streams import stream
@@ -96,6 +96,9 @@ class Adaptation:
         self.params = trained_parameters(self.g_trg, config.trainable)
         for parameter in self.params.values():
             parameter.requires_grad_(True)
+        self.lever: Tensor | None = None
+        if needs(config, "spectral") and config.spectral.balanced:
+            self.lever = self.g_trg.synthesis.last_torgb.weight.requires_grad_(True)
         self.source_params = {name: p.detach().clone() for name, p in self.params.items()}
         settings = config.optimiser
         self.optimiser = torch.optim.Adam(
@@ -141,18 +144,24 @@ class Adaptation:
             FloatingPointError: the gradient is not finite; the generator is unchanged.
         """
         self._select_layers(i)
-        loss, values = self.objective(self.batch(i))
+        loss, values = self.loss(self.batch(i))
         config, settings = self.config, self.config.optimiser
         remedy = (
             f"lower optimiser.lr={settings.lr} or the weights of the terms ({dict(config.weights)}, "
             f"moment.lambda_cov={config.moment.lambda_cov})"
         )
         logged = {"loss": loss.detach(), "gradient_norm": descend(self.optimiser, loss, remedy), **values}
+        if self.lever is not None:
+            self.lever.grad = None  # the optimiser need not know it
         if self.g_ema is not None and settings.ema is not None:
             averages = trained_parameters(self.g_ema, config.trainable)
             follow(averages.values(), self.params.values(), 1 - settings.ema)
         # One transfer from the device for all values.
         return dict(zip(logged, torch.stack(list(logged.values())).tolist(), strict=True))
+
+    def loss(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        """Eq. (6) of a batch, with gradients, and the unweighted values of its parts."""
+        return self.objective(batch)
 
     def batch(self, i: int) -> Batch:
         """Inputs of the loss terms in step ``i``, with the current weights."""
@@ -166,9 +175,16 @@ class Adaptation:
         with autocast(config.speed.autocast, device):
             images = self._synthesis(ws, noise=noise)
             f_trg = [encode(encoder, images, config, i) for encoder in self._encoders]
+        step = Step(
+            i, ws, images, self.g_src, self.g_trg, lambda name: stream(config.seed, f"plugged {name}", i),
+            partial(source_noise, config, i, device),
+        )  # fmt: skip
         given = zip(self.guides, self.f_src, f_trg, self._stretches(i, ws), strict=True)
-        seen = [Seen(guide, source[i].to(device), f, *stretches) for guide, source, f, stretches in given]
-        return Batch(seen, self.params, self.source_params, self.fisher)
+        seen = [
+            Seen(guide, source[i].to(device), f, of_source, of_target, step)
+            for guide, source, f, (of_source, of_target) in given
+        ]
+        return Batch(seen, self.params, self.source_params, self.fisher, self.lever)
 
     def _target_noise(self, i: int) -> torch.Generator:
         """Random stream of the noise maps of a step's target images."""
@@ -177,11 +193,11 @@ class Adaptation:
             return source_noise(self.config, i, device)
         return stream(self.config.seed, "target noise", i, device)
 
-    def _stretches(self, i: int, ws: Tensor) -> Sequence[tuple[Tensor, ...]]:
-        """``squared_stretch`` of both generators for each guide; empty if no term needs it."""
+    def _stretches(self, i: int, ws: Tensor) -> Sequence[tuple[Tensor | None, Tensor | None]]:
+        """``squared_stretch`` of both generators for each guide; ``None`` if no term needs it."""
         config = self.config
         if not needs(config, "spectral"):
-            return [()] * len(self.guides)
+            return [(None, None)] * len(self.guides)
         probes, device = step_probes(self.g_src, config, i), device_of(self.g_src)
 
         def stretch(guide: Guide, generator: Generator, noise: Callable[[], torch.Generator]) -> Tensor:

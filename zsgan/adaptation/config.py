@@ -11,19 +11,17 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, model_validator
 from pydantic.dataclasses import dataclass
 
+from zsgan.adaptation.rival_settings import Air, FewShot, Ipl, Selection, Spectral
 from zsgan.adaptation.speed import Speed, check_row
 from zsgan.base.settings import (
     CHECKED,
     AtLeast0,
     AtLeast1,
     AtLeast2,
-    AtLeast3,
     BatchSize,
     Decay,
-    Domain,
     NonNegative,
     Positive,
-    Probability,
     Seed,
     Switch,
     Text,
@@ -35,15 +33,22 @@ from zsgan.base.settings import (
 from zsgan.method.ewc import Estimator, Granularity
 from zsgan.method.losses import CovarianceReading, Distance, Reduction, Scale
 from zsgan.networks.clip import imagenet_templates
-from zsgan.rivals.layer_selection import LayerMap
 
-Trained = Literal["convolutions", "convolutions_and_torgb", "convolutions_without_affine", "affine"]
+Trained = Literal[
+    "convolutions", "convolutions_and_torgb", "convolutions_without_affine", "affine", "styles"
+]  # fmt: skip
 Term = Literal["directional", "moment", "relation", "in_domain_angle", "ewc", "spectral"]
 
 
 def is_plugged(term: str) -> bool:
     """Whether a term is plugged in, as FILE.py:FUNCTION or MODULE:FUNCTION, rather than the package's."""
     return ":" in term
+
+
+def _plugged(name: str) -> str:
+    if not is_plugged(name):
+        raise ValueError("give FILE.py:NAME or MODULE:NAME, see zsgan.adaptation.plugged")
+    return name
 
 
 def _known(term: str) -> str:
@@ -60,6 +65,7 @@ def _weighed(value: Any) -> Any:
     return {**value, "weight": checked} if isinstance(value, Mapping) else checked
 
 
+Plug = Annotated[Text, AfterValidator(_plugged)]
 TermName = Annotated[str, AfterValidator(_known)]
 Weight = Annotated[Any, BeforeValidator(_weighed)]
 
@@ -147,14 +153,6 @@ class Relation:
 
 
 @dataclass(frozen=True, config=CHECKED)
-class Spectral:
-    """Spectral consistency of SCR (Liu et al. 2023), a rival of eqs. (4) and (5); values from its code."""
-
-    probes: AtLeast1 = 3  # random directions of a latent
-    delta: Positive = 1.0  # of the Huber loss
-
-
-@dataclass(frozen=True, config=CHECKED)
 class Optimiser:
     """Adam on the target generator."""
 
@@ -164,35 +162,6 @@ class Optimiser:
     lr: Positive = 0.002  # sec. 4.1
     betas: tuple[Decay, Decay] = (0.0, 0.99)  # sec. 4.1
     ema: Decay | None = None  # decay of a moving average of the weights, returned as the result; printed: no
-
-
-@dataclass(frozen=True, config=CHECKED)
-class Selection:
-    """Adaptive layer selection of StyleGAN-NADA, before every step (Gal et al. 2022, sec. 4.3)."""
-
-    k: AtLeast1  # layers trained in a step
-    iterations: AtLeast1 = 1  # optimisation steps on the latents to rank the layers
-    layer_map: LayerMap = "corrected"  # see zsgan.rivals.layer_selection
-    batch_size: BatchSize = 8  # latents that rank the layers
-
-
-@dataclass(frozen=True, config=CHECKED)
-class FewShot:
-    """Adaptation to a few images instead of a text (Ojha et al. 2021); values from its code."""
-
-    target: Domain  # factors that drawn images share, {species: ..., style: ...}, or {folder: ...}
-    images: AtLeast1 = 10  # target images, and as many anchors in the latent space
-    discriminator: Text | None = None  # the source's, see zsgan.assets.names; None: that of the generator
-    lambda_distance: NonNegative = 1e3  # of cross-domain distance consistency
-    distance_batch: AtLeast3 = 4  # images in its comparison
-    anchor_every: AtLeast1 = 4  # one step in so many judges whole images near the anchors, the others patches
-    anchor_deviation: NonNegative = 0.1  # standard deviation of latents around an anchor; 0.05 in the text
-    patch_level: AtLeast0 = 3  # patches are judged in the discriminator's map of R / 2^level px; 32 px of 256
-    lambda_r1: NonNegative = 10.0
-    r1_every: AtLeast1 = 16
-    lambda_path: NonNegative = 2.0
-    path_every: AtLeast1 = 4
-    mixing: Probability = 0.9  # probability of two latents in the styles of one image
 
 
 def _full_method() -> Mapping[str, float]:
@@ -218,9 +187,13 @@ class AdaptConfig:
     spectral: Spectral = Field(default_factory=Spectral)
     optimiser: Optimiser = Field(default_factory=Optimiser)
     selection: Selection | None = None  # None: all trained parameters, always
+    air: Air | None = None  # not None: a second direction, from a generator on the way
+    ipl: Ipl | None = None  # not None: a direction for each image, in the term "directional"
     few_shot: FewShot | None = None  # not None: few images guide instead of a text; then terms must be {}
     trained: Trained = "convolutions"  # see trained_parameters; open
     shared_noise: Switch = False  # the same noise maps for the source's and the target's images; open
+    guide: Plug | None = None  # a function that replaces what the losses follow; None: the texts
+    trainer: Plug | None = None  # a training loop; None: zsgan.adaptation.by_text.Adaptation
     seed: Seed = 0  # of stage 1, latents and noise
     speed: Speed = Field(default_factory=Speed)  # faster steps, all off
 
@@ -228,16 +201,28 @@ class AdaptConfig:
     def _fit(self) -> "AdaptConfig":
         """Refuse settings that contradict each other."""
         if self.few_shot is not None:
-            if self.weights or self.selection is not None:
+            if self.weights or self.selection is not None or self.air is not None or self.plugs:
                 raise ValueError(
-                    f"few_shot adapts to images, but terms={self.weights} and selection={self.selection} "
-                    "belong to a text; give terms: {} and no selection"
+                    f"few_shot adapts to images, but terms={self.weights}, selection={self.selection}, "
+                    f"air={self.air}, guide={self.guide} and trainer={self.trainer} belong to a text; give "
+                    "terms: {} alone"
                 )
         elif not self.weights:
             raise ValueError(f"terms={dict(self.terms)!r} has no loss of positive weight; add one")
-        functions = [term.rpartition(":")[2] for term in self.weights if is_plugged(term)]
+        if self.ipl is not None and "directional" not in self.weights:
+            raise ValueError(f"ipl is for the term 'directional', which terms={self.weights} lacks; add it")
+        if self.air is not None and self.trainer is not None:
+            raise ValueError(f"air is a training loop of its own, and so is trainer={self.trainer}; take one")
+        functions = [name.rpartition(":")[2] for name in self.plugs]
         if len(set(functions)) < len(functions):
-            raise ValueError(f"terms: two functions have one name, {sorted(functions)}; give each its own")
+            raise ValueError(f"two plug-ins have one name, {sorted(functions)}; give each its own")
+        if (self.spectral.balanced and "spectral" in self.weights) and (
+            not {"directional", "moment"} & set(self.weights) or self.selection is not None
+        ):
+            raise ValueError(
+                "spectral.balanced=True weighs the term 'spectral' against 'directional' or 'moment', with "
+                f"all layers trained; got terms={self.weights} and selection={self.selection}"
+            )
         check_row(self.speed, few_shot=self.few_shot is not None, selection=self.selection is not None)
         if self.optimiser.stop_at_plateau and not {"directional", "moment"} & set(self.weights):
             raise ValueError(
@@ -275,6 +260,12 @@ class AdaptConfig:
             for term, value in self.terms.items()
         }
         return {term: weight for term, weight in weights.items() if weight}
+
+    @property
+    def plugs(self) -> tuple[str, ...]:
+        """The names of all plug-ins: terms, guide and trainer."""
+        others = (self.guide, self.trainer)
+        return (*filter(is_plugged, self.weights), *(name for name in others if name is not None))
 
     def settings_of(self, term: str) -> dict[str, Any]:
         """The settings of a plugged-in term, without its weight."""

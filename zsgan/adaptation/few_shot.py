@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from zsgan.adaptation.config import AdaptConfig, FewShot
+from zsgan.adaptation.config import AdaptConfig
 from zsgan.adaptation.guide import device_of
+from zsgan.adaptation.rival_settings import FewShot
 from zsgan.base.descent import descend, follow
 from zsgan.base.streams import seeded, stream
 from zsgan.networks.stylegan2 import Discriminator, Generator

@@ -10,8 +10,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from zsgan.adaptation.batches import Guide
 from zsgan.adaptation.config import AdaptConfig
-from zsgan.adaptation.terms import Guide, needs
+from zsgan.adaptation.draws import source_noise, step_latents
+from zsgan.adaptation.image_prompts import learn_prompts
+from zsgan.adaptation.plugged import plugged
+from zsgan.adaptation.terms import needs
 from zsgan.base.loop import MINUTE, loop
 from zsgan.base.precision import at_least_float32, autocast
 from zsgan.base.streams import stream
@@ -25,7 +29,6 @@ from zsgan.method.variations import (
 )
 from zsgan.networks.clip import ClipEncoder, encode_pair
 from zsgan.networks.stylegan2 import Generator
-from zsgan.rivals.consistency import probe_directions
 from zsgan.rivals.crops import random_crops
 
 GAP_SAMPLES = 64
@@ -41,7 +44,7 @@ def make_guide(
         encoder: E_I and E_T.
         config: texts, templates and stage 1.
         progress: show a progress bar.
-        g_src: source generator, needed for variations from captions only.
+        g_src: source generator, needed for variations from captions and for ``ipl``.
 
     Returns:
         the guide.
@@ -71,15 +74,35 @@ def guide_from(
 
     Returns:
         the guide.
+
+    Raises:
+        ValueError: a plugged-in guide does not exist, or returns something else.
     """
-    if not needs(config, "stage1"):
-        return Guide(encoder, t_src, t_trg, None, (t_trg - t_src)[None])
-    if config.stage1.start == "captions":
-        variations = _from_captions(encoder, t_src, t_trg, config, g_src)
-    else:
-        variations = _stage_1(t_trg, config, progress)
-    directions = text_set(t_src, t_trg, variations.v, config.stage1.renormalise)
-    return Guide(encoder, t_src, t_trg, variations, directions)
+    variations, directions = None, (t_trg - t_src)[None]
+    if needs(config, "stage1"):
+        captions = config.stage1.start == "captions"
+        variations = (
+            _from_captions(encoder, t_src, t_trg, config, g_src)
+            if captions
+            else _stage_1(t_trg, config, progress)
+        )
+        directions = text_set(t_src, t_trg, variations.v, config.stage1.renormalise)
+    own = None
+    if config.ipl is not None:
+        own = learn_prompts(encoder, t_src, t_trg, config, _needed(g_src, "ipl"), progress)
+    guide = Guide(encoder, t_src, t_trg, variations, directions, own)
+    if config.guide is None:
+        return guide
+    changed = plugged(config.guide).thing(guide, config)
+    if not isinstance(changed, Guide):
+        raise ValueError(f"guide: {config.guide} must return a Guide, got a {type(changed).__name__}")
+    return changed
+
+
+def _needed(g_src: Generator | None, setting: str) -> Generator:
+    if g_src is None:
+        raise ValueError(f"g_src is needed for {setting}, which looks at its images; give it")
+    return g_src
 
 
 def _stage_1(t_trg: Tensor, config: AdaptConfig, progress: bool) -> Variations:
@@ -97,8 +120,7 @@ def _from_captions(
     encoder: ClipEncoder, t_src: Tensor, t_trg: Tensor, config: AdaptConfig, g_src: Generator | None
 ) -> Variations:
     """Variations from attributes in words, with the prompt and the modality gap projected out."""
-    if g_src is None:
-        raise ValueError("g_src is needed for stage1.start='captions': its images show the modality gap")
+    g_src = _needed(g_src, "stage1.start='captions'")
     texts = [attribute.replace("{}", config.target_text) for attribute in config.stage1.attributes]
     captions = encoder.encode_texts(texts, config.prompts, normalise=config.features.normalise)
     z = torch.randn(GAP_SAMPLES, g_src.mapping.z_dim, generator=stream(0, "gap latents"))
@@ -116,41 +138,23 @@ def trained_parameters(generator: Generator, trained: str = "convolutions") -> d
         trained: "convolutions": the synthesis constant and the convolutions with their affine layers, noise
             strengths and biases; "convolutions_and_torgb": these and every ToRGB;
             "convolutions_without_affine": these without the affine layers; "affine": the convolutions'
-            affine layers alone. The mapping network stays frozen in all of them.
+            affine layers alone; "styles": an offset of every style, also those of the ToRGBs, the directions
+            in StyleSpace of StyleDomain (Alanov et al. 2023). A style is A w + b, so its offset is that of
+            the affine layer's bias b. The mapping network stays frozen in all of them.
 
     Returns:
         the parameters themselves.
     """
 
     def changes(name: str) -> bool:
+        if trained == "styles":
+            return name.startswith("synthesis.") and name.endswith(".affine.bias")
         if not name.startswith("synthesis.") or (".torgb." in name and trained != "convolutions_and_torgb"):
             return False
         affine = ".affine." in name
         return affine if trained == "affine" else not affine or trained != "convolutions_without_affine"
 
     return {name: parameter for name, parameter in generator.named_parameters() if changes(name)}
-
-
-def step_latents(g_src: Generator, config: AdaptConfig, step: int) -> Tensor:
-    """Latents of a step in W, (N, L, D_w), on the generator's device."""
-    with torch.no_grad():
-        ws: Tensor = g_src.mapping(_step_z(g_src, config, step))
-    return ws
-
-
-def step_probes(g_src: Generator, config: AdaptConfig, step: int) -> Tensor:
-    """Random directions at a step's latents in W+, (P, N, L, D_w), for :mod:`zsgan.rivals.consistency`."""
-    z = _step_z(g_src, config, step)
-    size, random = (config.spectral.probes, *z.shape), stream(config.seed, "probes", step)
-    signs = 2 * torch.randint(2, size, generator=random) - 1
-    return probe_directions(g_src.mapping, z, signs.to(z))
-
-
-def _step_z(g_src: Generator, config: AdaptConfig, step: int) -> Tensor:
-    """(N, D_z) latents of a step, on the generator's device."""
-    random = stream(config.seed, "latents", step)
-    z = torch.randn(config.optimiser.batch_size, g_src.mapping.z_dim, generator=random)
-    return z.to(g_src.synthesis.const)
 
 
 def source_features(
@@ -224,11 +228,6 @@ def encode(encoder: ClipEncoder, images: Tensor, config: AdaptConfig, step: int 
     views = random_crops(images, features.crops, stream(config.seed, "crops", step))
     mean = see(views.flatten(0, 1)).unflatten(0, views.shape[:2]).mean(0)
     return F.normalize(mean, dim=1) if features.normalise else mean
-
-
-def source_noise(config: AdaptConfig, step: int, device: torch.device) -> torch.Generator:
-    """Random stream of the noise maps of a step's source images."""
-    return stream(config.seed, "source noise", step, device)
 
 
 def source_fisher(

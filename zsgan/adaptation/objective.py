@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 
 from torch import Tensor
 
-from zsgan.adaptation.config import AdaptConfig, is_plugged
-from zsgan.adaptation.plugged import plugged
-from zsgan.adaptation.terms import KINDS, Batch, Loss
+from zsgan.adaptation.batches import Batch
+from zsgan.adaptation.config import AdaptConfig
+from zsgan.adaptation.terms import KINDS, Loss, kind_of
+from zsgan.rivals.consistency import balance
 
 
 class Objective:
@@ -20,20 +21,14 @@ class Objective:
     """
 
     def __init__(self, config: AdaptConfig) -> None:
-        # A fixed order, so that the sum has the same bits for any order in a row.
-        known = [
-            (config.weights[name], kind.bind(config))
-            for name, kind in KINDS.items()
-            if name in config.weights
+        # A fixed order, so that the sum has the same bits for any order in a row; plugged-in terms come last.
+        names = sorted(config.weights, key=lambda name: [*KINDS, name].index(name))
+        self.terms: Sequence[tuple[str, float, Loss]] = [
+            (name, config.weights[name], kind_of(name).bind(config)) for name in names
         ]
-        own = [
-            (weight, plugged(name).bind(config))
-            for name, weight in config.weights.items()
-            if is_plugged(name)
-        ]
-        self.terms: Sequence[tuple[float, Loss]] = [*known, *own]
+        self.balanced = {"spectral"} if config.spectral.balanced else set()
 
-    def parts(self, batch: Batch) -> Iterator[tuple[str, float, Tensor]]:
+    def parts(self, batch: Batch) -> Iterator[tuple[str, float | Tensor, Tensor]]:
         """Name, weight in the whole loss, and value (a scalar with gradients) of each part.
 
         Args:
@@ -42,9 +37,16 @@ class Objective:
         Yields:
             the parts in a fixed order.
         """
-        for weight, loss in self.terms:
+        text: Tensor | float = 0.0
+        for term, weight, loss in self.terms:
             for name, (factor, value) in loss(batch).items():
-                yield name, weight * factor, value
+                scale: float | Tensor = weight * factor
+                if term in ("directional", "moment"):
+                    text = text + scale * value
+                elif term in self.balanced:
+                    assert isinstance(text, Tensor) and batch.lever is not None
+                    scale = scale * balance(text, value, batch.lever)
+                yield name, scale, value
 
     def __call__(self, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         """The loss, a scalar with gradients, and the unweighted values of its parts, detached."""

@@ -1,86 +1,185 @@
-"""Plugged-in terms: losses given as a function in a file or in an installed module.
+"""Plug-ins: losses, guides and training loops in a file of one's own or in an installed module.
 
-A row names one as ``terms: {mine.py:hinge: {weight: 2, margin: 0.1}}``; every setting but the weight is a
-keyword-only argument of the function.
+A configuration names one as FILE.py:NAME or MODULE:NAME. In the file, :func:`term`, :func:`guide` and
+:func:`trainer` declare what becomes a row of a table, beside the rows of a profile::
+
+    import zsgan
+
+    @zsgan.term(row={"terms": {"directional": 1}}, weight=2)
+    def hinge(seen, *, margin=0.5):
+        return (margin - seen.f_trg @ seen.guide.t_trg).clamp_min(0).mean()
 """
 
 import hashlib
 import importlib
-import inspect
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
+from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
-from torch import Tensor
-
-from zsgan.adaptation.config import AdaptConfig
-from zsgan.adaptation.terms import Loss, averaged
 from zsgan.base.files import sha256
 from zsgan.base.places import local_path
+
+ENTRY_POINTS = "zsgan.methods"
+"""Group of the entry points by which an installed package offers methods, as NAME = MODULE."""
+
+Thing = TypeVar("Thing", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True)
+class Declared:
+    """What a decorator says of a plug-in.
+
+    Attributes:
+        kind: setting of the row that names the plug-in: "terms", "guide" or "trainer".
+        row: the row's other settings, in the words of a profile.
+        weight: of a term.
+        needs: what a term needs: "stage1" (``guide.variations`` and ``guide.text_set``), or "spectral"
+            (``stretch_src`` and ``stretch_trg``).
+    """
+
+    kind: str
+    row: Mapping[str, Any]
+    weight: float = 1.0
+    needs: frozenset[str] = frozenset()
+
+    def row_of(self, name: str) -> dict[str, Any]:
+        """The row with the plug-in, whose name is ``name``."""
+        if self.kind != "terms":
+            return {**self.row, self.kind: name}
+        return {**self.row, "terms": {**self.row.get("terms", {}), name: self.weight}}
+
+
+def term(
+    *, row: Mapping[str, Any] | None = None, weight: float = 1.0, needs: Sequence[str] = ()
+) -> Callable[[Thing], Thing]:
+    """Declare a loss: a function of :class:`zsgan.adaptation.batches.Seen` and settings -> a scalar.
+
+    Args:
+        row: settings of its row, such as other terms, ``{"terms": {"directional": 1}}``.
+        weight: its weight in that row.
+        needs: quantities to compute for it, see :class:`Declared`.
+
+    Returns:
+        a decorator, which returns the function itself.
+
+    Raises:
+        ValueError: there is no such quantity.
+    """
+    if unknown := sorted(set(needs) - {"stage1", "spectral"}):
+        raise ValueError(f"needs={list(needs)}: choose from stage1 and spectral, not {unknown[0]!r}")
+    return _declare(Declared("terms", row or {}, weight, frozenset(needs)))
+
+
+def guide(*, row: Mapping[str, Any]) -> Callable[[Thing], Thing]:
+    """Declare a guide: a function that turns what the texts give into what the losses follow.
+
+    Args:
+        row: settings of its row, among them the terms.
+
+    Returns:
+        a decorator for a function of :class:`zsgan.adaptation.batches.Guide` and the configuration, which
+        returns another guide (by ``dataclasses.replace``).
+    """
+    return _declare(Declared("guide", row))
+
+
+def trainer(*, row: Mapping[str, Any]) -> Callable[[Thing], Thing]:
+    """Declare a training loop: a class like :class:`zsgan.adaptation.by_text.Adaptation`, or derived from it.
+
+    Args:
+        row: settings of its row, among them the terms.
+
+    Returns:
+        a decorator for the class.
+    """
+    return _declare(Declared("trainer", row))
+
+
+def _declare(declared: Declared) -> Callable[[Thing], Thing]:
+    def decorate(thing: Thing) -> Thing:
+        thing.__zsgan__ = declared  # type: ignore[attr-defined]
+        return thing
+
+    return decorate
 
 
 @dataclass(frozen=True)
 class Plugged:
-    """A term that is not part of the package.
+    """A plug-in that was found.
 
     Attributes:
-        function: features of one guide's target images (N, D), with gradients, of its source images (N, D),
-            the guide, and settings by keyword -> a scalar.
-        name: name of the term in a row.
-        source: SHA-256 of the file of the function.
+        thing: the function or class.
+        name: its name in a configuration.
+        source: SHA-256 of its file.
     """
 
-    function: Callable[..., Tensor]
+    thing: Callable[..., Any]
     name: str
     source: str
 
-    def bind(self, config: AdaptConfig) -> Loss:
-        """The term with the settings that a configuration gives it.
-
-        Args:
-            config: a configuration with this term.
-
-        Returns:
-            the term, averaged over the guides.
-
-        Raises:
-            ValueError: the function does not take a setting.
-        """
-        given = config.settings_of(self.name)
-        taken = [
-            parameter.name for parameter in inspect.signature(self.function).parameters.values()
-            if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-        ]  # fmt: skip
-        if unknown := sorted(set(given) - set(taken)):
-            raise ValueError(
-                f"terms: {self.name} has no setting {unknown[0]!r}; its keyword-only arguments are "
-                f"{', '.join(taken) or 'none'}"
-            )
-        loss, part = partial(self.function, **given), self.function.__name__
-        return averaged(lambda seen: {part: (1.0, loss(seen.f_trg, seen.f_src, seen.guide))})
+    @property
+    def needs(self) -> frozenset[str]:
+        """Quantities that it declares to need."""
+        declared = getattr(self.thing, "__zsgan__", None)
+        return declared.needs if isinstance(declared, Declared) else frozenset()
 
 
 def plugged(name: str) -> Plugged:
-    """The term that a row names as FILE.py:FUNCTION or MODULE:FUNCTION.
+    """The plug-in that a configuration names.
 
     Args:
-        name: name of the term.
+        name: FILE.py:NAME or MODULE:NAME.
 
     Returns:
-        the term.
+        the plug-in.
 
     Raises:
         ValueError: there is no such file, module or function.
     """
     place, _, function = name.rpartition(":")
-    module = _of_file(name, place) if place.endswith(".py") else _installed(name, place)
+    module = _module(place, name)
     found = module.names.get(function)
     if not callable(found):
-        raise ValueError(f"terms: {name!r}: there is no function {function!r} in {place}")
+        raise ValueError(f"{name!r}: there is no function {function!r} in {place}")
     return Plugged(found, name, module.source)
+
+
+def rows_of(method: str) -> dict[str, dict[str, Any]]:
+    """The rows that a file declares.
+
+    Args:
+        method: path of a Python file, or the name of an entry point of the group :data:`ENTRY_POINTS`.
+
+    Returns:
+        name of each declared function or class -> settings of its row, in the file's order.
+
+    Raises:
+        ValueError: there is no such file or entry point, or it declares nothing.
+    """
+    place = method if method.endswith(".py") else _entry_point(method)
+    rows = {}
+    for name, thing in _module(place, method).names.items():
+        declared = vars(thing).get("__zsgan__") if callable(thing) and hasattr(thing, "__dict__") else None
+        if isinstance(declared, Declared):
+            rows[name] = declared.row_of(f"{place}:{name}")
+    if not rows:
+        raise ValueError(
+            f"{method} declares no method; put @zsgan.term(), @zsgan.guide() or @zsgan.trainer() above one"
+        )
+    return rows
+
+
+def _entry_point(name: str) -> str:
+    known = {entry.name: entry.value for entry in entry_points(group=ENTRY_POINTS)}
+    if name not in known:
+        installed = f" or one of the installed {', '.join(sorted(known))}" if known else ""
+        raise ValueError(f"method={name!r} is unknown; give a Python file, such as mine.py{installed}")
+    return known[name]
 
 
 @dataclass(frozen=True)
@@ -91,10 +190,12 @@ class _Module:
     source: str
 
 
-def _of_file(name: str, place: str) -> _Module:
+def _module(place: str, asked: str) -> _Module:
+    if not place.endswith(".py"):
+        return _installed(asked, place)
     file = local_path(place)
     if not file.is_file():
-        raise ValueError(f"terms: {name!r}: there is no file {file}; give the path of the term's file")
+        raise ValueError(f"{asked!r}: there is no file {file}; give the path of a Python file")
     return _executed(file, file.read_bytes())
 
 
@@ -102,19 +203,20 @@ def _of_file(name: str, place: str) -> _Module:
 def _executed(file: Path, text: bytes) -> _Module:
     """The text of a file, executed once: the code that runs is the code that is hashed."""
     source = hashlib.sha256(text).hexdigest()
-    module = ModuleType(f"zsgan_term_{source[:16]}")
+    module = ModuleType(f"zsgan_plugged_{source[:16]}")
     module.__file__ = str(file)
+    sys.modules[module.__name__] = module  # where dataclasses look
     exec(compile(text, file, "exec"), module.__dict__)
     return _Module(module.__dict__, source)
 
 
 @cache
-def _installed(name: str, place: str) -> _Module:
+def _installed(asked: str, place: str) -> _Module:
     """A module as this process knows it, which reads it once."""
     try:
         module = importlib.import_module(place)
     except ImportError as error:
-        raise ValueError(f"terms: {name!r}: there is no module {place!r} ({error})") from error
+        raise ValueError(f"{asked!r}: there is no module {place!r} ({error})") from error
     if module.__file__ is None or not module.__file__.endswith(".py"):
-        raise ValueError(f"terms: {name!r}: the source of {place} cannot be read; give a module in Python")
+        raise ValueError(f"{asked!r}: the source of {place} cannot be read; give a module in Python")
     return _Module(vars(module), sha256(Path(module.__file__)))

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from zsgan.adaptation.config import FewShot
+from zsgan.adaptation.rival_settings import FewShot
 from zsgan.base.files import sha256
 from zsgan.base.images import Folder
 from zsgan.base.resize import resize

@@ -1,9 +1,10 @@
 """The terms that a row can name, and the batches that they see.
 
-A loss of the package is a function, an entry in ``KINDS`` and, if it has settings, a group of the
-configuration.
+A term is a :class:`Kind`. One of the package is a function, an entry in ``KINDS`` and, if it has settings, a
+group of the configuration; one of a file is a function alone (:mod:`zsgan.adaptation.plugged`).
 """
 
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +12,10 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from zsgan.adaptation.config import AdaptConfig, Moment, Relation, Spectral, Term
+from zsgan.adaptation.batches import Batch, Seen
+from zsgan.adaptation.config import AdaptConfig, Moment, Relation, Term, is_plugged
+from zsgan.adaptation.plugged import Plugged, plugged
+from zsgan.adaptation.rival_settings import Spectral
 from zsgan.method.ewc import ewc_penalty
 from zsgan.method.losses import (
     directional_loss,
@@ -20,66 +24,7 @@ from zsgan.method.losses import (
     in_domain_angle_loss,
     relation_loss,
 )
-from zsgan.method.variations import Variations
-from zsgan.networks.clip import ClipEncoder
 from zsgan.rivals.consistency import spectral_loss
-
-
-@dataclass(frozen=True, eq=False)
-class Guide:
-    """One CLIP with the features of the two texts.
-
-    Attributes:
-        encoder: E_I and E_T.
-        t_src: (D,) E_T(t_src).
-        t_trg: (D,) E_T(t_trg).
-        variations: result of stage 1; ``None`` if no term needs it.
-        text_set: (K + 1, D) T of eq. (3), or (1, D) dT alone.
-    """
-
-    encoder: ClipEncoder
-    t_src: Tensor
-    t_trg: Tensor
-    variations: Variations | None
-    text_set: Tensor
-
-
-@dataclass(frozen=True, eq=False)
-class Seen:
-    """Features of a batch from one guide.
-
-    Attributes:
-        guide: the guide.
-        f_src: (N, D) features of the source generator's images.
-        f_trg: (N, D) features of the target generator's images of the same latents; these have gradients.
-        stretch_src: (N,) how much ``f_src`` moves with the latent, see :mod:`zsgan.rivals.consistency`;
-            ``None`` if no term needs it.
-        stretch_trg: (N,) as ``stretch_src`` for ``f_trg``, with gradients.
-    """
-
-    guide: Guide
-    f_src: Tensor
-    f_trg: Tensor
-    stretch_src: Tensor | None = None
-    stretch_trg: Tensor | None = None
-
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """Inputs of the terms in one step.
-
-    Attributes:
-        seen: features from each guide.
-        params: trained parameters of the target generator by name.
-        source_params: the same parameters of the source generator.
-        fisher: their Fisher information; empty if no term needs it.
-    """
-
-    seen: Sequence[Seen]
-    params: Mapping[str, Tensor]
-    source_params: Mapping[str, Tensor]
-    fisher: Mapping[str, Tensor]
-
 
 Parts = Mapping[str, tuple[float, Tensor]]
 """Name of a part of a term -> its weight inside the term, and its value, a scalar."""
@@ -106,10 +51,12 @@ class Kind:
 
 def _directional(floor: float) -> OfGuide:
     def loss(seen: Seen) -> Parts:
-        directions = image_directions(seen.f_trg, seen.f_src)
-        return {
-            "directional": (1.0, directional_loss(directions, seen.guide.t_trg - seen.guide.t_src, floor))
-        }
+        guide, text = seen.guide, seen.guide.t_trg - seen.guide.t_src
+        if guide.directions is not None:
+            assert seen.step is not None
+            text = guide.directions(seen.step.ws)
+        found = directional_loss(image_directions(seen.f_trg, seen.f_src), text, floor)
+        return {"directional": (1.0, found)}
 
     return loss
 
@@ -189,6 +136,47 @@ PARTS: Mapping[str, Term] = {part: term for term, kind in KINDS.items() for part
 """Name of a part in histories -> the term that it belongs to."""
 
 
+def kind_of(term: str) -> Kind:
+    """The term of a name: one of the package, or one that is plugged in.
+
+    Args:
+        term: a name in ``config.terms``.
+
+    Returns:
+        the term.
+
+    Raises:
+        ValueError: a plugged-in term does not exist.
+    """
+    if not is_plugged(term):
+        return {str(name): kind for name, kind in KINDS.items()}[term]
+    found = plugged(term)
+    return Kind(partial(_bound, found), [found.thing.__name__], found.needs)
+
+
+def _bound(found: Plugged, config: AdaptConfig) -> Loss:
+    """A plugged-in term with the settings that a configuration gives it."""
+    given = config.settings_of(found.name)
+    taken = [
+        parameter.name for parameter in inspect.signature(found.thing).parameters.values()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    ]  # fmt: skip
+    if unknown := sorted(set(given) - set(taken)):
+        raise ValueError(
+            f"terms: {found.name} has no setting {unknown[0]!r}; its keyword-only arguments are "
+            f"{', '.join(taken) or 'none'}"
+        )
+
+    def loss(seen: Seen) -> Parts:
+        value = found.thing(seen, **given)
+        if not isinstance(value, Tensor) or value.shape != ():
+            got = f"shape {tuple(value.shape)}" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+            raise ValueError(f"terms: {found.name} must return a scalar tensor, of shape (), got {got}")
+        return {found.thing.__name__: (1.0, value)}
+
+    return averaged(loss)
+
+
 def needs(config: AdaptConfig, settings: str) -> bool:
     """Whether a term of the configuration reads a group of settings, and so needs its quantities.
 
@@ -199,4 +187,4 @@ def needs(config: AdaptConfig, settings: str) -> bool:
     Returns:
         whether it does.
     """
-    return any(settings in KINDS[term].settings for term in KINDS if term in config.weights)
+    return any(settings in kind_of(term).settings for term in config.weights)

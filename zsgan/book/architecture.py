@@ -16,9 +16,10 @@ TOP = ("api", "cli")
 
 ADDING = (
     (
-        "a loss of your own",
+        "a loss, a guide or a training loop of your own",
         "zsgan.adaptation.plugged",
-        "write it as a function in a file of yours, and name it in a row, `terms: {FILE.py:FUNCTION: 1}`",
+        "declare it in a file of yours by `@zsgan.term()`, `@zsgan.guide()` or `@zsgan.trainer()`; "
+        "`zsgan table --method FILE.py` makes it a row",
     ),
     (
         "a loss of the package",

@@ -81,7 +81,7 @@ def directional_loss(
     Args:
         delta_image: (N, D) image directions. An exactly zero one contributes 1, with a gradient of order
             1 / floor.
-        delta_text: (D,) text direction.
+        delta_text: (D,) text direction, or (N, D) one for each image.
         floor: lower bound of the norms in the cosine, of delta_text too. At the first steps the two
             generators hardly differ, so a plain cosine's gradient is of order ``1 / |dI|``, and Adam's second
             moment keeps it for thousands of steps, during which training stalls. Not in the paper.
@@ -90,10 +90,13 @@ def directional_loss(
         a scalar.
 
     Raises:
-        ValueError: ``delta_text`` is not one direction.
+        ValueError: ``delta_text`` is neither one direction nor one for each image.
     """
-    if delta_text.ndim != 1:
-        raise ValueError(f"delta_text must be one direction of shape (D,), got {tuple(delta_text.shape)}")
+    if delta_text.shape not in (delta_image.shape[1:], delta_image.shape):
+        raise ValueError(
+            "delta_text must be one direction of shape (D,), or one for each image, got "
+            f"{tuple(delta_text.shape)} for images of shape {tuple(delta_image.shape)}"
+        )
     return (1 - _cosine(delta_image, delta_text, floor)).mean()
 
 

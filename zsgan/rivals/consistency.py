@@ -54,6 +54,29 @@ def squared_stretch(features: Callable[[Tensor], Tensor], ws: Tensor, directions
         return torch.stack([derivative.square().sum(1) for derivative in moved]).mean(0)
 
 
+def balance(text: Tensor, term: Tensor, lever: Tensor, floor: float = 1e-4, most: float = 1e4) -> Tensor:
+    """SCR's weight of its term in a step: |d text / d lever| / (|d term / d lever| + floor), bounded.
+
+    With it, the term's gradient in the lever is never longer than the text's.
+
+    Args:
+        text: the loss that follows the text, a scalar.
+        term: the term to weigh, a scalar.
+        lever: weights that both depend on: SCR's code takes those of ToRGB.
+        floor: added to the norm of the term's gradient; value of SCR's code, as the next.
+        most: largest weight.
+
+    Returns:
+        the weight, (), without gradients.
+    """
+    norms = [
+        at_least_float32(gradient).norm()
+        for loss in (text, term)
+        for gradient in torch.autograd.grad(loss, lever, retain_graph=True)
+    ]
+    return (norms[0] / (norms[1] + floor)).clamp(0, most)
+
+
 def spectral_loss(stretch_trg: Tensor, stretch_src: Tensor, delta: float = 1.0) -> Tensor:
     """Huber loss between the stretches of both generators, averaged over the samples.
 

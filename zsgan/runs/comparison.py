@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from zsgan.adaptation.batches import Guide
 from zsgan.adaptation.by_text import Adaptation
 from zsgan.adaptation.config import AdaptConfig, override
 from zsgan.adaptation.guide import source_features, trained_parameters
 from zsgan.adaptation.limits import check_size
 from zsgan.adaptation.speed import Speed, check_device
-from zsgan.adaptation.terms import Guide
 from zsgan.base import device as devices
 from zsgan.base.precision import tf32
 from zsgan.networks.load import load_generator

@@ -13,12 +13,14 @@ from torch import Tensor
 from torch.utils.hooks import RemovableHandle
 from tqdm import tqdm
 
+from zsgan.adaptation.batches import Guide
 from zsgan.adaptation.by_text import Adaptation
 from zsgan.adaptation.config import AdaptConfig
 from zsgan.adaptation.guide import source_features, source_fisher, trained_parameters
 from zsgan.adaptation.limits import check_size
 from zsgan.adaptation.speed import check_device
-from zsgan.adaptation.terms import Guide, needs
+from zsgan.adaptation.terms import needs
+from zsgan.adaptation.trainers import trainer_of
 from zsgan.base import device as devices
 from zsgan.base.precision import tf32
 from zsgan.networks.load import load_generator
@@ -74,8 +76,8 @@ def measure_costs(
         the costs.
 
     Raises:
-        ValueError: ``steps`` is below 1, the row adapts to images or is compiled, a name or the device is
-            unknown, or a setting is too large for the device's memory.
+        ValueError: ``steps`` is below 1, the row adapts to images, is compiled or has a training loop of its
+            own, a name or the device is unknown, or a setting is too large for the device's memory.
     """
     check_measurable(config, steps)
     if config.speed.compile:
@@ -122,11 +124,16 @@ def measure_costs(
 
 
 def check_measurable(config: AdaptConfig, steps: int) -> None:
-    """Refuse a number of steps below 1, and rows that adapt to images."""
+    """Refuse a number of steps below 1, rows that adapt to images, and training loops of one's own."""
     if steps < 1:
         raise ValueError(f"steps must be at least 1, got {steps}")
     if config.few_shot is not None:
         raise ValueError("the row adapts to images, but costs are those of rows with terms; name one")
+    if config.trainer is not None or config.air is not None:
+        raise ValueError(
+            f"the row has a training loop of its own, {config.trainer or 'air'}, whose parts are not known; "
+            "zsgan plan times its steps"
+        )
 
 
 def timed_steps(
@@ -152,6 +159,31 @@ def timed_steps(
     started = time.process_time()
     taken = _parts(adaptation, steps, clock)
     return taken, (time.process_time() - started) / steps
+
+
+def whole_steps(
+    config: AdaptConfig, g_src: Generator, guides: Sequence[Guide], f_src: Sequence[Tensor], steps: int
+) -> float:
+    """Median seconds of the first steps of any training loop, without the very first.
+
+    Args:
+        config: the adaptation.
+        g_src: its source generator.
+        guides: its guides.
+        f_src: features (1, N, D) of source images for each guide, which all steps use.
+        steps: number of steps, at least 2.
+
+    Returns:
+        seconds.
+    """
+    zeros = {name: torch.zeros_like(p) for name, p in trained_parameters(g_src, config.trainable).items()}
+    trainer = trainer_of(config)(config, g_src, guides, zeros, [f.expand(steps, -1, -1) for f in f_src])
+    seconds = []
+    for i in range(steps):
+        started = now(g_src.synthesis.const.device)
+        trainer.step(i)
+        seconds.append(now(g_src.synthesis.const.device) - started)
+    return median(seconds[1:])
 
 
 def medians(taken: Sequence[Mapping[str, float]]) -> dict[str, float]:

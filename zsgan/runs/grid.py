@@ -111,7 +111,7 @@ def _attempt(job: Job, **options: Any) -> tuple[str, str] | None:
     try:
         if resolve(job.config).id != job.id:
             raise ValueError(
-                "weights, images or a term's code have changed since this command began; repeat the command"
+                "weights, images or the code of a plug-in have changed since this command began; repeat it"
             )
         run(job, **options)
     except Exception as error:

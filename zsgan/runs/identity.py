@@ -31,7 +31,7 @@ class Job:
         id: hash of everything that determines the result, and of nothing else: contents of files rather than
             their names, and no settings of unused terms.
         content: what the id covers besides the settings: the contents of networks and images, the version of
-            the numerics, and the source code of plugged-in terms.
+            the numerics, and the source code of plug-ins.
     """
 
     config: AdaptConfig
@@ -64,7 +64,7 @@ def resolve(config: AdaptConfig | Job) -> Job:
 
     Raises:
         ValueError: a name is neither in the manifest nor a file nor one of open_clip's; there are too few
-            target images; or the source code of a term cannot be read.
+            target images; or a plug-in does not exist.
         TypeError: ``config`` is not a configuration, but for instance a mapping.
     """
     if isinstance(config, Job):
@@ -76,8 +76,8 @@ def resolve(config: AdaptConfig | Job) -> Job:
         )
     generator = names.generator(config.generator)
     content: dict[str, Any] = {"generator": generator.identity, "numerics": NUMERICS}
-    if own := list(filter(is_plugged, config.weights)):  # a change of their code changes the id
-        content["sources"] = {_function(name): plugged(name).source for name in own}
+    if config.plugs:  # a change of their code changes the id
+        content["sources"] = {_function(name): plugged(name).source for name in config.plugs}
     clips: list[Weights] = []
     discriminator: Weights | None = None
     if config.few_shot is None:
@@ -146,10 +146,18 @@ def relevant(config: AdaptConfig) -> dict[str, Any]:
             del of_images["few_shot"][name]
         return of_images | speed
     del values["few_shot"]
+    for name in ("air", "ipl"):  # as above
+        if values[name] is None:
+            del values[name]
+    for name in ("guide", "trainer"):
+        if (plug := values.pop(name)) is not None:
+            values[name] = _function(plug)
     for name in ("generator", "clips"):
         del values[name]
     if not config.features.crops:  # as above
         del values["features"]["crops"]
+    if not config.spectral.balanced:  # as above
+        del values["spectral"]["balanced"]
     for group in ("stage1", "moment", "relation", "ewc", "spectral"):
         if not needs(config, group):
             del values[group]

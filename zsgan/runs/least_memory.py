@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.autograd.graph import saved_tensors_hooks
 
-from zsgan.adaptation.config import AdaptConfig, FewShot
+from zsgan.adaptation.config import AdaptConfig
 from zsgan.adaptation.guide import encode, trained_parameters
+from zsgan.adaptation.rival_settings import FewShot
 from zsgan.adaptation.terms import needs
 from zsgan.assets import names
 from zsgan.networks.load import load_clip, load_discriminator, load_generator

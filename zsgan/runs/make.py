@@ -14,14 +14,16 @@ import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
 
-from zsgan.adaptation.by_text import NUMERICS, Adaptation, Trainer
+from zsgan.adaptation.batches import Guide
+from zsgan.adaptation.by_text import NUMERICS, Trainer
 from zsgan.adaptation.few_shot import FewShotAdaptation
 from zsgan.adaptation.guide import device_of, make_guide, source_features, source_fisher
 from zsgan.adaptation.limits import check_size, check_steps
 from zsgan.adaptation.speed import check_device
 from zsgan.adaptation.stopping import EARLIEST, alignment, plateau
 from zsgan.adaptation.targets import targets
-from zsgan.adaptation.terms import Guide, needs
+from zsgan.adaptation.terms import needs
+from zsgan.adaptation.trainers import trainer_of
 from zsgan.base import device as devices
 from zsgan.base import failures
 from zsgan.base.cache import Cache
@@ -125,7 +127,8 @@ def threads_for(g_src: Generator) -> int | None:
 
 def guides_of(job: Job, device: torch.device | str = "cpu", progress: bool = False) -> list[Guide]:
     """The guides of a job, one for each of its CLIPs."""
-    g_src = load_generator(job.generator, device) if job.config.stage1.start == "captions" else None
+    looks = job.config.stage1.start == "captions" or job.config.ipl is not None
+    g_src = load_generator(job.generator, device) if looks else None
     return [make_guide(load_clip(clip, device=device), job.config, progress, g_src) for clip in job.clips]
 
 
@@ -204,7 +207,7 @@ def _by_text(job: Job, g_src: Generator, folder: Path, progress: bool) -> Callab
     def begin() -> Trainer:
         fisher = fisher_of(job, g_src, guides, folder, progress) if needs(config, "ewc") else None
         features = source_features_of(job, g_src, guides, folder, progress)
-        return Adaptation(config, g_src, guides, fisher, features)
+        return trainer_of(config)(config, g_src, guides, fisher, features)
 
     return begin
 

@@ -1,6 +1,6 @@
 """Profiles: scenarios, rows, seeds and samples, read from ``zsgan/profiles/<name>.yaml`` and checked."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from zsgan.adaptation.config import AdaptConfig, override
+from zsgan.adaptation.plugged import rows_of
 from zsgan.assets import names
 from zsgan.base.pictures import ENDINGS, find
 from zsgan.base.places import local_path
@@ -176,13 +177,15 @@ def _random_networks(config: AdaptConfig) -> dict[str, Any]:
     return clips if config.few_shot is None else {**clips, "few_shot.discriminator": None}
 
 
-def load_profile(name: str | Path | None = None) -> Profile:
+def load_profile(name: str | Path | None = None, methods: Sequence[str] = ()) -> Profile:
     """Read and check a profile; its rows with the first scenario, the others in :meth:`Profile.config`.
 
     Args:
         name: "smoke", "demo" (the default), "paper", "colab"..., or the path of a .yaml or .yml file; with
             ``extends: paper``, the file has only the differences. Paths in it are relative to the current
             folder, and a tilde is the home folder.
+        methods: Python files whose methods become rows, after those of the file's entry "methods", see
+            :func:`zsgan.adaptation.plugged.rows_of`.
 
     Returns:
         the profile.
@@ -194,6 +197,11 @@ def load_profile(name: str | Path | None = None) -> Profile:
     content = _read(name, ())
     if "name" in content:
         raise ValueError(f"{profile_file(name)}: a profile is called like its file; take 'name' out")
+    for method in (*content.pop("methods", ()), *methods):
+        own, known = rows_of(method), content.get("rows", {})
+        if twice := own.keys() & known:
+            raise ValueError(f"{method}: the profile has a row {sorted(twice)[0]!r} already; rename it")
+        content["rows"] = {**known, **own}
     try:
         return build(Profile, {"name": name, **content})
     except ValueError as error:

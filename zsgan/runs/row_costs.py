@@ -17,19 +17,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from zsgan.adaptation.config import AdaptConfig, FewShot, is_plugged
+from zsgan.adaptation.batches import Batch, Guide, Seen
+from zsgan.adaptation.config import AdaptConfig
 from zsgan.adaptation.few_shot import FewShotAdaptation, does
 from zsgan.adaptation.guide import guide_from, source_features, source_fisher, trained_parameters
 from zsgan.adaptation.objective import Objective
+from zsgan.adaptation.plugged import plugged
+from zsgan.adaptation.rival_settings import FewShot
 from zsgan.adaptation.speed import check_device
 from zsgan.adaptation.targets import targets
-from zsgan.adaptation.terms import Batch, Guide, Seen, needs
+from zsgan.adaptation.terms import needs
 from zsgan.base import device as devices
 from zsgan.base.precision import tf32
 from zsgan.networks.clip import ClipEncoder, encode_pair
 from zsgan.networks.load import load_clip, load_discriminator, load_generator
 from zsgan.networks.stylegan2 import Generator
-from zsgan.runs.costs import PARTS, medians, now, timed_steps
+from zsgan.runs.costs import PARTS, medians, now, timed_steps, whole_steps
+from zsgan.runs.identity import relevant
 from zsgan.runs.make import SMALL, threads_for
 
 log = logging.getLogger(__name__)
@@ -151,7 +155,16 @@ class Meter:
         if config.selection is not None and timed.selection is not None:
             shares["latents"] = config.selection.batch_size / timed.selection.batch_size
         parts = [step[part] * shares.get(part, 1) for part in PARTS if part != "losses"]
-        losses = self._losses(config, g_src, guides, [size, shape, config.clips, batch])
+        if config.plugs or config.air or config.ipl:  # whose steps may be of any kind
+            whole = replace(config, optimiser=timed.optimiser, selection=timed.selection, speed=timed.speed)
+            key += [relevant(config), {name: plugged(name).source for name in config.plugs}]
+            steps = STEPS_LARGE_CPU if alone else STEPS
+            of_all = self.once(
+                f"{size}: whole steps", key, lambda: whole_steps(whole, g_src, guides, f_src, steps)
+            )
+            parts, losses = [share * of_all], 0.0
+        else:
+            losses = self._losses(config, g_src, guides, [size, shape, config.clips, batch])
         fisher = 0.0
         if needs(config, "ewc"):
             few = replace(timed, ewc=replace(config.ewc, samples=timed.optimiser.batch_size))
@@ -181,10 +194,10 @@ class Meter:
         def guide() -> Guide:
             return guide_from(encoder, t_src, t_trg, config, g_src=g_src)
 
-        if not needs(config, "stage1"):
+        if not (needs(config, "stage1") or config.ipl):
             return encoding, guide()
         varying, found = self.once(
-            f"stage 1 with {name}", [*key, asdict(config.stage1)], lambda: self.seconds(guide)
+            f"stage 1 with {name}", [*key, asdict(config.stage1), config.ipl], lambda: self.seconds(guide)
         )
         return encoding + varying, found
 
@@ -225,8 +238,7 @@ class Meter:
 
             return self.seconds(losses, warm=True)[0]
 
-        plugged = {name: config.settings_of(name) for name in terms if is_plugged(name)}
-        key += [config.trainable if trained else None, plugged, asdict(config.moment)]
+        key += [config.trainable if trained else None, asdict(config.moment)]
         return self.once(f"{key[0]}: losses {' + '.join(terms)}", key, measure)
 
     def _of_images(self, config: AdaptConfig, g_src: Generator) -> RowCosts:

@@ -228,6 +228,11 @@ class SynthesisNetwork(nn.Module):
         """The L - 1 convolutions, in the order of their styles and noise maps."""
         return [module for module in self.modules() if isinstance(module, SynthesisLayer)]
 
+    @property
+    def last_torgb(self) -> ToRGB:
+        """The ToRGB of the highest resolution."""
+        return [module for module in self.modules() if isinstance(module, ToRGB)][-1]
+
     def forward(
         self,
         ws: Tensor,

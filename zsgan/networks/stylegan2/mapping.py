@@ -69,10 +69,10 @@ class MappingNetwork(nn.Module):
             ValueError: a shape or the truncation is wrong.
         """
         self._check(z, c, truncation_psi)
-        x = _normalize_second_moment(z) if self.z_dim else z
+        x = normalize_second_moment(z) if self.z_dim else z
         if self.embed is not None:
             assert c is not None
-            x = torch.cat([x, _normalize_second_moment(self.embed(c))], dim=1)
+            x = torch.cat([x, normalize_second_moment(self.embed(c))], dim=1)
         for layer in self.layers:
             x = layer(x)
         ws = x[:, None].expand(-1, self.n_ws, -1)
@@ -90,5 +90,6 @@ class MappingNetwork(nn.Module):
             raise ValueError(f"truncation_psi must be a finite number (1 for no truncation), got {psi!r}")
 
 
-def _normalize_second_moment(x: Tensor) -> Tensor:
+def normalize_second_moment(x: Tensor) -> Tensor:
+    """Rows (N, D) with a mean square of 1."""
     return x * (x.square().mean(dim=1, keepdim=True) + EPSILON).rsqrt()

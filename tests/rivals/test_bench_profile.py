@@ -1,0 +1,50 @@
+"""The bench has every rival as a row that can be run, in every scenario."""
+
+from itertools import product
+
+import pytest
+
+from zsgan.adaptation.by_text import Adaptation
+from zsgan.adaptation.config import override
+from zsgan.adaptation.guide import make_guide, trained_parameters
+from zsgan.adaptation.trainers import trainer_of
+from zsgan.networks.load import load_clip, load_generator
+from zsgan.runs.identity import resolve
+from zsgan.runs.profiles import load_profile
+
+BENCH = load_profile("bench")
+RIVALS = ("HyperDomainNet's angle", "SCR", "StyleDomain, StyleSpace", "StyleDomain, affine", "AIR", "IPL")
+LADDER = ("L_dir", "L_dir + L_EWC", "L_dm", "L_dm + L_EWC", "L_dm + L_EWC + L_rel")
+
+
+def test_each_row_is_a_run_of_its_own():
+    ids = {resolve(BENCH.config(at, row)).id for at, row in product(BENCH.scenarios, BENCH.rows)}
+    assert len(ids) == len(BENCH.scenarios) * len(BENCH.rows) and len(BENCH.seeds) == 5
+    assert list(BENCH.scenarios) == ["dog-to-cat", *load_profile("scenarios").scenarios]
+
+
+def test_the_ladder_is_the_demos_in_other_templates():
+    demo = load_profile("demo")
+    for row in LADDER:
+        ours = BENCH.config("dog-to-cat", row)
+        assert override(ours, {"templates": demo.settings["templates"]}) == demo.config("dog-to-cat", row)
+    assert {row.rpartition("k = ")[2] for row in BENCH.rows if "NADA" in row} == set("2468")
+
+
+@pytest.mark.parametrize("row", RIVALS)
+def test_a_rival_takes_steps(row):
+    """It follows the text from the first steps on, and changes what it says and nothing else."""
+    changes = {"optimiser.iterations": 4, "clips": "clip-a"}
+    config = BENCH.config("dog-to-cat", row, 0, changes)
+    if config.air:
+        config = override(config, {"air.samples": 4, "air.prompt_steps": 2})
+    if config.ipl:
+        config = override(config, {"ipl.iterations": 1, "ipl.batch_size": 2})
+    g_src = load_generator("generator-dog")
+    trainer = trainer_of(config)(config, g_src, [make_guide(load_clip("clip-a"), config, g_src=g_src)])
+    assert isinstance(trainer, Adaptation)
+    course = [trainer.step(i)["directional"] for i in range(4)]
+    assert course[-1] < course[0]
+    source = g_src.state_dict()
+    changed = {name for name, value in trainer.result.state_dict().items() if not value.equal(source[name])}
+    assert changed and changed <= set(trained_parameters(g_src, config.trainable))

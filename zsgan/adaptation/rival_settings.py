@@ -1,0 +1,95 @@
+"""Groups of the configuration for what other papers add; the defaults are their published values."""
+
+from typing import Annotated
+
+from pydantic import Field
+from pydantic.dataclasses import dataclass
+
+from zsgan.base.settings import (
+    CHECKED,
+    AtLeast0,
+    AtLeast1,
+    AtLeast3,
+    BatchSize,
+    Domain,
+    NonNegative,
+    Positive,
+    Probability,
+    Psi,
+    Switch,
+    Text,
+)
+from zsgan.rivals.layer_selection import LayerMap
+
+
+@dataclass(frozen=True, config=CHECKED)
+class Spectral:
+    """Spectral consistency of SCR (Liu et al. 2023), a rival of eqs. (4) and (5); values from its code.
+
+    SCR itself is balanced, with a weight of 1. Off, as here by default, the weight stays what it is.
+    """
+
+    probes: AtLeast1 = 3  # random directions of a latent
+    delta: Positive = 1.0  # of the Huber loss
+    balanced: Switch = False  # in each step no stronger than the text, see zsgan.rivals.consistency.balance
+
+
+@dataclass(frozen=True, config=CHECKED)
+class Selection:
+    """Adaptive layer selection of StyleGAN-NADA, before every step (Gal et al. 2022, sec. 4.3)."""
+
+    k: AtLeast1  # layers trained in a step
+    iterations: AtLeast1 = 1  # optimisation steps on the latents to rank the layers
+    layer_map: LayerMap = "corrected"  # see zsgan.rivals.layer_selection
+    batch_size: BatchSize = 8  # latents that rank the layers
+
+
+@dataclass(frozen=True, config=CHECKED)
+class Air:
+    """Iterative refinement of AIR (Liu et al. 2025), beside the row's terms; values from its code.
+
+    Of a run of T steps: the code's are 200 (anchors from 100, every 20) or 300 (from 150, every 30).
+    """
+
+    start: Probability = 0.5  # share of the run before the first anchor
+    every: Annotated[Positive, Field(le=1)] = 0.1  # share of the run from one anchor to the next
+    weight: NonNegative = 1.0  # of the direction from the anchor
+    samples: AtLeast1 = 1000  # images whose mean feature places an anchor
+    psi: Psi = 0.7  # their truncation
+    prompt_steps: AtLeast1 = 200  # steps of Adam on an anchor's prompt
+    prompt_lr: Positive = 1e-3
+
+    def anchors(self, iterations: int) -> range:
+        """The steps before which a generator becomes the anchor, in a run of ``iterations``; at least one."""
+        first = min(round(self.start * iterations), iterations - 1)
+        return range(first, iterations, max(1, round(self.every * iterations)))
+
+
+@dataclass(frozen=True, config=CHECKED)
+class Ipl:
+    """Prompts for each image of IPL (Guo et al. 2023), in the term "directional"; values from its code."""
+
+    words: AtLeast1 = 4  # before the name of a domain, as many as "a photo of a" has
+    weight: NonNegative = 1.0  # of the target prompts' closeness to the target text
+    iterations: AtLeast1 = 300
+    batch_size: BatchSize = 32
+    lr: Positive = 0.05
+
+
+@dataclass(frozen=True, config=CHECKED)
+class FewShot:
+    """Adaptation to a few images instead of a text (Ojha et al. 2021); values from its code."""
+
+    target: Domain  # factors that drawn images share, {species: ..., style: ...}, or {folder: ...}
+    images: AtLeast1 = 10  # target images, and as many anchors in the latent space
+    discriminator: Text | None = None  # the source's, see zsgan.assets.names; None: that of the generator
+    lambda_distance: NonNegative = 1e3  # of cross-domain distance consistency
+    distance_batch: AtLeast3 = 4  # images in its comparison
+    anchor_every: AtLeast1 = 4  # one step in so many judges whole images near the anchors, the others patches
+    anchor_deviation: NonNegative = 0.1  # standard deviation of latents around an anchor; 0.05 in the text
+    patch_level: AtLeast0 = 3  # patches are judged in the discriminator's map of R / 2^level px; 32 px of 256
+    lambda_r1: NonNegative = 10.0
+    r1_every: AtLeast1 = 16
+    lambda_path: NonNegative = 2.0
+    path_every: AtLeast1 = 4
+    mixing: Probability = 0.9  # probability of two latents in the styles of one image
