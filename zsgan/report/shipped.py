@@ -13,6 +13,7 @@ A run's id is a hash of everything that determines it, so a summary of other net
 recognised without the runs.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import product
@@ -235,7 +236,7 @@ def _differences(bench: Bench) -> pd.DataFrame:
     """Differences to the baseline at the end of the runs, and of snapshots at every rate of RATES."""
     seeds = len(bench.profile.seeds)
     known = bench.judges.rate_column
-    found = [differences(bench, (known, *VARIED)).assign(arrived=seeds)]
+    found = [differences(bench, (known, *VARIED)).assign(arrived=seeds, target=math.nan)]
     if bench.profile.snapshots:
         found += [
             matched_differences(bench, rate, measure, known) for rate, measure in product(RATES, VARIED)
