@@ -299,13 +299,13 @@ def test_a_kernel_that_dies_is_reported_and_cannot_be_staged(tmp_path):
 # Staging and rendering
 
 
-def test_numbers_of_a_table_break_only_before_their_interval():
+def test_numbers_of_a_table_break_only_before_what_is_added():
     line = (
         '"L_dir, 2",0.402 ± 0.008,+0.037 (+0.001 to -0.073),60.5 (0.97),80 to 160,StyleGAN-NADA to sketch\n'
     )
     (cells,) = csv.reader(io.StringIO(pages.laid_out(line)))
     assert cells == [
-        "L_dir, 2", "0.402\u00a0±\u00a00.008", "+0.037\\\n(+0.001 to\u00a0-0.073)", "60.5 (0.97)",
+        "L_dir, 2", "0.402 ±\u00a00.008", "+0.037\\\n(+0.001 to\u00a0-0.073)", "60.5 (0.97)",
         "80 to\u00a0160", "StyleGAN-NADA to sketch",
     ]  # fmt: skip
 

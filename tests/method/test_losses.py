@@ -320,7 +320,7 @@ X = torch.ones(3, 4)
         (lambda: image_directions(X, X[:1]), r"f_trg and f_src .* got \(3, 4\) and \(1, 4\)"),
         (lambda: relation_loss(X, X[:2]), "f_trg and f_src"),
         (lambda: in_domain_angle_loss(X[0], X[0]), r"f_trg and f_src .* got \(4,\)"),
-        (lambda: directional_loss(X, X), r"delta_text .* got \(3, 4\)"),
+        (lambda: directional_loss(X, X[:2]), r"delta_text .* got \(2, 4\)"),
         (lambda: CovarianceReading(scale="N"), "scale must be one of .* got 'N'"),
         (lambda: CovarianceReading(distance="l2"), "distance must be one of .* got 'l2'"),
         (lambda: relation_loss(X[:1], X[:1]), r"at least 2 images \(diagonal=True\), got 1"),

@@ -94,8 +94,8 @@ def stage(
 def laid_out(table: str) -> str:
     """A table in CSV whose cells break where they should when a page is narrow.
 
-    "0.575 ± 0.019" stays in one line. "+0.06 (+0.02 to +0.09)" has its interval below it, which breaks before
-    its "to", if it must.
+    "0.575 ± 0.019" and "80 to 160" break before "±" and "to", if they must. "+0.06 (+0.02 to +0.09)" has its
+    interval below it.
 
     Args:
         table: CSV.
@@ -105,8 +105,7 @@ def laid_out(table: str) -> str:
     """
     out = io.StringIO()
     for cells in csv.reader(io.StringIO(table)):
-        cells = [re.sub(r"(?<=\d) ± (?=\d)", "\u00a0±\u00a0", cell) for cell in cells]
-        cells = [re.sub(r"(?<=\d) to (?=[-+\d])", " to\u00a0", cell) for cell in cells]
+        cells = [re.sub(r"(?<=\d) (±|to) (?=[-+\d])", " \\1\u00a0", cell) for cell in cells]
         cells = [re.sub(r"(?<=\d) (?=\(\S+ to\u00a0)", "\\\\\n", cell) for cell in cells]
         csv.writer(out, lineterminator="\n").writerow(cells)
     return out.getvalue()
