@@ -453,7 +453,7 @@ def test_every_committed_figure_and_table_has_its_sidecar():
 
 
 SUMMARISED = {
-    "frontier": "demo-full", "ablations": "ablations", "search": "search",
+    "frontier": "demo-full", "ablations": "ablations", "ablations_long": "ablations-long", "search": "search",
     "scenarios": "scenarios", "stops": "demo-full", "steps": "demo-full",
 }  # fmt: skip
 
@@ -462,7 +462,8 @@ SUMMARISED = {
 def test_a_sidecar_says_what_made_its_file(path):
     sidecar = json.loads(path.read_text(encoding="utf-8"))
     made = sidecar.get("summary", sidecar)  # of the demo's runs, or of a summary that ships
-    assert made["profile"] == ("demo" if made is sidecar else SUMMARISED[path.stem.partition("_")[0]])
+    grid = SUMMARISED.get(path.stem, SUMMARISED.get(path.stem.partition("_")[0]))
+    assert made["profile"] == ("demo" if made is sidecar else grid)
     assert made["versions"]["torch"] and sidecar["versions"]["torch"]
     assert made["weights"] == {name: asset(name).sha256 for name in made["weights"]}
     assert any(name.startswith("clip") for name in made["weights"])
