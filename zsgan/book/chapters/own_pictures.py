@@ -180,17 +180,18 @@ def answers_of(factors: Factors, wishes: Sequence[Wish] = WISHES) -> dict[str, T
     return {wish.label: draw(wish.answer(factors)) for wish in wishes}
 
 
-def distance_table(found: Mapping[str, Mapping[str, Mapping[str, float]]]) -> pd.DataFrame:
+def distance_table(found: Mapping[str, Mapping[str, Mapping[str, float]]], what: str) -> pd.DataFrame:
     """The distances of :func:`distances` as a table.
 
     Args:
         found: label of a wish -> what is compared with the answers -> distances.
+        what: the distance, "LPIPS" or "factors".
 
     Returns:
         a line for each wish; columns such as "LPIPS, full method"; two decimals.
     """
     lines = {
-        label: {f"{what}, {name}": of[name][what] for what in ("LPIPS", "factors") for name in of}
+        label: {f"{what}, {name}": distances[what] for name, distances in of.items()}
         for label, of in found.items()
     }
     return pd.DataFrame(lines).T.rename_axis("becomes").map("{:.2f}".format)
