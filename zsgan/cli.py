@@ -515,13 +515,14 @@ def _fetch(options: argparse.Namespace) -> None:
 
 def _convert(options: argparse.Namespace) -> None:
     from zsgan.base.files import sha256
-    from zsgan.networks.stylegan2.checkpoints import load_generator_file, save, save_rosinality
+    from zsgan.networks.load import read_generator
+    from zsgan.networks.stylegan2.checkpoints import save, save_rosinality
 
     if options.output.suffix not in (".safetensors", ".pt"):
         raise ValueError(f"OUT must end in .safetensors or .pt, got {options.output}")
     if not options.input.is_file():
         raise ValueError(f"IN: there is no file {options.input}; zsgan fetch prints where it puts one")
-    generator = load_generator_file(options.input)
+    generator = read_generator(options.input)
     if options.output.suffix == ".pt":
         save_rosinality(generator, options.output)
     else:

@@ -166,6 +166,16 @@ def test_a_mixture_is_the_weighted_sum(parts):
         torch.testing.assert_close(change, 0.25 * one[name] - 0.5 * two[name], atol=1e-5, rtol=1e-4)
 
 
+def test_they_are_converted_to_a_whole_generator(parts, tmp_path):
+    source, files = parts
+    assert cli.main(["convert", str(files[1]), str(tmp_path / "whole.safetensors")]) == 0
+    whole_, compact = (load_generator(file) for file in (tmp_path / "whole.safetensors", files[1]))
+    assert differences(source, compact)["synthesis.const"].any()
+    assert all(
+        torch.equal(one, other) for one, other in zip(whole_.parameters(), compact.parameters(), strict=True)
+    )
+
+
 def test_differences_go_to_another_generator_of_their_architecture(parts, make_generator, tmp_path):
     source, files = parts
     other = make_generator(seed=8)

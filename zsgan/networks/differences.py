@@ -6,20 +6,20 @@ or products of two factors ``<parameter>.left`` (m, r) and ``<parameter>.right``
 a matrix of its first dimension against all others.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from zsgan.base.tensors import load_tensors, save_tensors
 from zsgan.networks.stylegan2.generator import Generator
 
 LEFT, RIGHT = ".left", ".right"
-KIND = "differences"
-"""What ``kind`` says in the config of a file of differences."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,7 +61,7 @@ class Differences:
 
     def save(self, path: Path) -> None:
         """Write a file of differences, as float16."""
-        config = {"kind": KIND, "source": {"name": self.source, "sha256": self.identity}}
+        config = {"kind": "differences", "source": {"name": self.source, "sha256": self.identity}}
         save_tensors(self.tensors, path, config=config, provenance=self.provenance, dtype=torch.float16)
 
 
@@ -96,16 +96,17 @@ def load_differences(path: Path) -> Differences | None:
         ValueError: the file says that it holds differences, and is damaged.
     """
     try:
-        tensors, config, provenance = load_tensors(path)
-    except ValueError:  # another format, or damaged; the readers of generators say which
-        return None
-    if not isinstance(config, dict) or config.get("kind") != KIND:
+        with safe_open(path, framework="pt") as file:
+            config = json.loads((file.metadata() or {}).get("config", "null"))
+    except (SafetensorError, json.JSONDecodeError):  # another format, or damaged: the other readers say which
         return None
     match config:
-        case {"source": {"name": str(name), "sha256": str(identity)}}:
-            pass
-        case _:
+        case {"kind": "differences", "source": {"name": str(name), "sha256": str(identity)}}:
+            tensors, _, provenance = load_tensors(path)
+        case {"kind": "differences"}:
             raise ValueError(f"{path} does not say what its differences are from: get it again")
+        case _:
+            return None
     lefts, rights = (
         {stored.removesuffix(end): tensor for stored, tensor in tensors.items() if stored.endswith(end)}
         for end in (LEFT, RIGHT)

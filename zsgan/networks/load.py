@@ -41,20 +41,31 @@ def load_generator(name_or_path: str | Path | Weights, device: torch.device | st
     if found.resolution:
         return random_generator(found.resolution).to(device)
     assert found.path is not None  # only random weights have no file
-    generator = _of_differences(found) or load_generator_file(found.path)
+    generator = read_generator(found.path)
     check_adaptable(generator, found.name)
     return generator.to(device)
 
 
-def _of_differences(found: Weights) -> Generator | None:
-    """The generator that a file of differences describes; ``None`` for another file."""
-    if found.file is None or (stored := load_differences(found.file)) is None:
-        return None
+def read_generator(path: Path) -> Generator:
+    """A generator from a file of any format, whole or of differences from a generator that is at hand.
+
+    Args:
+        path: the file; see :func:`zsgan.networks.stylegan2.checkpoints.load_generator_file` for whole ones.
+
+    Returns:
+        the generator in float32, on the CPU, in evaluation mode.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged or holds no generator, or the source of its differences is not here.
+    """
+    if not path.is_file() or (stored := load_differences(path)) is None:
+        return load_generator_file(path)
     source = names.generator(stored.source)
     if source.identity != stored.identity:
         raise ValueError(
-            f"{found.file} holds differences from another {stored.source} than the one here: its weights "
-            "have changed since. Get the generator that it was made from"
+            f"{path} holds differences from another {stored.source} than the one here: its weights have "
+            "changed since. Get the generator that it was made from"
         )
     generator = load_generator(source)
     stored.add_to(generator)
