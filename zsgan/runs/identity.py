@@ -43,6 +43,11 @@ class Job:
     content: Mapping[str, Any]
 
     @property
+    def sources(self) -> dict[str, str]:
+        """Plug-ins by their names in the configuration -> SHA-256 of their files."""
+        return {name: self.content["sources"][_function(name)] for name in self.config.plugs}
+
+    @property
     def identity(self) -> dict[str, Any]:
         """Identity of the finished run, independent of when and where it is made."""
         return {
