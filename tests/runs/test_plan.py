@@ -158,6 +158,24 @@ def test_rows_that_cost_the_same_share_a_measurement(profile, clock, short, capl
     assert found["full, strict"] == found["full"]
 
 
+def test_steps_of_ones_own_have_their_guide_and_number_of_steps(profile, clock, short, tmp_path, monkeypatch):
+    """Of three rows with the same stage 1, two have guides from one file."""
+    (tmp_path / "mine.py").write_text(
+        "from dataclasses import replace\n\n\n"
+        "def near(guide, config):\n    return replace(guide, t_trg=2 * guide.t_trg)\n\n\n"
+        "def far(guide, config):\n    return replace(guide, t_trg=3 * guide.t_trg)\n"
+    )
+    taken = []
+    monkeypatch.setattr(row_costs, "whole_steps", lambda *given: taken.append(given) or 1.0)
+    meter, plain = Meter(torch.device("cpu")), config_of(profile)
+    meter.row(plain)
+    for name in ("near", "far"):
+        meter.row(override(plain, {"guide": f"{tmp_path / 'mine.py'}:{name}"}))
+    (near, _, (two,), *_), (_, _, (three,), *_) = taken
+    torch.testing.assert_close(3 * two.t_trg, 2 * three.t_trg)
+    assert near.optimiser.iterations == 20, "a schedule is over the row's own"
+
+
 def test_large_networks_on_a_cpu_are_timed_with_one_image(profile, clock, monkeypatch):
     """By hand: five parts grow with the batch of 2, or of 8 for the ranking of layers."""
     monkeypatch.setattr(row_costs, "SMALL", 4)

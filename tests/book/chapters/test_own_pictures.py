@@ -1,5 +1,6 @@
 """Pictures of the chapter on people's own: drawn, or the photographs that a profile names, and their runs."""
 
+from argparse import Namespace
 from dataclasses import replace
 
 import pandas as pd
