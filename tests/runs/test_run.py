@@ -400,7 +400,8 @@ def test_the_identity_is_that_of_the_meaning(config):
 
 
 SHARED = (
-    "generator", "clips", "features.normalise", "features.antialias", "optimiser.batch_size", "speed.tf32"
+    "generator", "clips", "features.normalise", "features.antialias", "optimiser.batch_size", "speed.tf32",
+    "guide",
 )  # fmt: skip
 
 
