@@ -660,12 +660,12 @@ def _export(options: argparse.Namespace) -> None:
 
 
 def _mix(options: argparse.Namespace) -> None:
-    from zsgan.compact.export import mix, strengths
+    from zsgan.compact.export import mix, safetensors_file, strengths
     from zsgan.networks.stylegan2.checkpoints import save
 
-    parts = strengths(options.parts)
+    parts, out = strengths(options.parts), safetensors_file(options.out)
     mixed = mix(parts, generator=options.generator)
-    save(mixed, options.out, {"mixed from": {str(name): strength for name, strength in parts.items()}})
+    save(mixed, out, {"mixed from": {str(name): strength for name, strength in parts.items()}})
     _say(options.out)
 
 
