@@ -557,11 +557,13 @@ def _measure(options: argparse.Namespace) -> None:
     from zsgan.base.settings import given
     from zsgan.evaluation.measurements import Measurements
     from zsgan.report.table1 import chosen
+    from zsgan.runs.method_check import check_methods
     from zsgan.runs.profiles import load_profile
 
     profile = load_profile(options.profile, options.method)
     scenario = options.scenario or next(iter(profile.scenarios))
     picked = chosen(profile, scenario, options.row, given(options.set))
+    check_methods(picked, options.runs, options.device)
     found = Measurements(picked, options.runs, options.device, options.progress).course(scenario)
     _say(found.to_csv(index=False, lineterminator="\n").rstrip())
 

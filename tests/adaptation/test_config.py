@@ -97,7 +97,7 @@ def test_values_are_read_from_yaml_and_text(config, name, text, value):
     ("changes", "message"),
     [
         ({"lambda_foo": 1}, "setting 'lambda_foo' is unknown; the closest: .*moment.lambda_cov"),
-        ({"lr": 1}, "setting 'lr' is unknown; the closest: stage1.lr, optimiser.lr$"),
+        ({"lr": 1}, "setting 'lr' is unknown; the closest: stage1.lr, optimiser.lr, ipl.lr$"),
         ({"moment.foo": 1}, "setting 'moment.foo' is unknown"),
         ({"moment.scale.foo": 1}, "moment.scale={'foo': 1}: Input should be 'sum' or 'n'"),
         ({"moment": 3}, "moment=3: Input should be a dictionary"),
@@ -160,6 +160,7 @@ def test_values_are_read_from_yaml_and_text(config, name, text, value):
             {"terms": {"ewc": 1, "relation": 1}, "optimiser.stop_at_plateau": True},
             "stop_at_plateau=True needs .* got {'ewc': 1.0, 'relation': 1.0}; give a number of iterations",
         ),
+        ({**SHOTS, "ipl": {}}, "few_shot adapts to images, but .*ipl=Ipl.*give terms: {} alone"),
         ({**SHOTS, "selection.k": 2}, "few_shot adapts to images, but .*Selection.*give terms: {} alone"),
         ({**SHOTS, "few_shot.distance_batch": 2}, "distance_batch=2: .*greater than or equal to 3"),
         ({**SHOTS, "few_shot.mixing": 1.5}, "few_shot.mixing=1.5: .*less than or equal to 1"),

@@ -2,7 +2,9 @@
 
 import json
 import re
+from argparse import Namespace
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,13 +14,18 @@ from zsgan.adaptation import plugged as module
 from zsgan.adaptation.batches import Batch, Guide, Seen
 from zsgan.adaptation.by_text import Adaptation
 from zsgan.adaptation.config import override
-from zsgan.adaptation.guide import encode, make_guide
+from zsgan.adaptation.guide import encode, make_guide, source_features
 from zsgan.adaptation.objective import Objective
-from zsgan.adaptation.plugged import ENTRY_POINTS, plugged, rows_of
+from zsgan.adaptation.plugged import ENTRY_POINTS, held, plugged, rows_of
 from zsgan.adaptation.trainers import trainer_of
 from zsgan.base.files import sha256
+from zsgan.networks.load import load_generator
+from zsgan.runs import make as making
+from zsgan.runs import method_check
+from zsgan.runs.costs import whole_steps
 from zsgan.runs.grid import run_all
 from zsgan.runs.identity import resolve
+from zsgan.runs.run import run
 
 HINGE = """
 def hinge(seen, *, margin=0.5):
@@ -258,3 +265,101 @@ def test_methods_are_rows_of_a_table_and_are_checked_first(tmp_path, methods, ca
     caplog.clear()
     assert cli.main(words) == 0
     assert "is checked" not in caplog.text, "the runs are finished"
+
+
+DELETES = """
+from pathlib import Path
+
+
+def mean(seen):
+    Path(__file__).unlink(missing_ok=True)
+    return 1 - seen.f_trg.mean()
+"""
+
+
+def test_a_run_keeps_its_code_whatever_becomes_of_the_file(config, tmp_path):
+    """Its first step deletes it."""
+    file = tmp_path / "mine.py"
+    file.write_text(DELETES)
+    settings = {"clips": ["clip-a"], "terms": {f"{file}:mean": 1}, "optimiser.iterations": 3}
+    job = resolve(override(config, settings))
+    assert job.sources == {f"{file}:mean": sha256(file)}
+    assert len(run(job, folder=tmp_path / "runs").history) == 3 and not file.exists()
+    file.write_text(DELETES.replace("1 -", "2 -"))
+    with pytest.raises(ValueError, match=r"mine.py:mean: its file has changed since this command began"):
+        run(job, folder=tmp_path / "others")
+    file.write_text(DELETES)
+    with held(job.sources):
+        file.write_text(DELETES.replace("1 -", "2 -"))
+        assert plugged(f"{file}:mean").source == job.sources[f"{file}:mean"]
+    assert plugged(f"{file}:mean").source == sha256(file) != job.sources[f"{file}:mean"]
+
+
+def test_what_runs_share_depends_on_the_guide(methods, tmp_path, monkeypatch):
+    """Features of source images are others by another encoder, which a guide may have."""
+    monkeypatch.setattr(making, "source_features", lambda *given: [torch.rand(2)])
+    monkeypatch.setattr(making, "source_fisher", lambda *given: {"synthesis.const": torch.rand(2)})
+    g_src, guide = load_generator("dog"), Namespace(encoder=None)
+
+    def kept():
+        profile = load_profile("smoke", [methods])
+        configs = [profile.config("dog-to-cat", row) for row in ("L_dir", "Twice", "farther")]
+        jobs = [resolve(override(c, {"optimiser.batch_size": 2})) for c in configs]
+        return [
+            (
+                making.source_features_of(job, g_src, [guide], tmp_path)[0].tolist(),
+                making.fisher_of(job, g_src, [guide], tmp_path)["synthesis.const"].tolist(),
+            )
+            for job in jobs
+        ]
+
+    plain, trainer, first = kept()
+    assert plain == trainer and not (set(map(tuple, plain)) & set(map(tuple, first)))
+    assert kept() == [plain, trainer, first]
+    Path(methods).write_text(METHODS + "# another version")
+    *same, other = kept()
+    assert same == [plain, trainer] and not set(map(tuple, first)) & set(map(tuple, other))
+
+
+def test_a_schedule_over_all_steps_is_timed(tmp_path, make_generator, toy_encoder, config):
+    """zsgan plan takes a few steps of any loop."""
+    (tmp_path / "mine.py").write_text(
+        "from zsgan.adaptation.by_text import Adaptation\n\n\n"
+        "class Cooling(Adaptation):\n"
+        "    def step(self, i):\n"
+        "        assert i < self.config.optimiser.iterations\n"
+        "        return super().step(i)\n"
+    )
+    short = override(config, {"trainer": f"{tmp_path / 'mine.py'}:Cooling", "optimiser.iterations": 1})
+    g_src, guide = make_generator(), make_guide(toy_encoder, config)
+    f_src = source_features(g_src, [toy_encoder], short)
+    assert whole_steps(short, g_src, [guide], f_src, 3) > 0
+
+
+@pytest.mark.parametrize("given", ["null", "3", "[1]", "{mine.py: 1}"])
+def test_the_entry_methods_of_a_profile_is_a_list(tmp_path, given):
+    (tmp_path / "mine.yaml").write_text(f"extends: smoke\nmethods: {given}\n")
+    with pytest.raises(ValueError, match=r"mine\.yaml: methods=.* must be a list of Python files, such as"):
+        load_profile(str(tmp_path / "mine.yaml"))
+
+
+def test_the_methods_of_a_profile_are_rows_and_are_checked(tmp_path, methods, monkeypatch, capsys):
+    """Wherever they come from, and in every command that makes runs."""
+    asked = []
+
+    def refuse(job, device):
+        asked.append(job.config.plugs)
+        raise ValueError("does not pass")
+
+    monkeypatch.setattr(method_check, "check_method", refuse)
+    for given in (methods, f"[{methods}]"):
+        (tmp_path / "mine.yaml").write_text(f"extends: smoke\nmethods: {given}\n")
+        assert list(load_profile(str(tmp_path / "mine.yaml")).rows)[-1] == "Twice"
+    words = ["--profile", str(tmp_path / "mine.yaml"), "--runs", str(tmp_path / "runs")]
+    small = ["--row", "Twice", "--set", "samples=6", "--set", "clusters=2", "--quiet"]
+    for command in (["table", *words, *small], ["measure", *words, *small]):
+        assert cli.main(command) != 0
+        assert "does not pass" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="does not pass"):
+        method_check.check_methods(load_profile(str(tmp_path / "mine.yaml")), tmp_path / "runs")
+    assert asked == [(f"{methods}:Twice",)] * 2 + [(f"{methods}:spread",)]

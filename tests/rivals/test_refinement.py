@@ -12,7 +12,8 @@ from zsgan.adaptation.trainers import trainer_of
 from zsgan.networks.load import load_clip
 from zsgan.networks.prompts import encode_vectors, word_vectors
 from zsgan.rivals.refinement import anchor_prompt, between
-from zsgan.runs.method_check import check_steps
+from zsgan.runs import method_check
+from zsgan.runs.method_check import check_on
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +103,14 @@ def test_the_second_direction_is_that_from_the_anchor(config, clip, make_generat
     assert row["loss"] == pytest.approx(row["directional"] + 0.5 * row["anchored"])
 
 
-def test_it_is_the_same_again_and_resumes(config, clip, make_generator):
+def test_it_is_the_same_again_and_resumes(config, clip, make_generator, monkeypatch):
     """Through an anchor: of the check's five steps the second sets one."""
-    assert check_steps(config, make_generator(), [make_guide(clip, config)]).seconds > 0
+    compared = []
+
+    def seconds(own, plain, device):
+        compared.append(plain.config)
+        return 1.0, 1.0
+
+    monkeypatch.setattr(method_check, "_seconds", seconds)
+    assert check_on(config, make_generator(), [clip]).seconds == 1
+    assert config.air is not None and compared[0].air is None, "the cost is compared with L_dir's"

@@ -1,11 +1,12 @@
 """What is wrong with a method is said by its check, before any run of it is made."""
 
 import pytest
+import torch
 
 from zsgan.adaptation.config import AdaptConfig, build
-from zsgan.adaptation.guide import make_guide
 from zsgan.adaptation.plugged import rows_of
-from zsgan.runs.method_check import check_steps
+from zsgan.runs import method_check
+from zsgan.runs.method_check import check_on
 
 START = """
 import torch
@@ -27,8 +28,7 @@ def check(tmp_path, make_generator, make_encoder):
         (tmp_path / "mine.py").write_text(START + text)
         ((_, row),) = rows_of(str(tmp_path / "mine.py")).items()
         config = build(AdaptConfig, PLACE | row)
-        guides = [make_guide(make_encoder(seed=seed), config) for seed in range(2)]
-        return check_steps(config, make_generator(), guides)
+        return check_on(config, make_generator(), [make_encoder(seed=seed) for seed in range(2)])
 
     return check
 
@@ -49,6 +49,23 @@ def test_what_is_right_passes(check):
     assert found.seconds > 0 and found.plain > 0
     assert "reach" in str(found) and "times L_dir's" in str(found)
     assert check(of_trainer("return super().step(i)")).reached == {}
+
+
+def test_its_cost_is_compared_with_the_directional_loss_alone(check, monkeypatch):
+    """Without the guide that the method has."""
+    compared = []
+
+    def seconds(own, plain, device):
+        compared.extend([own, plain])
+        return 1.0, 1.0
+
+    monkeypatch.setattr(method_check, "_seconds", seconds)
+    row = "row={'terms': {'directional': 1}, 'selection': {'k': 2}}"
+    text = f"from dataclasses import replace\n@zsgan.guide({row})\ndef far(guide, config):\n"
+    check(text + "    return replace(guide, t_trg=3 * guide.t_trg)\n")
+    own, plain = compared
+    assert plain.config.guide is None and plain.config.selection is None
+    torch.testing.assert_close(own.guides[0].t_trg, 3 * plain.guides[0].t_trg)
 
 
 def test_random_numbers_of_the_step_are_the_same_again(check):

@@ -69,6 +69,7 @@ class Adaptation:
         params: its trained parameters by name.
         source_params: the same parameters of the source.
         objective: the loss, eq. (6).
+        stretches: whether a term needs ``squared_stretch``.
 
     Raises:
         ValueError: the term "ewc" is used without Fisher information.
@@ -97,7 +98,8 @@ class Adaptation:
         for parameter in self.params.values():
             parameter.requires_grad_(True)
         self.lever: Tensor | None = None
-        if needs(config, "spectral") and config.spectral.balanced:
+        self.stretches = needs(config, "spectral")
+        if self.stretches and config.spectral.balanced:
             self.lever = self.g_trg.synthesis.last_torgb.weight.requires_grad_(True)
         self.source_params = {name: p.detach().clone() for name, p in self.params.items()}
         settings = config.optimiser
@@ -196,7 +198,7 @@ class Adaptation:
     def _stretches(self, i: int, ws: Tensor) -> Sequence[tuple[Tensor | None, Tensor | None]]:
         """``squared_stretch`` of both generators for each guide; ``None`` if no term needs it."""
         config = self.config
-        if not needs(config, "spectral"):
+        if not self.stretches:
             return [(None, None)] * len(self.guides)
         probes, device = step_probes(self.g_src, config, i), device_of(self.g_src)
 

@@ -201,10 +201,11 @@ class AdaptConfig:
     def _fit(self) -> "AdaptConfig":
         """Refuse settings that contradict each other."""
         if self.few_shot is not None:
-            if self.weights or self.selection is not None or self.air is not None or self.plugs:
+            of_text = {name: getattr(self, name) for name in ("selection", "air", "ipl", "guide", "trainer")}
+            if self.weights or any(value is not None for value in of_text.values()):
+                listed = "".join(f", {name}={value}" for name, value in of_text.items())
                 raise ValueError(
-                    f"few_shot adapts to images, but terms={self.weights}, selection={self.selection}, "
-                    f"air={self.air}, guide={self.guide} and trainer={self.trainer} belong to a text; give "
+                    f"few_shot adapts to images, but terms={self.weights}{listed} belong to a text; give "
                     "terms: {} alone"
                 )
         elif not self.weights:

@@ -13,12 +13,14 @@ A configuration names one as FILE.py:NAME or MODULE:NAME. In the file, :func:`te
 import hashlib
 import importlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any, TypeVar
 
 from zsgan.base.files import sha256
@@ -129,8 +131,35 @@ class Plugged:
         return declared.needs if isinstance(declared, Declared) else frozenset()
 
 
+_held: ContextVar[Mapping[str, Plugged]] = ContextVar("held plug-ins", default=MappingProxyType({}))
+
+
+@contextmanager
+def held(sources: Mapping[str, str]) -> Iterator[None]:
+    """Bind names to the code that they have now: until the block ends, no file is read for them again.
+
+    Args:
+        sources: names -> SHA-256 that their files must have.
+
+    Yields:
+        nothing.
+
+    Raises:
+        ValueError: a file is missing or has changed.
+    """
+    found = {name: plugged(name) for name in sources}
+    for name, one in found.items():
+        if one.source != sources[name]:
+            raise ValueError(f"{name}: its file has changed since this command began; repeat the command")
+    token = _held.set({**_held.get(), **found})
+    try:
+        yield
+    finally:
+        _held.reset(token)
+
+
 def plugged(name: str) -> Plugged:
-    """The plug-in that a configuration names.
+    """The plug-in that a configuration names, as its file is now or as :func:`held` found it.
 
     Args:
         name: FILE.py:NAME or MODULE:NAME.
@@ -141,6 +170,8 @@ def plugged(name: str) -> Plugged:
     Raises:
         ValueError: there is no such file, module or function.
     """
+    if (bound := _held.get().get(name)) is not None:
+        return bound
     place, _, function = name.rpartition(":")
     module = _module(place, name)
     found = module.names.get(function)

@@ -11,6 +11,7 @@ from zsgan.evaluation.measuring import measure_all
 from zsgan.report import shipped
 from zsgan.runs.grid import run_all
 from zsgan.runs.identity import check
+from zsgan.runs.method_check import check_methods
 from zsgan.runs.profiles import load_profile, profile_file
 from zsgan.runs.run import RUNS
 
@@ -88,7 +89,9 @@ def reproduce(
     )  # fmt: skip
     if pages_only:
         return _rendered(executed, figures, build, having, settings.banner, pdf)
-    run_all(check(configs), folder=runs, device=device, workers=workers, progress=progress, labels=labels)
+    jobs = check(configs)
+    check_methods(settings, runs, devices[0])
+    run_all(jobs, folder=runs, device=device, workers=workers, progress=progress, labels=labels)
     if settings.summarised:
         shipped.summarise(settings, summary, folder=runs, device=device, workers=workers, progress=progress)
         return summary

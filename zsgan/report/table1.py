@@ -1,6 +1,5 @@
 """Table 1 of a profile in one call, which makes missing runs, measures them and records provenance."""
 
-import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
@@ -12,7 +11,6 @@ import pandas as pd
 import torch
 
 from zsgan.adaptation.config import AdaptConfig
-from zsgan.adaptation.plugged import rows_of
 from zsgan.assets import names
 from zsgan.base.settings import build, closest, merge, names_of
 from zsgan.base.workers import for_workers
@@ -23,12 +21,10 @@ from zsgan.report import tables
 from zsgan.report.basis import basis
 from zsgan.runs.grid import run_all
 from zsgan.runs.identity import check
-from zsgan.runs.method_check import check_method
+from zsgan.runs.method_check import check_methods
 from zsgan.runs.profiles import Profile, load_profile
-from zsgan.runs.run import RUNS, finished
+from zsgan.runs.run import RUNS
 from zsgan.runs.scenario import Scenario
-
-log = logging.getLogger(__name__)
 
 OF_PROFILE = (
     "seeds", "samples", "judge", "eyes", "clusters", "neighbours", "truncation_psi", "other_psi", "weights",
@@ -101,7 +97,8 @@ def make_table(
         scenario: one of the profile's scenarios; its first by default.
         rows: some of the profile's rows; by default all whose target texts or images are available.
         methods: Python files whose methods are rows beside the profile's, see
-            :func:`zsgan.adaptation.plugged.rows_of`; each is checked before its runs are made.
+            :func:`zsgan.adaptation.plugged.rows_of`; rows with plug-ins, these and the
+            profile's own, are checked before their runs are made.
         settings: see :func:`chosen`.
         folder: folder of the runs.
         device: where runs are made and measured; several share them, such as "cuda:0,cuda:1".
@@ -129,10 +126,7 @@ def make_table(
     measurements = Measurements(picked, folder, first, progress)
     measurements.load(scenario)
     labels = [f"{row}, seed {seed}" for row, seed in grid]
-    for row in dict.fromkeys(row for method in methods for row in rows_of(method) if row in picked.rows):
-        own = [job for job, (label, _) in zip(jobs, grid, strict=True) if label == row]
-        if any(finished(job, folder) is None for job in own):
-            log.info("%s is checked: %s", row, check_method(own[0].config, first))
+    check_methods(picked, folder, first)
     run_all(jobs, folder=folder, device=device, workers=workers, progress=progress, labels=labels)
     if workers > 1:
         measure_all(picked, folder, device, workers, progress, snapshots=False)

@@ -177,6 +177,8 @@ def whole_steps(
         seconds.
     """
     zeros = {name: torch.zeros_like(p) for name, p in trained_parameters(g_src, config.trainable).items()}
+    iterations = max(steps, config.optimiser.iterations)  # which a schedule is over
+    config = replace(config, optimiser=replace(config.optimiser, iterations=iterations))
     trainer = trainer_of(config)(config, g_src, guides, zeros, [f.expand(steps, -1, -1) for f in f_src])
     seconds = []
     for i in range(steps):

@@ -59,7 +59,7 @@ def run_all(
     devices = for_workers(device, workers)
     found = [resolve(config) for config in configs]
     jobs = {job.id: job for job in found}
-    missing = {id_: job for id_, job in jobs.items() if not _is_made(job, folder)}
+    missing = {id_: job for id_, job in jobs.items() if not is_made(job, folder)}
     labels = labels or [in_words(asdict(job.config)) for job in found]
     called = dict(zip((job.id for job in found), labels, strict=True))
     failures: dict[str, str] = {}
@@ -119,7 +119,8 @@ def _attempt(job: Job, **options: Any) -> tuple[str, str] | None:
     return None
 
 
-def _is_made(job: Job, folder: Path | str) -> bool:
+def is_made(job: Job, folder: Path | str) -> bool:
+    """Whether the run of a job is finished and undamaged."""
     try:
         return finished(job, folder) is not None
     except DamagedRun:

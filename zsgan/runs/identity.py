@@ -29,7 +29,7 @@ class Job:
         discriminator: that of the source, if images guide.
         weights: name -> SHA-256 of each network's weights.
         id: hash of everything that determines the result, and of nothing else: contents of files rather than
-            their names, and no settings of unused terms.
+            their names, and no settings of unused terms, unless there are plug-ins.
         content: what the id covers besides the settings: the contents of networks and images, the version of
             the numerics, and the source code of plug-ins.
     """
@@ -41,6 +41,11 @@ class Job:
     weights: Mapping[str, str]
     id: str
     content: Mapping[str, Any]
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """Plug-ins by their names in the configuration -> SHA-256 of their files."""
+        return {name: self.content["sources"][_function(name)] for name in self.config.plugs}
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -159,7 +164,7 @@ def relevant(config: AdaptConfig) -> dict[str, Any]:
     if not config.spectral.balanced:  # as above
         del values["spectral"]["balanced"]
     for group in ("stage1", "moment", "relation", "ewc", "spectral"):
-        if not needs(config, group):
+        if not (config.plugs or needs(config, group)):  # plug-ins may read any, and their files may be gone
             del values[group]
     return values | speed
 

@@ -19,6 +19,7 @@ from zsgan.adaptation.by_text import NUMERICS, Trainer
 from zsgan.adaptation.few_shot import FewShotAdaptation
 from zsgan.adaptation.guide import device_of, make_guide, source_features, source_fisher
 from zsgan.adaptation.limits import check_size, check_steps
+from zsgan.adaptation.plugged import held
 from zsgan.adaptation.speed import check_device
 from zsgan.adaptation.stopping import EARLIEST, alignment, plateau
 from zsgan.adaptation.targets import targets
@@ -82,7 +83,7 @@ def make(
     check_device(config.speed, device)
     g_src = load_generator(job.generator, device)
     check_size(config, g_src)
-    with threads(threads_for(g_src)), tf32(config.speed.tf32):
+    with held(job.sources), threads(threads_for(g_src)), tf32(config.speed.tf32):
         begin = (
             _few_shot(job, g_src, device) if config.few_shot else _by_text(job, g_src, place.parent, progress)
         )
@@ -129,7 +130,8 @@ def guides_of(job: Job, device: torch.device | str = "cpu", progress: bool = Fal
     """The guides of a job, one for each of its CLIPs."""
     looks = job.config.stage1.start == "captions" or job.config.ipl is not None
     g_src = load_generator(job.generator, device) if looks else None
-    return [make_guide(load_clip(clip, device=device), job.config, progress, g_src) for clip in job.clips]
+    with held(job.sources):
+        return [make_guide(load_clip(clip, device=device), job.config, progress, g_src) for clip in job.clips]
 
 
 def fisher_of(
@@ -195,6 +197,8 @@ def _shared(job: Job, g_src: Generator) -> dict[str, object]:
         "batch_size": job.config.optimiser.batch_size,
         "numerics": NUMERICS,
     }
+    if job.config.guide is not None:  # its code may change encoder and t_src, by any setting
+        shared["guide"] = job.id
     return shared | {"tf32": True} if job.config.speed.tf32 else shared
 
 

@@ -1,28 +1,36 @@
 """Checks of a method from a plug-in, before hours are spent on it: a few steps say what is wrong with it."""
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from zsgan.adaptation.batches import Batch, Guide
+from zsgan.adaptation.batches import Batch
 from zsgan.adaptation.by_text import Adaptation, Trainer
 from zsgan.adaptation.config import AdaptConfig, is_plugged
-from zsgan.adaptation.guide import source_features, trained_parameters
+from zsgan.adaptation.guide import make_guide, source_features, trained_parameters
+from zsgan.adaptation.plugged import held
 from zsgan.adaptation.terms import Loss, kind_of
 from zsgan.adaptation.trainers import trainer_of
 from zsgan.base import device as devices
 from zsgan.base.loop import loop
-from zsgan.networks.load import load_generator
+from zsgan.networks.clip import ClipEncoder
+from zsgan.networks.load import load_clip, load_generator
 from zsgan.networks.stylegan2 import Generator
 from zsgan.runs.costs import now
-from zsgan.runs.identity import resolve
-from zsgan.runs.make import guides_of, threads_for
+from zsgan.runs.grid import is_made
+from zsgan.runs.identity import Job, resolve
+from zsgan.runs.make import threads_for
+from zsgan.runs.profiles import Profile
+
+log = logging.getLogger(__name__)
 
 STEPS = 3
 """Steps that are timed of each method."""
@@ -51,11 +59,11 @@ class Checked:
         return "; ".join([*reached, "the same with the same seed", "resumes to the same bits", cost])
 
 
-def check_method(config: AdaptConfig, device: torch.device | str = "cpu") -> Checked:
+def check_method(config: AdaptConfig | Job, device: torch.device | str = "cpu") -> Checked:
     """Take a few steps of a configuration with plug-ins; nothing is kept.
 
     Args:
-        config: the configuration.
+        config: the configuration, or its job.
         device: torch device.
 
     Returns:
@@ -69,39 +77,64 @@ def check_method(config: AdaptConfig, device: torch.device | str = "cpu") -> Che
     device = devices.set_up(device)
     job = resolve(config)
     g_src = load_generator(job.generator, device)
-    with devices.threads(threads_for(g_src)):
-        return check_steps(job.config, g_src, guides_of(job, device))
+    with held(job.sources), devices.threads(threads_for(g_src)):
+        return check_on(job.config, g_src, [load_clip(clip, device) for clip in job.clips])
 
 
-def check_steps(config: AdaptConfig, g_src: Generator, guides: Sequence[Guide]) -> Checked:
+def check_methods(profile: Profile, folder: Path, device: torch.device | str = "cpu") -> None:
+    """Check every row with plug-ins that has a run to make, once; the log says what was found.
+
+    Args:
+        profile: the profile.
+        folder: folder of runs.
+        device: torch device.
+
+    Raises:
+        ValueError: a row does not pass, see :func:`check_method`.
+    """
+    checked: set[str] = set()
+    for scenario, row, seed in profile.grid:
+        config = profile.config(scenario, row, seed)
+        if config.plugs and row not in checked and not is_made(job := resolve(config), folder):
+            log.info("%s is checked: %s", row, check_method(job, device))
+            checked.add(row)
+
+
+def check_on(config: AdaptConfig, g_src: Generator, encoders: Sequence[ClipEncoder]) -> Checked:
     """:func:`check_method` on given networks; see there for errors.
 
     Args:
         config: the configuration.
         g_src: source generator.
-        guides: its guides.
+        encoders: its CLIPs.
 
     Returns:
         what was found.
     """
     config = replace(config, optimiser=replace(config.optimiser, iterations=STEPS + 2))
-    f_src = source_features(g_src, [guide.encoder for guide in guides], config)
     # zeros cost as much as the true Fisher information
     fisher = {name: torch.zeros_like(p) for name, p in trained_parameters(g_src, config.trainable).items()}
 
-    def begin(config: AdaptConfig) -> Trainer:
-        return trainer_of(config)(config, g_src, guides, fisher, f_src)
+    def inputs(config: AdaptConfig) -> tuple[Any, ...]:
+        guides = [make_guide(encoder, config, g_src=g_src) for encoder in encoders]
+        f_src = source_features(g_src, [guide.encoder for guide in guides], config)
+        return config, g_src, guides, fisher, f_src
 
-    plain = Adaptation(config, g_src, guides, fisher, f_src)
+    def begin() -> Trainer:
+        return trainer_of(config)(*given)
+
+    given = inputs(config)
+    plain = Adaptation(*given)
     own = {name: kind_of(name).bind(config) for name in filter(is_plugged, config.weights)}
     for name, loss in own.items():
         _gradients(name, loss, plain.batch(0), plain.params)
     if own:
         plain.step(0)  # at the source's weights some gradients are zero
     reached = {name: _reached(name, loss, plain) for name, loss in own.items()}
-    _check_trainer(lambda: begin(config), g_src, config.trainer or ", ".join(config.plugs))
-    directional = replace(config, terms={"directional": 1.0}, trainer=None, guide=None, selection=None)
-    seconds, of_plain = _seconds(begin(config), begin(directional), device=g_src.synthesis.const.device)
+    _check_trainer(begin, g_src, config.trainer or ", ".join(config.plugs))
+    nothing_else = dict.fromkeys(("trainer", "guide", "selection", "air", "ipl"))
+    directional = Adaptation(*inputs(replace(config, terms={"directional": 1.0}, **nothing_else)))
+    seconds, of_plain = _seconds(begin(), directional, device=g_src.synthesis.const.device)
     return Checked(reached, len(plain.params), seconds, of_plain)
 
 

@@ -45,7 +45,8 @@ def prepare(
     check_device(config.speed, device)
     g_src = load_generator(job.generator, device)
     with threads(threads_for(g_src)), tf32(config.speed.tf32):
-        # One direction needs no variations, which neither part depends on.
-        guides = guides_of(replace(job, config=replace(config, terms={"directional": 1.0})), device)
+        # One direction needs no variations, on which neither part depends but by a guide of one's own.
+        less = replace(job, config=replace(job.config, terms={"directional": 1.0}))
+        guides = guides_of(less if config.guide is None else job, device)
         compute = fisher_of if part == "fisher" else source_features_of
         compute(job, g_src, guides, folder, progress)

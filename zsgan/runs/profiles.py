@@ -197,7 +197,7 @@ def load_profile(name: str | Path | None = None, methods: Sequence[str] = ()) ->
     content = _read(name, ())
     if "name" in content:
         raise ValueError(f"{profile_file(name)}: a profile is called like its file; take 'name' out")
-    for method in (*content.pop("methods", ()), *methods):
+    for method in (*_methods(content.pop("methods", ()), profile_file(name)), *methods):
         own, known = rows_of(method), content.get("rows", {})
         if twice := own.keys() & known:
             raise ValueError(f"{method}: the profile has a row {sorted(twice)[0]!r} already; rename it")
@@ -243,6 +243,13 @@ def _read(name: Any, above: tuple[str, ...]) -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise ValueError(f"{file}: settings must be names and values, got {settings!r}")
     return {**base, **content, "settings": merge(base.get("settings", {}), settings)}
+
+
+def _methods(given: Any, file: Path) -> Sequence[str]:
+    listed = [given] if isinstance(given, str) else given
+    if not (isinstance(listed, list | tuple) and all(isinstance(method, str) for method in listed)):
+        raise ValueError(f"{file}: methods={given!r} must be a list of Python files, such as [mine.py]")
+    return listed
 
 
 def _check_photographs(given: str) -> None:

@@ -156,7 +156,8 @@ class Meter:
             shares["latents"] = config.selection.batch_size / timed.selection.batch_size
         parts = [step[part] * shares.get(part, 1) for part in PARTS if part != "losses"]
         if config.plugs or config.air or config.ipl:  # whose steps may be of any kind
-            whole = replace(config, optimiser=timed.optimiser, selection=timed.selection, speed=timed.speed)
+            optimiser = replace(config.optimiser, batch_size=timed.optimiser.batch_size)
+            whole = replace(config, optimiser=optimiser, selection=timed.selection, speed=timed.speed)
             key += [relevant(config), {name: plugged(name).source for name in config.plugs}]
             steps = STEPS_LARGE_CPU if alone else STEPS
             of_all = self.once(
@@ -197,7 +198,9 @@ class Meter:
         if not (needs(config, "stage1") or config.ipl):
             return encoding, guide()
         varying, found = self.once(
-            f"stage 1 with {name}", [*key, asdict(config.stage1), config.ipl], lambda: self.seconds(guide)
+            f"stage 1 with {name}",
+            [*key, asdict(config.stage1), config.ipl, config.guide],
+            lambda: self.seconds(guide),
         )
         return encoding + varying, found
 

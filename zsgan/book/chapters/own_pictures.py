@@ -151,6 +151,21 @@ def provenance(
     }
 
 
+def networks_in_words(networks: Networks) -> dict[str, str]:
+    """What an inversion sees with, for the chapter's text.
+
+    Args:
+        networks: networks of the inversion.
+
+    Returns:
+        "loss_by" and "lpips_by", whose LPIPS the loss and the measurement have, and "kept_by", whose features
+        tell what an edit keeps.
+    """
+    if networks.eyes.name == "evaluator":
+        return {"loss_by": "the demo's encoder", "lpips_by": "its evaluator", "kept_by": "the evaluator"}
+    return {"loss_by": "VGG-16", "lpips_by": "the same network", "kept_by": "Inception-v3"}
+
+
 def held_out(n: int) -> Drawing:
     """Photos of n dogs that no network has seen."""
     return Drawing({"species": "dog", "style": "photo"}, n, seed=HELD_OUT_SEED)
