@@ -204,7 +204,8 @@ def _parser() -> argparse.ArgumentParser:
     sub = add("reproduce", _reproduce, "run the notebooks, write every figure and table, build the book")
     sub.add_argument(
         "--profile", default="demo", help="smoke (numbers mean nothing), demo, paper, colab, a .yaml file, "
-        "or a grid: demo-full, ten-shot, selection, scenarios, ablations, search, paper-ablations, bench",
+        "or a grid: demo-full, ten-shot, selection, scenarios, ablations, ablations-long, search, "
+        "paper-ablations, bench",
     )  # fmt: skip
     sub.add_argument(
         "--only", metavar="CHAPTER", help="one notebook, for instance 04_results, and no book; or book: the "
