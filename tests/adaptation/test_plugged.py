@@ -271,19 +271,24 @@ DELETES = """
 from pathlib import Path
 
 
-def mean(seen):
+def gone(guide, config):
     Path(__file__).unlink(missing_ok=True)
+    return guide
+
+
+def mean(seen):
     return 1 - seen.f_trg.mean()
 """
 
 
 def test_a_run_keeps_its_code_whatever_becomes_of_the_file(config, tmp_path):
-    """Its first step deletes it."""
+    """Its guide deletes it, before the term is bound."""
     file = tmp_path / "mine.py"
     file.write_text(DELETES)
-    settings = {"clips": ["clip-a"], "terms": {f"{file}:mean": 1}, "optimiser.iterations": 3}
+    guide, term = f"{file}:gone", f"{file}:mean"
+    settings = {"clips": ["clip-a"], "guide": guide, "terms": {term: 1}, "optimiser.iterations": 3}
     job = resolve(override(config, settings))
-    assert job.sources == {f"{file}:mean": sha256(file)}
+    assert job.sources == {guide: sha256(file), term: sha256(file)}
     assert len(run(job, folder=tmp_path / "runs").history) == 3 and not file.exists()
     file.write_text(DELETES.replace("1 -", "2 -"))
     with pytest.raises(ValueError, match=r"mine.py:mean: its file has changed since this command began"):
@@ -291,8 +296,15 @@ def test_a_run_keeps_its_code_whatever_becomes_of_the_file(config, tmp_path):
     file.write_text(DELETES)
     with held(job.sources):
         file.write_text(DELETES.replace("1 -", "2 -"))
-        assert plugged(f"{file}:mean").source == job.sources[f"{file}:mean"]
-    assert plugged(f"{file}:mean").source == sha256(file) != job.sources[f"{file}:mean"]
+        assert plugged(term).source == job.sources[term]
+    assert plugged(term).source == sha256(file) != job.sources[term]
+
+
+def test_no_step_reads_the_file(term, tmp_path, make_generator, toy_encoder, config):
+    own = override(config, {"terms": {term: 1}})
+    adaptation = Adaptation(own, make_generator(), [make_guide(toy_encoder, own)])
+    (tmp_path / "mine.py").unlink()
+    assert adaptation.step(0)["hinge"] > 0
 
 
 def test_what_runs_share_depends_on_the_guide(methods, tmp_path, monkeypatch):

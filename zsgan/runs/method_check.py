@@ -132,8 +132,8 @@ def check_on(config: AdaptConfig, g_src: Generator, encoders: Sequence[ClipEncod
         plain.step(0)  # at the source's weights some gradients are zero
     reached = {name: _reached(name, loss, plain) for name, loss in own.items()}
     _check_trainer(begin, g_src, config.trainer or ", ".join(config.plugs))
-    nothing_else: dict[str, Any] = dict.fromkeys(("trainer", "guide", "selection", "air", "ipl"))
-    directional = Adaptation(*inputs(replace(config, terms={"directional": 1.0}, **nothing_else)))
+    alone = replace(config, trainer=None, guide=None, selection=None, air=None, ipl=None)
+    directional = Adaptation(*inputs(replace(alone, terms={"directional": 1.0})))
     seconds, of_plain = _seconds(begin(), directional, device=g_src.synthesis.const.device)
     return Checked(reached, len(plain.params), seconds, of_plain)
 
