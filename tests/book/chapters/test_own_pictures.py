@@ -105,6 +105,10 @@ def test_figures_know_their_pictures_runs_and_networks(full_run, folder):
     of_drawn = own.provenance(demo, pictures, [full_run], networks)
     assert of_drawn["seed of the animals"] == own.HELD_OUT_SEED and of_drawn["runs"] == [full_run.folder.name]
     assert {"encoder-dog", "evaluator", full_run.config.generator} < of_drawn["weights"].keys()
+    named = {"loss_by": "the demo's encoder", "lpips_by": "its evaluator", "kept_by": "the evaluator"}
+    assert own.networks_in_words(networks) == named
+    eyes = Namespace(name="photographs")
+    assert own.networks_in_words(Namespace(eyes=eyes))["kept_by"] == "Inception-v3"
     mine = replace(demo, photographs=str(folder))
     one, other = (
         own.provenance(mine, own.pictures_of(mine, size)[1], [full_run], networks) for size in (64, 32)
