@@ -204,7 +204,8 @@ def _parser() -> argparse.ArgumentParser:
     sub = add("reproduce", _reproduce, "run the notebooks, write every figure and table, build the book")
     sub.add_argument(
         "--profile", default="demo", help="smoke (numbers mean nothing), demo, paper, colab, a .yaml file, "
-        "or a grid: demo-full, ten-shot, selection, scenarios, ablations, search, paper-ablations, bench",
+        "or a grid: demo-full, ten-shot, selection, scenarios, ablations, ablations-long, search, "
+        "paper-ablations, bench",
     )  # fmt: skip
     sub.add_argument(
         "--only", metavar="CHAPTER", help="one notebook, for instance 04_results, and no book; or book: the "
@@ -662,12 +663,12 @@ def _export(options: argparse.Namespace) -> None:
 
 
 def _mix(options: argparse.Namespace) -> None:
-    from zsgan.compact.export import mix, strengths
+    from zsgan.compact.export import mix, safetensors_file, strengths
     from zsgan.networks.stylegan2.checkpoints import save
 
-    parts = strengths(options.parts)
+    parts, out = strengths(options.parts), safetensors_file(options.out)
     mixed = mix(parts, generator=options.generator)
-    save(mixed, options.out, {"mixed from": {str(name): strength for name, strength in parts.items()}})
+    save(mixed, out, {"mixed from": {str(name): strength for name, strength in parts.items()}})
     _say(options.out)
 
 

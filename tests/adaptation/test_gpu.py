@@ -15,7 +15,7 @@ from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from zsgan.adaptation import by_text as adaptation
-from zsgan.adaptation import few_shot
+from zsgan.adaptation import draws, few_shot
 from zsgan.adaptation import guide as guides
 from zsgan.adaptation.batches import Guide
 from zsgan.adaptation.by_text import Adaptation
@@ -50,6 +50,7 @@ def gpu(monkeypatch):
     for module in (adaptation, guides, few_shot):
         monkeypatch.setattr(module, "stream", unseeded)
         monkeypatch.setattr(module, "deepcopy", lambda network: network)  # which copies no fake device
+    monkeypatch.setattr(draws, "stream", unseeded)
     monkeypatch.setattr(resize, "_matrix", resize._matrix.__wrapped__)  # keeps no matrix without numbers
     for module in ("zsgan.base.images", "zsgan.metrics.lpips"):  # 16 GiB free
         monkeypatch.setattr(f"{module}.free_memory", lambda device: 2**34)

@@ -41,12 +41,12 @@ TERM = """
 import os
 from pathlib import Path
 
-def ends_once(f_trg, f_src, guide):
+def ends_once(seen):
     mark = Path("ended")
     if not mark.exists():
         mark.touch()
         os._exit(9)
-    return 0 * f_trg.sum()
+    return 0 * seen.f_trg.sum()
 """
 
 

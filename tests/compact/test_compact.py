@@ -8,9 +8,10 @@ import torch
 
 from zsgan import cli
 from zsgan.assets import names
+from zsgan.base.tensors import save_tensors
 from zsgan.compact.export import export, mix, strengths
 from zsgan.compact.fit import fit, styles
-from zsgan.compact.low_rank import differences, low_rank, numbers_of
+from zsgan.compact.low_rank import LowRank, differences
 from zsgan.metrics.lpips import Lpips
 from zsgan.networks.differences import Differences, load_differences, whole
 from zsgan.networks.load import load_generator
@@ -43,7 +44,7 @@ def energy(changes):
 
 def test_with_room_for_all_nothing_is_lost(pair):
     source, adapted = pair
-    tensors = low_rank(source, adapted, 10**7)
+    tensors = LowRank(source, adapted).within(10**7)
     made = restored(source, tensors)
     for (name, one), other in zip(made.named_parameters(), adapted.parameters(), strict=True):
         torch.testing.assert_close(one, other, atol=1e-5, rtol=1e-5, msg=name)
@@ -58,7 +59,7 @@ def test_a_matrix_is_kept_as_well_as_its_rank_allows(pair):
     change = torch.randn(8, 8, 3, 3, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
         dict(adapted.named_parameters())[name].add_(change)
-    tensors = low_rank(source, adapted, 2 * (8 + 72))
+    tensors = LowRank(source, adapted).within(2 * (8 + 72))
     assert {key: tuple(value.shape) for key, value in tensors.items()} == {
         f"{name}.left": (8, 2), f"{name}.right": (2, 72)
     }  # fmt: skip
@@ -72,8 +73,8 @@ def test_more_room_keeps_more(pair):
     changes = differences(source, adapted)
     kept = []
     for room in (100, 400, 1600, 6400):
-        tensors = low_rank(source, adapted, room)
-        assert numbers_of(tensors) <= room
+        tensors = LowRank(source, adapted).within(room)
+        assert sum(one.numel() for one in tensors.values()) <= room
         known = whole(tensors)
         left = {name: change - known[name].reshape(change.shape) if name in known else change
                 for name, change in changes.items()}  # fmt: skip
@@ -83,12 +84,11 @@ def test_more_room_keeps_more(pair):
 
 def test_no_room_and_another_architecture_are_refused(pair, make_generator):
     source, adapted = pair
-    with pytest.raises(ValueError, match="0 numbers hold no part"):
-        low_rank(source, adapted, 0)
+    assert LowRank(source, adapted).within(0) == {}
     with pytest.raises(ValueError, match="same architecture"):
-        low_rank(source, make_generator(width=4), 100)
+        LowRank(source, make_generator(width=4))
     with pytest.raises(ValueError, match="do not fit this generator"):
-        restored(make_generator(width=4), low_rank(source, adapted, 10**7))
+        restored(make_generator(width=4), LowRank(source, adapted).within(10**7))
 
 
 def test_offsets_of_the_styles_are_found(make_generator):
@@ -139,9 +139,13 @@ def test_a_larger_file_loses_less(full_run, tmp_path):
 
 def test_a_size_that_is_too_small_leaves_no_file(full_run, tmp_path):
     file = tmp_path / "cat.safetensors"
-    with pytest.raises(ValueError, match="hold no part|is too small"):
-        export(full_run, file, max_kb=1, n=2, progress=False)
-    assert not file.exists()
+    file.write_bytes(b"an earlier one")
+    for form in ("low-rank", "styles"):
+        with pytest.raises(ValueError, match="max_kb=1 (holds no part|is too small)"):
+            export(full_run, file, form=form, max_kb=1, n=2, progress=False)
+    assert file.read_bytes() == b"an earlier one"
+    with pytest.raises(ValueError, match="steps=0 leaves the offsets"):
+        export(full_run, file, form="styles", steps=0)
     with pytest.raises(ValueError, match=r"must end in \.safetensors"):
         export(full_run, tmp_path / "cat.pt")
 
@@ -154,7 +158,7 @@ def parts(pair, make_generator, tmp_path):
     weights = names.generator(tmp_path / "source.safetensors")
     files = tmp_path / "one.safetensors", tmp_path / "two.safetensors"
     for file, room in zip(files, (300, 10**6), strict=True):
-        Differences(weights.name, weights.identity, low_rank(source, adapted, room), {}).save(file)
+        Differences(weights.name, weights.identity, LowRank(source, adapted).within(room), {}).save(file)
     return source, files
 
 
@@ -188,18 +192,46 @@ def test_differences_go_to_another_generator_of_their_architecture(parts, make_g
 
 def test_files_that_do_not_fit_are_refused(parts, tmp_path):
     _, files = parts
-    with pytest.raises(ValueError, match="holds no differences"):
-        mix({tmp_path / "source.safetensors": 1.0})
+    for other in (tmp_path / "source.safetensors", tmp_path):
+        with pytest.raises(ValueError, match="is no file of differences"):
+            mix({other: 1.0})
     stored = load_differences(files[0])
     Differences("generator-dog", "0" * 64, stored.tensors, {}).save(tmp_path / "stranger.safetensors")
     with pytest.raises(ValueError, match="differences from another generator-dog"):
         load_generator(tmp_path / "stranger.safetensors")
-    with pytest.raises(ValueError, match="the parts have the sources"):
-        mix({files[0]: 1.0, tmp_path / "stranger.safetensors": 1.0})
+    with pytest.raises(ValueError, match="differences from another generator-dog"):
+        mix({tmp_path / "stranger.safetensors": 1.0})
+    dog = names.generator("dog")
+    Differences(dog.name, dog.identity, stored.tensors, {}).save(tmp_path / "of_dog.safetensors")
+    with pytest.raises(ValueError, match="the parts have the sources .*generator-dog"):
+        mix({files[0]: 1.0, tmp_path / "of_dog.safetensors": 1.0})
+    Differences("gone.pkl", "0" * 64, stored.tensors, {}).save(tmp_path / "orphan.safetensors")
+    with pytest.raises(ValueError, match="orphan.* which is not here .*zsgan mix .* --generator"):
+        load_generator(tmp_path / "orphan.safetensors")
     lonely = {name: tensor for name, tensor in stored.tensors.items() if not name.endswith(".right")}
     Differences(stored.source, stored.identity, lonely, {}).save(tmp_path / "lonely.safetensors")
     with pytest.raises(ValueError, match="no pairs of matrices"):
         load_generator(tmp_path / "lonely.safetensors")
+
+
+def test_hostile_numbers_are_refused(parts, tmp_path):
+    source, _ = parts
+    weights = names.generator(tmp_path / "source.safetensors")
+    huge = {"synthesis.const.left": torch.ones(60_000, 1), "synthesis.const.right": torch.ones(1, 60_000)}
+    made = Differences(weights.name, weights.identity, huge, {})
+    made.save(tmp_path / "huge.safetensors")  # their product would take 14 GB
+    with pytest.raises(ValueError, match="do not fit this generator"):
+        load_generator(tmp_path / "huge.safetensors")
+    turned = {"synthesis.blocks.8.conv1.affine.weight": torch.ones(16, 8)}
+    with pytest.raises(ValueError, match="do not fit this generator"):
+        restored(source, turned)
+    with pytest.raises(ValueError, match="numbers that float16 does not hold"):
+        Differences(weights.name, "", {"synthesis.const": torch.tensor([1e6])}, {}).save(tmp_path / "x")
+    config = {"kind": "differences", "source": {"name": weights.name, "sha256": weights.identity}}
+    nan = {"synthesis.const": torch.full_like(source.synthesis.const, torch.nan)}
+    save_tensors(nan, tmp_path / "nan.safetensors", config=config, provenance={})
+    with pytest.raises(ValueError, match="not finite"):
+        load_generator(tmp_path / "nan.safetensors")
 
 
 def test_strengths_are_read():

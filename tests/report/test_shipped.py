@@ -69,7 +69,7 @@ def test_without_snapshots_ends_alone_are_measured_and_compared(measured):
     reproduce(str(ends), runs=runs)
     whole, found = load_summary(str(file)), load_summary(str(ends))
     assert found.finals.equals(whole.finals)
-    assert set(found.course["step"]) == {0, 4} < set(whole.course["step"])
+    assert set(found.course["step"]) == {0, 5} < set(whole.course["step"])
     at_end = whole.differences["target"].isna()
     assert found.differences.equals(whole.differences[at_end].reset_index(drop=True))
 

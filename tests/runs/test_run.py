@@ -400,8 +400,8 @@ def test_the_identity_is_that_of_the_meaning(config):
 
 
 SHARED = (
-    "generator", "clips", "features.normalise", "features.antialias", "optimiser.batch_size", "speed.tf32",
-    "guide",
+    "generator", "clips", "guide", "features.normalise", "features.antialias", "optimiser.batch_size",
+    "speed.tf32",
 )  # fmt: skip
 
 
@@ -449,7 +449,7 @@ def test_what_belongs_to_the_source_is_shared_by_the_runs_that_can(
         if name in matters:
             count = len(computed) + 1
             assert value(override(config, changes)) == [count, count], name
-        elif not name.startswith("selection."):
+        elif not name.startswith(("selection.", "ipl.")):
             assert value(override(config, changes)) == [1.0, 1.0], name
     count = len(computed)
     assert value(config) == [1.0, 1.0] and count == 1 + len(matters)

@@ -137,9 +137,11 @@ def _measured(
             notes[f"measuring was not timed: {error}"] = None
             continue
         counted = looks(of_scenario[run.scenario], 1 + (profile.other_psi != profile.truncation_psi))
+        if not profile.snapshots:  # the ends, and the source among them
+            counted = 1 + counted[1], counted[1]
         command = shlex.join(["zsgan", "table", *where, "--scenario", run.scenario, *_set(settings)])
         measuring[run.scenario] = Measuring(
-            run.scenario, command, **found, looks=counted[not profile.snapshots], looks_table=counted[1]
+            run.scenario, command, **found, looks=counted[0], looks_table=counted[1]
         )
     return costs, [measuring[place] for place in profiles if place in measuring], list(notes)
 

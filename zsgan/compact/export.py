@@ -2,23 +2,25 @@
 
 import copy
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from zsgan.assets import names
+from zsgan.assets.names import Weights
 from zsgan.base.device import set_up
 from zsgan.base.places import local_path
 from zsgan.base.settings import AtLeast0, AtLeast2, Finite, Seed, checked
 from zsgan.compact.fit import STEPS, fit, styles
-from zsgan.compact.low_rank import low_rank
+from zsgan.compact.low_rank import LowRank
 from zsgan.inversion.networks import networks_for
 from zsgan.metrics.lpips import Lpips
 from zsgan.networks.differences import Differences, load_differences
-from zsgan.networks.load import load_generator
+from zsgan.networks.load import load_generator, source_of
 from zsgan.networks.sampling import Samples
 from zsgan.networks.stylegan2.generator import Generator
 from zsgan.runs.run import Run, open_run
@@ -44,7 +46,7 @@ def export(
     device: torch.device | str = "cpu",
     progress: bool = True,
 ) -> dict[str, Any]:
-    """Write an adaptation as a file of some kilobytes, which :func:`zsgan.load_generator` reads.
+    """Write an adaptation as a small file, which :func:`zsgan.networks.load.load_generator` reads.
 
     The file holds differences from the source generator, whose weights must be at hand where it is read. What
     is lost is measured between the images of the file as written and those of the run, for the same latents
@@ -70,46 +72,73 @@ def export(
         "bytes".
 
     Raises:
-        ValueError: ``max_kb`` is too small, or the run's source generator has changed.
+        ValueError: ``max_kb`` is too small, the run was adapted to images, or its source generator has
+            changed.
     """
     max_kb, n = checked("max_kb", max_kb, Finite), checked("n", n, AtLeast2)
     steps = checked("steps", steps, AtLeast0)
     seed, device = checked("seed", seed, Seed), set_up(device)
     found = run if isinstance(run, Run) else open_run(local_path(run))
+    file = safetensors_file(out)
+    if found.config.few_shot is not None:
+        raise ValueError(
+            f"{found.folder} was adapted to images, which changes its latents, too; export has none"
+        )
+    if form == "styles" and steps == 0:
+        raise ValueError("steps=0 leaves the offsets of the styles at zero; take at least 1")
+    source, adapted = found.generator(0, device), found.generator(device=device)
+    weights, networks = names.generator(found.config.generator), networks_for(source)
+    name = weights.file.name if weights.file else weights.name  # folders are this machine's
+    lost: dict[str, Any] = {}
+    with TemporaryDirectory() as scratch:  # the file comes into being when all is known of it
+        draft = Path(scratch) / file.name
+
+        def size_of(tensors: Mapping[str, Tensor]) -> int:
+            Differences(name, weights.identity, tensors, lost).save(draft)
+            return draft.stat().st_size + (0 if lost else _PROVENANCE)
+
+        tensors = styles(source) if form == "styles" else _fitting(LowRank(source, adapted), max_kb, size_of)
+        if (size := size_of(tensors)) > 1000 * max_kb:
+            raise ValueError(f"max_kb={max_kb:g} is too small for {form}: it takes {math.ceil(size / 1000)}")
+        tensors = fit(
+            source,
+            adapted,
+            tensors,
+            networks.loss,
+            rate=RATES[form],
+            steps=steps,
+            seed=seed,
+            progress=progress,
+        )
+        size_of(tensors)
+        compact = copy.deepcopy(source)
+        stored = load_differences(draft)
+        assert stored is not None  # it was written above
+        stored.add_to(compact)
+        lost |= {"run": found.folder.name, "form": form, "n": n}
+        lost |= _between(networks.judge, compact, adapted, source, n)
+    Differences(name, weights.identity, tensors, lost).save(file)
+    return {**lost, "source": name, "bytes": file.stat().st_size}
+
+
+def _fitting(
+    parts: LowRank, max_kb: float, size_of: Callable[[Mapping[str, Tensor]], int]
+) -> dict[str, Tensor]:
+    """The parts whose file, with its header, has the size."""
+    room = math.floor(1000 * max_kb) // 2  # numbers of two bytes
+    while (tensors := parts.within(room)) and (over := size_of(tensors) - 1000 * max_kb) > 0:
+        room -= 1 + int(over // 2)
+    if not tensors:
+        raise ValueError(f"max_kb={max_kb:g} holds no part of this adaptation; allow more")
+    return tensors
+
+
+def safetensors_file(out: str | Path) -> Path:
+    """The path of a file to write; a ValueError if it does not end in .safetensors."""
     file = local_path(out)
     if file.suffix != ".safetensors":
         raise ValueError(f"out={str(out)!r} must end in .safetensors")
-    source, adapted = found.generator(0, device), found.generator(device=device)
-    weights = names.generator(found.config.generator)
-    networks = networks_for(source)
-
-    def written(tensors: Mapping[str, Tensor], provenance: Mapping[str, Any]) -> int:
-        Differences(weights.name, weights.identity, tensors, provenance).save(file)
-        return file.stat().st_size
-
-    if form == "styles":
-        tensors = styles(source)
-    else:
-        room = math.floor(1000 * max_kb) // 2  # numbers of two bytes
-        tensors = low_rank(source, adapted, room)
-        while (over := written(tensors, {}) + _PROVENANCE - 1000 * max_kb) > 0:  # with names in its header
-            room -= 1 + int(over // 2)
-            file.unlink()
-            tensors = low_rank(source, adapted, max(room, 0))
-    tensors = fit(
-        source, adapted, tensors, networks.loss, rate=RATES[form], steps=steps, seed=seed, progress=progress
-    )
-    written(tensors, {})
-    compact = load_generator(file, device)
-    lost = {
-        "run": found.folder.name, "form": form, "n": n,
-        **_between(networks.judge, compact, adapted, source, n),
-    }  # fmt: skip
-    size = written(tensors, lost)
-    if size > 1000 * max_kb:
-        file.unlink()
-        raise ValueError(f"max_kb={max_kb:g} is too small: form={form!r} takes {math.ceil(size / 1000)} kB")
-    return {**lost, "source": weights.name, "bytes": size}
+    return file
 
 
 def strengths(parts: Sequence[str]) -> dict[str, float]:
@@ -141,7 +170,7 @@ def strengths(parts: Sequence[str]) -> dict[str, float]:
 def mix(
     parts: Mapping[str, float] | Mapping[Path, float],
     *,
-    generator: str | Path | None = None,
+    generator: str | Path | Weights | None = None,
     device: torch.device | str = "cpu",
 ) -> Generator:
     """A generator with several adaptations at once, each at a strength of its own.
@@ -163,18 +192,18 @@ def mix(
     """
     found = {}
     for name, strength in parts.items():
-        part = load_differences(local_path(name))
-        if part is None:
-            raise ValueError(f"{name} holds no differences from a generator; zsgan export writes such files")
-        found[part] = checked("strength", strength, Finite)
-    sources = {part.source for part in found}
-    if generator is None and len(sources) != 1:
-        raise ValueError(
-            f"the parts have {'no source' if not sources else 'the sources ' + ', '.join(sorted(sources))}; "
-            "name the generator to add them to"
-        )
-    mixed = copy.deepcopy(load_generator(generator or sources.pop(), device))
-    for part, strength in found.items():
+        file = local_path(name)
+        if not file.is_file() or (part := load_differences(file)) is None:
+            raise ValueError(f"{name} is no file of differences from a generator; zsgan export writes them")
+        found[name] = part, checked("strength", strength, Finite)
+    if generator is None:
+        sources = {(weights := source_of(name, part)).identity: weights for name, (part, _) in found.items()}
+        if len(sources) != 1:
+            called = ", ".join(sorted(weights.name for weights in sources.values())) or "none"
+            raise ValueError(f"the parts have the sources {called}; name the generator to add them to")
+        generator = sources.popitem()[1]
+    mixed = load_generator(generator, device)
+    for part, strength in found.values():
         part.add_to(mixed, strength)
     return mixed
 

@@ -1,6 +1,5 @@
 """The most of an adaptation that fits into a file: low-rank differences of the weights."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -22,8 +21,7 @@ class _Piece:
     size: int
 
 
-@torch.no_grad()
-def low_rank(source: Generator, adapted: Generator, max_numbers: int) -> dict[str, Tensor]:
+class LowRank:
     """Low-rank differences that keep the most energy (squared Frobenius norm) for a number of numbers.
 
     A matrix (m, n) of rank r takes r (m + n) numbers, or m n if that is less; the truncated singular value
@@ -33,40 +31,47 @@ def low_rank(source: Generator, adapted: Generator, max_numbers: int) -> dict[st
     Args:
         source: the source generator.
         adapted: the generator adapted from it.
-        max_numbers: the most numbers to store.
-
-    Returns:
-        tensors of :class:`zsgan.networks.differences.Differences`.
 
     Raises:
-        ValueError: the architectures differ, or not even the first part fits.
+        ValueError: the architectures differ.
     """
-    changes = {name: change for name, change in differences(source, adapted).items() if change.any()}
-    vectors, factors, pieces = {}, {}, list[_Piece]()
-    for name, change in changes.items():
-        matrix = change.flatten(1) if change.ndim > 1 else change.reshape(1, -1)
-        if min(matrix.shape) == 1:
-            vectors[name] = change
-            pieces.append(_Piece(name, 0, float(change.square().sum()), change.numel()))
-            continue
-        left, values, right = torch.linalg.svd(matrix.double(), full_matrices=False)
-        factors[name] = (left * values.sqrt(), right * values.sqrt()[:, None])
-        pieces += [
-            _Piece(name, rank, float(value**2), sum(matrix.shape)) for rank, value in enumerate(values, 1)
-        ]
-    chosen = _chosen(pieces, max_numbers)
-    if changes and not chosen:
-        raise ValueError(f"{max_numbers} numbers hold no part of this adaptation; allow more")
-    stored = {name: vectors[name] for name in chosen if name in vectors}
-    for name, rank in chosen.items():
-        if name not in factors:
-            continue
-        left, right = (factor.float() for factor in factors[name])
-        if rank * (left.shape[0] + right.shape[1]) >= changes[name].numel():
-            stored[name] = changes[name]
-        else:
-            stored |= {f"{name}{LEFT}": left[:, :rank], f"{name}{RIGHT}": right[:rank]}
-    return stored
+
+    def __init__(self, source: Generator, adapted: Generator) -> None:
+        self._changes = {name: one for name, one in differences(source, adapted).items() if one.any()}
+        self._factors: dict[str, tuple[Tensor, Tensor]] = {}
+        self._pieces: list[_Piece] = []
+        for name, change in self._changes.items():
+            matrix = change.flatten(1) if change.ndim > 1 else change.reshape(1, -1)
+            if min(matrix.shape) == 1:
+                self._pieces.append(_Piece(name, 0, float(change.square().sum()), change.numel()))
+                continue
+            left, values, right = torch.linalg.svd(matrix.double(), full_matrices=False)
+            self._factors[name] = (left * values.sqrt()).float(), (right * values.sqrt()[:, None]).float()
+            self._pieces += [
+                _Piece(name, rank, float(value**2), sum(matrix.shape)) for rank, value in enumerate(values, 1)
+            ]
+
+    def within(self, max_numbers: int) -> dict[str, Tensor]:
+        """The parts that fit.
+
+        Args:
+            max_numbers: the most numbers to store.
+
+        Returns:
+            tensors of :class:`zsgan.networks.differences.Differences`; none if not even the first part fits.
+        """
+        stored = {}
+        for name, rank in _chosen(self._pieces, max_numbers).items():
+            left, right = self._factors.get(name, (None, None))
+            if (
+                left is None
+                or right is None
+                or rank * (len(left) + right.shape[1]) >= left.shape[0] * right.shape[1]
+            ):
+                stored[name] = self._changes[name]
+            else:
+                stored |= {f"{name}{LEFT}": left[:, :rank], f"{name}{RIGHT}": right[:rank]}
+        return stored
 
 
 def differences(source: Generator, adapted: Generator) -> dict[str, Tensor]:
@@ -87,11 +92,6 @@ def differences(source: Generator, adapted: Generator) -> dict[str, Tensor]:
     if shapes[0] != shapes[1]:
         raise ValueError("source and adapted must have the same architecture: weights of one shape and name")
     return {name: (after[name] - before[name]).detach().cpu() for name in before}
-
-
-def numbers_of(tensors: Mapping[str, Tensor]) -> int:
-    """How many numbers the tensors hold."""
-    return sum(tensor.numel() for tensor in tensors.values())
 
 
 def _chosen(pieces: list[_Piece], max_numbers: int) -> dict[str, int]:

@@ -47,20 +47,24 @@ class Differences:
             strength: factor on the differences.
 
         Raises:
-            ValueError: the generator has no such parameters.
+            ValueError: the generator has no such parameters, or others of these names.
         """
         params = dict(generator.named_parameters())
-        for name, change in whole(self.tensors).items():
-            if name not in params or params[name].numel() != change.numel():
+        for name, shape in _shapes(self.tensors).items():
+            param = params.get(name)
+            matrix = (len(param), param[0].numel()) if param is not None and param.ndim > 1 else None
+            if param is None or shape not in (param.shape, matrix):
                 raise ValueError(
                     f"the differences from {self.source} do not fit this generator, which has no {name} of "
-                    f"{change.numel()} numbers: take one of the same architecture"
+                    f"shape {tuple(shape)}: take one of the same architecture"
                 )
-            param = params[name]
-            param.add_(change.reshape(param.shape).to(param), alpha=strength)
+        for name, change in whole(self.tensors).items():
+            params[name].add_(change.reshape(params[name].shape).to(params[name]), alpha=strength)
 
     def save(self, path: Path) -> None:
-        """Write a file of differences, as float16."""
+        """Write a file of differences, as float16; a ValueError if that holds not all of its numbers."""
+        if beyond := [name for name, one in self.tensors.items() if not one.half().isfinite().all()]:
+            raise ValueError(f"{beyond[0]} has numbers that float16 does not hold: the run has diverged")
         config = {"kind": "differences", "source": {"name": self.source, "sha256": self.identity}}
         save_tensors(self.tensors, path, config=config, provenance=self.provenance, dtype=torch.float16)
 
@@ -79,6 +83,18 @@ def whole(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     for left in sorted(name for name in factors if name.endswith(LEFT)):
         name = left.removesuffix(LEFT)
         found[name] = tensors[left] @ tensors[f"{name}{RIGHT}"]
+    return found
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """Shape of each parameter's difference, without multiplying factors."""
+    found: dict[str, tuple[int, ...]] = {}
+    for name, tensor in tensors.items():
+        if name.endswith(LEFT):
+            other = tensors[f"{name.removesuffix(LEFT)}{RIGHT}"]
+            found[name.removesuffix(LEFT)] = (tensor.shape[0], other.shape[1])
+        elif not name.endswith(RIGHT):
+            found[name] = tuple(tensor.shape)
     return found
 
 
@@ -116,4 +132,6 @@ def load_differences(path: Path) -> Differences | None:
         for one in lefts
     ):
         raise ValueError(f"{path} has factors that are no pairs of matrices: get it again")
+    if lefts.keys() & tensors.keys() or not all(one.isfinite().all() for one in tensors.values()):
+        raise ValueError(f"{path} has differences twice, or numbers that are not finite: get it again")
     return Differences(name, identity, tensors, provenance)

@@ -8,7 +8,7 @@ import torch
 from zsgan.assets import manifest, names
 from zsgan.assets.names import Weights
 from zsgan.networks.clip import ClipEncoder, open_clip_encoder
-from zsgan.networks.differences import load_differences
+from zsgan.networks.differences import Differences, load_differences
 from zsgan.networks.stylegan2.checkpoints import (
     load_discriminator_file,
     load_generator_file,
@@ -61,15 +61,37 @@ def read_generator(path: Path) -> Generator:
     """
     if not path.is_file() or (stored := load_differences(path)) is None:
         return load_generator_file(path)
-    source = names.generator(stored.source)
+    generator = load_generator(source_of(path, stored))
+    stored.add_to(generator)
+    return generator
+
+
+def source_of(path: Path | str, stored: Differences) -> Weights:
+    """The source of a file of differences.
+
+    Args:
+        path: the file, for messages.
+        stored: its content.
+
+    Returns:
+        the source's weights.
+
+    Raises:
+        ValueError: the source is not here, or has changed since.
+    """
+    try:
+        source = names.generator(stored.source)
+    except ValueError as error:
+        raise ValueError(
+            f"{path} holds differences from {stored.source}, which is not here ({error}); zsgan mix {path} "
+            "--generator SOURCE --out WHOLE adds them to the file that you name"
+        ) from None
     if source.identity != stored.identity:
         raise ValueError(
             f"{path} holds differences from another {stored.source} than the one here: its weights have "
             "changed since. Get the generator that it was made from"
         )
-    generator = load_generator(source)
-    stored.add_to(generator)
-    return generator
+    return source
 
 
 def check_adaptable(generator: Generator, name: str | Path) -> None:
