@@ -56,7 +56,7 @@ def export(
         run: a finished run, or its folder.
         out: the file, ending in .safetensors.
         form: "low-rank": as much of the weights' differences as fits, see
-            :func:`zsgan.compact.low_rank.low_rank`; "styles": offsets of the styles alone, of a fixed and
+            :class:`zsgan.compact.low_rank.LowRank`; "styles": offsets of the styles alone, of a fixed and
             smaller size, see :func:`zsgan.compact.fit.styles`.
         max_kb: the largest file, in units of 1000 bytes.
         n: number of images on which the loss is measured.
