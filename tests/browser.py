@@ -48,6 +48,13 @@ SHOWN = """({
 ALL_PICTURES = """Promise.all([...document.querySelectorAll('article img')]
     .map(e => { e.loading = 'eager'; return e.decode(); })).then(() => true)"""
 
+# Waits for the math of a page that has some, also while its script is still on its way.
+MATH_DRAWN = """window.MathJax && new Promise(done => {
+    const wait = () => MathJax.startup?.promise
+        ? MathJax.startup.promise.then(() => done(true)) : setTimeout(wait, 20);
+    wait();
+})"""
+
 # Words with less contrast to what is behind them than WCAG level AA asks for: 4.5, or 3 if they are large.
 PALE = """(() => {
     const pen = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
@@ -143,7 +150,7 @@ class Browser:
         loader = self.call("Page.navigate", url=url)["loaderId"]
         while loader not in self._loaded:
             self._next()
-        self.run("window.MathJax && MathJax.startup.promise.then(() => true)")
+        self.run(MATH_DRAWN)
 
     def show(self, *, width: int, dark: bool) -> None:
         """Give the window another width and colour scheme, and wait until its page is drawn so."""
