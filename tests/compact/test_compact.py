@@ -23,13 +23,18 @@ from zsgan.networks.stylegan2.checkpoints import save
 def pair(make_generator):
     """A source, and one whose convolutions, biases and styles are others; the mapping network is the same."""
     source = make_generator(seed=0)
+    return source, changed(source, lambda name: name.startswith("synthesis."), 0.3)
+
+
+def changed(source, which, scale):
+    """A copy of a generator with noise on some of its parameters."""
     adapted = copy.deepcopy(source)
     random = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, param in adapted.named_parameters():
-            if name.startswith("synthesis."):
-                param += 0.3 * torch.randn(param.shape, generator=random)
-    return source, adapted
+            if which(name):
+                param += scale * torch.randn(param.shape, generator=random)
+    return adapted
 
 
 def restored(source, tensors):
@@ -94,12 +99,7 @@ def test_no_room_and_another_architecture_are_refused(pair, make_generator):
 def test_offsets_of_the_styles_are_found(make_generator):
     """An adaptation that is one of the styles comes back; no other parameter changes."""
     source = make_generator(seed=3)
-    adapted = copy.deepcopy(source)
-    random = torch.Generator().manual_seed(4)
-    with torch.no_grad():
-        for name, param in adapted.named_parameters():
-            if name.endswith(".affine.bias"):
-                param += 0.5 * torch.randn(param.shape, generator=random)
+    adapted = changed(source, lambda name: name.endswith(".affine.bias"), 0.5)
     likeness = Lpips(lambda images: [torch.nn.functional.avg_pool2d(images, 2)])
     found = fit(source, adapted, styles(source), likeness, rate=0.02, steps=150)
     assert set(found) == {name for name, _ in source.named_parameters() if name.endswith(".affine.bias")}

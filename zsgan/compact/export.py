@@ -99,7 +99,9 @@ def export(
 
         tensors = styles(source) if form == "styles" else _fitting(LowRank(source, adapted), max_kb, size_of)
         if (size := size_of(tensors)) > 1000 * max_kb:
-            raise ValueError(f"max_kb={max_kb:g} is too small for {form}: it takes {math.ceil(size / 1000)}")
+            raise ValueError(
+                f"max_kb={max_kb:g} is too small for {form}: it takes {math.ceil(size / 1000)} kB"
+            )
         tensors = fit(
             source,
             adapted,

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from zsgan.inversion.strength import check_alike
 from zsgan.networks.differences import LEFT, RIGHT
 from zsgan.networks.stylegan2.generator import Generator
-
-_BYTES = 2  # of a number in float16
 
 
 @dataclass(frozen=True)
@@ -88,9 +87,7 @@ def differences(source: Generator, adapted: Generator) -> dict[str, Tensor]:
         ValueError: the architectures differ.
     """
     before, after = (dict(one.named_parameters()) for one in (source, adapted))
-    shapes = [{name: value.shape for name, value in params.items()} for params in (before, after)]
-    if shapes[0] != shapes[1]:
-        raise ValueError("source and adapted must have the same architecture: weights of one shape and name")
+    check_alike(before, after)
     return {name: (after[name] - before[name]).detach().cpu() for name in before}
 
 

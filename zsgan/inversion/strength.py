@@ -1,8 +1,10 @@
 """Generators between a source and an adapted one."""
 
 import copy
+from collections.abc import Mapping
 
 import torch
+from torch import Tensor
 
 from zsgan.base.settings import Finite, checked
 from zsgan.networks.stylegan2 import Generator
@@ -25,9 +27,14 @@ def between(source: Generator, adapted: Generator, strength: float) -> Generator
     """
     strength = checked("strength", strength, Finite)
     first, second = source.state_dict(), adapted.state_dict()
-    shapes = [{name: value.shape for name, value in state.items()} for state in (first, second)]
-    if shapes[0] != shapes[1]:
-        raise ValueError("source and adapted must have the same architecture: weights of one shape and name")
+    check_alike(first, second)
     mixed = copy.deepcopy(adapted)
     mixed.load_state_dict({name: torch.lerp(first[name], second[name], strength) for name in first})
     return mixed
+
+
+def check_alike(source: Mapping[str, Tensor], adapted: Mapping[str, Tensor]) -> None:
+    """Check that two generators have weights of the same names and shapes; a ValueError if not."""
+    shapes = [{name: value.shape for name, value in weights.items()} for weights in (source, adapted)]
+    if shapes[0] != shapes[1]:
+        raise ValueError("source and adapted must have the same architecture: weights of one shape and name")
