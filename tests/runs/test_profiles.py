@@ -182,6 +182,8 @@ def test_the_target_of_a_few_images_is_the_truth(write, tmp_path, monkeypatch):
         (MINE + "truncation_psi: .nan", "truncation_psi=nan"),
         (MINE + "sheets: true", "sheets=true needs summarised=true"),
         (MINE + "snapshots: false", "snapshots=false needs summarised=true"),
+        (MINE + "snapshots: [2]", r"snapshots=\[2\] needs summarised=true"),
+        (MINE + "snapshots: [0]", "snapshots"),
         (
             MINE + "measures: [fid]",
             "measures='fid' is unknown; choose one of clip_quality, .*, fd_dinov2",
@@ -204,6 +206,16 @@ def test_a_faulty_profile_is_refused_when_it_is_read(write, text, message):
     with pytest.raises(ValueError, match=message) as caught:
         load_profile("mine")
     assert "mine" in str(caught.value)
+
+
+def test_a_profile_says_which_snapshots_are_measured(write):
+    def measured(says):
+        write(MINE + "summarised: true\n" + says)
+        return load_profile("mine").measured([2, 4, 6, 7])
+
+    assert measured("") == [2, 4, 6, 7]
+    assert measured("snapshots: false") == [7]
+    assert measured("snapshots: [4, 2, 5]") == [2, 4, 7]
 
 
 def test_a_row_has_its_own_number_of_steps_and_a_profiles_overrides_go_over_it(write):

@@ -136,9 +136,8 @@ def _measured(
         except (FileNotFoundError, ModuleNotFoundError) as error:
             notes[f"measuring was not timed: {error}"] = None
             continue
-        counted = looks(of_scenario[run.scenario], 1 + (profile.other_psi != profile.truncation_psi))
-        if not profile.snapshots:  # the ends, and the source among them
-            counted = 1 + counted[1], counted[1]
+        truncations = 1 + (profile.other_psi != profile.truncation_psi)
+        counted = looks(profile, of_scenario[run.scenario], truncations)
         command = shlex.join(["zsgan", "table", *where, "--scenario", run.scenario, *_set(settings)])
         measuring[run.scenario] = Measuring(
             run.scenario, command, **found, looks=counted[0], looks_table=counted[1]

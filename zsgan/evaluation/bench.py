@@ -147,8 +147,8 @@ class Bench:
         return Numbers(**self.kept(found, self._what(found, step), measure))
 
     def steps(self, found: Run) -> list[int]:
-        """Steps at which a run is measured: 0 for the source, and all snapshots or the last one alone."""
-        return [0, *(found.snapshots if self.profile.snapshots else found.snapshots[-1:])]
+        """Steps at which a run is measured: 0 for the source, and snapshots, as the profile says."""
+        return [0, *self.profile.measured(found.snapshots)]
 
     @property
     def complete(self) -> bool:

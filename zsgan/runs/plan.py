@@ -9,6 +9,7 @@ from zsgan.adaptation.config import AdaptConfig
 from zsgan.adaptation.terms import needs as needs_of
 from zsgan.runs.inventory import File, Wanted
 from zsgan.runs.make import snapshot_every
+from zsgan.runs.profiles import Profile
 from zsgan.runs.room import Needs, Room
 from zsgan.runs.row_costs import RowCosts
 
@@ -234,16 +235,20 @@ def _parts(config: AdaptConfig, cost: RowCosts) -> Iterator[tuple[str, int | Non
         yield "Fisher information", None, cost.fisher, (*key, *what)
 
 
-def looks(runs: Sequence[Wanted], truncations: int) -> tuple[int, int]:
-    """Numbers of generators to measure for a book, with all snapshots, and for a table.
+def looks(profile: Profile, runs: Sequence[Wanted], truncations: int) -> tuple[int, int]:
+    """Numbers of generators to measure for a book or a summary, with snapshots, and for a table.
 
     Args:
+        profile: says which snapshots are measured.
         runs: the runs of a scenario.
         truncations: number of truncations at which the source is measured.
 
     Returns:
         both.
     """
-    steps = [run.config.optimiser.iterations for run in runs]
-    snapshots = sum(1 + (n - 1) // snapshot_every(n) for n in steps)
+    snapshots = 0
+    for run in runs:
+        n = run.config.optimiser.iterations
+        every = snapshot_every(n)
+        snapshots += len(profile.measured([*range(every, n, every), n]))
     return 1 + truncations + snapshots, truncations + len(runs)

@@ -56,7 +56,8 @@ class Profile:
         sheets: whether a picture of each scenario is written beside these tables, see
             :mod:`zsgan.report.scenario_sheet`; for few rows.
         snapshots: whether runs are measured at all their snapshots, for curves and for comparisons at equal
-            target rates; off, a summary has their ends alone, in a fraction of the time.
+            target rates, or at those of the named steps; off, a summary has their ends alone, in a fraction
+            of the time.
         baseline: the row that others are compared with; ``None`` for the first.
         clusters: k of the k-medoids in intra-cluster LPIPS.
         neighbours: k of precision and recall.
@@ -81,7 +82,7 @@ class Profile:
     ablations: Text | None = None
     photographs: Text | None = None
     sheets: Switch = False
-    snapshots: Switch = True
+    snapshots: Switch | tuple[AtLeast1, ...] = True
     baseline: Text | None = None
     clusters: AtLeast1 = 10
     neighbours: AtLeast1 = 3
@@ -103,8 +104,11 @@ class Profile:
             _choice("measures", name, NAMED)
         if self.sheets and not self.summarised:
             raise ValueError("sheets=true needs summarised=true: the pictures lie beside a summary's tables")
-        if not (self.snapshots or self.summarised):
-            raise ValueError("snapshots=false needs summarised=true: a book's figures are of all snapshots")
+        if self.snapshots is not True and not self.summarised:
+            given = "false" if self.snapshots is False else list(self.snapshots)
+            raise ValueError(
+                f"snapshots={given} needs summarised=true: a book's figures are of all snapshots"
+            )
         if self.photographs is not None:
             _check_photographs(self.photographs)
         if self.baseline is not None:
@@ -161,6 +165,13 @@ class Profile:
         """The rows that a scenario has all data for: those that images guide need images of its target."""
         few_shot = {row: self.config(scenario, row).few_shot for row in self.rows}
         return tuple(row for row, found in few_shot.items() if found is None or found.target)
+
+    def measured(self, snapshots: Sequence[int]) -> list[int]:
+        """Those of a run's snapshots at which it is measured, the last one always; by their steps."""
+        if self.snapshots is True:
+            return list(snapshots)
+        wanted = {*(self.snapshots or ()), snapshots[-1]}
+        return [step for step in snapshots if step in wanted]
 
     @property
     def grid(self) -> list[tuple[str, str, int]]:
