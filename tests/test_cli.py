@@ -32,7 +32,7 @@ SETTINGS = {"optimiser.iterations": 4, "ewc.samples": 2, "stage1.iterations": 5}
 COMMANDS = (
     "reproduce", "fetch", "convert", "adapt", "table", "list", "completion", "cost", "plan", "sample", "edit",
     "export", "mix", "evaluate", "prepare", "measure", "runs list", "runs info", "runs verify",
-    "runs merge", "runs prune",
+    "runs merge", "runs prune", "bench submit",
 )  # fmt: skip
 TINY = (
     "--profile",
@@ -148,6 +148,7 @@ def test_the_examples_of_the_help_are_commands():
         "plan",
         "fetch",
         "convert",
+        "bench",
         *["runs"] * 5,
         "completion",
     ]

@@ -48,6 +48,7 @@ EXAMPLES = """examples:
   zsgan plan --profile paper --device cuda       hours, memory, disk and what is missing, before it starts
   zsgan fetch vgg16 inception ViT-B-16/openai    networks that measure photographs
   zsgan convert dog.pkl dog.safetensors          a public checkpoint in a format of ours
+  zsgan bench submit --method mine.py --out entries/    a method of yours on the whole bench
   zsgan runs list --profile demo                 what is there, from where, and what a profile still lacks
   zsgan runs info <id>                           a run: its settings, its course, next steps
   zsgan runs verify                              check finished runs against their hashes
@@ -205,7 +206,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--profile", default="demo", help="smoke (numbers mean nothing), demo, paper, colab, a .yaml file, "
         "or a grid: demo-full, ten-shot, selection, scenarios, ablations, ablations-long, search, "
-        "paper-ablations, bench",
+        "paper-ablations, bench, bench-slow, bench-search, gallery",
     )  # fmt: skip
     sub.add_argument(
         "--only", metavar="CHAPTER", help="one notebook, for instance 04_results, and no book; or book: the "
@@ -438,6 +439,26 @@ def _parser() -> argparse.ArgumentParser:
     add_device(sub)
     add_batch_size(sub)
 
+    help_ = "compare methods on the latents and scenarios of the bench"
+    of_bench = commands.add_parser("bench", help=help_, description=help_[0].upper() + help_[1:] + ".")
+    parts = of_bench.add_subparsers(dest="part", required=True, metavar="COMMAND")
+    help_ = "make and measure the runs of a method, and write the folder that a pull request adds"
+    sub = add("bench submit", _bench_submit, help_, parts)
+    sub.add_argument(
+        "--method", required=True, metavar="FILE.py", help="the method, see book/16_your_method.md"
+    )
+    sub.add_argument(
+        "--out", required=True, type=output_folder, metavar="FOLDER", help="where its folder is written"
+    )
+    sub.add_argument("--profile", default="bench", help="bench, or a .yaml file that extends it")
+    sub.add_argument("--runs", type=folder, default=Path("runs"), help="folder of runs")
+    sub.add_argument(
+        "--workers", type=positive, help="parallel adaptations, then measurements, on one device or spread "
+        "over several; by default one for each device",
+    )  # fmt: skip
+    add_device(sub, several)
+    add_batch_size(sub)
+
     help_ = "list, describe, check, merge and prune the runs in a folder"
     of_runs = commands.add_parser("runs", help=help_, description=help_[0].upper() + help_[1:] + ".")
     parts = of_runs.add_subparsers(dest="part", required=True, metavar="COMMAND")
@@ -584,6 +605,16 @@ def _table(options: argparse.Namespace) -> None:
         _say(json.dumps(found.content(), indent=1))
     else:
         _say(f"{markdown(found.main)}\n\n{found.basis}")
+
+
+def _bench_submit(options: argparse.Namespace) -> None:
+    from zsgan.report.entries import submit
+
+    place = submit(
+        options.method, options.out, bench=options.profile, folder=options.runs, device=options.device,
+        workers=_workers(options, 1), progress=options.progress,
+    )  # fmt: skip
+    _say(place)
 
 
 def _cost(options: argparse.Namespace) -> None:

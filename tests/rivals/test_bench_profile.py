@@ -1,5 +1,6 @@
 """The bench has every rival as a row that can be run, in every scenario."""
 
+from collections import Counter
 from itertools import product
 
 import pytest
@@ -13,14 +14,26 @@ from zsgan.runs.identity import resolve
 from zsgan.runs.profiles import load_profile
 
 BENCH = load_profile("bench")
+SLOW = load_profile("bench-slow")
 RIVALS = ("HyperDomainNet's angle", "SCR", "StyleDomain, StyleSpace", "StyleDomain, affine", "AIR", "IPL")
 LADDER = ("L_dir", "L_dir + L_EWC", "L_dm + L_EWC + L_rel")
 
 
 def test_each_row_is_a_run_of_its_own():
-    ids = {resolve(BENCH.config(at, row)).id for at, row in product(BENCH.scenarios, BENCH.rows)}
-    assert len(ids) == len(BENCH.scenarios) * len(BENCH.rows) and len(BENCH.seeds) == 5
-    assert len(BENCH.scenarios) >= 3 and len(BENCH.rows) >= 9
+    places = [(found, *at) for found in (BENCH, SLOW) for at in product(found.scenarios, found.rows)]
+    ids = {resolve(found.config(at, row)).id for found, at, row in places}
+    assert len(ids) == len(places) and len(BENCH.rows) >= 9
+    assert (SLOW.scenarios, SLOW.seeds, SLOW.samples) == (BENCH.scenarios, BENCH.seeds, BENCH.samples)
+    assert len(BENCH.scenarios) == 3 and len(BENCH.seeds) == 5
+
+
+def test_every_method_has_as_many_trials_and_one_of_them_is_its_row():
+    search = load_profile("bench-search")
+    trials = Counter(label.partition(": ")[0] for label in search.rows)
+    assert trials == dict.fromkeys(BENCH.rows, 3) and search.seeds == (0,)
+    for row in BENCH.rows:
+        published = search.config("dog-to-cat", f"{row}: published")
+        assert resolve(published).id == resolve(BENCH.config("dog-to-cat", row)).id
 
 
 def test_the_papers_rows_are_the_demos_in_other_templates_and_as_long():
@@ -39,7 +52,7 @@ def test_the_papers_rows_are_the_demos_in_other_templates_and_as_long():
 def test_a_rival_takes_steps(row):
     """It follows the text from the first steps on, and changes what it says and nothing else."""
     changes = {"optimiser.iterations": 4, "clips": "clip-a"}
-    config = BENCH.config("dog-to-cat", row, 0, changes)
+    config = (SLOW if row in SLOW.rows else BENCH).config("dog-to-cat", row, 0, changes)
     if config.air:
         config = override(config, {"air.samples": 4, "air.prompt_steps": 2})
     if config.ipl:

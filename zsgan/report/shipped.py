@@ -162,8 +162,21 @@ def load_summary(name: str) -> Summary:
     place = summary_folder(name)
     if not (place / "provenance.json").is_file():
         raise FileNotFoundError(f"{place} has no summary; make it with: zsgan reproduce --profile {name}")
+    return read_summary(load_profile(name), place)
+
+
+def read_summary(profile: Profile, place: Path) -> Summary:
+    """The measurements of a profile in a folder that :func:`summarise` wrote.
+
+    Args:
+        profile: the profile in its present state.
+        place: the folder.
+
+    Returns:
+        the summary.
+    """
     tables = {table: pd.read_csv(place / f"{table}.csv") for table in TABLES}
-    return Summary(load_profile(name), provenance=read_json(place / "provenance.json"), **tables)
+    return Summary(profile, provenance=read_json(place / "provenance.json"), **tables)
 
 
 def summary_folder(name: str) -> Path:
@@ -176,6 +189,7 @@ def summarise(
     place: Path,
     *,
     folder: Path,
+    command: str | None = None,
     device: str = "cpu",
     workers: int = 1,
     progress: bool = False,
@@ -186,6 +200,7 @@ def summarise(
         profile: profile whose runs are finished.
         place: folder of the summary, see :func:`summary_folder`.
         folder: folder of the runs.
+        command: what makes the summary, for its provenance; by default ``zsgan reproduce``.
         device: where images are made and measured; several may share it, such as "cuda:0,cuda:1".
         workers: number of rows that are measured in parallel.
         progress: show progress bars.
@@ -208,7 +223,8 @@ def summarise(
     for name, parts in tables.items():
         text = pd.concat(parts).to_csv(index=False, float_format="%.5g", lineterminator="\n")
         write_atomically(place / f"{name}.csv", text.encode())
-    write_json(place / "provenance.json", _provenance(profile, weights, seconds))
+    command = command or f"zsgan reproduce --profile {profile.name}"
+    write_json(place / "provenance.json", _provenance(profile, weights, seconds, command))
 
 
 def run_ids(profile: Profile) -> dict[str, str]:
@@ -224,9 +240,9 @@ def _settings(profile: Profile) -> dict[str, Any]:
     return {name: getattr(profile, name) for name in _COUNTS} | {"metrics": METRICS[profile.eyes]} | extra
 
 
-def _provenance(profile: Profile, weights: Mapping[str, str], seconds: float) -> dict[str, Any]:
+def _provenance(profile: Profile, weights: Mapping[str, str], seconds: float, command: str) -> dict[str, Any]:
     return {
-        "profile": profile.name, "command": f"zsgan reproduce --profile {profile.name}",
+        "profile": profile.name, "command": command,
         **_settings(profile), "runs": run_ids(profile), "weights": dict(weights),
         "adaptation_seconds": round(seconds), "versions": versions(),
     }  # fmt: skip
