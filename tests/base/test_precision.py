@@ -15,7 +15,15 @@ from zsgan.menagerie.factor_report import spread
 from zsgan.menagerie.factors import CONTINUOUS
 from zsgan.method import losses, variations
 from zsgan.method.ewc import ewc_penalty, fisher_information
-from zsgan.metrics import clip_space, cmmd, frechet_distance, identity_kept, kernel_distance, structure_kept
+from zsgan.metrics import (
+    clip_space,
+    cmmd,
+    directions,
+    frechet_distance,
+    identity_kept,
+    kernel_distance,
+    structure_kept,
+)
 from zsgan.metrics.eyes import Prediction
 from zsgan.metrics.inception import inception_score
 from zsgan.metrics.lpips import Lpips, lpips_matrix
@@ -92,6 +100,7 @@ CASES = {
     "CLIP score": (clip_space.clip_score, (N, D), (D,)),
     "CLIP quality": (clip_space.clip_quality, (N, D), (5, D)),
     "CLIP direction": (clip_space.clip_direction, (N, D), (N, D), (D,), (D,)),
+    "aim": (directions.aim, (D,), (N, D), (N, D), (N, D)),
     "CMMD": (cmmd, (N, D), (N, D)),
     "FID": (frechet_distance, (N, D), (N, D)),
     "KID": (kernel_distance, (N, D), (N, D)),

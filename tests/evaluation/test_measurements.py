@@ -26,6 +26,7 @@ from zsgan.metrics import (
     LITERAL,
     PAPER,
     Lpips,
+    aim,
     clip_direction,
     clip_quality,
     cmmd,
@@ -518,6 +519,23 @@ def test_a_snapshot_has_diversity_and_factors_beside_adaptation(curves, smoke, r
     pairs = read.continuous[:, None] - ideal.continuous[None]
     by_chance = pairs.square().mean((0, 1)).sqrt()
     assert line["ideal_distance"] == pytest.approx((away / by_chance).mean().item(), rel=1e-3)
+
+
+def test_directions_are_those_of_the_guide_and_of_the_judge(smoke, runs_folder, full_run):
+    """Of images by the first of the guiding CLIPs, and by the judging one; unknown of truncated images."""
+    profile = replace(smoke, measures=("aim",))
+    found = module.Bench(profile, SCENARIO, runs_folder).at(full_run).columns
+    latents = sample_latents(12, 64, module.SAMPLES_SEED)
+    images = [load_generator("dog"), full_run.generator()]
+    images = [sample_images(one, 12, seed=module.SAMPLES_SEED, truncation_psi=1) for one in images]
+    images.append(ideal_answers(latents, "cat")[:])
+    for by, name in (("guide", full_run.config.clips[0]), ("judge", smoke.judge)):
+        clip = load_clip(name)
+        before, after = clip.encode_texts(["dog", "cat"], smoke.settings["templates"])
+        expected = aim(after - before, *(clip.encode_images(one) for one in images))
+        assert [found[f"{by}_{part}"] for part in expected._fields] == pytest.approx(expected, rel=1e-3)
+    truncated = module.Bench(replace(profile, truncation_psi=0.7), SCENARIO, runs_folder).at(full_run).columns
+    assert truncated.keys() == found.keys() and math.isnan(truncated["guide_ahead"])
 
 
 def test_factors_are_not_read_in_truncated_images(smoke, runs_folder, full_run, quick):

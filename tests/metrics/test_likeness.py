@@ -14,6 +14,7 @@ from zsgan.menagerie.evaluator import load_evaluator
 from zsgan.menagerie.portraits import Drawing
 from zsgan.method.losses import directional_loss
 from zsgan.metrics import (
+    aim,
     clip_direction,
     clip_quality,
     clip_score,
@@ -282,6 +283,30 @@ def test_unchanged_images_have_no_direction():
     assert clip_direction(before, some, source, target) == pytest.approx(moved)
 
 
+# Directions of texts and images
+
+
+def test_a_perfect_adaptation_along_the_text_has_arrived():
+    text, source = unit(4), unit(6, 4, seed=1)
+    half, whole, twice = (source + share * text for share in (0.5, 1, 2))
+    assert aim(text, source, half, whole) == pytest.approx((1, 1, 0.5))
+    assert aim(text, source, twice, whole) == pytest.approx((-1, 1, 2))  # the text now points away
+    start, end = aim(text, source, source, whole), aim(text, source, whole, whole)
+    assert start.ahead == pytest.approx(1) and math.isnan(start.made) and start.arrived == 0
+    assert math.isnan(end.ahead) and end[1:] == pytest.approx((1, 1))
+
+
+def test_a_text_across_the_ideal_direction_leads_nowhere():
+    """Means of images alone have a direction: each image may differ from its ideal one."""
+    x, y = torch.eye(4)[:2].double()
+    source, jitter = unit(6, 4, seed=1), normal(6, 4, seed=2)
+    ideal = source + 3 * y + jitter - jitter.mean(0)
+    assert aim(x, source, source, ideal).ahead == pytest.approx(0, abs=1e-9)
+    assert aim(x, source, source + 0.2 * x, ideal)[1:] == pytest.approx((0, 0), abs=1e-9)
+    # half of the way up, and as far to the side: 45 degrees both ways
+    assert aim(x, source, source + 1.5 * (y - x), ideal) == pytest.approx((0.5**0.5, 0.5**0.5, 0.5))
+
+
 # CMMD
 
 
@@ -307,6 +332,10 @@ def test_cmmd_of_two_points_in_closed_form():
 @pytest.mark.parametrize(
     ("measure", "message"),
     [
+        (
+            lambda: aim(normal(3), normal(5, 3), normal(5, 3), normal(4, 3)),
+            r"one shape .*\(5, 3\) and \(4, 3\)",
+        ),
         (lambda: cmmd(normal(5, 3), normal(5, 4)), r"\(5, 3\) and \(5, 4\)"),
         (lambda: clip_quality(normal(5, 3), normal(0, 3)), "at least 1 images, got 0"),
         (

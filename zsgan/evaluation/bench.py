@@ -10,17 +10,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from zsgan.adaptation.config import AdaptConfig
 from zsgan.assets.names import weights_id
 from zsgan.base.cache import Cache
 from zsgan.base.device import set_up
-from zsgan.base.images import Images
+from zsgan.base.images import Images, held
+from zsgan.evaluation.aims import aims
 from zsgan.evaluation.files import NETWORKS_OF_EYES
 from zsgan.evaluation.judges import Judges, prompt_features
 from zsgan.evaluation.seen import Seen
 from zsgan.evaluation.truth import Truth, truth_of
 from zsgan.menagerie.evaluator import load_evaluator
 from zsgan.menagerie.factor_report import LEFT, FactorReports, ideal_species, left
-from zsgan.metrics import Eyes, extract, sse
+from zsgan.metrics import Aim, Eyes, extract, sse
 from zsgan.metrics.columns import OF_SOURCE, USUAL
 from zsgan.networks.clip import ClipEncoder, encode_pair
 from zsgan.networks.dinov2 import DINOV2, load_dinov2
@@ -129,7 +131,9 @@ class Bench:
         Returns:
             the columns of :meth:`Judges.everything <zsgan.evaluation.judges.Judges.everything>` and sse
             (Fig. 3a; of the first guiding CLIP), and those of :func:`zsgan.menagerie.factor_report.left`,
-            nan unless ideal answers are known and the images are not truncated.
+            nan unless ideal answers are known and the images are not truncated. With the measure "aim" also
+            :class:`zsgan.metrics.directions.Aim` by the first guiding CLIP (guide_ahead...) and by the
+            judging one (judge_ahead...), nan likewise.
         """
         n, step = self.profile.samples, found.iterations if step is None else step
 
@@ -142,9 +146,25 @@ class Bench:
             if self.profile.truncation_psi == 1 and self.factors is not None:
                 report = self.factors.of(seen["eyes"])
                 factors, columns = report.to_dict(orient="index"), columns | left(report)
+            if "aim" in self.profile.measures:
+                columns |= self._aims("guide", found.config.clips[0], seen["guide"])
+                columns |= self._aims("judge", self.profile.judge, seen["clip"])
             return {"columns": columns, "each": self.judges.each(seen), "factors": factors}
 
         return Numbers(**self.kept(found, self._what(found, step), measure))
+
+    def _aims(self, by: str, clip: str, features: Tensor) -> dict[str, float]:
+        """Columns of the measure "aim" from a CLIP's features (N, D) of an adapted generator's images."""
+        known = self.profile.truncation_psi == 1 and self.factors is not None
+        found = self._aim(clip)(features) if known else Aim(math.nan, math.nan, math.nan)
+        return {f"{by}_{name}": value for name, value in found._asdict().items()}
+
+    @cached_property
+    def _aim(self) -> Callable[[str], Callable[[Tensor], Aim]]:
+        assert self.factors is not None
+        n = self.profile.samples
+        given = self._asked, held(self.source(n, 1.0)), held(self.factors.ideal(n)), self.device
+        return cache(lambda clip: aims(self._guide(clip), *given))
 
     def steps(self, found: Run) -> list[int]:
         """Steps at which a run is measured: 0 for the source, and snapshots, as the profile says."""
@@ -202,8 +222,7 @@ class Bench:
 
     def _key(self, found: Run, what: Mapping[str, Any]) -> dict[str, Any]:
         """The key of a measurement in the cache; no network is loaded for it."""
-        # Texts for the judging CLIP: a run guided by images does not depend on any text.
-        asked = self.profile.config(self.scenario, next(iter(self.profile.rows)))
+        asked = self._asked
         # Step 0 is the source generator, which a scenario's runs share (its weights are below).
         return {
             "run": "source" if what.get("step") == 0 else found.folder.name, **what,
@@ -213,6 +232,11 @@ class Bench:
             "psi": self.profile.truncation_psi, "weights": list(self.networks(found).values()),
             "metrics": METRICS[self.profile.eyes],
         }  # fmt: skip
+
+    @cached_property
+    def _asked(self) -> AdaptConfig:
+        """Has the scenario's texts, since a run guided by images does not depend on any."""
+        return self.profile.config(self.scenario, next(iter(self.profile.rows)))
 
     @cached_property
     def _truth(self) -> Truth:

@@ -3,6 +3,7 @@
 from zsgan.metrics.clip_space import clip_direction, clip_quality, clip_score, sse, target_rate, variance
 from zsgan.metrics.clustering import k_medoids
 from zsgan.metrics.correspondence import identity_kept, structure_kept
+from zsgan.metrics.directions import Aim, aim
 from zsgan.metrics.diversity import (
     AIR,
     DEFINITIONS,
@@ -35,6 +36,7 @@ __all__ = [
     "LITERAL",
     "OJHA",
     "PAPER",
+    "Aim",
     "Definition",
     "DensityCoverage",
     "Eyes",
@@ -42,6 +44,7 @@ __all__ = [
     "Lpips",
     "Manifolds",
     "PrecisionRecall",
+    "aim",
     "clip_direction",
     "clip_quality",
     "clip_score",

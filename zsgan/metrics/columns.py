@@ -26,8 +26,9 @@ MEASURES: Mapping[str, tuple[str, ...]] = {
 ALL = frozenset(name for names in MEASURES.values() for name in names)
 """Every measure."""
 
-NAMED = (*MEASURES["extra"], *MEASURES["dinov2"])
-"""Measures that are computed only where they are named, the last one with a network of its own."""
+NAMED = (*MEASURES["extra"], *MEASURES["dinov2"], "aim")
+"""Measures that are computed only where they are named: fd_dinov2 with a network of its own, and
+:func:`zsgan.metrics.directions.aim` for runs of a profile alone, since it needs their latents."""
 
 USUAL = ALL - set(NAMED)
 """Measures of every profile."""
