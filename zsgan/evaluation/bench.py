@@ -134,17 +134,30 @@ class Bench:
         n, step = self.profile.samples, found.iterations if step is None else step
 
         def measure() -> dict[str, Any]:
-            guide = self._guide(found.config.clips[0]).encode_images
-            seen = self.judges.look(self.samples(found, n, step), guide=guide, progress=progress)
-            columns = {"sse": float(sse(seen["guide"]))} | self.judges.everything(seen, self.source_seen)
-            factors: dict[Any, Any] = {}
-            columns |= dict.fromkeys(LEFT, math.nan)
-            if self.profile.truncation_psi == 1 and self.factors is not None:
-                report = self.factors.of(seen["eyes"])
-                factors, columns = report.to_dict(orient="index"), columns | left(report)
-            return {"columns": columns, "each": self.judges.each(seen), "factors": factors}
+            return self.measure(found, self.samples(found, n, step), progress)
 
         return Numbers(**self.kept(found, self._what(found, step), measure))
+
+    def measure(self, found: Run, images: Images, progress: bool = False) -> dict[str, Any]:
+        """The entries of :class:`Numbers` of a run, as JSON, for images of the latents that all rows share.
+
+        Args:
+            found: the run, whose first guiding CLIP looks, too.
+            images: ``profile.samples`` images, of the run or of another generator.
+            progress: show progress bars.
+
+        Returns:
+            columns, each and factors, see :meth:`at`.
+        """
+        guide = self._guide(found.config.clips[0]).encode_images
+        seen = self.judges.look(images, guide=guide, progress=progress)
+        columns = {"sse": float(sse(seen["guide"]))} | self.judges.everything(seen, self.source_seen)
+        factors: dict[Any, Any] = {}
+        columns |= dict.fromkeys(LEFT, math.nan)
+        if self.profile.truncation_psi == 1 and self.factors is not None:
+            report = self.factors.of(seen["eyes"])
+            factors, columns = report.to_dict(orient="index"), columns | left(report)
+        return {"columns": columns, "each": self.judges.each(seen), "factors": factors}
 
     def steps(self, found: Run) -> list[int]:
         """Steps at which a run is measured: 0 for the source, and snapshots, as the profile says."""
