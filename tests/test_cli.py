@@ -31,7 +31,7 @@ from zsgan.runs.run import open_run
 SETTINGS = {"optimiser.iterations": 4, "ewc.samples": 2, "stage1.iterations": 5}
 COMMANDS = (
     "reproduce", "fetch", "convert", "adapt", "table", "list", "completion", "cost", "plan", "sample", "edit",
-    "export", "mix", "evaluate", "prepare", "measure", "runs list", "runs info", "runs verify",
+    "export", "mix", "gallery", "evaluate", "prepare", "measure", "runs list", "runs info", "runs verify",
     "runs merge", "runs prune", "bench submit",
 )  # fmt: skip
 TINY = (
@@ -142,6 +142,7 @@ def test_the_examples_of_the_help_are_commands():
         "edit",
         "export",
         "mix",
+        "gallery",
         "evaluate",
         "list",
         "cost",

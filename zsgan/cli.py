@@ -42,6 +42,7 @@ EXAMPLES = """examples:
   zsgan edit --run runs/<id> --images photos/ --out edits/    your own pictures, adapted
   zsgan export runs/<id> --out cat.safetensors   an adaptation in 100 kB, with what is lost
   zsgan mix cat.safetensors=0.5 fox.safetensors=0.5 --out both.safetensors    two of them at once
+  zsgan gallery --profile gallery --out gallery/    its runs as small files, both measured
   zsgan evaluate cats/ --against drawn:cat       diversity, and closeness to the true cats
   zsgan list texts                               the words that a text may have; also rows, scenarios...
   zsgan cost --profile paper --set weights=random    seconds and memory of a step, and of a table
@@ -349,6 +350,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     sub.add_argument("--generator", help="source to add them to; by default the one that they come from")
     sub.add_argument("--out", type=output_file, required=True, metavar="FILE", help="the .safetensors file")
+
+    sub = add("gallery", _gallery, "export a profile's runs as small files, and measure both; prints CSV")
+    sub.add_argument("--profile", default="gallery", help="profile of the scenarios, or a .yaml file")
+    sub.add_argument("--row", help="row of the profile; the full method, its last, by default")
+    sub.add_argument("--max-kb", type=float, default=100, metavar="N", help="largest file, in kB")
+    sub.add_argument("--n", type=positive, default=200, help="images that measure a run and its file")
+    sub.add_argument(
+        "--out",
+        type=output_folder,
+        required=True,
+        help="folder for files, table and pictures; resumes from it",
+    )
+    sub.add_argument("--runs", type=folder, default=Path("runs"), help="folder of runs")
+    add_device(sub)
+    add_batch_size(sub)
 
     sub = add("edit", _edit, "edit the pictures of a folder by an adapted generator")
     sub.add_argument("--run", type=path, required=True, help="folder of a finished run")
@@ -701,6 +717,16 @@ def _mix(options: argparse.Namespace) -> None:
     mixed = mix(parts, generator=options.generator)
     save(mixed, out, {"mixed from": {str(name): strength for name, strength in parts.items()}})
     _say(options.out)
+
+
+def _gallery(options: argparse.Namespace) -> None:
+    from zsgan.compact.gallery import make_gallery
+
+    found = make_gallery(
+        options.profile, options.out, row=options.row, max_kb=options.max_kb, n=options.n,
+        folder=options.runs, device=options.device, progress=options.progress,
+    )  # fmt: skip
+    _say(found.to_csv(index=False, float_format="%.5g", lineterminator="\n").rstrip())
 
 
 def _edit(options: argparse.Namespace) -> None:

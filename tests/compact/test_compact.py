@@ -12,10 +12,13 @@ from zsgan.base.tensors import save_tensors
 from zsgan.compact.export import export, mix, strengths
 from zsgan.compact.fit import fit, styles
 from zsgan.compact.low_rank import LowRank, differences
+from zsgan.compact.measured import MEASURES, judge_of, stated
+from zsgan.evaluation.bench import SAMPLES_SEED
+from zsgan.inversion.networks import networks_for
 from zsgan.metrics.lpips import Lpips
 from zsgan.networks.differences import Differences, load_differences, whole
 from zsgan.networks.load import load_generator
-from zsgan.networks.sampling import sample_images
+from zsgan.networks.sampling import Samples, sample_images
 from zsgan.networks.stylegan2.checkpoints import save
 
 
@@ -135,6 +138,50 @@ def test_a_larger_file_loses_less(full_run, tmp_path):
         for kb in (20, 300)
     )
     assert large["lpips"] < small["lpips"] <= 1.2 * small["lpips_source"]
+    errors = [one["measures"]["clip_score"]["error"] for one in (large, small)]
+    assert errors[0] < errors[1]
+
+
+def test_a_file_differs_on_other_latents_by_no_more_than_it_states(full_run, tmp_path):
+    """One whose numbers are altered afterwards does."""
+    file = tmp_path / "cat.safetensors"
+    found = export(full_run, file, max_kb=60, n=40, steps=2, progress=False)
+    look = judge_of(full_run.config, networks_for(load_generator("dog")).judge)
+
+    def differences_of(small):
+        both = [look(Samples(one, 40, SAMPLES_SEED, 1.0)) for one in (small, full_run.generator())]
+        return {name: abs(float(both[0][name].mean() - both[1][name].mean())) for name in MEASURES}
+
+    bounds = {name: one["error"] for name, one in found["measures"].items()}
+    assert all(value <= bounds[name] for name, value in differences_of(load_generator(file)).items())
+    assert all(bound < 0.2 for bound in bounds.values())
+    altered = differences_of(mix({file: 12.0}))
+    assert altered["diversity"] > bounds["diversity"] and altered["clip_score"] > bounds["clip_score"]
+
+
+def test_the_stated_error_covers_other_latents():
+    """For latents whose contributions differ at random, and by a shift, in at least 95 of 100 draws."""
+    random = torch.Generator().manual_seed(5)
+    kept = {"clip_score": 0, "clip_rate": 0}
+    for _ in range(200):
+        run = [torch.randn(100, generator=random, dtype=torch.float64) for _ in range(2)]
+        file = [one + 0.1 + 0.3 * torch.randn(one.shape, generator=random) for one in run]
+        for name, values in (
+            ("clip_score", lambda x: x),
+            ("clip_rate", lambda x: (x > -2).double()),
+        ):
+            (first, later), (made, again) = ([values(x) for x in part] for part in (run, file))
+            bound = stated({name: first}, {name: made})[name].error
+            kept[name] += bool((again.mean() - later.mean()).abs() <= bound)
+    assert min(kept.values()) >= 190
+
+
+def test_a_stated_error_is_the_difference_and_its_spread():
+    run = torch.arange(20, dtype=torch.float64) / 20
+    same, shifted = (stated({"clip_score": run}, {"clip_score": run + x})["clip_score"] for x in (0, 0.125))
+    assert same == (0.475, 0.475, 0) and shifted == (0.475, 0.6, 0.125)  # nothing varies
+    ones = torch.ones(20, dtype=torch.float64)
+    assert stated({"clip_rate": ones}, {"clip_rate": ones})["clip_rate"] == (1, 1, 0.15)  # three in 20
 
 
 def test_a_size_that_is_too_small_leaves_no_file(full_run, tmp_path):

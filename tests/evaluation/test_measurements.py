@@ -13,8 +13,8 @@ from zsgan.base.images import Folder, save_images
 from zsgan.evaluation import bench as module
 from zsgan.evaluation import measurements as tables
 from zsgan.evaluation import measuring
-from zsgan.evaluation.bench import load_judges
 from zsgan.evaluation.judges import truth_hits
+from zsgan.evaluation.loading import load_judges
 from zsgan.evaluation.measurements import Measurements, generator_quality
 from zsgan.evaluation.measuring import measure_all
 from zsgan.evaluation.truth import truth_of

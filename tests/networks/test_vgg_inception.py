@@ -14,9 +14,10 @@ from torch_fidelity.metric_prc import prc_features_to_metric
 
 from zsgan.assets import manifest
 from zsgan.base.images import save_images
-from zsgan.evaluation.bench import EYES, Bench, load_eyes
+from zsgan.evaluation.bench import Bench
 from zsgan.evaluation.evaluate import JUDGES, evaluate
 from zsgan.evaluation.files import files_of
+from zsgan.evaluation.loading import EYES, load_eyes
 from zsgan.evaluation.measurements import Measurements
 from zsgan.metrics import Lpips, frechet_distance
 from zsgan.networks.vgg_inception import INCEPTION, VGG, Photographs

@@ -17,6 +17,7 @@ from zsgan.base.places import local_path
 from zsgan.base.settings import AtLeast0, AtLeast2, Finite, Seed, checked
 from zsgan.compact.fit import STEPS, fit, styles
 from zsgan.compact.low_rank import LowRank
+from zsgan.compact.measured import judge_of, stated
 from zsgan.inversion.networks import networks_for
 from zsgan.metrics.lpips import Lpips
 from zsgan.networks.differences import Differences, load_differences
@@ -31,7 +32,7 @@ Form = Literal["low-rank", "styles"]
 RATES = {"low-rank": 2e-3, "styles": 0.02}
 """Form -> learning rate of the fit."""
 _SEED = 7_000_003  # of the latents on which the loss is measured
-_PROVENANCE = 300  # bytes of the provenance in the header, at most
+_PROVENANCE = 700  # bytes of the provenance in the header, at most
 
 
 def export(
@@ -50,7 +51,8 @@ def export(
 
     The file holds differences from the source generator, whose weights must be at hand where it is read. What
     is lost is measured between the images of the file as written and those of the run, for the same latents
-    without truncation.
+    without truncation. Measures of the images themselves are stated for both, each with a bound on how far
+    they lie apart on other latents, see :func:`zsgan.compact.measured.stated`.
 
     Args:
         run: a finished run, or its folder.
@@ -59,7 +61,7 @@ def export(
             :class:`zsgan.compact.low_rank.LowRank`; "styles": offsets of the styles alone, of a fixed and
             smaller size, see :func:`zsgan.compact.fit.styles`.
         max_kb: the largest file, in units of 1000 bytes.
-        n: number of images on which the loss is measured.
+        n: number of images on which the loss, and both generators, are measured.
         steps: steps in which the file's numbers are fitted to the run's images, see
             :func:`zsgan.compact.fit.fit`; 0 leaves them as they are.
         seed: seed of the latents of the fit.
@@ -67,9 +69,10 @@ def export(
         progress: show a progress bar.
 
     Returns:
-        what the file's provenance holds: run, source, form, n; the means over the images "lpips" to the run's
-        images and "psnr" (dB), and for scale "lpips_source", from the source's images to the run's; and
-        "bytes".
+        what the file's provenance holds: run, source, form, max_kb, steps, seed, n; the means over the images
+        "lpips" to the run's images and "psnr" (dB), and for scale "lpips_source", from the source's images to
+        the run's; "measures": diversity, clip_rate and clip_score by the run's first guiding CLIP, each with
+        "run", "file" and "error"; and "bytes".
 
     Raises:
         ValueError: ``max_kb`` is too small, the run was adapted to images, or its source generator has
@@ -117,8 +120,19 @@ def export(
         stored = load_differences(draft)
         assert stored is not None  # it was written above
         stored.add_to(compact)
-        lost |= {"run": found.folder.name, "form": form, "n": n}
-        lost |= _between(networks.judge, compact, adapted, source, n)
+        lost |= {
+            "run": found.folder.name,
+            "form": form,
+            "max_kb": max_kb,
+            "steps": steps,
+            "seed": seed,
+            "n": n,
+        }
+        samples = [Samples(one, n, _SEED, 1.0) for one in (compact, adapted, source)]
+        lost |= _between(networks.judge, *samples)
+        look = judge_of(found.config, networks.judge, device)
+        measures = stated(run=look(samples[1]), file=look(samples[0]))
+        lost["measures"] = {name: one._asdict() for name, one in measures.items()}
     Differences(name, weights.identity, tensors, lost).save(file)
     return {**lost, "source": name, "bytes": file.stat().st_size}
 
@@ -211,14 +225,12 @@ def mix(
 
 
 @torch.no_grad()
-def _between(
-    judge: Lpips, compact: Generator, adapted: Generator, source: Generator, n: int
-) -> dict[str, float]:
-    """Means over n latents: LPIPS and PSNR of the compact images to the adapted, LPIPS of the source's."""
+def _between(judge: Lpips, compact: Samples, adapted: Samples, source: Samples) -> dict[str, float]:
+    """Means over the latents: LPIPS and PSNR of the compact images to the adapted, LPIPS of the source's."""
+    n = len(adapted)
     sums = torch.zeros(3, dtype=torch.float64)
-    samples = [Samples(one, n, _SEED, 1.0) for one in (compact, adapted, source)]
     for part in torch.arange(n).split(50):
-        images, wanted, before = (one[part] for one in samples)
+        images, wanted, before = (one[part] for one in (compact, adapted, source))
         vectors = judge.features(wanted)
         for place, other in ((0, images), (2, before)):
             sums[place] += (judge.features(other) - vectors).square().sum().cpu()

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -17,18 +17,17 @@ from zsgan.base.device import set_up
 from zsgan.base.images import Images, held
 from zsgan.evaluation.aims import aims
 from zsgan.evaluation.files import NETWORKS_OF_EYES
-from zsgan.evaluation.judges import Judges, prompt_features
+from zsgan.evaluation.judges import Judges
+from zsgan.evaluation.loading import load_judges
 from zsgan.evaluation.seen import Seen
 from zsgan.evaluation.truth import Truth, truth_of
-from zsgan.menagerie.evaluator import load_evaluator
 from zsgan.menagerie.factor_report import LEFT, FactorReports, ideal_species, left
-from zsgan.metrics import Aim, Eyes, extract, sse
-from zsgan.metrics.columns import OF_SOURCE, USUAL
-from zsgan.networks.clip import ClipEncoder, encode_pair
-from zsgan.networks.dinov2 import DINOV2, load_dinov2
+from zsgan.metrics import Aim, extract, sse
+from zsgan.metrics.columns import OF_SOURCE
+from zsgan.networks.clip import ClipEncoder
+from zsgan.networks.dinov2 import DINOV2
 from zsgan.networks.load import load_clip, load_generator
 from zsgan.networks.sampling import Samples
-from zsgan.networks.vgg_inception import Photographs
 from zsgan.runs.profiles import Profile
 from zsgan.runs.run import RUNS, Run, run
 
@@ -38,11 +37,6 @@ rounding."""
 
 SAMPLES_SEED = 7_000_001
 """Seed of the images for the measurements of every row, far from the seeds of training."""
-
-EYES: Mapping[str, Callable[[torch.device | str], Eyes]] = {
-    "evaluator": load_evaluator, "photographs": Photographs
-}  # fmt: skip
-"""Name -> constructor of the eyes on a device."""
 
 
 @dataclass(frozen=True)
@@ -138,20 +132,33 @@ class Bench:
         n, step = self.profile.samples, found.iterations if step is None else step
 
         def measure() -> dict[str, Any]:
-            guide = self._guide(found.config.clips[0]).encode_images
-            seen = self.judges.look(self.samples(found, n, step), guide=guide, progress=progress)
-            columns = {"sse": float(sse(seen["guide"]))} | self.judges.everything(seen, self.source_seen)
-            factors: dict[Any, Any] = {}
-            columns |= dict.fromkeys(LEFT, math.nan)
-            if self.profile.truncation_psi == 1 and self.factors is not None:
-                report = self.factors.of(seen["eyes"])
-                factors, columns = report.to_dict(orient="index"), columns | left(report)
-            if "aim" in self.profile.measures:
-                columns |= self._aims("guide", found.config.clips[0], seen["guide"])
-                columns |= self._aims("judge", self.profile.judge, seen["clip"])
-            return {"columns": columns, "each": self.judges.each(seen), "factors": factors}
+            return self.measure(found, self.samples(found, n, step), progress)
 
         return Numbers(**self.kept(found, self._what(found, step), measure))
+
+    def measure(self, found: Run, images: Images, progress: bool = False) -> dict[str, Any]:
+        """The entries of :class:`Numbers` of a run, as JSON, for images of the latents that all rows share.
+
+        Args:
+            found: the run, whose first guiding CLIP looks, too.
+            images: ``profile.samples`` images, of the run or of another generator.
+            progress: show progress bars.
+
+        Returns:
+            columns, each and factors, see :meth:`at`.
+        """
+        guide = self._guide(found.config.clips[0]).encode_images
+        seen = self.judges.look(images, guide=guide, progress=progress)
+        columns = {"sse": float(sse(seen["guide"]))} | self.judges.everything(seen, self.source_seen)
+        factors: dict[Any, Any] = {}
+        columns |= dict.fromkeys(LEFT, math.nan)
+        if self.profile.truncation_psi == 1 and self.factors is not None:
+            report = self.factors.of(seen["eyes"])
+            factors, columns = report.to_dict(orient="index"), columns | left(report)
+        if "aim" in self.profile.measures:
+            columns |= self._aims("guide", found.config.clips[0], seen["guide"])
+            columns |= self._aims("judge", self.profile.judge, seen["clip"])
+        return {"columns": columns, "each": self.judges.each(seen), "factors": factors}
 
     def _aims(self, by: str, clip: str, features: Tensor) -> dict[str, float]:
         """Columns of the measure "aim" from a CLIP's features (N, D) of an adapted generator's images."""
@@ -241,60 +248,3 @@ class Bench:
     @cached_property
     def _truth(self) -> Truth:
         return truth_of(self.profile.scenarios[self.scenario].truth)
-
-
-def load_eyes(name: str, device: torch.device | str = "cpu") -> Eyes:
-    """Load the networks behind LPIPS, FID and similar metrics.
-
-    Args:
-        name: "evaluator" of the demo world, or "photographs" (VGG-16 and Inception-v3).
-        device: torch device.
-
-    Returns:
-        the eyes.
-
-    Raises:
-        ValueError: the name is unknown.
-        FileNotFoundError: their weights are missing or altered.
-        ModuleNotFoundError: photographs need more packages.
-    """
-    if name not in EYES:
-        raise ValueError(f"eyes={name!r} are unknown; choose one of {', '.join(EYES)}")
-    return EYES[name](device)
-
-
-def load_judges(profile: Profile, scenario: str, device: torch.device | str = "cpu") -> Judges:
-    """The judges of a scenario.
-
-    Args:
-        profile: names the judging CLIP, the number of true images and the settings of the metrics.
-        scenario: one of the profile's.
-        device: device of the networks.
-
-    Returns:
-        the judges, at the resolution of the scenario's generator.
-
-    Raises:
-        ValueError: the profile has no such scenario, or its truth is invalid or has too few images.
-    """
-    config = profile.config(scenario, next(iter(profile.rows)))
-    clip = load_clip(profile.judge, device=device)
-    texts = encode_pair(clip, config.source_text, config.target_text, config.prompts).cpu()
-    resolution = load_generator(profile.scenarios[scenario].generator).config["resolution"]
-    truth = truth_of(profile.scenarios[scenario].truth)
-    least = max(profile.clusters, profile.neighbours) + 1
-    if truth.seen and (n := len(truth.images(profile.samples, resolution, fresh=True))) < least:
-        raise ValueError(
-            f"truth of scenario={scenario!r} gives {n} images to measure (at most {profile.samples}; half "
-            f"of a folder's are compared with the others), but clusters={profile.clusters} and "
-            f"neighbours={profile.neighbours} need {least}; add images, or lower them"
-        )
-    judges = Judges(
-        load_eyes(profile.eyes, device), truth, resolution, profile.samples,
-        clip, texts, profile.clusters, profile.neighbours, device, USUAL.union(profile.measures),
-    )  # fmt: skip
-    if "fd_dinov2" in profile.measures and truth.seen:
-        judges = replace(judges, dinov2=load_dinov2(device))
-    if "clip_quality" in profile.measures:
-        judges = replace(judges, prompts=prompt_features(clip, config.target_text, config.prompts))
-    return judges

@@ -14,21 +14,15 @@ from zsgan.assets.names import weights_id
 from zsgan.base.cache import Cache
 from zsgan.base.device import set_up
 from zsgan.base.images import Folder, Images, held
-from zsgan.evaluation.bench import METRICS, SAMPLES_SEED, load_eyes
+from zsgan.evaluation.bench import METRICS, SAMPLES_SEED
 from zsgan.evaluation.judges import Judges, prompt_features
+from zsgan.evaluation.loading import load_eyes
 from zsgan.evaluation.seen import Seen
 from zsgan.evaluation.subjects import Given, Subject, images_of, name_of, subject_of, true_images
 from zsgan.evaluation.wanted import (
-    READ,
-    check_numbers,
-    check_presets,
-    check_sizes,
-    check_used,
-    check_words,
-    known_measures,
-    measures_of,
+    READ, check_numbers, check_presets, check_sizes, check_used, check_words, known_measures, measures_of,
     missing_for,
-)
+)  # fmt: skip
 from zsgan.menagerie.portraits import TRUTH_SEED
 from zsgan.metrics import Lpips
 from zsgan.metrics.columns import OF_CLIP, OF_EYES, OF_SOURCE, OF_TRUTH
@@ -105,7 +99,7 @@ def evaluate(
         neighbours: k of precision, recall, density and coverage.
         lpips_images: limit of images for LPIPS, chosen at random; ``None`` for all.
         clip: a CLIP that did not guide the images; by default the one in :data:`JUDGES` that suits the eyes.
-        eyes: "evaluator" of the demo world, or "photographs"; see :func:`zsgan.evaluation.bench.load_eyes`.
+        eyes: "evaluator" of the demo world, or "photographs"; see :func:`zsgan.evaluation.loading.load_eyes`.
             For the default see :class:`zsgan.evaluation.subjects.Subject`.
         recursive: whether to read sub-folders of image folders too.
         folder: folder of runs, with the cache.

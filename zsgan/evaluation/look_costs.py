@@ -8,8 +8,9 @@ import torch
 
 from zsgan.adaptation.config import AdaptConfig
 from zsgan.base.images import batch_size
-from zsgan.evaluation.bench import SAMPLES_SEED, load_eyes
+from zsgan.evaluation.bench import SAMPLES_SEED
 from zsgan.evaluation.judges import Judges
+from zsgan.evaluation.loading import load_eyes
 from zsgan.evaluation.truth import truth_of
 from zsgan.metrics import Lpips
 from zsgan.metrics.lpips import blocks, lpips_matrix

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from zsgan.evaluation.bench import load_eyes
+from zsgan.evaluation.loading import load_eyes
 from zsgan.menagerie.encoder import SPECIES, load_encoder
 from zsgan.metrics.eyes import Eyes
 from zsgan.metrics.lpips import Lpips

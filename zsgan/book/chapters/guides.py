@@ -11,7 +11,7 @@ from zsgan.adaptation.config import AdaptConfig
 from zsgan.adaptation.guide import trained_parameters
 from zsgan.base.descent import descend
 from zsgan.base.device import threads
-from zsgan.evaluation.bench import load_judges
+from zsgan.evaluation.loading import load_judges
 from zsgan.networks.sampling import Samples
 from zsgan.networks.stylegan2 import Generator
 from zsgan.runs.profiles import Profile
