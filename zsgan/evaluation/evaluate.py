@@ -20,7 +20,14 @@ from zsgan.evaluation.loading import load_eyes
 from zsgan.evaluation.seen import Seen
 from zsgan.evaluation.subjects import Given, Subject, images_of, name_of, subject_of, true_images
 from zsgan.evaluation.wanted import (
-    READ, check_numbers, check_presets, check_sizes, check_used, check_words, known_measures, measures_of,
+    READ,
+    check_numbers,
+    check_presets,
+    check_sizes,
+    check_used,
+    check_words,
+    known_measures,
+    measures_of,
     missing_for,
 )  # fmt: skip
 from zsgan.menagerie.portraits import TRUTH_SEED
@@ -135,10 +142,8 @@ def evaluate(
         if pictures is not None and len(set(pictures[:1].shape[2:])) > 1:
             height, width = pictures[:1].shape[2:]
             raise ValueError(f"{name} must be square, got {width} x {height} px; crop them")
-    words = (
-        subject.source_text if source_text is None else source_text,
-        subject.text if text is None else text,
-    )
+    source_text = subject.source_text if source_text is None else source_text
+    words = source_text, subject.text if text is None else text
     check_words(*words)
     n_lpips = len(made) if lpips_images is None else min(lpips_images, len(made))
     chosen = "lpips" in wanted and (n_lpips < len(made) or "ojha" in presets)
