@@ -17,7 +17,7 @@ from zsgan.adaptation.plugged import rows_of
 from zsgan.base.files import write_json
 from zsgan.base.places import local_path
 from zsgan.base.workers import for_workers
-from zsgan.report.shipped import Summary, read_summary, summarise, summary_folder
+from zsgan.report.shipped import Summary, load_summary, read_summary, summarise, summary_folder
 from zsgan.runs.grid import run_all
 from zsgan.runs.identity import check
 from zsgan.runs.method_check import check_methods
@@ -26,6 +26,9 @@ from zsgan.runs.run import RUNS
 
 BENCH = "bench"
 """The profile whose scenarios, seeds and measurements entries have."""
+
+SLOW = "bench-slow"
+"""Rivals on the same terms that take minutes a run."""
 
 
 def submit(
@@ -77,6 +80,16 @@ def submit(
     if not (place / file.name).exists() or not (place / file.name).samefile(file):
         shutil.copyfile(file, place / file.name)
     return place
+
+
+def measured() -> list[Summary]:
+    """What the leaderboard stands on: the bench, its slow rivals if they were measured, and the entries.
+
+    Returns:
+        summaries with the same columns, the bench's first.
+    """
+    slow = [load_summary(SLOW)] if (summary_folder(SLOW) / "provenance.json").is_file() else []
+    return [load_summary(BENCH), *slow, *entries().values()]
 
 
 def entries(place: str | Path | None = None, bench: str | Path = BENCH) -> dict[str, Summary]:
