@@ -91,5 +91,5 @@ def apart(ranks: pd.DataFrame, critical: float) -> int:
 
 
 def listed(rows: Sequence[str]) -> str:
-    """Rows as words in italics, the way that the prose names them; "none" without any."""
-    return ", ".join(f"*{row}*" for row in rows) or "none"
+    """Rows as words, apart by semicolons, since some have a comma in their name; "none" without any."""
+    return "; ".join(rows) or "none"
