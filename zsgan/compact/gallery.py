@@ -4,7 +4,7 @@ A folder of the gallery holds::
 
     <scenario>.safetensors   the file of :func:`zsgan.compact.export.export`
     gallery.csv              a line for each scenario and measure, see :func:`make_gallery`
-    gallery.webp             eight latents: a line for the source, for each scenario, and for the ideal answers of each
+    gallery.webp             lines of eight latents: the source, each scenario, and the ideal answers of each
     gallery.json             profile, row, ids of the runs, labels of the lines of pictures, versions
 """
 
