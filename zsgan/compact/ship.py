@@ -40,7 +40,7 @@ def ship(folder: Path, scenarios: Sequence[str], place: Path | None = None) -> l
             seed=made_by["seed"],
             description=f"Adaptation {scenario} of profile {profile}, at low rank, for the page Gallery",
             command=f"zsgan gallery --profile {profile} --max-kb {made_by['max_kb']:g} --out gallery",
-        )  # fmt: skip
+        )
         for scenario, file in files.items()
     ]
 
