@@ -4,8 +4,8 @@ A folder of the gallery holds::
 
     <scenario>.safetensors   the file of :func:`zsgan.compact.export.export`
     gallery.csv              a line for each scenario and measure, see :func:`make_gallery`
-    gallery.webp             eight latents: a line for the source, each scenario, and each one's ideal answers
-    gallery.json             profile, row, ids of the runs, labels of the lines of pictures, versions
+    gallery.webp             lines of eight latents: the source, each scenario, and the ideal answers of each
+    gallery.json             settings, ids of the runs, labels of the lines of pictures, versions
 """
 
 import logging
@@ -22,7 +22,7 @@ from zsgan.base.files import read_json, sha256, versions, write_atomically, writ
 from zsgan.base.resize import resize
 from zsgan.compact.export import Form, export
 from zsgan.compact.fit import STEPS
-from zsgan.compact.measured import judge_of
+from zsgan.compact.measured import MEASURES, judge_of
 from zsgan.evaluation.bench import SAMPLES_SEED, Bench
 from zsgan.metrics.lpips import Lpips
 from zsgan.networks.differences import load_differences
@@ -40,6 +40,8 @@ log = logging.getLogger(__name__)
 
 JUDGED = ("evaluator_rate", "fid", "lpips_avg", "ideal_distance")
 """Measures of the scenario's own judges, beside those that the file states."""
+FILES = ("gallery.csv", "gallery.webp", "gallery.json")
+"""What the folder of a gallery holds beside the files of the scenarios."""
 IDEAL = "ideal answers: "
 """What the label of a line of ideal answers begins with, before the scenario."""
 _FORM: Form = "low-rank"
@@ -55,7 +57,7 @@ class Gallery:
         table: see :func:`make_gallery`.
         pictures: "source", each scenario, and :data:`IDEAL` with each one -> images (COLUMNS, 3, SIDE, SIDE)
             in [-1, 1] of the same latents.
-        provenance: profile, row, ids of the runs, versions.
+        provenance: profile, row, seed, max_kb, n, ids of the runs, versions.
     """
 
     table: pd.DataFrame
@@ -103,29 +105,27 @@ def make_gallery(
     whole = load_profile(profile)
     row, seed = list(whole.rows)[-1] if row is None else row, whole.seeds[0]
     settings = {"seeds": [seed], "samples": n}
-    benches = {
-        name: Bench(chosen(whole, name, [row], settings), name, folder, device) for name in whole.scenarios
-    }
-    jobs = check([bench.profile.config(name, row, seed) for name, bench in benches.items()])
-    runs = run_all(jobs, folder=folder, device=device, progress=progress, labels=list(benches))
+    made_by = {"profile": whole.name, "row": row, "seed": seed, "max_kb": max_kb, "n": n}
+    profiles = {name: chosen(whole, name, [row], settings) for name in whole.scenarios}
+    jobs = check([one.config(name, row, seed) for name, one in profiles.items()])
+    runs = run_all(jobs, folder=folder, device=device, progress=progress, labels=list(profiles))
     lines: list[pd.DataFrame] = []
     pictures: dict[str, Tensor] = {}
     ideals: dict[str, Tensor] = {}
-    for (name, bench), found in zip(benches.items(), runs, strict=True):
+    for (name, one), found in zip(profiles.items(), runs, strict=True):
+        bench, psi = Bench(one, name, folder, device), one.truncation_psi
         file = out / f"{name}.safetensors"
         if not _is_kept(file, {"run": found.folder.name, "max_kb": max_kb, "n": n}):
             export(found, file, form=_FORM, max_kb=max_kb, n=n, seed=_SEED, device=device, progress=progress)
         lines.append(_measured(bench, found, file))
-        small = Samples(load_generator(file, device), COLUMNS, SAMPLES_SEED, bench.profile.truncation_psi)
         if SOURCE not in pictures:
-            pictures[SOURCE] = bench.source(COLUMNS, bench.profile.truncation_psi)[:]
-        pictures[name] = small[:]
-        if bench.factors is not None and bench.profile.truncation_psi == 1:
+            pictures[SOURCE] = bench.source(COLUMNS, psi)[:]
+        pictures[name] = Samples(load_generator(file, device), COLUMNS, SAMPLES_SEED, psi)[:]
+        if bench.factors is not None and psi == 1:  # the ideal answer to a truncated image is unknown
             ideals[IDEAL + name] = bench.factors.ideal(COLUMNS)[:]
-        log.info("%s (%d of %d): %d bytes", name, len(lines), len(benches), file.stat().st_size)
-        _write(
-            out, pd.concat(lines), pictures | ideals, _provenance(whole.name, row, seed, runs[: len(lines)])
-        )
+        ids = [done.folder.name for done in runs[: len(lines)]]
+        _write(out, pd.concat(lines), pictures | ideals, {**made_by, "runs": ids, "versions": versions()})
+        log.info("%s (%d of %d): %d bytes", name, len(lines), len(profiles), file.stat().st_size)
     return pd.concat(lines, ignore_index=True)
 
 
@@ -153,11 +153,7 @@ def _is_kept(file: Path, made_with: Mapping[str, Any]) -> bool:
     """Whether a file was exported with these settings."""
     stored = load_differences(file) if file.is_file() else None
     wanted = {"form": _FORM, "steps": STEPS, "seed": _SEED, **made_with}
-    return (
-        stored is not None
-        and wanted.items()
-        <= {key: value for key, value in stored.provenance.items() if key in wanted}.items()
-    )
+    return stored is not None and all(stored.provenance.get(key) == value for key, value in wanted.items())
 
 
 def _measured(bench: Bench, found: Run, file: Path) -> pd.DataFrame:
@@ -180,18 +176,14 @@ def _measured(bench: Bench, found: Run, file: Path) -> pd.DataFrame:
     others = bench.kept(found, {**of_file, "stated": True}, stated)
     lines = [
         {"measure": name, "run": x, "file": y, "error": stored.provenance["measures"][name]["error"]}
-        for name, (x, y) in others.items()
+        for name in MEASURES
+        for x, y in [others[name]]
     ]
     lines += [{"measure": name, "run": run[name], "file": small[name]} for name in JUDGED]
     text = found.config.target_text
     return pd.DataFrame(
         [{"scenario": bench.scenario, "target": text, "bytes": file.stat().st_size, **one} for one in lines]
     )
-
-
-def _provenance(profile: str, row: str, seed: int, runs: list[Run]) -> dict[str, Any]:
-    ids = [found.folder.name for found in runs]
-    return {"profile": profile, "row": row, "seed": seed, "runs": ids, "versions": versions()}
 
 
 def _write(
