@@ -36,7 +36,8 @@ def cells(
         index: columns of the index.
 
     Returns:
-        cells such as "88.0, -12.5 (-20.1 to -4.9)", in the order of the table; a dash for nan.
+        cells such as "88.0, -12.5 (-20.1 to -4.9)", in the order of the table; a dash for nan. Seconds have
+        no difference.
     """
     written = table.assign(cell=[_cell(line, baseline) for _, line in table.iterrows()])
     wide = written.pivot_table("cell", list(index), "measure", aggfunc="first", sort=False)
@@ -48,7 +49,8 @@ def _cell(line: pd.Series, baseline: str) -> str:
         return ABSENT
     form = COLUMNS[line["measure"]][1]
     mean = format(line["mean"], form)
-    if line["row"] == baseline or math.isnan(line["difference"]):
+    # Of times of a busy machine, a difference with an interval would say more than is known.
+    if line["row"] == baseline or line["measure"] == "seconds" or math.isnan(line["difference"]):
         return mean
     change = Change(line["difference"], line["low"], line["high"], line["seeds"])
     return f"{mean}, {format(change, f'+{form}')}"
