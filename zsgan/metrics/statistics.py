@@ -85,6 +85,35 @@ def paired_difference(
     return percentiles(differences.mean().item(), means, level)
 
 
+def rank_correlation(x: Tensor, y: Tensor, level: float = 0.95) -> Interval:
+    """Spearman's rank correlation, with an interval by Fisher's transformation (Fieller et al. 1957).
+
+    Args:
+        x: (n,) values, n >= 5; ties have their mean rank.
+        y: (n,) other values of the same things.
+        level: confidence level, in (0, 1).
+
+    Returns:
+        the correlation, in [-1, 1]; nan if all values of one are equal.
+
+    Raises:
+        ValueError: the shapes differ or are not (n,), there are too few values, or the level is not in
+            (0, 1).
+    """
+    check_level(level)
+    if x.ndim != 1 or x.shape != y.shape or len(x) < 5:
+        raise ValueError(f"x and y must be (n,) with n >= 5, got {tuple(x.shape)} and {tuple(y.shape)}")
+    from scipy.special import ndtri
+    from scipy.stats import rankdata
+
+    ranks = torch.stack([torch.from_numpy(rankdata(values.double().numpy())) for values in (x, y)])
+    estimate = float(torch.corrcoef(ranks)[0, 1].clamp(-1, 1))
+    if abs(estimate) == 1:
+        return Interval(estimate, estimate, estimate)
+    centre, reach = math.atanh(estimate), float(ndtri((1 + level) / 2)) * math.sqrt(1.06 / (len(x) - 3))
+    return Interval(estimate, math.tanh(centre - reach), math.tanh(centre + reach))
+
+
 def draws(n_seeds: int, n_latents: int, resamples: int, seed: int) -> tuple[Tensor, Tensor]:
     """Weights of a bootstrap over two crossed factors.
 
