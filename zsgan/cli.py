@@ -355,6 +355,9 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument("--profile", default="gallery", help="profile of the scenarios, or a .yaml file")
     sub.add_argument("--row", help="row of the profile; the full method, its last, by default")
     sub.add_argument("--max-kb", type=float, default=100, metavar="N", help="largest file, in kB")
+    sub.add_argument(
+        "--steps", type=positive, default=300, help="steps in which a file is fitted to its run's images"
+    )
     sub.add_argument("--n", type=positive, default=200, help="images that measure a run and its file")
     sub.add_argument(
         "--out",
@@ -723,8 +726,8 @@ def _gallery(options: argparse.Namespace) -> None:
     from zsgan.compact.gallery import make_gallery
 
     found = make_gallery(
-        options.profile, options.out, row=options.row, max_kb=options.max_kb, n=options.n,
-        folder=options.runs, device=options.device, progress=options.progress,
+        options.profile, options.out, row=options.row, max_kb=options.max_kb, steps=options.steps,
+        n=options.n, folder=options.runs, device=options.device, progress=options.progress,
     )  # fmt: skip
     _say(found.to_csv(index=False, float_format="%.5g", lineterminator="\n").rstrip())
 

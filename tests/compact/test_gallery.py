@@ -27,15 +27,15 @@ def place(smoke, full_run, tmp_path_factory):
 
     def export(*given, **settings):
         made.append(settings["max_kb"])
-        return whole(*given, **settings, steps=module.STEPS)
+        return whole(*given, **settings)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "load_profile", lambda name: small)
         patch.setattr(module, "export", export)
-        patch.setattr(module, "STEPS", 2)
         for max_kb in ("60", "60", "50"):
             runs = str(full_run.folder.parent)
-            arguments = ["--out", str(out), "--max-kb", max_kb, "--n", "12", "--runs", runs, "--quiet"]
+            arguments = ["--out", str(out), "--max-kb", max_kb, "--n", "12", "--steps", "2"]
+            arguments += ["--runs", runs, "--quiet"]
             assert cli.main(["gallery", *arguments]) == 0
     return out, made
 

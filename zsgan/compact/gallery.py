@@ -57,7 +57,7 @@ class Gallery:
         table: see :func:`make_gallery`.
         pictures: "source", each scenario, and :data:`IDEAL` with each one -> images (COLUMNS, 3, SIDE, SIDE)
             in [-1, 1] of the same latents.
-        provenance: profile, row, seed, max_kb, n, ids of the runs, versions.
+        provenance: profile, row, seed, max_kb, steps, n, ids of the runs, versions.
     """
 
     table: pd.DataFrame
@@ -71,6 +71,7 @@ def make_gallery(
     *,
     row: str | None = None,
     max_kb: float = 100,
+    steps: int = STEPS,
     n: int = 200,
     folder: Path = RUNS,
     device: torch.device | str = "cpu",
@@ -86,6 +87,7 @@ def make_gallery(
         out: folder of the gallery.
         row: one of the profile's rows; the full method (its last) by default.
         max_kb: largest size of a file, in units of 1000 bytes.
+        steps: steps in which a file is fitted to its run's images.
         n: number of images that measure a run and its file.
         folder: folder of the runs.
         device: torch device.
@@ -105,7 +107,7 @@ def make_gallery(
     whole = load_profile(profile)
     row, seed = list(whole.rows)[-1] if row is None else row, whole.seeds[0]
     settings = {"seeds": [seed], "samples": n}
-    made_by = {"profile": whole.name, "row": row, "seed": seed, "max_kb": max_kb, "n": n}
+    made_by = {"profile": whole.name, "row": row, "seed": seed, "max_kb": max_kb, "steps": steps, "n": n}
     profiles = {name: chosen(whole, name, [row], settings) for name in whole.scenarios}
     jobs = check([one.config(name, row, seed) for name, one in profiles.items()])
     runs = run_all(jobs, folder=folder, device=device, progress=progress, labels=list(profiles))
@@ -115,8 +117,11 @@ def make_gallery(
     for (name, one), found in zip(profiles.items(), runs, strict=True):
         bench, psi = Bench(one, name, folder, device), one.truncation_psi
         file = out / f"{name}.safetensors"
-        if not _is_kept(file, {"run": found.folder.name, "max_kb": max_kb, "n": n}):
-            export(found, file, form=_FORM, max_kb=max_kb, n=n, seed=_SEED, device=device, progress=progress)
+        if not _is_kept(file, {"run": found.folder.name, "max_kb": max_kb, "steps": steps, "n": n}):
+            export(
+                found, file, form=_FORM, max_kb=max_kb, n=n, steps=steps, seed=_SEED, device=device,
+                progress=progress,
+            )  # fmt: skip
         lines.append(_measured(bench, found, file))
         if SOURCE not in pictures:
             pictures[SOURCE] = bench.source(COLUMNS, psi)[:]
@@ -152,7 +157,7 @@ def read_gallery(folder: Path) -> Gallery:
 def _is_kept(file: Path, made_with: Mapping[str, Any]) -> bool:
     """Whether a file was exported with these settings."""
     stored = load_differences(file) if file.is_file() else None
-    wanted = {"form": _FORM, "steps": STEPS, "seed": _SEED, **made_with}
+    wanted = {"form": _FORM, "seed": _SEED, **made_with}
     return stored is not None and all(stored.provenance.get(key) == value for key, value in wanted.items())
 
 

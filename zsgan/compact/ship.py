@@ -39,7 +39,8 @@ def ship(folder: Path, scenarios: Sequence[str], place: Path | None = None) -> l
             name=f"{profile}-{scenario}",
             seed=made_by["seed"],
             description=f"Adaptation {scenario} of profile {profile}, at low rank, for the page Gallery",
-            command=f"zsgan gallery --profile {profile} --max-kb {made_by['max_kb']:g} --out gallery",
+            command=f"zsgan gallery --profile {profile} --max-kb {made_by['max_kb']:g} "
+            f"--steps {made_by['steps']} --out gallery",
         )
         for scenario, file in files.items()
     ]
