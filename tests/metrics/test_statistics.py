@@ -9,7 +9,7 @@ import scipy.stats
 import torch
 
 from zsgan.metrics.matched import Course, at_matched, highest_common, matched_difference
-from zsgan.metrics.statistics import draws, over_seeds, paired_difference
+from zsgan.metrics.statistics import draws, over_seeds, paired_difference, rank_correlation
 
 
 def normal(*shape, seed=0):
@@ -183,3 +183,20 @@ def test_a_draw_in_which_a_run_falls_short_leaves_it_out():
     assert same == (0, 0, 0)
     with pytest.raises(ValueError, match="all of them reach 0.5"):
         matched_difference(course, course, 0.6)
+
+
+def test_a_rank_correlation_is_spearmans_and_its_interval_holds_the_truth():
+    random = torch.Generator().manual_seed(0)
+    x = torch.randn(30, generator=random)
+    y = x + torch.randn(30, generator=random)
+    found = rank_correlation(x, y.round(decimals=1))  # with ties
+    assert found.estimate == pytest.approx(scipy.stats.spearmanr(x, y.round(decimals=1)).statistic)
+    assert found.low < found.estimate < found.high < 1
+    assert rank_correlation(x, -x.exp()) == (-1, -1, -1)
+    assert rank_correlation(x, x, 0.5).estimate == pytest.approx(1)
+    # the interval of independent values leaves out zero in about one of twenty
+    pairs = [torch.randn(2, 20, generator=random) for _ in range(400)]
+    out = sum(not low <= 0 <= high for _, low, high in (rank_correlation(*pair) for pair in pairs))
+    assert 5 < out < 40
+    with pytest.raises(ValueError, match=r"n >= 5, got \(4,\) and \(4,\)"):
+        rank_correlation(x[:4], y[:4])

@@ -103,10 +103,12 @@ def dot_plot(values: pd.DataFrame, of_kind: Mapping[str, str], names: Mapping[st
     places = pd.Series(range(len(order)), index=order.index)
     for number, kind in enumerate(KINDS):
         chosen = [name for name in order.index if of_kind[name] == kind]
-        look = {"marker": MARKERS[number], "color": PALETTE[number], "linestyle": "none"}
-        axis.plot(order.loc[chosen, first], places[chosen], label=kind, **look)
+        marker, color = MARKERS[number], PALETTE[number]
+        axis.scatter(order.loc[chosen, first], places[chosen], marker=marker, color=color, label=kind)
         for other in others:
-            axis.plot(order.loc[chosen, other], places[chosen], fillstyle="none", **look)
+            axis.scatter(
+                order.loc[chosen, other], places[chosen], marker=marker, facecolors="none", edgecolors=color
+            )
     axis.set_yticks(places, [names[name] for name in order.index])
     axis.set_ylim(len(order) - 0.5, -0.5)
     axis.set_xlabel("cosine of text direction and ideal image direction")
