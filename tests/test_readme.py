@@ -13,6 +13,8 @@ from zsgan.book.chapters import stopping
 from zsgan.cli import _parser
 from zsgan.evaluation.comparisons import changes
 from zsgan.menagerie.training import __main__ as train
+from zsgan.report.entries import measured
+from zsgan.report.leaderboard import overall, placed, verdict
 from zsgan.report.published import PAPER_TABLE_1
 from zsgan.report.shipped import load_summary
 from zsgan.runs.profiles import PROFILES
@@ -148,6 +150,23 @@ def test_other_scenarios_agree_as_the_text_says():
     by = stopping.rule_against(stopping.stops(grid.finals, grid.course), "fixed", "fid")
     assert by.verdict == "lower"
     assert f"lowers the FID there by {-by.mean:.1f} ({-by.high:.1f} to {-by.low:.1f})" in said
+
+
+def test_the_verdict_of_the_bench_is_what_was_measured():
+    said, grids = " ".join(README.split()), measured()
+    finals, course = (pd.concat([getattr(grid, name) for grid in grids]) for name in ("finals", "course"))
+    compared = overall(placed(finals, course, L_DIR), L_DIR)
+    end = compared[compared["place"] == "end"].pivot(index="row", columns="measure", values="mean")
+    found, stopped, styles = verdict(compared), "L_dir, stopped", "StyleDomain, StyleSpace"
+    assert len(end) == 10 and "Ten methods" in said
+    assert finals["scenario"].nunique() == 3 and finals["seed"].nunique() == 5
+    assert {FULL, styles, stopped} <= {*found.better["fid"]} & {*found.better["lpips_avg"]}
+    fid = end["fid"].sort_values()
+    assert list(fid.index[:2]) == [stopped, styles] and set(found.lowest_fid.values()) == {stopped}
+    assert end["lpips_avg"].idxmax() == stopped
+    assert f"(FID {fid[FULL]:.1f} against {fid[L_DIR]:.1f})" in said
+    assert f"nearer still ({fid[styles]:.1f})" in said and f"the stopping rule ({fid[stopped]:.1f})" in said
+    assert f"(LPIPS {end['lpips_avg'][stopped]:.3f} against {end['lpips_avg'][FULL]:.3f} for" in said
 
 
 def test_the_larger_grids_are_those_that_ship():
