@@ -176,7 +176,6 @@ def test_the_larger_grids_are_those_that_ship():
     assert all(f"| `{grid.profile.name}` |" in said for grid in grids)
     hours = sum(grid.provenance["adaptation_seconds"] for grid in grids) / 3600
     assert f"of all nine took {hours:.1f} hours of one process" in said
-    assert max(grids, key=lambda grid: len(grid.finals)).profile.name == "ablations"
 
 
 def test_pictures_exist_and_have_alternative_texts():
