@@ -49,7 +49,7 @@ def record(file: Path, name: str, content: bytes = CONTENT) -> manifest.Asset:
 
 def test_the_shipped_files_are_the_ones_that_the_manifest_describes():
     shipped = {manifest.path(name) for name, asset in manifest.assets().items() if not asset.urls}
-    assert shipped == set((manifest.ROOT / "zsgan" / "weights").glob("*.safetensors"))
+    assert shipped == set((manifest.ROOT / "zsgan").rglob("*.safetensors"))
 
 
 def test_a_recorded_file_is_found_and_described(project):
