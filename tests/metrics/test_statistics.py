@@ -194,6 +194,7 @@ def test_a_rank_correlation_is_spearmans_and_its_interval_holds_the_truth():
     assert found.low < found.estimate < found.high < 1
     assert rank_correlation(x, -x.exp()) == (-1, -1, -1)
     assert rank_correlation(x, x, 0.5).estimate == pytest.approx(1)
+    assert math.isnan(rank_correlation(x, torch.ones(30)).estimate)
     # the interval of independent values leaves out zero in about one of twenty
     pairs = [torch.randn(2, 20, generator=random) for _ in range(400)]
     out = sum(not low <= 0 <= high for _, low, high in (rank_correlation(*pair) for pair in pairs))
