@@ -203,6 +203,16 @@ def _parser() -> argparse.ArgumentParser:
         )  # fmt: skip
 
     several = "; several share the work, such as cuda:0,cuda:1"
+
+    def add_grid(sub: argparse.ArgumentParser) -> None:
+        sub.add_argument("--runs", type=folder, default=Path("runs"), help="folder of runs")
+        sub.add_argument(
+            "--workers", type=positive, help="parallel adaptations, then measurements, on one device or spread "
+            "over several; by default one for each device",
+        )  # fmt: skip
+        add_device(sub, several)
+        add_batch_size(sub)
+
     sub = add("reproduce", _reproduce, "run the notebooks, write every figure and table, build the book")
     sub.add_argument(
         "--profile", default="demo", help="smoke (numbers mean nothing), demo, paper, colab, a .yaml file, "
@@ -272,13 +282,7 @@ def _parser() -> argparse.ArgumentParser:
     add_rows(sub)
     sub.add_argument("--out", type=output_folder, help="folder for CSV, Markdown and a sidecar of origin")
     sub.add_argument("--json", action="store_true", help="print JSON: every number, not rounded")
-    sub.add_argument("--runs", type=folder, default=Path("runs"), help="folder of runs")
-    sub.add_argument(
-        "--workers", type=positive, help="parallel adaptations, then measurements, on one device or spread "
-        "over several; by default one for each device",
-    )  # fmt: skip
-    add_device(sub, several)
-    add_batch_size(sub)
+    add_grid(sub)
 
     sub = add("list", _list, "list profiles, scenarios, rows, words, settings or networks")
     sub.add_argument("what", nargs="?", choices=KINDS, help="kind of items; profiles and networks by default")
@@ -470,13 +474,7 @@ def _parser() -> argparse.ArgumentParser:
         "--out", required=True, type=output_folder, metavar="FOLDER", help="where its folder is written"
     )
     sub.add_argument("--profile", default="bench", help="bench, or a .yaml file that extends it")
-    sub.add_argument("--runs", type=folder, default=Path("runs"), help="folder of runs")
-    sub.add_argument(
-        "--workers", type=positive, help="parallel adaptations, then measurements, on one device or spread "
-        "over several; by default one for each device",
-    )  # fmt: skip
-    add_device(sub, several)
-    add_batch_size(sub)
+    add_grid(sub)
 
     help_ = "list, describe, check, merge and prune the runs in a folder"
     of_runs = commands.add_parser("runs", help=help_, description=help_[0].upper() + help_[1:] + ".")

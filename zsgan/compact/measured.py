@@ -92,7 +92,7 @@ def stated(run: Mapping[str, Tensor], file: Mapping[str, Tensor]) -> dict[str, S
 
     Args:
         run: measure -> (N,) contributions of the run's images.
-        file: the same of the file's images of the same latents.
+        file: the same for the file's images; the latents are the run's.
 
     Returns:
         measure -> run, file and error, rounded to five digits, the error upwards.
