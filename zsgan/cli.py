@@ -207,8 +207,8 @@ def _parser() -> argparse.ArgumentParser:
     def add_grid(sub: argparse.ArgumentParser) -> None:
         sub.add_argument("--runs", type=folder, default=Path("runs"), help="folder of runs")
         sub.add_argument(
-            "--workers", type=positive, help="parallel adaptations, then measurements, on one device or spread "
-            "over several; by default one for each device",
+            "--workers", type=positive, help="parallel adaptations, then measurements, on one device or "
+            "spread over several; by default one for each device",
         )  # fmt: skip
         add_device(sub, several)
         add_batch_size(sub)
