@@ -12,7 +12,7 @@ import yaml
 from zsgan import cli
 from zsgan.base.images import save_images
 from zsgan.base.settings import given
-from zsgan.evaluation import bench
+from zsgan.evaluation import loading
 from zsgan.evaluation.bench import Bench
 from zsgan.evaluation.measurements import Measurements
 from zsgan.report import table1 as measured
@@ -177,7 +177,7 @@ def test_all_is_looked_up_before_a_run_is_made(tiny, monkeypatch, capsys):
     def absent(device):
         raise FileNotFoundError("inception is missing")
 
-    monkeypatch.setitem(bench.EYES, "evaluator", absent)
+    monkeypatch.setitem(loading.EYES, "evaluator", absent)
     assert cli.main(arguments(tiny)) == 1
     assert "zsgan table: inception is missing" in capsys.readouterr().err
 
