@@ -32,7 +32,9 @@ def need(name):
 def test_every_shipped_network_has_its_command(tmp_path):
     """What the manifest says made a file is what `train all` runs."""
     made = {" ".join(["python", *command(name, "training")]) for name in COMMANDS}
-    shipped = {asset.command for asset in manifest.assets().values() if asset.path.startswith("zsgan/weights/")}
+    shipped = {
+        asset.command for asset in manifest.assets().values() if asset.path.startswith("zsgan/weights/")
+    }
     assert shipped and shipped <= made
 
 

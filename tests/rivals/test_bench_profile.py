@@ -10,20 +10,26 @@ from zsgan.adaptation.config import override
 from zsgan.adaptation.guide import make_guide, trained_parameters
 from zsgan.adaptation.trainers import trainer_of
 from zsgan.networks.load import load_clip, load_generator
+from zsgan.report.shipped import load_summary
+from zsgan.report.trials import tuned
 from zsgan.runs.identity import resolve
 from zsgan.runs.profiles import load_profile
 
 BENCH = load_profile("bench")
 SLOW = load_profile("bench-slow")
+TUNED = load_profile("bench-tuned")
 RIVALS = ("HyperDomainNet's angle", "SCR", "StyleDomain, StyleSpace", "StyleDomain, affine", "AIR", "IPL")
 LADDER = ("L_dir", "L_dir + L_EWC", "L_dm + L_EWC + L_rel")
 
 
 def test_each_row_is_a_run_of_its_own():
-    places = [(found, *at) for found in (BENCH, SLOW) for at in product(found.scenarios, found.rows)]
+    grids = [BENCH, SLOW, TUNED]
+    places = [(found, *at) for found in grids for at in product(found.scenarios, found.rows)]
     ids = {resolve(found.config(at, row)).id for found, at, row in places}
     assert len(ids) == len(places) and len(BENCH.rows) >= 9
-    assert (SLOW.scenarios, SLOW.seeds, SLOW.samples) == (BENCH.scenarios, BENCH.seeds, BENCH.samples)
+    assert len({row for found in grids for row in found.rows}) == sum(len(found.rows) for found in grids)
+    for name in ("scenarios", "seeds", "samples", "snapshots"):
+        assert all(getattr(found, name) == getattr(BENCH, name) for found in grids), name
     assert len(BENCH.scenarios) == 3 and len(BENCH.seeds) == 5
 
 
@@ -34,6 +40,16 @@ def test_every_method_has_as_many_trials_and_one_of_them_is_its_row():
     for row in BENCH.rows:
         published = search.config("dog-to-cat", f"{row}: published")
         assert resolve(published).id == resolve(BENCH.config("dog-to-cat", row)).id
+
+
+def test_the_tuned_rows_are_what_the_search_found():
+    search = load_summary("bench-search")
+    assert search.stale == [] and len(search.finals) == 3 * len(BENCH.rows)
+    found = tuned(search.finals)
+    assert set(found) == set(TUNED.rows)
+    for row, trial in found.items():
+        theirs = search.profile.config("dog-to-cat", trial)
+        assert resolve(theirs).id == resolve(TUNED.config("dog-to-cat", row)).id
 
 
 def test_the_papers_rows_are_the_demos_in_other_templates_and_as_long():

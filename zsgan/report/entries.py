@@ -27,8 +27,8 @@ from zsgan.runs.run import RUNS
 BENCH = "bench"
 """The profile whose scenarios, seeds and measurements entries have."""
 
-SLOW = "bench-slow"
-"""Rivals on the same terms that take minutes a run."""
+MORE = ("bench-slow", "bench-tuned")
+"""More rows on its terms: rivals that take minutes a run, and methods with settings that the search found."""
 
 
 def submit(
@@ -83,13 +83,12 @@ def submit(
 
 
 def measured() -> list[Summary]:
-    """What the leaderboard stands on: the bench, its slow rivals if they were measured, and the entries.
+    """What the leaderboard stands on: the bench, :data:`MORE`, and the entries.
 
     Returns:
         summaries with the same columns, the bench's first.
     """
-    slow = [load_summary(SLOW)] if (summary_folder(SLOW) / "provenance.json").is_file() else []
-    return [load_summary(BENCH), *slow, *entries().values()]
+    return [load_summary(name) for name in (BENCH, *MORE)] + list(entries().values())
 
 
 def entries(place: str | Path | None = None, bench: str | Path = BENCH) -> dict[str, Summary]:
