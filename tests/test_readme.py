@@ -13,7 +13,7 @@ from zsgan.book.chapters import stopping
 from zsgan.cli import _parser
 from zsgan.evaluation.comparisons import changes
 from zsgan.menagerie.training import __main__ as train
-from zsgan.report.entries import measured
+from zsgan.report.entries import own
 from zsgan.report.leaderboard import overall, placed, verdict
 from zsgan.report.published import PAPER_TABLE_1
 from zsgan.report.shipped import load_summary
@@ -153,7 +153,7 @@ def test_other_scenarios_agree_as_the_text_says():
 
 
 def test_the_verdict_of_the_bench_is_what_was_measured():
-    said, grids = " ".join(README.split()), measured()
+    said, grids = " ".join(README.split()), own()
     finals, course = (pd.concat([getattr(grid, name) for grid in grids]) for name in ("finals", "course"))
     compared = overall(placed(finals, course, L_DIR), L_DIR)
     end = compared[compared["place"] == "end"].pivot(index="row", columns="measure", values="mean")
@@ -172,10 +172,10 @@ def test_the_verdict_of_the_bench_is_what_was_measured():
 def test_the_larger_grids_are_those_that_ship():
     said = " ".join(USE.split())
     grids = [load_summary(file.parent.name) for file in PROFILES.glob("*/provenance.json")]
-    assert len(grids) == 9 and "Nine larger grids" in said
+    assert len(grids) == 10 and "Ten larger grids" in said
     assert all(f"| `{grid.profile.name}` |" in said for grid in grids)
     hours = sum(grid.provenance["adaptation_seconds"] for grid in grids) / 3600
-    assert f"of all nine took {hours:.1f} hours of one process" in said
+    assert f"of all ten took {hours:.1f} hours of one process" in said
 
 
 def test_pictures_exist_and_have_alternative_texts():

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
-from zsgan.evaluation.forecast import beforehand, halves, outcomes, ridge, skill
+from zsgan.evaluation.forecast import beforehand, halves, left_out, outcomes, ridge, skill
 
 
 def random_features(n=20, p=4, seed=0):
@@ -64,6 +64,39 @@ def test_a_planted_relation_has_skill_and_noise_has_none():
     assert math.isnan(skill(x, np.ones(20)).estimate)  # nothing to forecast
 
 
+def test_the_skill_of_leaving_one_out_is_that_of_doing_it():
+    """Each target by a ridge of the others on features standardised over all, for the best penalty."""
+    x = random_features(12)
+    y = x[:, 0] + np.random.default_rng(2).normal(size=12)
+    z = (x - x.mean(0)) / x.std(0)
+    rest = [np.arange(12) != i for i in range(12)]
+
+    def error(penalty):
+        total = 0.0
+        for i, k in enumerate(rest):
+            a = np.hstack([np.ones((11, 1)), z[k]])
+            w = np.linalg.solve(a.T @ a + penalty * np.diag([0, 1, 1, 1, 1]), a.T @ y[k])
+            total += (y[i] - w[0] - z[i] @ w[1:]) ** 2
+        return total
+
+    plain = sum((y[i] - y[k].mean()) ** 2 for i, k in enumerate(rest))
+    found = left_out(x, y, permutations=99)
+    assert found.skill == pytest.approx(1 - min(map(error, (0.1, 1, 10, 100))) / plain)
+    assert found == left_out(x, y, permutations=99)
+
+
+def test_chance_is_rare_for_a_planted_relation_and_common_for_noise():
+    x, noise = random_features(), np.random.default_rng(3).normal(size=20)
+    planted = left_out(x, x @ [1.0, -2.0, 0.0, 0.5] + 0.1 * noise, permutations=999)
+    assert planted.skill > 0.9 and planted.p == 1 / 1000  # itself alone
+    tries = [
+        left_out(x, np.random.default_rng(seed).normal(size=20), permutations=199).p for seed in range(80)
+    ]
+    assert 0.35 < np.mean(tries) < 0.65 and np.mean(np.array(tries) < 0.2) < 0.35
+    assert math.isnan(left_out(x, np.ones(20)).p)
+
+
+@pytest.mark.parametrize("judge", [skill, left_out])
 @pytest.mark.parametrize(
     ("x", "y", "message"),
     [
@@ -72,9 +105,9 @@ def test_a_planted_relation_has_skill_and_noise_has_none():
         (np.ones((9, 2)), np.full(9, np.nan), "must be finite"),
     ],
 )
-def test_what_cannot_be_forecast_is_refused(x, y, message):
+def test_what_cannot_be_forecast_is_refused(judge, x, y, message):
     with pytest.raises(ValueError, match=message):
-        skill(x, y)
+        judge(x, y)
 
 
 def test_what_is_known_beforehand_by_hand():

@@ -1,6 +1,7 @@
 """A method from a file becomes an entry of the bench, which knows the code that it belongs to."""
 
 import json
+import shutil
 
 import pandas as pd
 import pytest
@@ -54,11 +55,13 @@ def test_an_entry_is_found_and_knows_when_its_code_has_changed(entry):
     bench, _, place = entry
     ((name, found),) = entries(place.parent, bench).items()
     assert name == "mine" and found.stale == [] and len(found.finals) == 2
+    assert found.origin == f"From profile {bench}, entry mine: 2 runs, 2 seeds."
     (place / "mine.py").write_text(METHOD.replace("1 - ", "2 - "))
     ((_, changed),) = entries(place.parent, bench).items()
-    reasons = changed.stale
+    reasons, changed_origin = changed.stale, changed.origin
     (place / "mine.py").write_text(METHOD)
     assert reasons == ["2 of 2 runs have other settings or networks"]
+    assert "`zsgan bench submit --method mine.py` makes them again" in changed_origin
     (place / "mine.py").rename(place / "other.py")
     with pytest.raises(ValueError, match=r"mine\.py"):
         entries(place.parent, bench)
@@ -78,9 +81,22 @@ def test_a_method_that_is_called_like_a_row_or_is_none_is_refused(entry, tmp_pat
     for text, message in (
         ("def mine(seen): return 0", "declares no method"),
         (METHOD.replace("closeness", "L_dir"), "has a row 'L_dir' already"),
+        (METHOD.replace("closeness", "SCR"), "the profile bench-slow has a row 'SCR' already; rename it"),
     ):
         (tmp_path / "bad.py").write_text(text)
         with pytest.raises(ValueError, match=message):
             submit(tmp_path / "bad.py", tmp_path / "out", bench=bench, folder=runs)
     assert not (tmp_path / "out").exists()
-    assert entries(tmp_path) == {} and module.entries().keys() >= set()
+    assert entries(tmp_path) == {}
+
+
+def test_two_entries_with_a_row_of_one_name_are_refused(entry, tmp_path, monkeypatch):
+    bench, _, place = entry
+    for name in ("mine", "other"):
+        folder = shutil.copytree(place, tmp_path / name)
+        (folder / "mine.py").rename(folder / f"{name}.py")
+    found = module.entries(tmp_path, bench)
+    monkeypatch.setattr(module, "entries", lambda: found)
+    monkeypatch.setattr(module, "own", lambda: [])
+    with pytest.raises(ValueError, match="row 'closeness' is in .*entry mine and in .*entry other; rename"):
+        module.measured()

@@ -11,7 +11,7 @@ from zsgan.adaptation.guide import make_guide, trained_parameters
 from zsgan.adaptation.trainers import trainer_of
 from zsgan.networks.load import load_clip, load_generator
 from zsgan.report.shipped import load_summary
-from zsgan.report.trials import tuned
+from zsgan.report.trials import OF_THE_BENCH, tuned
 from zsgan.runs.identity import resolve
 from zsgan.runs.profiles import load_profile
 
@@ -38,8 +38,8 @@ def test_every_method_has_as_many_trials_and_one_of_them_is_its_row():
     trials = Counter(label.partition(": ")[0] for label in search.rows)
     assert trials == dict.fromkeys(BENCH.rows, 3) and search.seeds == (0,)
     for row in BENCH.rows:
-        published = search.config("dog-to-cat", f"{row}: published")
-        assert resolve(published).id == resolve(BENCH.config("dog-to-cat", row)).id
+        own = search.config("dog-to-cat", f"{row}: {OF_THE_BENCH}")
+        assert resolve(own).id == resolve(BENCH.config("dog-to-cat", row)).id
 
 
 def test_the_tuned_rows_are_what_the_search_found():

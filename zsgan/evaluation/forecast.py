@@ -1,7 +1,7 @@
 """What texts and source images say of an adaptation before it is trained, and how well.
 
-A ridge regression is fitted on half of the targets and tested on the other half, many times; a forecast is
-worth something if it does better than the mean of the first half.
+A ridge regression forecasts an outcome of targets that had no part in its fit: of the other half, for many
+halves (:func:`skill`), or of each target from all others, with a test against chance (:func:`left_out`).
 """
 
 from typing import NamedTuple
@@ -107,21 +107,82 @@ def ridge(x: _Array, y: _Array, other: _Array) -> _Array:
     Returns:
         (m,) predictions; the mean of ``y`` where no feature varies.
     """
-    n, mean, scale = len(x), x.mean(0), x.std(0)
-    scale[scale < 1e-12] = 1
+    mean, scale = _moments(x)
     x, other, centred = (x - mean) / scale, (other - mean) / scale, y - y.mean()
-    found = []
-    for penalty in _PENALTIES:
-        to_weights = np.linalg.solve(x.T @ x + penalty * np.eye(x.shape[1]), x.T)
-        leverage = 1 / n + np.einsum("np,pn->n", x, to_weights)
-        weights = to_weights @ centred
-        left_out = (centred - x @ weights) / (1 - leverage).clip(1e-9)
-        found.append((np.square(left_out).mean(), weights))
-    best = min(found, key=lambda one: one[0])[1]
-    return np.asarray(y.mean() + other @ best)
+    solved = [_solve(x, penalty) for penalty in _PENALTIES]
+    best = int(np.argmin([_error_left_out(x, one, centred) for one in solved]))
+    return np.asarray(y.mean() + other @ (solved[best] @ centred))
 
 
-def skill(x: _Array, y: _Array, *, draws: int = 1000, level: float = 0.95, seed: int = 0) -> Interval:
+def _moments(x: _Array) -> tuple[_Array, _Array]:
+    scale = x.std(0)
+    return x.mean(0), np.where(scale < 1e-12, 1, scale)
+
+
+def _solve(x: _Array, penalty: float) -> _Array:
+    """(p, n): centred outcomes -> weights."""
+    return np.asarray(np.linalg.solve(x.T @ x + penalty * np.eye(x.shape[1]), x.T))
+
+
+def _error_left_out(x: _Array, solved: _Array, centred: _Array) -> _Array:
+    """Mean squared error of leaving one out, for centred outcomes (n,) or (n, k), by the hat matrix."""
+    leverage = 1 / len(x) + np.einsum("np,pn->n", x, solved)
+    residuals = centred - x @ (solved @ centred)
+    return np.asarray(np.square(residuals.T / (1 - leverage).clip(1e-9)).mean(-1))
+
+
+def _check(x: _Array, y: _Array) -> None:
+    if x.ndim != 2 or y.shape != x.shape[:1] or len(x) < 8:
+        raise ValueError(f"x and y must be (n, p) and (n,) for at least 8 targets, got {x.shape}, {y.shape}")
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        raise ValueError("x and y must be finite; leave out the targets of which something is unknown")
+
+
+class Forecast(NamedTuple):
+    """Skill of a forecast, and how often chance would have as much.
+
+    Attributes:
+        skill: 1 - MSE / MSE of the mean, each with the target left out; nan if all outcomes are the same.
+        p: share of permutations of the outcomes that have at least as much skill; nan likewise.
+    """
+
+    skill: float
+    p: float
+
+
+def left_out(x: _Array, y: _Array, permutations: int = 9999, seed: int = 0) -> Forecast:
+    """Forecast of each target from all others, with a permutation test.
+
+    The penalty of the ridge is the one with the highest skill, for the permutations as well, so that the
+    choice does not make chance look rare.
+
+    Args:
+        x: (n, p) features of the targets, n >= 8, finite.
+        y: (n,) outcomes, finite.
+        permutations: number of permutations.
+        seed: seed of the permutations.
+
+    Returns:
+        skill and p; a p below 0.05 / m decides each of m forecasts at once (Bonferroni).
+
+    Raises:
+        ValueError: there are too few targets, or the shapes do not fit, or a number is not finite.
+    """
+    _check(x, y)
+    if np.ptp(y) == 0:
+        return Forecast(float("nan"), float("nan"))
+    random = np.random.default_rng(seed)
+    centred = np.tile(y - y.mean(), (permutations + 1, 1))
+    centred[1:] = random.permuted(centred[1:], axis=1)
+    mean, scale = _moments(x)
+    x = (x - mean) / scale
+    error = np.min([_error_left_out(x, _solve(x, penalty), centred.T) for penalty in _PENALTIES], axis=0)
+    plain = np.square(centred[0] * len(y) / (len(y) - 1)).mean()  # of the others' mean
+    skills = 1 - error / plain
+    return Forecast(float(skills[0]), float((skills >= skills[0] - 1e-12).mean()))
+
+
+def skill(x: _Array, y: _Array, *, draws: int = 1000) -> Interval:
     """Skill of a forecast on targets that it has not seen: 1 is perfect, 0 no better than the mean.
 
     1 - MSE / MSE of the fitted half's mean, on the other half, for many random halves.
@@ -129,27 +190,22 @@ def skill(x: _Array, y: _Array, *, draws: int = 1000, level: float = 0.95, seed:
     Args:
         x: (n, p) features of the targets, n >= 8, finite.
         y: (n,) outcomes, finite.
-        draws: number of halves.
-        level: share of the halves in the range.
-        seed: seed of the halves.
+        draws: number of halves, always the same ones.
 
     Returns:
-        the median over the halves and the range of most of them, which is no confidence interval: the halves
+        the median over the halves and the range of 95 % of them, which is no confidence interval: the halves
         overlap. nan if all outcomes are the same.
 
     Raises:
         ValueError: there are too few targets, or the shapes do not fit, or a number is not finite.
     """
-    if x.ndim != 2 or y.shape != x.shape[:1] or len(x) < 8:
-        raise ValueError(f"x and y must be (n, p) and (n,) for at least 8 targets, got {x.shape}, {y.shape}")
-    if not (np.isfinite(x).all() and np.isfinite(y).all()):
-        raise ValueError("x and y must be finite; leave out the targets of which something is unknown")
+    _check(x, y)
     values = []
-    for fitted, tested in halves(len(x), draws, seed):
+    for fitted, tested in halves(len(x), draws):
         plain = np.square(y[tested] - y[fitted].mean()).mean()
         if plain > 0:
             predicted = ridge(x[fitted], y[fitted], x[tested])
             values.append(1 - np.square(y[tested] - predicted).mean() / plain)
     if not values:
         return Interval(*[float("nan")] * 3)
-    return percentiles(float(np.median(values)), torch.tensor(values, dtype=torch.float64), level)
+    return percentiles(float(np.median(values)), torch.tensor(values, dtype=torch.float64), 0.95)

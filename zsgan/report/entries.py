@@ -27,8 +27,9 @@ from zsgan.runs.run import RUNS
 BENCH = "bench"
 """The profile whose scenarios, seeds and measurements entries have."""
 
-MORE = ("bench-slow", "bench-tuned")
-"""More rows on its terms: rivals that take minutes a run, and methods with settings that the search found."""
+MORE = ("bench-slow", "bench-tuned", "bench-stopped")
+"""More rows on its terms: rivals that take minutes a run, methods with settings that the search found, and
+methods that the stopping rule ends."""
 
 
 def submit(
@@ -60,7 +61,7 @@ def submit(
 
     Raises:
         ValueError: the file declares no method, or one that does not pass its check
-            (:mod:`zsgan.runs.method_check`); or its name is that of a row of the bench.
+            (:mod:`zsgan.runs.method_check`); or its name is that of a row of the bench or of :data:`MORE`.
         RuntimeError: some runs failed; the others are kept.
     """
     file = local_path(method)
@@ -82,13 +83,31 @@ def submit(
     return place
 
 
+def own() -> list[Summary]:
+    """The grids of the bench itself: summaries with the same columns of :data:`BENCH` and :data:`MORE`."""
+    made = [name for name in MORE if (summary_folder(name) / "provenance.json").is_file()]
+    return [load_summary(name) for name in (BENCH, *made)]
+
+
 def measured() -> list[Summary]:
-    """What the leaderboard stands on: the bench, :data:`MORE`, and the entries.
+    """What the leaderboard stands on: the grids of the bench itself, and the entries.
 
     Returns:
         summaries with the same columns, the bench's first.
+
+    Raises:
+        ValueError: two of them have a row of the same name.
     """
-    return [load_summary(name) for name in (BENCH, *MORE)] + list(entries().values())
+    found = {grid.profile.name: grid for grid in (*own(), *entries().values())}
+    where: dict[str, str] = {}
+    for name, grid in found.items():
+        for row in grid.profile.rows:
+            if row in where:
+                raise ValueError(
+                    f"row {row!r} is in {where[row]} and in {name}; rename it in the one that came later"
+                )
+            where[row] = name
+    return list(found.values())
 
 
 def entries(place: str | Path | None = None, bench: str | Path = BENCH) -> dict[str, Summary]:
@@ -108,14 +127,18 @@ def entries(place: str | Path | None = None, bench: str | Path = BENCH) -> dict[
     found = {}
     for folder in sorted(where.glob("*/provenance.json")):
         name = folder.parent.name
-        found[name] = read_summary(_of_method(folder.parent / f"{name}.py", bench), folder.parent)
+        profile = _of_method(folder.parent / f"{name}.py", bench)
+        found[name] = read_summary(replace(profile, name=f"{profile.name}, entry {name}"), folder.parent)
     return found
 
 
 def _of_method(file: Path, bench: str | Path) -> Profile:
     """The bench with the rows of a file alone."""
-    whole = load_profile(bench, [str(file)])
-    return replace(whole, rows={name: whole.rows[name] for name in rows_of(str(file))}, baseline=None)
+    whole, rows = load_profile(bench, [str(file)]), rows_of(str(file))
+    for name in MORE:
+        if twice := sorted({*rows} & {*load_profile(name).rows}):
+            raise ValueError(f"{file}: the profile {name} has a row {twice[0]!r} already; rename it")
+    return replace(whole, rows={name: whole.rows[name] for name in rows}, baseline=None)
 
 
 def _without_folders(rows: Any, file: Path) -> Any:

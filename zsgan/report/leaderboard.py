@@ -1,8 +1,9 @@
 """Leaderboard of a grid of rows, scenarios and seeds: where every row stands, and which rows differ.
 
 Every run is read at three places (:data:`PLACES`). Intervals are Student's 95 % intervals of differences to
-the baseline that are paired by scenario and seed. A row that lacks a value in any of its runs has nan there:
-a mean over the runs that happen to arrive would not be comparable.
+the baseline that are paired by scenario and seed, over several scenarios with the spread within each. A row
+that lacks a value in any of its runs has nan there: a mean over the runs that happen to arrive would not be
+comparable.
 """
 
 import math
@@ -12,7 +13,7 @@ from typing import Any
 
 import pandas as pd
 
-from zsgan.evaluation.comparisons import Change, at_rate, change_of
+from zsgan.evaluation.comparisons import Change, at_rate
 from zsgan.report.shipped import RATES
 
 PLACES = ("end", "best step", "matched rate")
@@ -23,7 +24,8 @@ BETTER = {
     "ideal_distance": "lower", "factors_kept": "higher", "seconds": "lower",
 }  # fmt: skip
 """Measure -> the side on which it is better. ``seconds`` is the median time of a step times the steps taken,
-as a machine with other work measured it, without what a method prepares before its first step."""
+as a machine with other work measured it, without what a method prepares before its first step or in few of
+its steps, such as AIR's anchors."""
 _RUN = ["scenario", "row", "seed"]
 _READ = ["step", *(measure for measure in BETTER if measure != "seconds")]
 
@@ -34,19 +36,28 @@ def placed(finals: pd.DataFrame, course: pd.DataFrame, baseline: str) -> pd.Data
     Args:
         finals: a line for each run at its end, see :class:`zsgan.report.shipped.Summary`.
         course: a line for each snapshot of the same runs.
-        baseline: the row that the rate is chosen for.
+        baseline: the row that the rate is chosen for and whose scenarios and seeds every row needs.
 
     Returns:
         columns scenario, row, seed, place, step (a fraction at the matched rate) and those of
         :data:`BETTER`; nan at the matched rate for a run that never reaches it.
 
     Raises:
-        ValueError: the evaluator's target rate is unknown, or there is no run of the baseline.
+        ValueError: the evaluator's target rate is unknown, there is no run of the baseline, or a row has
+            other runs than it.
     """
     if baseline not in set(finals["row"]):
         raise ValueError(
             f"baseline={baseline!r} has no run; choose one of {', '.join(finals['row'].unique())}"
         )
+    wanted = sorted(finals.loc[finals["row"] == baseline, ["scenario", "seed"]].itertuples(index=False))
+    for row, part in finals.groupby("row", sort=False):
+        if (got := sorted(part[["scenario", "seed"]].itertuples(index=False))) != wanted:
+            other = sorted(set(wanted) ^ set(got)) or [one for one in got if got.count(one) > 1]
+            raise ValueError(
+                f"row {row!r} must have one run of every scenario and seed of {baseline!r}, but differs in "
+                f"{other[0].scenario}, seed {other[0].seed}; give each row its own name and all of these runs"
+            )
     parts = [finals.rename(columns={"iterations": "step"}).assign(place="end")]
     for scenario, path in course.groupby("scenario", sort=False):
         at = at_rate(path, matched_rate(path, baseline), _READ).assign(scenario=scenario)
@@ -77,20 +88,18 @@ def at_best_step(course: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(found)
 
 
-def matched_rate(course: pd.DataFrame, baseline: str, rates: Sequence[float] = RATES) -> float:
+def matched_rate(course: pd.DataFrame, baseline: str) -> float:
     """Target rate at which the rows of a scenario are compared.
 
     Args:
         course: a line for each snapshot of one scenario.
-        baseline: a row that must reach the rate.
-        rates: rates to choose from.
+        baseline: the row that must reach the rate.
 
     Returns:
-        the largest that the baseline and more than half of all rows reach in all their seeds; nan for none.
+        the largest that the baseline reaches in all its seeds, so that no other row moves it; nan for none.
     """
-    highest = course.groupby(["row", "seed"])["evaluator_rate"].max().groupby("row").min()
-    fit = [rate for rate in rates if highest[baseline] >= rate and (highest >= rate).mean() > 0.5]
-    return max(fit, default=math.nan)
+    highest = course[course["row"] == baseline].groupby("seed")["evaluator_rate"].max().min()
+    return max((rate for rate in RATES if highest >= rate), default=math.nan)
 
 
 def standings(runs: pd.DataFrame, baseline: str) -> pd.DataFrame:
@@ -110,8 +119,9 @@ def standings(runs: pd.DataFrame, baseline: str) -> pd.DataFrame:
 def overall(runs: pd.DataFrame, baseline: str) -> pd.DataFrame:
     """The columns of :func:`standings` without scenario, over all pairs of a scenario and a seed.
 
-    The interval is one of the mean over these pairs: it knows how much the scenarios at hand differ, and
-    nothing of others.
+    The interval is one of the mean over these very scenarios, for other seeds: from the spread of the seeds
+    within each scenario, which has as many degrees of freedom as there are pairs less the scenarios. How much
+    scenarios differ has no part in it, and of other scenarios it says nothing.
 
     Args:
         runs: every run at every place, see :func:`placed`.
@@ -130,13 +140,24 @@ def _compared(runs: pd.DataFrame, baseline: str, by: Sequence[str]) -> pd.DataFr
     both["difference"] = both["value"] - both["value_of_baseline"]
     lines = []
     for which, group in both.groupby(list(by), sort=False):
-        change = change_of(group["difference"])  # nan if one is
+        change = _change(group["difference"], group["scenario"])
         numbers = {"difference": change.mean, "low": change.low, "high": change.high}
-        if group["difference"].isna().any():
-            numbers = dict.fromkeys(numbers, math.nan)
         mean, seeds = group["value"].mean(skipna=False), group["value"].count()
         lines.append({**dict(zip(by, which, strict=True)), "mean": mean, **numbers, "seeds": seeds})
     return pd.DataFrame(lines)
+
+
+def _change(values: pd.Series, scenarios: pd.Series) -> Change:
+    """Mean of the scenarios' means with Student's interval of a stratified sample; nan if one value is."""
+    from scipy.special import stdtrit  # imported here, since no command should wait for scipy
+
+    strata = values.groupby(scenarios, sort=False)
+    mean, freedom = strata.mean().mean(), len(values) - strata.ngroups
+    if values.isna().any() or freedom < 1:
+        return Change(math.nan if values.isna().any() else mean, math.nan, math.nan, len(values))
+    error = math.sqrt((strata.var() / strata.size()).sum()) / strata.ngroups
+    reach = float(stdtrit(freedom, 0.975)) * error
+    return Change(mean, mean - reach, mean + reach, len(values))
 
 
 @dataclass(frozen=True)
@@ -188,28 +209,29 @@ def ranks(runs: pd.DataFrame, measure: str, blocks: Sequence[str] = ("scenario",
         blocks: columns that tell the blocks apart.
 
     Returns:
-        a line for each block in which every row has a value, a column for each row.
+        a line for each block in which every row has all its values, a column for each row.
     """
     end = runs[runs["place"] == "end"]
-    values = end.pivot_table(measure, list(blocks), "row", sort=False).dropna()
+    means = end.groupby([*blocks, "row"], sort=False)[measure].agg(lambda values: values.mean(skipna=False))
+    values = means.unstack("row")[list(end["row"].unique())].dropna()
     return values.rank(axis=1, ascending=BETTER[measure] == "lower")
 
 
-def critical_difference(rows: int, blocks: int, level: float = 0.95) -> float:
+def critical_difference(rows: int, blocks: int) -> float:
     """Nemenyi's critical difference of two mean ranks, for all pairs at once (Demšar 2006, section 3.2.2).
 
     Args:
         rows: number of rows k, at least 2.
         blocks: number of independent blocks N.
-        level: 1 minus the probability that any two of k equal rows differ by more.
 
     Returns:
-        q sqrt(k (k + 1) / 6N), where q is the quantile of the studentised range for k groups and infinite
-        degrees of freedom, divided by sqrt(2).
+        q sqrt(k (k + 1) / 6N), where q is the 95 % quantile of the studentised range for k groups and
+        infinite degrees of freedom, divided by sqrt(2): any two of k equal rows differ by more in 5 % of the
+        cases.
     """
     from scipy.stats import studentized_range  # imported here, since no command should wait for scipy
 
-    q = float(studentized_range.ppf(level, rows, math.inf)) / math.sqrt(2)
+    q = float(studentized_range.ppf(0.95, rows, math.inf)) / math.sqrt(2)
     return q * math.sqrt(rows * (rows + 1) / (6 * blocks))
 
 

@@ -89,7 +89,7 @@ class Summary:
             return text
         return (
             f"**These numbers are out of date** ({'; '.join(self.stale)}); "
-            f"`zsgan reproduce --profile {profile.name}` makes them again. {text}"
+            f"`{self.provenance['command']}` makes them again. {text}"
         )
 
     def of(self, scenario: str) -> "Summary":

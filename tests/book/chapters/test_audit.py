@@ -45,7 +45,8 @@ def test_the_truth_helps_a_forecast_that_nothing_else_can_make():
     before = pd.DataFrame({"distance": [1.0, 2.0] * 6}, index=[f"s{k}" for k in range(12)])
     plain, told = skills(course(), before), skills(course(), before, ["guide_ahead"])
     which = "L_dir", "target_rate"
-    assert plain[which].low < 0 and told[which].low > 0.5
+    assert plain[which].halves.low < 0 and told[which].halves.low > 0.5
+    assert plain[which].one.p > 0.05 and told[which].one.p < 0.01 and told[which].one.skill > 0.8
     assert set(plain) == {("L_dir", outcome) for outcome in ("target_rate", "kept", "best_step")}
 
 

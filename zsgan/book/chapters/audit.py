@@ -1,6 +1,7 @@
 """Figures and the forecast table of the audit: text directions beside the ideal image directions."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -9,7 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from zsgan.evaluation.bench import SAMPLES_SEED
-from zsgan.evaluation.forecast import Beforehand, beforehand, outcomes, skill
+from zsgan.evaluation.forecast import Beforehand, Forecast, beforehand, left_out, outcomes, skill
 from zsgan.metrics import extract
 from zsgan.metrics.statistics import Interval
 from zsgan.networks.clip import encode_pair
@@ -63,9 +64,22 @@ def known_before(profile: Profile, n: int = 200) -> pd.DataFrame:
     return pd.DataFrame.from_dict(lines, orient="index", columns=Beforehand._fields)
 
 
+class Skills(NamedTuple):
+    """How well one outcome is forecast.
+
+    Attributes:
+        halves: on the half of the targets that had no part in the fit, see
+            :func:`zsgan.evaluation.forecast.skill`.
+        one: on each target from all others, see :func:`zsgan.evaluation.forecast.left_out`.
+    """
+
+    halves: Interval
+    one: Forecast
+
+
 def skills(
     course: pd.DataFrame, before: pd.DataFrame, oracle: Sequence[str] = ()
-) -> dict[tuple[str, str], Interval]:
+) -> dict[tuple[str, str], Skills]:
     """How well each outcome is forecast, on targets that had no part in the fit.
 
     Args:
@@ -74,7 +88,7 @@ def skills(
         oracle: columns of ``course`` at step 0 to add, which a user would not know.
 
     Returns:
-        row and outcome -> :func:`zsgan.evaluation.forecast.skill`.
+        row and outcome -> skills.
     """
     found = {}
     start = course[course["step"] == 0].drop_duplicates("scenario").set_index("scenario")
@@ -82,7 +96,8 @@ def skills(
     for row, ends in outcomes(course).groupby("row", sort=False):
         ends = ends.set_index("scenario").loc[known.index]
         for outcome in OUTCOMES:
-            found[row, outcome] = skill(known.to_numpy(), ends[outcome].to_numpy())
+            x, y = known.to_numpy(), ends[outcome].to_numpy()
+            found[row, outcome] = Skills(skill(x, y), left_out(x, y))
     return found
 
 
