@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import re
 
 import numpy as np
 import pytest
@@ -305,6 +306,20 @@ def test_a_text_across_the_ideal_direction_leads_nowhere():
     assert aim(x, source, source + 0.2 * x, ideal)[1:] == pytest.approx((0, 0), abs=1e-9)
     # half of the way up, and as far to the side: 45 degrees both ways
     assert aim(x, source, source + 1.5 * (y - x), ideal) == pytest.approx((0.5**0.5, 0.5**0.5, 0.5))
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (3,), (5,), (1, 4)])
+def test_a_text_direction_of_another_shape_is_refused(shape):
+    images = unit(6, 4)
+    message = rf"text must be \(D,\) = \(4,\) for features \(6, 4\), got {re.escape(str(shape))}"
+    with pytest.raises(ValueError, match=message):
+        aim(torch.ones(shape), images, images + 1, images + 2)
+
+
+def test_texts_of_one_feature_lead_nowhere():
+    source = unit(6, 4)
+    found = aim(torch.zeros(4), source, source + 1, source + 2)
+    assert math.isnan(found.ahead) and found[1:] == pytest.approx((1, 0.5))
 
 
 # CMMD

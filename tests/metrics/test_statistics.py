@@ -4,6 +4,7 @@ import math
 from itertools import product
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.stats
 import torch
@@ -193,7 +194,6 @@ def test_a_rank_correlation_is_spearmans_and_its_interval_holds_the_truth():
     assert found.estimate == pytest.approx(scipy.stats.spearmanr(x, y.round(decimals=1)).statistic)
     assert found.low < found.estimate < found.high < 1
     assert rank_correlation(x, -x.exp()) == (-1, -1, -1)
-    assert rank_correlation(x, x, 0.5).estimate == pytest.approx(1)
     assert math.isnan(rank_correlation(x, torch.ones(30)).estimate)
     # the interval of independent values leaves out zero in about one of twenty
     pairs = [torch.randn(2, 20, generator=random) for _ in range(400)]
@@ -201,3 +201,33 @@ def test_a_rank_correlation_is_spearmans_and_its_interval_holds_the_truth():
     assert 5 < out < 40
     with pytest.raises(ValueError, match=r"n >= 5, got \(4,\) and \(4,\)"):
         rank_correlation(x[:4], y[:4])
+
+
+@pytest.mark.parametrize("n", [5, 7, 13, 100, 1000])
+def test_equal_orders_correlate_fully_but_for_rounding(n):
+    """Ranks 1 to 7 against their cubes give 0.9999999999999998."""
+    x = torch.arange(1.0, n + 1)
+    assert rank_correlation(x, x**3) == (1, 1, 1) and rank_correlation(x, -(x**3)) == (-1, -1, -1)
+    exchanged = x.clone()
+    exchanged[:2] = x[:2].flip(0)
+    found = rank_correlation(x, exchanged)
+    assert found.estimate == pytest.approx(1 - 12 / (n**3 - n)) and found.low < found.estimate < found.high
+
+
+def test_a_value_without_a_rank_is_refused():
+    x = torch.arange(6.0)
+    infinite, unknown = (torch.cat([x[:5], torch.tensor([last])]) for last in (math.inf, math.nan))
+    assert rank_correlation(x, infinite) == (1, 1, 1)
+    for pair in ((x, unknown), (unknown, x)):
+        with pytest.raises(ValueError, match="must not hold nan, which has no rank; leave out"):
+            rank_correlation(*pair)
+
+
+def test_ranks_are_those_of_tensors_arrays_and_columns():
+    x, y = normal(9), normal(9, seed=1)
+    expected = rank_correlation(x, y)
+    table = pd.DataFrame({"x": x, "y": y}, index=list("abcdefghi"))
+    assert rank_correlation(table["x"], table["y"]) == expected
+    assert rank_correlation(x.numpy(), y.tolist()) == expected
+    # in the order in which they stand, whatever their labels
+    assert rank_correlation(table["x"], table["y"].set_axis(list("ihgfedcba"))) == expected

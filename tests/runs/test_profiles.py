@@ -8,7 +8,7 @@ from zsgan.adaptation.config import build, override
 from zsgan.networks.load import load_discriminator
 from zsgan.report.published import PAPER_TABLE_1
 from zsgan.runs.identity import resolve
-from zsgan.runs.profiles import load_profile
+from zsgan.runs.profiles import PROFILES, load_profile
 from zsgan.runs.scenario import Scenario
 
 
@@ -183,7 +183,19 @@ def test_the_target_of_a_few_images_is_the_truth(write, tmp_path, monkeypatch):
         (MINE + "sheets: true", "sheets=true needs summarised=true"),
         (MINE + "snapshots: false", "snapshots=false needs summarised=true"),
         (MINE + "snapshots: [2]", r"snapshots=\[2\] needs summarised=true"),
-        (MINE + "snapshots: [0]", "snapshots"),
+        (
+            MINE + "summarised: true\nsnapshots: [0]",
+            r"mine\.yaml: snapshots=\[0\]: true, false, or a list of steps of at least 1 expected$",
+        ),
+        (
+            MINE.replace("iterations: 5", "iterations: 200") + "summarised: true\nsnapshots: [20, 25, 200]",
+            r"mine\.yaml: snapshots=\[20, 25, 200\]: a run of row 'L_dir' is not saved at step 25; choose "
+            "from 20, 40, 60, 80, 100, 120, 140, 160, 180, 200$",
+        ),
+        (
+            MINE.replace("batch_size: 2", "iterations: 60") + "summarised: true\nsnapshots: [2, 50]",
+            "a run of row 'L_dm' is not saved at step 2; choose from 6, 12, 18, .*, 60$",
+        ),
         (
             MINE + "measures: [fid]",
             "measures='fid' is unknown; choose one of clip_quality, .*, fd_dinov2",
@@ -209,13 +221,28 @@ def test_a_faulty_profile_is_refused_when_it_is_read(write, text, message):
 
 
 def test_a_profile_says_which_snapshots_are_measured(write):
-    def measured(says):
-        write(MINE + "summarised: true\n" + says)
-        return load_profile("mine").measured([2, 4, 6, 7])
+    def measured(says, saved=(2, 4, 6, 8)):
+        write(MINE.replace("iterations: 5", "iterations: 8") + "summarised: true\n" + says)
+        return load_profile("mine").measured(saved)
 
-    assert measured("") == [2, 4, 6, 7]
-    assert measured("snapshots: false") == [7]
-    assert measured("snapshots: [4, 2, 5]") == [2, 4, 7]
+    assert measured("") == [2, 4, 6, 8]
+    assert measured("snapshots: false") == [8]
+    assert measured("snapshots: [4, 2, 8]") == [2, 4, 8]
+    assert measured("snapshots: [4, 2, 20]") == [2, 4, 8]  # that of a longer row
+    assert measured("snapshots: [4, 6]", (2, 4, 5)) == [4, 5]  # of a run that levelled off
+
+
+def test_a_quick_look_at_named_snapshots_is_no_error(write):
+    """A caller's fewer steps may miss them; a row that may stop early has those of its longest run."""
+    text = MINE.replace("iterations: 5", "iterations: 200, stop_at_plateau: true")
+    write(text + "summarised: true\nsnapshots: [20, 60]")
+    quick = replace(load_profile("mine"), overrides={"optimiser": {"iterations": 30}})
+    assert quick.measured([3, 6, 9, 30]) == [30]
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in PROFILES.glob("*.yaml")))
+def test_every_profile_that_ships_can_be_read(name):
+    assert load_profile(name).name == name
 
 
 def test_a_row_has_its_own_number_of_steps_and_a_profiles_overrides_go_over_it(write):

@@ -20,7 +20,7 @@ class Aim(NamedTuple):
     Attributes:
         ahead: cosine, in [-1, 1], of the text direction with the direction from the images to the ideal ones;
             for images of the source generator, the alignment of text and images before training. nan once
-            the images are the ideal ones.
+            the images are the ideal ones, and if the texts have one feature.
         made: cosine, in [-1, 1], of the direction from the source's images to these with that to the ideal
             ones; nan as long as nothing has changed.
         arrived: length of the direction made so far along the ideal one, relative to the ideal one's: 0 at
@@ -50,6 +50,11 @@ def aim(text: Tensor, source: Tensor, images: Tensor, ideal: Tensor) -> Aim:
     """
     check_pairs(source, images)
     check_pairs(source, ideal)
+    if text.shape != source.shape[1:]:
+        raise ValueError(
+            f"text must be (D,) = {tuple(source.shape[1:])} for features {tuple(source.shape)}, got "
+            f"{tuple(text.shape)}"
+        )
     share = rounding(images.dtype)
     start, now, end = (at_least_float32(x).double().mean(0) for x in (source, images, ideal))
 
@@ -58,9 +63,10 @@ def aim(text: Tensor, source: Tensor, images: Tensor, ideal: Tensor) -> Aim:
         between = to - origin
         return between if between.norm() > share * to.norm() else between * float("nan")
 
+    asked = at_least_float32(text).double()
     made, whole = direction(now, start), direction(end, start)
     return Aim(
-        ahead=float(F.cosine_similarity(at_least_float32(text).double(), direction(end, now), dim=0)),
+        ahead=float(F.cosine_similarity(asked / asked.norm(), direction(end, now), dim=0)),
         made=float(F.cosine_similarity(made, whole, dim=0)),
         arrived=float((now - start) @ whole / (whole @ whole)),
     )

@@ -10,8 +10,12 @@ same seeds and are measured on the same latents, variation common to two rows ca
 import math
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
+
+_ROUNDING = 1e-12  # two ranks exchanged among n change a correlation by 12 / n^3 or more
 
 
 class Interval(NamedTuple):
@@ -85,32 +89,35 @@ def paired_difference(
     return percentiles(differences.mean().item(), means, level)
 
 
-def rank_correlation(x: Tensor, y: Tensor, level: float = 0.95) -> Interval:
-    """Spearman's rank correlation, with an interval by Fisher's transformation (Fieller et al. 1957).
+def rank_correlation(x: ArrayLike | Tensor, y: ArrayLike | Tensor) -> Interval:
+    """Spearman's rank correlation, with a 95 % interval by Fisher's transformation (Fieller et al. 1957).
 
     Args:
-        x: (n,) values, n >= 5; ties have their mean rank.
-        y: (n,) other values of the same things.
-        level: confidence level, in (0, 1).
+        x: (n,) values, n >= 5: a tensor, an array, a column of a table...; ties have their mean rank.
+        y: (n,) other values of the same things, in the same order.
 
     Returns:
         the correlation, in [-1, 1]; nan if all values of one are equal.
 
     Raises:
-        ValueError: the shapes differ or are not (n,), there are too few values, or the level is not in
-            (0, 1).
+        ValueError: the shapes differ or are not (n,), there are too few values, or a value is nan.
     """
-    check_level(level)
-    if x.ndim != 1 or x.shape != y.shape or len(x) < 5:
-        raise ValueError(f"x and y must be (n,) with n >= 5, got {tuple(x.shape)} and {tuple(y.shape)}")
+    first, second = (
+        np.asarray(values.detach().cpu().double() if isinstance(values, Tensor) else values, dtype="float64")
+        for values in (x, y)
+    )
+    if first.ndim != 1 or first.shape != second.shape or len(first) < 5:
+        raise ValueError(f"x and y must be (n,) with n >= 5, got {first.shape} and {second.shape}")
+    if np.isnan(first).any() or np.isnan(second).any():
+        raise ValueError("x and y must not hold nan, which has no rank; leave out what was not measured")
     from scipy.special import ndtri
     from scipy.stats import rankdata
 
-    ranks = torch.stack([torch.from_numpy(rankdata(values.double().numpy())) for values in (x, y)])
-    estimate = float(torch.corrcoef(ranks)[0, 1].clamp(-1, 1))
-    if abs(estimate) == 1:
-        return Interval(estimate, estimate, estimate)
-    centre, reach = math.atanh(estimate), float(ndtri((1 + level) / 2)) * math.sqrt(1.06 / (len(x) - 3))
+    ranks = torch.stack([torch.from_numpy(rankdata(values)) for values in (first, second)])
+    estimate = float(torch.corrcoef(ranks)[0, 1])
+    if 1 - abs(estimate) < _ROUNDING:
+        return Interval(*[float(round(estimate))] * 3)
+    centre, reach = math.atanh(estimate), float(ndtri(0.975)) * math.sqrt(1.06 / (len(first) - 3))
     return Interval(estimate, math.tanh(centre - reach), math.tanh(centre + reach))
 
 

@@ -15,7 +15,7 @@ from zsgan.adaptation.terms import needs
 from zsgan.assets import names
 from zsgan.networks.load import load_clip, load_discriminator, load_generator
 from zsgan.rivals.layer_selection import layer_parameters, layers
-from zsgan.runs.make import snapshot_every
+from zsgan.runs.snapshots import steps_saved
 
 
 class Shapes:
@@ -188,7 +188,7 @@ def least_disk(config: AdaptConfig, shapes: Shapes) -> tuple[int, int]:
         else sum(p.nbytes for p in trained_parameters(shapes.generator, config.trainable).values())
     )
     iterations = config.optimiser.iterations
-    snapshots = (iterations - 1) // snapshot_every(iterations)
+    snapshots = len(steps_saved(iterations)) - 1
     state = generator + 2 * trained + (generator if config.optimiser.ema is not None else 0)
     return generator + snapshots * trained // 2, state + (3 * others if config.few_shot else 0)
 

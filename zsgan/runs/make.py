@@ -37,12 +37,11 @@ from zsgan.base.tensors import save_tensors
 from zsgan.networks.load import load_clip, load_discriminator, load_generator
 from zsgan.networks.stylegan2 import Generator
 from zsgan.runs.identity import Job
+from zsgan.runs.snapshots import snapshot_every
 from zsgan.runs.verification import hashes
 
 log = logging.getLogger(__name__)
 
-SNAPSHOTS = 10
-"""Number of snapshots kept during an adaptation."""
 ERROR = "error.txt"
 """File in a run's folder with the traceback of its last error."""
 SMALL = 128  # px; up to here a second thread gains nothing, and a single one sums in a fixed order
@@ -246,11 +245,6 @@ def _adapt(job: Job, trainer: Trainer, place: Path, progress: bool, label: str, 
     save_tensors(
         result.state_dict(), place / "generator.safetensors", config=result.config, provenance=job.identity
     )
-
-
-def snapshot_every(iterations: int) -> int:
-    """Number of steps between two snapshots of a run."""
-    return max(1, iterations // SNAPSHOTS)
 
 
 def steps_kept(place: Path) -> int:

@@ -8,10 +8,10 @@ from typing import Any
 from zsgan.adaptation.config import AdaptConfig
 from zsgan.adaptation.terms import needs as needs_of
 from zsgan.runs.inventory import File, Wanted
-from zsgan.runs.make import snapshot_every
 from zsgan.runs.profiles import Profile
 from zsgan.runs.room import Needs, Room
 from zsgan.runs.row_costs import RowCosts
+from zsgan.runs.snapshots import steps_saved
 
 
 @dataclass(frozen=True)
@@ -248,7 +248,5 @@ def looks(profile: Profile, runs: Sequence[Wanted], truncations: int) -> tuple[i
     """
     snapshots = 0
     for run in runs:
-        n = run.config.optimiser.iterations
-        every = snapshot_every(n)
-        snapshots += len(profile.measured([*range(every, n, every), n]))
+        snapshots += len(profile.measured(steps_saved(run.config.optimiser.iterations)))
     return 1 + truncations + snapshots, truncations + len(runs)

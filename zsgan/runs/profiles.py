@@ -27,6 +27,7 @@ from zsgan.base.settings import (
 from zsgan.base.yaml_values import read_yaml
 from zsgan.metrics.columns import NAMED
 from zsgan.runs.scenario import Scenario
+from zsgan.runs.snapshots import Snapshots, check_saved
 
 PROFILES = Path(__file__).parents[1] / "profiles"
 
@@ -56,8 +57,8 @@ class Profile:
         sheets: whether a picture of each scenario is written beside these tables, see
             :mod:`zsgan.report.scenario_sheet`; for few rows.
         snapshots: whether runs are measured at all their snapshots, for curves and for comparisons at equal
-            target rates, or at those of the named steps; off, a summary has their ends alone, in a fraction
-            of the time.
+            target rates, or at those of the named steps, which every longer row's runs must have; off, a
+            summary has their ends alone, in a fraction of the time.
         baseline: the row that others are compared with; ``None`` for the first.
         clusters: k of the k-medoids in intra-cluster LPIPS.
         neighbours: k of precision and recall.
@@ -82,7 +83,7 @@ class Profile:
     ablations: Text | None = None
     photographs: Text | None = None
     sheets: Switch = False
-    snapshots: Switch | tuple[AtLeast1, ...] = True
+    snapshots: Snapshots = True
     baseline: Text | None = None
     clusters: AtLeast1 = 10
     neighbours: AtLeast1 = 3
@@ -173,6 +174,12 @@ class Profile:
         wanted = {*(self.snapshots or ()), snapshots[-1]}
         return [step for step in snapshots if step in wanted]
 
+    def check_snapshots(self) -> None:
+        """Refuse named steps at which a row's runs are not saved; a caller's own settings may miss them."""
+        if not isinstance(self.snapshots, bool):
+            configs = {row: self.config(next(iter(self.scenarios)), row) for row in self.rows}
+            check_saved(self.snapshots, {row: config.optimiser.iterations for row, config in configs.items()})
+
     @property
     def grid(self) -> list[tuple[str, str, int]]:
         """Scenario, row and seed of every run that the scenarios have the data for."""
@@ -214,9 +221,11 @@ def load_profile(name: str | Path | None = None, methods: Sequence[str] = ()) ->
             raise ValueError(f"{method}: the profile has a row {sorted(twice)[0]!r} already; rename it")
         content["rows"] = {**known, **own}
     try:
-        return build(Profile, {"name": name, **content})
+        found = build(Profile, {"name": name, **content})
+        found.check_snapshots()
     except ValueError as error:
         raise ValueError(f"{profile_file(name)}: {error}") from None
+    return found
 
 
 def profile_file(name: str) -> Path:
