@@ -134,30 +134,33 @@ def overall(runs: pd.DataFrame, baseline: str) -> pd.DataFrame:
 
 
 def _compared(runs: pd.DataFrame, baseline: str, by: Sequence[str]) -> pd.DataFrame:
+    """Means and differences of a stratified sample: a stratum for each scenario."""
+    from scipy.special import stdtrit  # imported here, since no command should wait for scipy
+
     long = runs.melt([*_RUN, "place"], list(BETTER), "measure", "value")
     theirs = long[long["row"] == baseline].drop(columns="row")
     both = long.merge(theirs, "left", ["scenario", "seed", "place", "measure"], suffixes=("", "_of_baseline"))
     both["difference"] = both["value"] - both["value_of_baseline"]
-    lines = []
-    for which, group in both.groupby(list(by), sort=False):
-        change = _change(group["difference"], group["scenario"])
-        numbers = {"difference": change.mean, "low": change.low, "high": change.high}
-        mean, seeds = group["value"].mean(skipna=False), group["value"].count()
-        lines.append({**dict(zip(by, which, strict=True)), "mean": mean, **numbers, "seeds": seeds})
-    return pd.DataFrame(lines)
-
-
-def _change(values: pd.Series, scenarios: pd.Series) -> Change:
-    """Mean of the scenarios' means with Student's interval of a stratified sample; nan if one value is."""
-    from scipy.special import stdtrit  # imported here, since no command should wait for scipy
-
-    strata = values.groupby(scenarios, sort=False)
-    mean, freedom = strata.mean().mean(), len(values) - strata.ngroups
-    if values.isna().any() or freedom < 1:
-        return Change(math.nan if values.isna().any() else mean, math.nan, math.nan, len(values))
-    error = math.sqrt((strata.var() / strata.size()).sum()) / strata.ngroups
-    reach = float(stdtrit(freedom, 0.975)) * error
-    return Change(mean, mean - reach, mean + reach, len(values))
+    both["missing"] = both["difference"].isna()
+    keys = [*by, *({"scenario"} - {*by})]
+    strata = both.groupby(keys, sort=False).agg(
+        mean=("difference", "mean"), variance=("difference", "var"), n=("difference", "size"),
+        missing=("missing", "any"),
+    )  # fmt: skip
+    strata["error"] = strata["variance"] / strata["n"]
+    whole = strata.groupby(list(by), sort=False).agg(
+        difference=("mean", "mean"), error=("error", lambda values: values.sum(skipna=False)),
+        n=("n", "sum"), scenarios=("n", "size"), missing=("missing", "any"),
+    )  # fmt: skip
+    freedom = (whole["n"] - whole["scenarios"]).clip(lower=1)  # without any, the error is nan as well
+    reach = stdtrit(freedom, 0.975) * whole["error"] ** 0.5 / whole["scenarios"]
+    ends = {"low": whole["difference"] - reach, "high": whole["difference"] + reach}
+    values = both.assign(unknown=both["value"].isna()).groupby(list(by), sort=False)
+    found = values.agg(mean=("value", "mean"), unknown=("unknown", "any"), seeds=("value", "count"))
+    found = found.assign(difference=whole["difference"], **ends)
+    found.loc[whole["missing"], ["difference", "low", "high"]] = math.nan
+    found.loc[found["unknown"], "mean"] = math.nan
+    return found[["mean", "difference", "low", "high", "seeds"]].reset_index()
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ OF_THE_BENCH = "as in the bench"
 """The trial with the settings of the bench's own row."""
 TUNED = "{}, tuned"
 """Name of the row of a method with settings that the search found, if they are not those of the bench."""
+STOPPED = "{}, stopped"
+"""Name of the row of a method at a quarter of its learning rate, ended by the stopping rule."""
 
 
 def trials(finals: pd.DataFrame) -> pd.DataFrame:

@@ -34,6 +34,26 @@ def test_a_standing_is_its_mean_with_the_difference_and_its_interval():
     assert "88.0, -12.5\\\n(-20.1 to" in laid_out(found.to_csv())  # on a page, the interval has its own line
 
 
+def test_a_row_stands_beside_another_of_its_method():
+    fids = {"a": [10.0, 12], "a, tuned": [8.0, 11], "b": [5.0, 5]}
+    numbers = {
+        "lpips_avg": 0.4,
+        "evaluator_rate": 0.9,
+        "ideal_distance": 0.5,
+        "factors_kept": 1.0,
+        "seconds": 3.0,
+    }
+    runs = pd.DataFrame([
+        {"scenario": "one", "row": row, "seed": seed, "place": place, "fid": fid + far, **numbers}
+        for row, values in fids.items() for seed, fid in enumerate(values)
+        for place, far in (("end", 0), ("best step", 100))
+    ])  # fmt: skip
+    found = bench.against(runs, {"a": "a, tuned"}, ["fid", "lpips_avg"], "tuned")
+    assert list(found) == ["FID", "FID, tuned", "LPIPS", "LPIPS, tuned"] and list(found.index) == ["a"]
+    # differences of -2 and -1
+    assert found.loc["a", ["FID", "FID, tuned"]].tolist() == ["11.0", "9.5, -1.5 (-7.9 to +4.9)"]
+
+
 def test_mean_ranks_have_bars_as_long_as_the_critical_difference(ranked):
     figure = bench.rank_plot({"FID": ranked, "LPIPS": 4 - ranked}, 1.5)
     try:

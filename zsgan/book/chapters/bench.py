@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from zsgan.evaluation.comparisons import Change
 from zsgan.report.figures import PALETTE
+from zsgan.report.leaderboard import overall
 from zsgan.report.tables import ABSENT
 
 COLUMNS = {
@@ -54,6 +55,29 @@ def _cell(line: pd.Series, baseline: str) -> str:
         return mean
     change = Change(line["difference"], line["low"], line["high"], line["seeds"])
     return f"{mean}, {format(change, f'+{form}')}"
+
+
+def against(runs: pd.DataFrame, pairs: Mapping[str, str], measures: Sequence[str], word: str) -> pd.DataFrame:
+    """Rows at the end beside others of the same method, as cells.
+
+    Args:
+        runs: every run at every place, see :func:`zsgan.report.leaderboard.placed`.
+        pairs: row -> another row, to show beside it with the difference between them.
+        measures: measures to show, in their order.
+        word: what the other rows are, for their headings.
+
+    Returns:
+        a line for each pair, named by its first row; two columns for each measure.
+    """
+    lines = {}
+    for row, other in pairs.items():
+        both = runs[runs["row"].isin([row, other]) & (runs["place"] == "end")]
+        found = cells(overall(both, row), row, measures)
+        lines[row] = {
+            f"{name}{end}": found.loc[which, name]
+            for name in found for which, end in ((row, ""), (other, f", {word}"))
+        }  # fmt: skip
+    return pd.DataFrame.from_dict(lines, orient="index").rename_axis("row")
 
 
 def rank_plot(ranks: Mapping[str, pd.DataFrame], critical: float) -> Figure:
