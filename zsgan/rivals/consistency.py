@@ -62,7 +62,8 @@ def balance(text: Tensor, term: Tensor, lever: Tensor, floor: float = 1e-4, most
     Args:
         text: the loss that follows the text, a scalar.
         term: the term to weigh, a scalar.
-        lever: weights that both depend on: SCR's code takes those of ToRGB.
+        lever: weights that both depend on. SCR's code takes those of every ToRGB but the first together, and
+            weighs the term of each CLIP alone; here it is one ToRGB, and the mean over the guides.
         floor: added to the norm of the term's gradient; value of SCR's code, as the next.
         most: largest weight.
 

@@ -19,6 +19,8 @@ LR_MULTIPLIER = 0.01
 class PromptMapper(nn.Module):
     """Latents to words: w is normalised, and passes three layers of its width and one to the words.
 
+    The last layer is linear. In IPL's code it is activated as the others are.
+
     Args:
         w_dim: D_w.
         words: C, the number of words before the name of a domain.

@@ -40,6 +40,9 @@ def anchor_prompt(
 ) -> Tensor:
     """Feature of a prompt for an anchor: cos(E_T(prompt) - E_T(previous prompt), image direction) is raised.
 
+    AIR's code learns only the words before the name of the domain, and its image direction is the mean of
+    each image's, scaled to unit length.
+
     Args:
         encode: E_T of vectors of words, (1, n, width) to (1, D).
         start: (n, width) vectors to begin with, see :func:`between`.
