@@ -12,9 +12,10 @@ from zsgan.base.tensors import save_tensors
 from zsgan.compact.export import export, mix, strengths
 from zsgan.compact.fit import fit, styles
 from zsgan.compact.low_rank import LowRank, differences
-from zsgan.compact.measured import MEASURES, judge_of, stated
+from zsgan.compact.measured import CLUSTERS, MEASURES, judge_of, stated
 from zsgan.evaluation.bench import SAMPLES_SEED
 from zsgan.inversion.networks import networks_for
+from zsgan.metrics import PAPER, intra_cluster_lpips
 from zsgan.metrics.lpips import Lpips
 from zsgan.networks.differences import Differences, load_differences, whole
 from zsgan.networks.load import load_generator
@@ -159,16 +160,23 @@ def test_a_file_differs_on_other_latents_by_no_more_than_it_states(full_run, tmp
     assert altered["diversity"] > bounds["diversity"] and altered["clip_score"] > bounds["clip_score"]
 
 
+def nearest_of_ten(values):
+    """Distance of each value to the medoid of its cluster, which depends on all of them, as in LPIPS."""
+    distances = (values[:, None] - values[None]).abs()
+    return intra_cluster_lpips(distances, PAPER, CLUSTERS).each
+
+
 def test_the_stated_error_covers_other_latents():
     """For latents whose contributions differ at random, and by a shift, in at least 95 of 100 draws."""
     random = torch.Generator().manual_seed(5)
-    kept = {"clip_score": 0, "clip_rate": 0}
+    kept = {"clip_score": 0, "clip_rate": 0, "diversity": 0}
     for _ in range(200):
         run = [torch.randn(100, generator=random, dtype=torch.float64) for _ in range(2)]
         file = [one + 0.1 + 0.3 * torch.randn(one.shape, generator=random) for one in run]
         for name, values in (
             ("clip_score", lambda x: x),
             ("clip_rate", lambda x: (x > -2).double()),
+            ("diversity", nearest_of_ten),
         ):
             (first, later), (made, again) = ([values(x) for x in part] for part in (run, file))
             bound = stated({name: first}, {name: made})[name].error

@@ -11,6 +11,8 @@ import torch
 from safetensors import safe_open
 
 from zsgan.assets import manifest
+from zsgan.compact.gallery import read_gallery
+from zsgan.compact.ship import command_of
 from zsgan.menagerie.draw import draw
 from zsgan.menagerie.evaluator import load_evaluator
 from zsgan.menagerie.factors import CATEGORIES, SPECIES, sample_factors
@@ -48,7 +50,10 @@ def test_every_adaptation_says_how_it_was_made(name):
         made = json.loads(file.metadata()["provenance"])
     options = f"--max-kb {made['max_kb']:g} --steps {made['steps']}"
     assert asset.command == f"zsgan gallery --profile gallery {options} --out gallery"
-    assert made["seed"] == asset.seed and made["run"]
+    made_by = read_gallery(manifest.path(name).parent).provenance
+    assert command_of(made_by) == asset.command and made["run"] in made_by["runs"]
+    assert made["n"] == made_by["n"]
+    assert made["seed"] == asset.seed  # both that of the fit; the run's is one of the profile's
 
 
 def test_all_weights_together_stay_small():

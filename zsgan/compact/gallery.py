@@ -80,7 +80,8 @@ def make_gallery(
     """Export the runs of a row of all scenarios, of the profile's first seed; missing runs are made.
 
     A file that is there is kept if the same command made it, and measurements are cached beside the runs, so
-    that a call after an interrupted one resumes it.
+    that a call after an interrupted one resumes it. Table and pictures are written at the end: until then,
+    those of an earlier call remain, and belong to it.
 
     Args:
         profile: a name, or a .yaml file.
@@ -124,14 +125,14 @@ def make_gallery(
             )  # fmt: skip
         lines.append(_measured(bench, found, file))
         if SOURCE not in pictures:
-            pictures[SOURCE] = bench.source(COLUMNS, psi)[:]
-        pictures[name] = Samples(load_generator(file, device), COLUMNS, SAMPLES_SEED, psi)[:]
+            pictures[SOURCE] = _small(bench.source(COLUMNS, psi)[:])
+        pictures[name] = _small(Samples(load_generator(file, device), COLUMNS, SAMPLES_SEED, psi)[:])
         if bench.factors is not None and psi == 1:  # the ideal answer to a truncated image is unknown
-            ideals[IDEAL + name] = bench.factors.ideal(COLUMNS)[:]
-        ids = [done.folder.name for done in runs[: len(lines)]]
-        _write(out, pd.concat(lines), pictures | ideals, {**made_by, "runs": ids, "versions": versions()})
+            ideals[IDEAL + name] = _small(bench.factors.ideal(COLUMNS)[:])
         log.info("%s (%d of %d): %d bytes", name, len(lines), len(profiles), file.stat().st_size)
-    return pd.concat(lines, ignore_index=True)
+    table, ids = pd.concat(lines, ignore_index=True), [found.folder.name for found in runs]
+    _write(out, table, pictures | ideals, {**made_by, "runs": ids, "versions": versions()})
+    return table
 
 
 def read_gallery(folder: Path) -> Gallery:
@@ -147,8 +148,11 @@ def read_gallery(folder: Path) -> Gallery:
         FileNotFoundError: there is none.
         ValueError: the pictures do not belong to the table.
     """
-    if not (folder / "gallery.json").is_file():
-        raise FileNotFoundError(f"{folder} holds no gallery; make it with: zsgan gallery --out {folder}")
+    if missing := [name for name in FILES if not (folder / name).is_file()]:
+        raise FileNotFoundError(
+            f"{folder} holds no gallery: {', '.join(missing)} missing; make it with: zsgan gallery --out "
+            f"{folder}"
+        )
     found = read_json(folder / "gallery.json")
     pictures = read_sheet(folder / "gallery.webp", found.pop("pictures"))
     return Gallery(pd.read_csv(folder / "gallery.csv"), pictures, found)
@@ -191,11 +195,14 @@ def _measured(bench: Bench, found: Run, file: Path) -> pd.DataFrame:
     )
 
 
+def _small(images: Tensor) -> Tensor:
+    return resize(images.cpu(), SIDE, "bicubic").clamp(-1, 1)
+
+
 def _write(
     out: Path, table: pd.DataFrame, pictures: Mapping[str, Tensor], provenance: Mapping[str, Any]
 ) -> None:
-    small = [resize(images.cpu(), SIDE, "bicubic").clamp(-1, 1) for images in pictures.values()]
-    film = torch.stack(small).transpose(0, 1)
+    film = torch.stack([*pictures.values()]).transpose(0, 1)
     (sheet,) = sprites({"gallery": film}, _BUDGET).values()
     text = table.to_csv(index=False, float_format="%.5g", lineterminator="\n")
     write_atomically(out / "gallery.csv", text.encode())

@@ -10,6 +10,7 @@ from torch import Tensor
 from zsgan.adaptation.config import AdaptConfig
 from zsgan.base.images import Images, held
 from zsgan.metrics import PAPER, Lpips, extract, intra_cluster_lpips
+from zsgan.metrics.clip_space import target_hits
 from zsgan.metrics.statistics import paired_difference
 from zsgan.networks.clip import ClipEncoder, encode_pair
 from zsgan.networks.load import load_clip
@@ -17,7 +18,7 @@ from zsgan.networks.load import load_clip
 CLUSTERS = 10
 """Clusters of the diversity, at most; fewer than 40 images have one for every four."""
 MEASURES = ("diversity", "clip_rate", "clip_score")
-"""What a file states of its images."""
+"""What a file states of its images; the diversity is the measure lpips_all."""
 _SHARES = ("clip_rate",)
 _UNSEEN = 3  # events in n images that n images without one do not exclude: the rule of three
 _DIGITS = 5
@@ -68,18 +69,18 @@ def contributions(
         device: device of the networks.
 
     Returns:
-        (N,) each: diversity (LPIPS to the medoid of the image's cluster), clip_rate (1 if the image is nearer
-        to the target text than to the source text, else 0), clip_score (cosine with the target text).
+        (N,) each: diversity (LPIPS to the medoid of the image's cluster, whose mean over the images is the
+        measure lpips_all), clip_rate (1 if the image is nearer to the target text than to the source text,
+        else 0), clip_score (cosine with the target text).
     """
     images = held(images)
     clusters = max(1, min(CLUSTERS, len(images) // 4))
     distances = lpips.distances(images, device=device)
     features = extract(guide.encode_images, images, device=device).double()
-    source, target = (features @ texts.double().T).unbind(1)
     return {
         "diversity": intra_cluster_lpips(distances, PAPER, clusters).each,
-        "clip_rate": (target > source).double(),
-        "clip_score": target,
+        "clip_rate": target_hits(features, texts[1], texts[0]),
+        "clip_score": features @ texts[1].double(),
     }
 
 

@@ -29,7 +29,7 @@ from zsgan.evaluation.wanted import (
     known_measures,
     measures_of,
     missing_for,
-)  # fmt: skip
+)
 from zsgan.menagerie.portraits import TRUTH_SEED
 from zsgan.metrics import Lpips
 from zsgan.metrics.columns import OF_CLIP, OF_EYES, OF_SOURCE, OF_TRUTH

@@ -35,6 +35,7 @@ from zsgan.metrics import (
     variance,
     vendi_score,
 )
+from zsgan.metrics.clip_space import target_hits
 from zsgan.metrics.columns import OF_CLIP, OF_EYES, OF_SOURCE, OF_TRUTH, USUAL, label_scores, lpips_columns
 from zsgan.metrics.extract import Network
 from zsgan.metrics.eyes import Prediction
@@ -282,11 +283,10 @@ class Judges:
             the variance), and with "distances" lpips_all (distances to the medoid, as in Table 1).
         """
         clip = seen["clip"].double()
-        target, source = self.texts[1].double(), self.texts[0].double()
         spread = (clip - clip.mean(0)).square().sum(1) * len(clip) / max(len(clip) - 1, 1)
         values = {
-            "clip_rate": (clip @ target > clip @ source).double(),
-            "clip_score": clip @ target,
+            "clip_rate": target_hits(clip, self.texts[1], self.texts[0]),
+            "clip_score": clip @ self.texts[1].double(),
             "clip_variance": spread,
         }
         if (hits := self.hits(seen)) is not None:

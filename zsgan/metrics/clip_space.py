@@ -119,6 +119,11 @@ def target_rate(features: Tensor, target: Tensor, others: Tensor) -> float:
     Returns:
         a share in [0, 1].
     """
+    return float(target_hits(features, target, others).mean())
+
+
+def target_hits(features: Tensor, target: Tensor, others: Tensor) -> Tensor:
+    """(N,) in float64, 1 for each image that counts in :func:`target_rate` and 0 for the others."""
     features, target, others = features.double(), target.double(), others.double()
     rivals = features @ others.reshape(-1, others.shape[-1]).T
-    return float((features @ target > rivals.amax(1)).double().mean())
+    return (features @ target > rivals.amax(1)).double()
