@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 import pandas as pd
-import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
@@ -160,8 +159,3 @@ def line_plot(course: pd.DataFrame, columns: Mapping[str, str], of_kind: Mapping
         axis.set_xlabel("step")
     axes[0, 0].legend(fontsize=10)
     return figure
-
-
-def as_tensor(values: pd.Series) -> Tensor:
-    """The values of a column, float64 (n,)."""
-    return torch.from_numpy(values.to_numpy(dtype="float64", copy=True))
