@@ -455,7 +455,8 @@ def test_every_committed_figure_and_table_has_its_sidecar():
 SUMMARISED = {
     "frontier": "demo-full", "ablations": "ablations", "ablations_long": "ablations-long", "search": "search",
     "scenarios": "scenarios", "stops": "demo-full", "steps": "demo-full",
-    "bench": "bench", "bench_search": "bench-search", "gallery": "gallery", "mixtures": "gallery", "aim": "gallery", "forecast": "gallery",
+    "bench": "bench", "bench_search": "bench-search", "gallery": "gallery", "mixtures": "gallery",
+    "aim": "gallery", "forecast": "gallery",
 }  # fmt: skip
 
 
