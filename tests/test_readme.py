@@ -169,7 +169,9 @@ def test_the_verdict_of_the_bench_is_what_was_measured():
         f"(FID {fid[FULL]:.1f} against {fid[L_DIR]:.1f}), and so do EWC alone ({fid[named[1]]:.1f})" in said
     )
     assert f"IPL ({fid['IPL']:.1f}) and StyleDomain's offsets of the styles ({fid[styles]:.1f})" in said
-    assert f"L_dir ends nearer than all of these ({fid[stopped]:.1f})" in said
+    assert f"L_dir ends nearer than all of these ({fid[stopped]:.1f}; the source itself" in said
+    zero = course[course["step"] == 0].groupby("scenario")[["fid", "evaluator_rate"]].mean().mean()
+    assert f"not adapted, has {zero['fid']:.1f} at a target rate of {zero['evaluator_rate']:.0f})" in said
     ended = f"{FULL}, stopped"
     both = verdict(overall(placed(finals, course, L_DIR).query("row in [@ended, @stopped]"), stopped))
     assert ended not in {*both.better["fid"], *both.worse["fid"]}

@@ -153,6 +153,18 @@ def test_overall_differences_have_the_spread_within_the_scenarios(runs):
     error = math.sqrt(2 * of_one.var(ddof=1) / 3) / 2
     assert found["seeds"] == 6 and found["difference"] == pytest.approx(-29 + 6)
     assert found["high"] == pytest.approx(-29 + 6 + stdtrit(4, 0.975) * error)
+    two = runs["scenario"] == "two"
+    wide = runs.assign(
+        fid=np.where(two & (runs["row"] == "good"), 110 + 10 * (runs["fid"] - 110), runs["fid"])
+    )
+    found = at(leaderboard.overall(wide, "L_dir"), row="good", place="end", measure="fid")
+    errors = of_one.var(ddof=1) / 3 * np.array([1, 100])
+    freedom = (
+        errors.sum() ** 2 / (errors**2 / 2).sum()
+    )  # Satterthwaite: hardly more than the 2 of scenario two
+    assert 2 < freedom < 2.1
+    reach = stdtrit(freedom, 0.975) * math.sqrt(errors.sum()) / 2
+    assert found["high"] - found["difference"] == pytest.approx(reach)
     alone = runs[runs["seed"] == 0]
     single = at(leaderboard.overall(alone, "L_dir"), row="good", place="end", measure="fid")
     assert single["difference"] == pytest.approx(-31) and math.isnan(single["low"])  # one seed has no spread

@@ -1,6 +1,7 @@
 """The bench has every rival as a row that can be run, in every scenario."""
 
 from collections import Counter
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -18,12 +19,13 @@ from zsgan.runs.profiles import load_profile
 BENCH = load_profile("bench")
 SLOW = load_profile("bench-slow")
 TUNED = load_profile("bench-tuned")
+STOPPED = load_profile("bench-stopped")
 RIVALS = ("HyperDomainNet's angle", "SCR", "StyleDomain, StyleSpace", "StyleDomain, affine", "AIR", "IPL")
 LADDER = ("L_dir", "L_dir + L_EWC", "L_dm + L_EWC + L_rel")
 
 
 def test_each_row_is_a_run_of_its_own():
-    grids = [BENCH, SLOW, TUNED]
+    grids = [BENCH, SLOW, TUNED, STOPPED]
     places = [(found, *at) for found in grids for at in product(found.scenarios, found.rows)]
     ids = {resolve(found.config(at, row)).id for found, at, row in places}
     assert len(ids) == len(places) and len(BENCH.rows) >= 9
@@ -50,6 +52,15 @@ def test_the_tuned_rows_are_what_the_search_found():
     for row, trial in found.items():
         theirs = search.profile.config("dog-to-cat", trial)
         assert resolve(theirs).id == resolve(TUNED.config("dog-to-cat", row)).id
+
+
+@pytest.mark.parametrize("row", STOPPED.rows)
+def test_a_stopped_row_is_the_benchs_at_a_quarter_of_its_rate(row):
+    ours = STOPPED.config("dog-to-cat", row)
+    theirs = BENCH.config("dog-to-cat", row.removesuffix(", stopped"))
+    assert ours.optimiser.lr == theirs.optimiser.lr / 4 and ours.optimiser.stop_at_plateau
+    assert replace(ours, optimiser=theirs.optimiser) == theirs
+    assert ours.optimiser.iterations == theirs.optimiser.iterations
 
 
 def test_the_papers_rows_are_the_demos_in_other_templates_and_as_long():

@@ -72,7 +72,7 @@ def at_best_step(course: pd.DataFrame) -> pd.DataFrame:
     """Every run of a scenario at its row's best step, the one with the lowest mean FID over the row's seeds.
 
     A row has one step for all its seeds, chosen by the truth. Step 0, the source, is no choice. A run that
-    ended before a step counts with its end.
+    was not measured at a step, since it had ended or ends elsewhere, counts with its last snapshot before it.
 
     Args:
         course: a line for each snapshot of one scenario.
@@ -120,7 +120,7 @@ def overall(runs: pd.DataFrame, baseline: str) -> pd.DataFrame:
     """The columns of :func:`standings` without scenario, over all pairs of a scenario and a seed.
 
     The interval is one of the mean over these very scenarios, for other seeds: from the spread of the seeds
-    within each scenario, which has as many degrees of freedom as there are pairs less the scenarios. How much
+    within each scenario, which may differ from one to another (Satterthwaite's degrees of freedom). How much
     scenarios differ has no part in it, and of other scenarios it says nothing.
 
     Args:
@@ -148,11 +148,14 @@ def _compared(runs: pd.DataFrame, baseline: str, by: Sequence[str]) -> pd.DataFr
         missing=("missing", "any"),
     )  # fmt: skip
     strata["error"] = strata["variance"] / strata["n"]
+    strata["share"] = strata["error"] ** 2 / (strata["n"] - 1)
     whole = strata.groupby(list(by), sort=False).agg(
         difference=("mean", "mean"), error=("error", lambda values: values.sum(skipna=False)),
+        share=("share", "sum"),
         n=("n", "sum"), scenarios=("n", "size"), missing=("missing", "any"),
     )  # fmt: skip
-    freedom = (whole["n"] - whole["scenarios"]).clip(lower=1)  # without any, the error is nan as well
+    satterthwaite = whole["error"] ** 2 / whole["share"].where(whole["share"] > 0)
+    freedom = satterthwaite.fillna(whole["n"] - whole["scenarios"]).clip(lower=1)  # without spread, the most
     reach = stdtrit(freedom, 0.975) * whole["error"] ** 0.5 / whole["scenarios"]
     ends = {"low": whole["difference"] - reach, "high": whole["difference"] + reach}
     values = both.assign(unknown=both["value"].isna()).groupby(list(by), sort=False)
@@ -229,7 +232,7 @@ def critical_difference(rows: int, blocks: int) -> float:
 
     Returns:
         q sqrt(k (k + 1) / 6N), where q is the 95 % quantile of the studentised range for k groups and
-        infinite degrees of freedom, divided by sqrt(2): any two of k equal rows differ by more in 5 % of the
+        infinite degrees of freedom, divided by sqrt(2): some two of k equal rows differ by more in 5 % of the
         cases.
     """
     from scipy.stats import studentized_range  # imported here, since no command should wait for scipy

@@ -49,5 +49,6 @@ def _switch_or_steps(value: Any, handler: ValidatorFunctionWrapHandler) -> Any:
         raise ValueError("true, false, or a list of steps of at least 1 expected") from None
 
 
+# All snapshots, the last alone, or those of named steps; a docstring would put the whole type on a page of
+# the book, wider than a phone.
 Snapshots = Annotated[Switch | tuple[AtLeast1, ...], WrapValidator(_switch_or_steps)]
-"""All snapshots, the last alone, or those of named steps."""

@@ -103,9 +103,9 @@ def rank_plot(ranks: Mapping[str, pd.DataFrame], critical: float) -> Figure:
         )
         axis.set_title(title, fontsize=11)
         axis.set_xlabel("mean rank (1: best)", fontsize=11)
-        axis.set_xticks(range(1, len(first) + 1, 1 + len(first) // 8))
+        axis.set_xticks(range(1, len(first) + 1, 1 + len(first) // 5))
         axis.grid(False, axis="y")
-    axes[0, 0].set_yticks(places, [textwrap.fill(row, 24) for row in first.index])
+    axes[0, 0].set_yticks(places, [textwrap.fill(row, 34) for row in first.index])
     axes[0, 0].set_ylim(len(first) - 0.5, -0.5)
     return figure
 
