@@ -8,6 +8,7 @@ import pytest
 
 from zsgan import load_profile
 from zsgan.book.chapters.audit import KINDS, dot_plot, kinds, known_before, line_plot, skills
+from zsgan.evaluation.forecast import left_out, skill
 
 
 @pytest.fixture(scope="module")
@@ -43,11 +44,18 @@ def course(n=12):
 
 def test_the_truth_helps_a_forecast_that_nothing_else_can_make():
     before = pd.DataFrame({"distance": [1.0, 2.0] * 6}, index=[f"s{k}" for k in range(12)])
-    plain, told = skills(course(), before), skills(course(), before, ["guide_ahead"])
+    plain, told = (
+        [skills(course(), before, judge, oracle) for judge in (skill, left_out)]
+        for oracle in ((), ["guide_ahead"])
+    )
     which = "L_dir", "target_rate"
-    assert plain[which].halves.low < 0 and told[which].halves.low > 0.5
-    assert plain[which].one.p > 0.05 and told[which].one.p < 0.01 and told[which].one.skill > 0.8
-    assert set(plain) == {("L_dir", outcome) for outcome in ("target_rate", "kept", "best_step")}
+    assert plain[0][which].low < 0 and told[0][which].low > 0.5
+    assert plain[1][which].p > 0.05 and told[1][which].p < 0.01 and told[1][which].skill > 0.8
+    assert (
+        set(plain[0])
+        == set(plain[1])
+        == {("L_dir", outcome) for outcome in ("target_rate", "kept", "best_step")}
+    )
 
 
 def test_the_plots_have_a_place_for_every_target_and_a_panel_for_every_measure():

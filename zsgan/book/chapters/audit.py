@@ -1,7 +1,7 @@
 """Figures and the forecast table of the audit: text directions beside the ideal image directions."""
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -9,9 +9,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from zsgan.evaluation.bench import SAMPLES_SEED
-from zsgan.evaluation.forecast import Beforehand, Forecast, beforehand, left_out, outcomes, skill
+from zsgan.evaluation.forecast import Beforehand, beforehand, outcomes
 from zsgan.metrics import extract
-from zsgan.metrics.statistics import Interval
 from zsgan.networks.clip import encode_pair
 from zsgan.networks.load import load_clip, load_generator
 from zsgan.networks.sampling import Samples
@@ -63,31 +62,23 @@ def known_before(profile: Profile, n: int = 200) -> pd.DataFrame:
     return pd.DataFrame.from_dict(lines, orient="index", columns=Beforehand._fields)
 
 
-class Skills(NamedTuple):
-    """How well one outcome is forecast.
-
-    Attributes:
-        halves: on the half of the targets that had no part in the fit, see
-            :func:`zsgan.evaluation.forecast.skill`.
-        one: on each target from all others, see :func:`zsgan.evaluation.forecast.left_out`.
-    """
-
-    halves: Interval
-    one: Forecast
-
-
 def skills(
-    course: pd.DataFrame, before: pd.DataFrame, oracle: Sequence[str] = ()
-) -> dict[tuple[str, str], Skills]:
+    course: pd.DataFrame,
+    before: pd.DataFrame,
+    judge: Callable[..., Any],
+    oracle: Sequence[str] = (),
+) -> dict[tuple[str, str], Any]:
     """How well each outcome is forecast, on targets that had no part in the fit.
 
     Args:
         course: a line for each snapshot of one seed's runs.
         before: what is known of each scenario, see :func:`known_before`.
+        judge: features and outcomes of the targets -> skill, such as :func:`zsgan.evaluation.forecast.skill`
+            or :func:`zsgan.evaluation.forecast.left_out`.
         oracle: columns of ``course`` at step 0 to add, which a user would not know.
 
     Returns:
-        row and outcome -> skills.
+        row and outcome -> skill.
     """
     found = {}
     start = course[course["step"] == 0].drop_duplicates("scenario").set_index("scenario")
@@ -95,8 +86,7 @@ def skills(
     for row, ends in outcomes(course).groupby("row", sort=False):
         ends = ends.set_index("scenario").loc[known.index]
         for outcome in OUTCOMES:
-            x, y = known.to_numpy(), ends[outcome].to_numpy()
-            found[row, outcome] = Skills(skill(x, y), left_out(x, y))
+            found[row, outcome] = judge(known.to_numpy(), ends[outcome].to_numpy())
     return found
 
 
