@@ -29,12 +29,14 @@ BASE = build(
         "generator": "0", "source_text": "dog", "target_text": "cat", "clips": "0", "templates": "a {}",
         "terms": {
             "directional": 0.5, "moment": 1, "relation": 2, "in_domain_angle": 3, "ewc": 20, "spectral": 2e3,
+            "local": 1.5,
         },
         "stage1": {"n_variations": 3, "iterations": 4, "lr": 0.05, "epsilon": 0.7},
         "features": {"direction_floor": 0.4},
         "moment": {"lambda_cov": 0.5, "scale": "sum", "distance": "frobenius"},
         "ewc": {"samples": 3},
         "spectral": {"probes": 2},
+        "local": {"parts": ["ears of a {}", "{} with eyes"], "side": 0.5},
         "optimiser": {"iterations": STEPS, "lr": 0.01, "betas": (0.3, 0.9)},
     },
 )  # fmt: skip
@@ -53,6 +55,7 @@ OTHER = {
     "ewc.estimator": "batch", "ewc.granularity": "layer", "ewc.samples": 5,
     "relation.temperature": 0.5, "relation.diagonal": False, "relation.reduction": "mean",
     "spectral.probes": 3, "spectral.delta": 1e-4, "spectral.balanced": True,
+    "local.parts": ["a wet {}", "{}", "{} at night"], "local.side": 1,
     "optimiser.iterations": STEPS + 1, "optimiser.batch_size": 3, "optimiser.lr": 0.02,
     "optimiser.betas": (0.6, 0.95), "optimiser.ema": 0.8,
     "selection.k": 4, "selection.iterations": 10, "selection.layer_map": "as_published",
@@ -177,15 +180,29 @@ def squared_stretches(features_of, mapping, z, config, step):
     return total
 
 
+def local(f_src, f_trg, parts, floor):
+    """Of one guide's patches."""
+    cosines = torch.stack([torch.stack([cosine(d, part, floor) for part in parts]) for d in f_trg - f_src])
+    return sum((1 - row) @ row.softmax(0) for row in cosines) / cosines.numel()
+
+
+def patches(images, side, step, seed):
+    h = round(side * images.shape[-1])
+    corners = torch.randint(
+        images.shape[-1] - h + 1, (len(images), 2), generator=stream(seed, "plugged patches", step)
+    )
+    return torch.cat([x[None, :, a : a + h, b : b + h] for x, (a, b) in zip(images, corners, strict=True)])
+
+
 def huber(differences, delta):
     parts = [d**2 / 2 if abs(d) <= delta else delta * (abs(d) - delta / 2) for d in differences]
     return sum(parts) / len(parts)
 
 
 def loss_of(seen, texts, drift, fisher, config):
-    """Eq. (6) for [(f_src, f_trg, s_src, s_trg)], features and squared stretches, of every guide."""
+    """Eq. (6) for [(f_src, f_trg, s_src, s_trg, L_local)] of every guide, s squared stretches."""
     total = 0.0
-    for (f_src, f_trg, s_src, s_trg), (t_src, t_trg, directions), share in zip(
+    for (f_src, f_trg, s_src, s_trg, of_patches), (t_src, t_trg, directions), share in zip(
         seen, texts, shares(config), strict=True
     ):
         d, n, floor = f_trg - f_src, len(f_src), config.features.direction_floor
@@ -214,6 +231,7 @@ def loss_of(seen, texts, drift, fisher, config):
         part["in_domain_angle"] = sum(
             (cosine(f_src[i], f_src[j]) - cosine(f_trg[i], f_trg[j])) ** 2 for i, j in pairs
         ) / len(pairs)
+        part["local"] = of_patches
         if config.terms.get("spectral"):
             part["spectral"] = huber(s_trg - s_src, config.spectral.delta)
         total = total + sum(config.terms.get(name, 0) * value for name, value in part.items()) * share
@@ -252,7 +270,7 @@ def reference(config, g_src, encoders):
         mean = sum(see(view) for view in views) / features.crops
         return mean / mean.norm(dim=1, keepdim=True) if features.normalise else mean
 
-    texts, raw = [], []
+    texts, raw, parts = [], [], []
     for encoder in encoders:
         words = [config.source_text, config.target_text]
         t_src, t_trg = encoder.encode_texts(words, config.templates, normalise=features.normalise)
@@ -262,6 +280,14 @@ def reference(config, g_src, encoders):
         gap = encode(encoder, g_src.synthesis(g_src.mapping(z), noise="const")).mean(0).detach() - t_src
         texts.append((t_src, t_trg, text_directions(t_src, t_trg, config, captions, gap)))
         raw.append(encoder.encode_texts([config.target_text])[0])
+        of_parts = [
+            [
+                encoder.encode_texts([part.format(word)], config.templates, features.normalise)[0]
+                for word in words
+            ]
+            for part in config.local.parts
+        ]
+        parts.append([target - source for source, target in of_parts])
     state = {name: value.detach().clone() for name, value in g_src.state_dict().items()}
     trainable = config.trained if config.selection is None else "convolutions_and_torgb"
     names = [n for n, _ in g_src.named_parameters() if n.startswith("synthesis.")]
@@ -327,7 +353,7 @@ def reference(config, g_src, encoders):
             leaves[LAST] = state[LAST].clone().requires_grad_()
         other = "source noise" if config.shared_noise else "target noise"
         target, seen = images_of(leaves, ws, other, step), []
-        for e in encoders:
+        for e, directions in zip(encoders, parts, strict=True):
             stretches = [
                 squared_stretches(
                     lambda ws, p=p, name=name, e=e, i=step: encode(e, images_of(p, ws, name, i), i),
@@ -336,7 +362,9 @@ def reference(config, g_src, encoders):
                 for p, name in (({}, "source noise"), (leaves, other))
             ]  # fmt: skip
             f_src, f_trg = encode(e, source, step).detach(), encode(e, target, step)
-            seen.append((f_src, f_trg, stretches[0].detach(), stretches[1]))
+            cut = [encode(e, patches(x, config.local.side, step, config.seed)) for x in (source, target)]
+            of_patches = local(cut[0].detach(), cut[1], directions, features.direction_floor)
+            seen.append((f_src, f_trg, stretches[0].detach(), stretches[1], of_patches))
         drift = {n: leaves[n] - state[n] for n in names}
         loss = loss_of(seen, texts, drift, fisher, config)
         if config.spectral.balanced:
@@ -388,9 +416,9 @@ def chosen_layers(config, theta, g_src, encoders, raw, names, step, state):
 
 def test_the_list_is_complete():
     """Those of images instead of texts are in tests/adaptation/test_few_shot.py."""
-    # Of images, the loop, speed, plug-ins, AIR, IPL: test_few_shot.py, test_run.py, test_speed.py,
-    # test_plugged.py, tests/rivals/test_refinement.py and test_image_prompts.py
-    others = ("few_shot.", "optimiser.stop_at_plateau", "speed.", "guide", "trainer", "air.", "ipl.")
+    # Of images, the loop, speed, plug-ins, AIR, DiFa, IPL: test_few_shot.py, test_run.py, test_speed.py,
+    # test_plugged.py, tests/rivals/test_refinement.py, test_selective_consistency.py, test_image_prompts.py
+    others = ("few_shot.", "optimiser.stop_at_plateau", "speed.", "guide", "trainer", "air.", "difa.", "ipl.")
     assert sorted(OTHER) == sorted(name for name in names_of(AdaptConfig) if not name.startswith(others))
 
 

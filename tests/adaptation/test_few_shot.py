@@ -583,6 +583,6 @@ def test_a_generator_of_the_demo_brings_its_discriminator(monkeypatch):
     for name in (None, "dog", "discriminator-dog"):
         assert names.discriminator(name, dog).asset == "discriminator-dog"
     with pytest.raises(
-        ValueError, match="discriminator='wolf' is neither a file nor one of discriminator-dog"
+        ValueError, match="discriminator='wolf' is neither a file nor one of discriminator-cat, d"
     ):
         names.discriminator("wolf", dog)

@@ -232,6 +232,14 @@ def test_both_networks_ship(trained, init):
         assert provenance["seed"] == 0
 
 
+def test_a_discriminator_alone_leaves_the_generator_as_it_is(trained, init, tmp_path):
+    assert train(tmp_path, init, "--alone") == 0
+    file = tmp_path / "out" / "discriminator_fox.safetensors"
+    assert list((tmp_path / "out").iterdir()) == [file]
+    found, other = (load_tensors(place)[0] for place in (file, trained / file.name))
+    assert not same(found, other), "beside a generator that learns, it becomes another one"
+
+
 def stopping(monkeypatch, at):
     step, taken = Finish.step, []
 

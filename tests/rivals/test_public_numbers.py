@@ -19,7 +19,9 @@ from zsgan.rivals.consistency import balance, probe_directions, spectral_loss, s
 from zsgan.rivals.few_shot_losses import distance_consistency_loss
 from zsgan.rivals.image_prompts import PromptMapper, contrastive_loss, domain_loss
 from zsgan.rivals.layer_selection import layer_scores, selected
+from zsgan.rivals.local_directions import local_directional_loss
 from zsgan.rivals.refinement import anchor_prompt
+from zsgan.rivals.selective_consistency import kept_coordinates, ramp, selective_loss
 from zsgan.runs.profiles import load_profile
 
 NUMBERS = json.loads(Path(__file__).with_name("data").joinpath("public_numbers.json").read_text("utf-8"))
@@ -185,16 +187,19 @@ def test_ipls_direction_for_each_image():
 
 
 def test_ipls_mapper_activates_its_last_layer_too():
-    """Ours does not: the leaky ReLU of StyleGAN2, with its gain, of our words is theirs."""
+    """Ours where it is asked to; else the leaky ReLU of StyleGAN2, with its gain, of our words is theirs."""
     case = Case("ipl_mapper")
-    mapper = PromptMapper(512, case["words"], 3).double()
-    with torch.no_grad():
-        for i, layer in enumerate(mapper.layers):
-            layer.weight.copy_(case["factor"] * case[f"weight {i}"])
-            layer.bias.copy_(case["factor"] * case[f"bias {i}"])
-        words = mapper(case["w"]).flatten(1)
-    assert words.min() < 0 < words.max()
-    near(F.leaky_relu(words, 0.2) * 2**0.5, case.result["words"])
+    words = []
+    for activated in (True, False):
+        mapper = PromptMapper(512, case["words"], 3, activated).double()
+        with torch.no_grad():
+            for i, layer in enumerate(mapper.layers):
+                layer.weight.copy_(case["factor"] * case[f"weight {i}"])
+                layer.bias.copy_(case["factor"] * case[f"bias {i}"])
+            words.append(mapper(case["w"]).flatten(1))
+    near(words[0], case.result["words"])
+    assert words[1].min() < 0 < words[1].max()
+    near(F.leaky_relu(words[1], 0.2) * 2**0.5, case.result["words"])
 
 
 # AIR
@@ -291,6 +296,33 @@ def test_ojhas_distance_consistency():
     case.check(loss, target[1])
 
 
+# DiFa
+
+
+def test_difas_directional_loss_of_patches():
+    """Their directions have no floor; each of these is longer than ours."""
+    case = Case("difa_patches")
+    f_trg = case.leaf("f_trg")
+    directions = image_directions(unit(f_trg), unit(case["f_src"]))
+    case.check(local_directional_loss(directions, case["parts"], 1e-8), f_trg)
+
+
+def test_difas_selective_consistency():
+    """The means are those of the last steps, with the present one; the weight rises from the window on."""
+    case = Case("difa_selective")
+    window, steps = case["window"], range(case["steps"])
+    losses = []
+    for i in steps:
+        last = range(max(0, i + 1 - window), i + 1)
+        shift = sum(case[f"target {k}"].mean(0) - case[f"source {k}"].mean(0) for k in last) / len(last)
+        target = case.leaf(f"target {i}")
+        loss = selective_loss(target, case[f"source {i}"], kept_coordinates(shift, case["kept"]))
+        losses.append(ramp(i, case["iterations"], window) * loss)
+    near(torch.stack(losses), case.result["losses"])
+    (gradient,) = torch.autograd.grad(losses[-1], target)
+    near((gradient * case["along"]).sum(), case.result["slope"])
+
+
 def test_every_number_says_where_it_is_from():
     commits = {}
     for name, case in NUMBERS.items():
@@ -303,4 +335,4 @@ def test_every_number_says_where_it_is_from():
     assert {name: len(found) for name, found in commits.items() if len(found) > 1} == {
         "Guimeng-Leo-Liu/AIR": 2
     }
-    assert len(commits) == 7
+    assert len(commits) == 8

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from zsgan.adaptation import refined
 from zsgan.adaptation.config import override
 from zsgan.adaptation.guide import make_guide
 from zsgan.adaptation.refined import RefinedAdaptation
@@ -67,6 +68,31 @@ def test_a_prompt_turns_towards_the_images(clip):
     found = [anchor_prompt(encode, start, source, direction, n, 0.01) for n in (0, 3, 30)]
     torch.testing.assert_close(found[1], encode(x[None])[0].detach(), rtol=1e-4, atol=1e-5)
     assert cosine(found[0]) < cosine(found[1]) < cosine(found[2])
+
+
+def test_the_name_of_the_domain_can_stay(config, clip, make_generator, monkeypatch):
+    """Of "a photo of a dog" the first four words are learnt, as in AIR's code; Adam leaves the last."""
+    seen = []
+
+    def see(encode, start, *others):
+        seen.append((len(start), others[-1]))
+        return anchor_prompt(encode, start, *others)
+
+    monkeypatch.setattr(refined, "anchor_prompt", see)
+    for learned in ("all", "context"):
+        own = override(config, {"air.learned": learned, "templates": ["a photo of a {}", "{}"]})
+        adaptation = RefinedAdaptation(own, make_generator(), [make_guide(clip, own)])
+        adaptation.step(1)
+    assert seen == [(5, 0), (5, 1)]
+    start, found = word_vectors(clip, "a photo of a cat"), []
+
+    def encode(vectors):
+        found.append(vectors[0].detach().clone())
+        return encode_vectors(clip, vectors)
+
+    direction = torch.randn(128, generator=torch.manual_seed(0))
+    anchor_prompt(encode, start, clip.encode_texts(["a dog"])[0], direction, 3, 0.01, 1)
+    assert torch.equal(found[-1][-1], start[-1]) and (found[-1][:-1] - start[:-1]).abs().min() > 1e-4
 
 
 @pytest.mark.parametrize(

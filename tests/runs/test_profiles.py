@@ -361,7 +361,9 @@ def test_a_discriminator_that_is_missing_is_asked_for(tmp_path):
     g.write_bytes(b"ours: a generator alone")
     scenario = f"scenarios: {{own: {{generator: {g}, source_text: a, target_text: b, discriminator: D}}}}"
     file.write_text(f"extends: paper\n{FEW}\n{scenario}")
-    with pytest.raises(ValueError, match="discriminator='D' is neither a file nor one of discriminator-dog"):
+    with pytest.raises(
+        ValueError, match="discriminator='D' is neither a file nor one of discriminator-cat, d"
+    ):
         load_profile(str(file))
     file.write_text(f"extends: paper\n{FEW}\n{scenario.replace(', discriminator: D', '')}")
     with pytest.raises(ValueError, match="comes without a discriminator; .* discriminator: FILE in the scen"):

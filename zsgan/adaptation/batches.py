@@ -23,6 +23,7 @@ class Guide:
         variations: result of stage 1; ``None`` if no term needs it.
         text_set: (K + 1, D) T of eq. (3), or (1, D) dT alone.
         directions: latents (N, L, D_w) -> (N, D) text directions of eq. (1), if each image has its own.
+        parts: (P, D) text directions of parts; ``None`` if no term needs them.
     """
 
     encoder: ClipEncoder
@@ -31,6 +32,7 @@ class Guide:
     variations: Variations | None
     text_set: Tensor
     directions: Callable[[Tensor], Tensor] | None = None
+    parts: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)

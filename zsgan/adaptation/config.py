@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, model_validator
 from pydantic.dataclasses import dataclass
 
-from zsgan.adaptation.rival_settings import Air, FewShot, Ipl, Selection, Spectral
+from zsgan.adaptation.rival_settings import Air, Difa, FewShot, Ipl, Local, Selection, Spectral
 from zsgan.adaptation.speed import Speed, check_row
 from zsgan.base.settings import (
     CHECKED,
@@ -37,7 +37,11 @@ from zsgan.networks.clip import imagenet_templates
 Trained = Literal[
     "convolutions", "convolutions_and_torgb", "convolutions_without_affine", "affine", "styles"
 ]  # fmt: skip
-Term = Literal["directional", "moment", "relation", "in_domain_angle", "ewc", "spectral"]
+OF_TEXTS = ("selection", "air", "difa", "ipl", "guide", "trainer")
+"""Settings of adaptations to texts, which are None by default."""
+LOOPS = ("air", "difa", "trainer")
+"""Those that are a training loop of their own."""
+Term = Literal["directional", "moment", "relation", "in_domain_angle", "ewc", "spectral", "local"]
 
 
 def is_plugged(term: str) -> bool:
@@ -185,9 +189,11 @@ class AdaptConfig:
     ewc: Ewc = Field(default_factory=Ewc)
     relation: Relation = Field(default_factory=Relation)
     spectral: Spectral = Field(default_factory=Spectral)
+    local: Local = Field(default_factory=Local)
     optimiser: Optimiser = Field(default_factory=Optimiser)
     selection: Selection | None = None  # None: all trained parameters, always
     air: Air | None = None  # not None: a second direction, from a generator on the way
+    difa: Difa | None = None  # not None: coordinates of an encoder's latents are kept
     ipl: Ipl | None = None  # not None: a direction for each image, in the term "directional"
     few_shot: FewShot | None = None  # not None: few images guide instead of a text; then terms must be {}
     trained: Trained = "convolutions"  # see trained_parameters; open
@@ -201,7 +207,7 @@ class AdaptConfig:
     def _fit(self) -> "AdaptConfig":
         """Refuse settings that contradict each other."""
         if self.few_shot is not None:
-            of_text = {name: getattr(self, name) for name in ("selection", "air", "ipl", "guide", "trainer")}
+            of_text = {name: getattr(self, name) for name in OF_TEXTS}
             if self.weights or any(value is not None for value in of_text.values()):
                 listed = "".join(f", {name}={value}" for name, value in of_text.items())
                 raise ValueError(
@@ -212,8 +218,9 @@ class AdaptConfig:
             raise ValueError(f"terms={dict(self.terms)!r} has no loss of positive weight; add one")
         if self.ipl is not None and "directional" not in self.weights:
             raise ValueError(f"ipl is for the term 'directional', which terms={self.weights} lacks; add it")
-        if self.air is not None and self.trainer is not None:
-            raise ValueError(f"air is a training loop of its own, and so is trainer={self.trainer}; take one")
+        loops = [f"{name}={loop}" for name in LOOPS if (loop := getattr(self, name)) is not None]
+        if len(loops) > 1:
+            raise ValueError(f"{' and '.join(loops)} are training loops of their own; take one")
         functions = [name.rpartition(":")[2] for name in self.plugs]
         if len(set(functions)) < len(functions):
             raise ValueError(f"two plug-ins have one name, {sorted(functions)}; give each its own")

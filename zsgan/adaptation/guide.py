@@ -14,6 +14,7 @@ from zsgan.adaptation.batches import Guide
 from zsgan.adaptation.config import AdaptConfig
 from zsgan.adaptation.draws import source_noise, step_latents
 from zsgan.adaptation.image_prompts import learn_prompts
+from zsgan.adaptation.parts import part_directions
 from zsgan.adaptation.plugged import plugged
 from zsgan.adaptation.terms import needs
 from zsgan.base.loop import MINUTE, loop
@@ -90,7 +91,8 @@ def guide_from(
     own = None
     if config.ipl is not None:
         own = learn_prompts(encoder, t_src, t_trg, config, _needed(g_src, "ipl"), progress)
-    guide = Guide(encoder, t_src, t_trg, variations, directions, own)
+    parts = part_directions(encoder, config) if needs(config, "local") else None
+    guide = Guide(encoder, t_src, t_trg, variations, directions, own, parts)
     if config.guide is None:
         return guide
     changed = plugged(config.guide).thing(guide, config)

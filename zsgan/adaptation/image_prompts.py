@@ -40,7 +40,8 @@ def learn_prompts(
     names = [word_vectors(encoder, text) for text in (config.source_text, config.target_text)]
     width = names[0].shape[1]
     with seeded(stream(config.seed, "prompt mapper").initial_seed()):
-        mapper = PromptMapper(g_src.synthesis.w_dim, settings.words, width).to(t_src.device)
+        mapper = PromptMapper(g_src.synthesis.w_dim, settings.words, width, settings.activated)
+    mapper.to(t_src.device)
     optimiser = torch.optim.Adam(mapper.parameters(), lr=settings.lr)
     scale = encoder.model.logit_scale.exp().item()
 

@@ -104,13 +104,17 @@ class RefinedAdaptation(Adaptation):
         config, settings = self.config, self.settings
         means, share = self._means(self.g_trg), i / config.optimiser.iterations
         for k, (guide, mean) in enumerate(zip(self.guides, means, strict=True)):
+            context, _, after = config.prompts[0].partition("{}")
             source, target = (
-                word_vectors(guide.encoder, config.prompts[0].replace("{}", text))
+                word_vectors(guide.encoder, context + text + after)
                 for text in (config.source_text, config.target_text)
             )
+            fixed = 0
+            if settings.learned == "context":
+                fixed = max(len(source), len(target)) - len(word_vectors(guide.encoder, context))
             prompt = anchor_prompt(
                 partial(encode_vectors, guide.encoder), between(source, target, share),
-                self.t_anchor[k], mean - self.f_anchor[k], settings.prompt_steps, settings.prompt_lr,
+                self.t_anchor[k], mean - self.f_anchor[k], settings.prompt_steps, settings.prompt_lr, fixed,
             )  # fmt: skip
             self.t_anchor[k].copy_(prompt)
             self.f_anchor[k].copy_(mean)

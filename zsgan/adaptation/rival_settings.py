@@ -1,8 +1,8 @@
 """Groups of the configuration for what other papers add; the defaults are their published values."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic.dataclasses import dataclass
 
 from zsgan.base.settings import (
@@ -18,6 +18,7 @@ from zsgan.base.settings import (
     Psi,
     Switch,
     Text,
+    Texts,
 )
 from zsgan.rivals.layer_selection import LayerMap
 
@@ -58,6 +59,7 @@ class Air:
     psi: Psi = 0.7  # their truncation
     prompt_steps: AtLeast1 = 200  # steps of Adam on an anchor's prompt
     prompt_lr: Positive = 1e-3
+    learned: Literal["all", "context"] = "all"  # words of a prompt; its code: those before the domain's name
 
     def anchors(self, iterations: int) -> range:
         """The steps before which a generator becomes the anchor, in a run of ``iterations``; at least one."""
@@ -74,6 +76,36 @@ class Ipl:
     iterations: AtLeast1 = 300
     batch_size: BatchSize = 32
     lr: Positive = 0.05
+    activated: Switch = False  # the words' last layer, too, as in its code
+
+
+@dataclass(frozen=True, config=CHECKED)
+class Local:
+    """Directional loss on patches, the term "local", see :mod:`zsgan.rivals.local_directions`.
+
+    The published code has a list of twelve parts, of which these are some.
+    """
+
+    parts: Texts = ("the eyes of a {}", "the ears of a {}", "the nose of a {}", "the fur of a {}")
+    side: Annotated[Positive, Field(le=1)] = 0.5  # of a patch, in sides of the image
+
+    @model_validator(mode="after")
+    def _fit(self) -> "Local":
+        for part in self.parts:
+            if "{}" not in part:
+                raise ValueError(f"local.parts: {part!r} has no {{}} where the domain goes; add it")
+        return self
+
+
+@dataclass(frozen=True, config=CHECKED)
+class Difa:
+    """Selective cross-domain consistency of DiFa (Zhang et al. 2022), beside the row's terms; its values."""
+
+    encoder: Text | None = None  # reads latents, see zsgan.assets.names; None: that of the demo's generator
+    weight: NonNegative = 7.0
+    kept: Probability = 0.8  # share of the coordinates that are to stay
+    window: AtLeast1 = 30  # steps whose mean codes tell which those are; none is kept before
+    rows: AtLeast1 = 7  # of W+, from the coarsest
 
 
 @dataclass(frozen=True, config=CHECKED)

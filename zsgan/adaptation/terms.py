@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from zsgan.adaptation.batches import Batch, Seen
-from zsgan.adaptation.config import AdaptConfig, Moment, Relation, Term, is_plugged
+from zsgan.adaptation.config import AdaptConfig, Features, Moment, Relation, Term, is_plugged
 from zsgan.adaptation.plugged import Plugged, plugged
-from zsgan.adaptation.rival_settings import Spectral
+from zsgan.adaptation.rival_settings import Local, Spectral
 from zsgan.method.ewc import ewc_penalty
 from zsgan.method.losses import (
     directional_loss,
@@ -25,6 +25,7 @@ from zsgan.method.losses import (
     relation_loss,
 )
 from zsgan.rivals.consistency import spectral_loss
+from zsgan.rivals.local_directions import local_directional_loss, patches
 
 Parts = Mapping[str, tuple[float, Tensor]]
 """Name of a part of a term -> its weight inside the term, and its value, a scalar."""
@@ -94,6 +95,22 @@ def _spectral(settings: Spectral) -> OfGuide:
     return loss
 
 
+def _local(settings: Local, features: Features) -> OfGuide:
+    def loss(seen: Seen) -> Parts:
+        guide, step = seen.guide, seen.step
+        assert step is not None and guide.parts is not None  # see needs
+        f_trg, f_src = (
+            guide.encoder.encode_images(
+                patches(images, settings.side, step.random("patches")), features.normalise, features.antialias
+            )
+            for images in (step.images, step.source_images)
+        )
+        directions = image_directions(f_trg, f_src)
+        return {"local": (1.0, local_directional_loss(directions, guide.parts, features.direction_floor))}
+
+    return loss
+
+
 def _ewc(batch: Batch) -> Parts:
     return {"ewc": (1.0, ewc_penalty(batch.params, batch.source_params, batch.fisher))}
 
@@ -129,6 +146,9 @@ KINDS: Mapping[Term, Kind] = {
     "ewc": Kind(lambda config: _ewc, ["ewc"], frozenset({"ewc"})),  # eq. (4)
     "spectral": Kind(  # SCR (Liu et al. 2023)
         lambda config: averaged(_spectral(config.spectral)), ["spectral"], frozenset({"spectral"})
+    ),
+    "local": Kind(  # StyleGAN-NADA's code, and DiFa's (Zhang et al. 2022)
+        lambda config: averaged(_local(config.local, config.features)), ["local"], frozenset({"local"})
     ),
 }
 

@@ -6,6 +6,7 @@ from zsgan.adaptation.by_text import Adaptation, Trainer
 from zsgan.adaptation.config import AdaptConfig
 from zsgan.adaptation.plugged import plugged
 from zsgan.adaptation.refined import RefinedAdaptation
+from zsgan.adaptation.selective import SelectiveAdaptation
 
 
 def trainer_of(config: AdaptConfig) -> Callable[..., Trainer]:
@@ -22,4 +23,6 @@ def trainer_of(config: AdaptConfig) -> Callable[..., Trainer]:
     """
     if config.trainer is not None:
         return plugged(config.trainer).thing
-    return Adaptation if config.air is None else RefinedAdaptation
+    if config.air is not None:
+        return RefinedAdaptation
+    return Adaptation if config.difa is None else SelectiveAdaptation

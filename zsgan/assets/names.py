@@ -1,10 +1,11 @@
-"""Names of generators, discriminators and CLIPs, and the weights that they refer to.
+"""Names of generators, discriminators, encoders and CLIPs, and the weights that they refer to.
 
 =====================  =============================================  =======================
 name                   what it is                                     identified by
 =====================  =============================================  =======================
 generator-dog, dog     an entry of data_manifest.yaml                 the manifest's SHA-256
 discriminator-dog      the discriminator trained with generator-dog   the manifest's SHA-256
+encoder-dog            the encoder trained with generator-dog         the manifest's SHA-256
 (none)                 the discriminator in the generator's own file  the file's SHA-256
                        (.pkl and .pt files of a training have one)
 path/to/a/file         a file of the user                             the file's SHA-256
@@ -131,6 +132,28 @@ def discriminator(name: str | Path | None, source: Weights) -> Weights:
     if source.resolution or Path(file).suffix != ".safetensors":  # such as .pkl, .pt, .pth
         return source
     raise ValueError(f"generator={source.name!r} comes without a discriminator; {NAME_A_DISCRIMINATOR}")
+
+
+def encoder(name: str | Path | None, source: Weights) -> Weights:
+    """The weights of an encoder, which reads the latents of a source generator in images.
+
+    Args:
+        name: an entry of the manifest with or without "encoder-", or a file of pSp or e4e. ``None`` is the
+            one that was trained with the source generator, if that is the demo's.
+        source: the generator.
+
+    Returns:
+        the weights; the file is not read.
+
+    Raises:
+        ValueError: it is neither, or none was trained with the source generator.
+    """
+    if name is not None:
+        return _network("encoder", name)
+    asset = f"encoder-{(source.asset or '').removeprefix('generator-')}"
+    if asset not in manifest.assets():
+        raise ValueError(f"generator={source.name!r} comes without an encoder; name one: difa.encoder=FILE")
+    return Weights(asset, asset=asset)
 
 
 def _network(kind: str, name: str | Path) -> Weights:

@@ -1,1 +1,1 @@
-"""Components from other papers: layer selection, consistency losses, few-shot losses, crops."""
+"""Components from other papers: layer selection, consistency, prompts, patches, crops, few-shot losses."""

@@ -19,19 +19,18 @@ LR_MULTIPLIER = 0.01
 class PromptMapper(nn.Module):
     """Latents to words: w is normalised, and passes three layers of its width and one to the words.
 
-    The last layer is linear. In IPL's code it is activated as the others are.
-
     Args:
         w_dim: D_w.
         words: C, the number of words before the name of a domain.
         width: width of a word's vector.
+        activated: whether the last layer is activated as the others are, as in IPL's code; else it is linear.
     """
 
-    def __init__(self, w_dim: int, words: int, width: int) -> None:
+    def __init__(self, w_dim: int, words: int, width: int, activated: bool = False) -> None:
         super().__init__()
         self.words, self.width = words, width
         hidden = [EqualizedLinear(w_dim, w_dim, activate=True, lr_multiplier=LR_MULTIPLIER) for _ in range(3)]
-        last = EqualizedLinear(w_dim, words * width, lr_multiplier=LR_MULTIPLIER)
+        last = EqualizedLinear(w_dim, words * width, activate=activated, lr_multiplier=LR_MULTIPLIER)
         self.layers = nn.Sequential(*hidden, last)
 
     def forward(self, w: Tensor) -> Tensor:

@@ -37,11 +37,12 @@ def anchor_prompt(
     direction: Tensor,
     steps: int,
     lr: float,
+    fixed: int = 0,
 ) -> Tensor:
     """Feature of a prompt for an anchor: cos(E_T(prompt) - E_T(previous prompt), image direction) is raised.
 
-    AIR's code learns only the words before the name of the domain, and its image direction is the mean of
-    each image's, scaled to unit length.
+    In AIR's code the name of the domain is ``fixed``, and the image direction is the mean of each image's,
+    scaled to unit length.
 
     Args:
         encode: E_T of vectors of words, (1, n, width) to (1, D).
@@ -50,6 +51,7 @@ def anchor_prompt(
         direction: (D,) mean feature of the anchor's images minus that of the previous anchor's.
         steps: steps of Adam on the vectors.
         lr: its learning rate.
+        fixed: number of the last vectors that stay as they begin.
 
     Returns:
         (D,) of unit norm, without gradients.
@@ -59,6 +61,7 @@ def anchor_prompt(
     for _ in range(steps):
         loss = directional_loss(encode(vectors[None]) - before, direction)
         (vectors.grad,) = torch.autograd.grad(loss, vectors)
+        vectors.grad[len(start) - fixed :] = 0  # with which Adam does not move them
         optimiser.step()
     with torch.no_grad():
         return F.normalize(encode(vectors[None])[0], dim=0)

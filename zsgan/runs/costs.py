@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from zsgan.adaptation.batches import Guide
 from zsgan.adaptation.by_text import Adaptation
-from zsgan.adaptation.config import AdaptConfig
+from zsgan.adaptation.config import LOOPS, AdaptConfig
 from zsgan.adaptation.guide import source_features, source_fisher, trained_parameters
 from zsgan.adaptation.limits import check_size
 from zsgan.adaptation.speed import check_device
@@ -129,9 +129,10 @@ def check_measurable(config: AdaptConfig, steps: int) -> None:
         raise ValueError(f"steps must be at least 1, got {steps}")
     if config.few_shot is not None:
         raise ValueError("the row adapts to images, but costs are those of rows with terms; name one")
-    if config.trainer is not None or config.air is not None:
+    own = config.trainer or next((name for name in LOOPS if getattr(config, name) is not None), None)
+    if own is not None:
         raise ValueError(
-            f"the row has a training loop of its own, {config.trainer or 'air'}, whose parts are not known; "
+            f"the row has a training loop of its own, {own}, whose parts are not known; "
             "zsgan plan times its steps"
         )
 

@@ -9,6 +9,7 @@ from typing import Any
 from zsgan.adaptation.by_text import NUMERICS
 from zsgan.adaptation.config import AdaptConfig, is_plugged
 from zsgan.adaptation.plugged import plugged
+from zsgan.adaptation.rival_settings import Local
 from zsgan.adaptation.targets import targets, targets_key
 from zsgan.adaptation.terms import needs
 from zsgan.assets import names
@@ -85,9 +86,13 @@ def resolve(config: AdaptConfig | Job) -> Job:
         content["sources"] = {_function(name): plugged(name).source for name in config.plugs}
     clips: list[Weights] = []
     discriminator: Weights | None = None
+    encoder: Weights | None = None
     if config.few_shot is None:
         clips = [names.clip(name) for name in config.clips]
         content["clips"] = [clip.network for clip in clips]
+        if config.difa is not None:
+            encoder = names.encoder(config.difa.encoder, generator)
+            content["encoder"] = encoder.identity
     else:
         discriminator = names.discriminator(config.few_shot.discriminator, generator)
         content |= {
@@ -95,7 +100,7 @@ def resolve(config: AdaptConfig | Job) -> Job:
             "target images": targets_key(config.few_shot),
         }
     config = replace(config, generator=generator.name)
-    others = [discriminator] if discriminator else clips
+    others = [discriminator] if discriminator else [*clips, *([encoder] if encoder else [])]
     weights = {found.name: found.identity for found in (generator, *others)}
     return Job(config, generator, clips, discriminator, weights, run_id(config, content), content)
 
@@ -151,9 +156,15 @@ def relevant(config: AdaptConfig) -> dict[str, Any]:
             del of_images["few_shot"][name]
         return of_images | speed
     del values["few_shot"]
-    for name in ("air", "ipl"):  # as above
+    for name in ("air", "difa", "ipl"):  # as above
         if values[name] is None:
             del values[name]
+    if config.difa is not None:
+        del values["difa"]["encoder"]
+    if config.air is not None and config.air.learned == "all":  # as above
+        del values["air"]["learned"]
+    if config.ipl is not None and not config.ipl.activated:  # as above
+        del values["ipl"]["activated"]
     for name in ("guide", "trainer"):
         if (plug := values.pop(name)) is not None:
             values[name] = _function(plug)
@@ -163,6 +174,8 @@ def relevant(config: AdaptConfig) -> dict[str, Any]:
         del values["features"]["crops"]
     if not config.spectral.balanced:  # as above
         del values["spectral"]["balanced"]
+    if not (needs(config, "local") or (config.plugs and config.local != Local())):  # as above
+        del values["local"]
     for group in ("stage1", "moment", "relation", "ewc", "spectral"):
         if not (config.plugs or needs(config, group)):  # plug-ins may read any, and their files may be gone
             del values[group]

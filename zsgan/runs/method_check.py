@@ -132,7 +132,7 @@ def check_on(config: AdaptConfig, g_src: Generator, encoders: Sequence[ClipEncod
         plain.step(0)  # at the source's weights some gradients are zero
     reached = {name: _reached(name, loss, plain) for name, loss in own.items()}
     _check_trainer(begin, g_src, config.trainer or ", ".join(config.plugs))
-    alone = replace(config, trainer=None, guide=None, selection=None, air=None, ipl=None)
+    alone = replace(config, trainer=None, guide=None, selection=None, air=None, difa=None, ipl=None)
     directional = Adaptation(*inputs(replace(alone, terms={"directional": 1.0})))
     seconds, of_plain = _seconds(begin(), directional, device=g_src.synthesis.const.device)
     return Checked(reached, len(plain.params), seconds, of_plain)

@@ -147,7 +147,8 @@ class Meter:
         )  # fmt: skip
         kind = "a step with layer selection" if config.selection else "a step"
         key = [*images, config.trainable, timed.terms, config.optimiser.ema is None]
-        key += [asdict(timed.selection) if timed.selection else None, asdict(config.spectral)]
+        key += [asdict(timed.selection) if timed.selection else None]
+        key += [asdict(config.spectral), asdict(config.local)]
         step, memory = self.once(
             f"{size}: {kind}", key, lambda: self._steps(timed, g_src, plain, f_src, alone)
         )
@@ -155,7 +156,7 @@ class Meter:
         if config.selection is not None and timed.selection is not None:
             shares["latents"] = config.selection.batch_size / timed.selection.batch_size
         parts = [step[part] * shares.get(part, 1) for part in PARTS if part != "losses"]
-        if config.plugs or config.air or config.ipl:  # whose steps may be of any kind
+        if config.plugs or config.air or config.difa or config.ipl:  # whose steps may be of any kind
             optimiser = replace(config.optimiser, batch_size=timed.optimiser.batch_size)
             whole = replace(config, optimiser=optimiser, selection=timed.selection, speed=timed.speed)
             key += [relevant(config), {name: plugged(name).source for name in config.plugs}]
@@ -279,9 +280,8 @@ class Meter:
 
 def _image_part(config: AdaptConfig, images: int | None = None) -> AdaptConfig:
     """The configuration with the cheapest losses of one step, at a batch of its own if it is given."""
-    terms: dict[str, float] = {"directional": 1.0}
-    if needs(config, "spectral"):  # whose stretches need images
-        terms["spectral"] = 1.0
+    # The terms that need images beside those of every step.
+    terms = {"directional": 1.0} | {name: 1.0 for name in ("spectral", "local") if needs(config, name)}
     selection = config.selection
     if selection is not None and images is not None:
         selection = replace(selection, batch_size=images)

@@ -11,6 +11,7 @@ SYMBOLS = {
     "relation": "L_rel",
     "in_domain_angle": "L_angle",
     "spectral": "L_spectral",
+    "local": "L_local",
 }
 """Term of the loss -> its symbol in Table 1, in the order of the table."""
 

@@ -11,6 +11,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+CAT = "zsgan/weights/generator_cat.safetensors"
+"""The generator as it ships, which its discriminator leaves as it is."""
 WORLD, PERCEPTUAL = "{state}/generator_world/generator.safetensors", "{state}/perceptual.safetensors"
 
 COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -22,7 +24,9 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...]]] = {
     "cat": (f"generator cat --init {WORLD} --perceptual {PERCEPTUAL} --kimg 0 0 24 --bank 16000", ("world",)),
     "clip-b": ("clip b --seed 1 --images 30000 --steps 4000 --batch 64", ()),
     "discriminator-dog": ("discriminator dog --init {state}/generator_dog/generator.safetensors", ("dog",)),
+    "discriminator-cat": (f"discriminator cat --init {CAT} --alone", ("cat",)),
     "encoder-dog": ("encoder dog --seed 0 --images 6000 --steps 1000 --precision float32", ("dog",)),
+    "encoder-cat": ("encoder cat --seed 0 --images 6000 --steps 1000 --precision float32", ("cat",)),
     "clip-c": ("clip c --seed 0 --images 16000 --steps 7000 --batch 64 --mixed", ()),
 }
 """Network -> its command and the networks that it needs, in the order in which they start."""

@@ -3,7 +3,8 @@
 Matching (:mod:`zsgan.menagerie.training.generator`) draws every latent's portrait, slightly blurred. Here a
 discriminator learns to tell drawn photos of the species from the generator's, and the generator learns from
 it. Matching continues at a small weight, so that every latent keeps its portrait. Both networks ship: the
-generator as the running average of its weights, the discriminator as the start of few-shot adaptation.
+generator as the running average of its weights, the discriminator as the start of few-shot adaptation. With
+``--alone`` the generator stays as it is, and the discriminator ships alone.
 
 The losses are StyleGAN2's: logistic, non-saturating, with R1 every few steps.
 """
@@ -56,6 +57,7 @@ class Finish:
         steps: steps of the whole training.
         seed: seed of noise and order.
         precision: precision of the networks, "float32" or "bfloat16"; R1 is always computed in float32.
+        alone: the discriminator alone learns.
     """
 
     def __init__(
@@ -67,9 +69,10 @@ class Finish:
         steps: int,
         seed: int,
         precision: str = "float32",
+        alone: bool = False,
     ):
         self.data, self.batch, self.precision = data, batch, precision
-        self.alone = round(WARM_UP * steps)
+        self.alone = steps if alone else round(WARM_UP * steps)
         self.device = generator.synthesis.const.device
         self.generator = generator.to(memory_format=torch.channels_last).requires_grad_()
         self.discriminator = discriminator.to(memory_format=torch.channels_last)
@@ -165,6 +168,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--bank", type=int, default=10_000, help="portraits to draw and train on")
     parser.add_argument("--kimg", type=float, default=12, metavar="K", help="thousands of images")
     parser.add_argument("--batch", type=int, default=16, help="images per step")
+    parser.add_argument("--alone", action="store_true", help="leave the generator as it is")
     options = shared.begin(parser, argv)
     if options.batch < 1 or (options.batch > GROUP and options.batch % GROUP):
         parser.error(f"--batch must be a multiple of {GROUP}, or less, got {options.batch}")
@@ -173,7 +177,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def train(options: argparse.Namespace) -> None:
-    """Train, then ship the averaged generator and the discriminator."""
+    """Train, then ship the averaged generator, unless it was left as it was, and the discriminator."""
     generator = load_generator_file(options.init)
     if generator.mapping.embed is not None:
         raise ValueError(f"--init={options.init} takes labels; give a generator of one species")
@@ -184,19 +188,21 @@ def train(options: argparse.Namespace) -> None:
     steps = max(1, round(options.kimg * 1000 / options.batch))
     finishing = Finish(
         generator.to(options.device), discriminator.to(options.device), (z, images), options.batch, steps,
-        options.seed, options.precision,
+        options.seed, options.precision, options.alone,
     )  # fmt: skip
-    settings = ("species", "seed", "bank", "kimg", "batch", "precision")
+    settings = ("species", "seed", "bank", "kimg", "batch", "precision", "alone")
     identity = {name: getattr(options, name) for name in settings} | {"init": sha256(options.init)}
     loop(
         finishing.state, finishing.step, steps, options.state / f"discriminator_{options.species}",
         save_every=100, progress=not options.quiet, arguments=identity,
     )  # fmt: skip
     finished = finishing.average
-    finish(finished)
+    if not options.alone:
+        finish(finished)
     measured = measure(finished, options.species) | told_apart(discriminator, finished, options.species)
-    for module in (finished, discriminator):
-        shared.ship_gan(module, options.species, options, measured)
+    if not options.alone:
+        shared.ship_gan(finished, options.species, options, measured)
+    shared.ship_gan(discriminator, options.species, options, measured)
 
 
 if __name__ == "__main__":
