@@ -12,7 +12,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from torch import nn
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from zsgan.adaptation import by_text as adaptation
 from zsgan.adaptation import draws, few_shot
@@ -124,14 +124,22 @@ def test_two_devices_are_refused(gpu):
 
 
 @pytest.mark.parametrize("shared", [False, True])
-def test_every_term_of_a_step(gpu, smoke, make_generator, make_encoder, shared):
+def test_every_term_of_a_step(gpu, smoke, make_generator, make_encoder, monkeypatch, shared):
+    monkeypatch.setattr(FakeTensor, "tolist", lambda corners: [[1, 2]] * len(corners))
     config = override(
         smoke.config("dog-to-cat", "L_dm + L_EWC + L_rel"),
-        {"clips": ["clip-a"], "terms.directional": 1, "terms.in_domain_angle": 1, "shared_noise": shared},
+        {
+            "clips": ["clip-a"],
+            "terms.directional": 1,
+            "terms.in_domain_angle": 1,
+            "terms.local": 1,
+            "shared_noise": shared,
+        },
     )
     g_src, encoder = there(make_generator()), there(make_encoder())
     t_src, t_trg = torch.randn(2, 12, device=GPU)
-    guide = Guide(encoder, t_src, t_trg, None, torch.randn(7, 12, device=GPU))
+    texts, parts = torch.randn(7, 12, device=GPU), torch.randn(2, 12, device=GPU)
+    guide = Guide(encoder, t_src, t_trg, None, texts, parts=parts)
     fisher = {name: torch.rand_like(p) for name, p in trained_parameters(g_src).items()}
     encoder.encode_texts = lambda texts: torch.randn(len(texts), 12, device=GPU)
     kept = [torch.randn(config.optimiser.iterations, 4, 12)]  # from the cache, hence on the CPU
@@ -139,7 +147,7 @@ def test_every_term_of_a_step(gpu, smoke, make_generator, make_encoder, shared):
     loss, values = trainer.objective(trainer.batch(0))
     assert loss.device == GPU and {value.device for value in values.values()} == {GPU}
     assert set(values) == {
-        "directional", "first_moment", "covariance", "relation", "in_domain_angle", "ewc"
+        "directional", "first_moment", "covariance", "relation", "in_domain_angle", "ewc", "local"
     }  # fmt: skip
     features = guides.source_features(g_src, [encoder], config)
     assert features[0].device == GPU

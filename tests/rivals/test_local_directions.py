@@ -4,6 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from zsgan.adaptation.batches import Guide
+from zsgan.adaptation.by_text import Adaptation
 from zsgan.adaptation.config import AdaptConfig, build, override
 from zsgan.adaptation.parts import part_directions
 from zsgan.rivals.local_directions import local_directional_loss, patches
@@ -90,3 +92,13 @@ def test_the_parts_are_part_of_a_runs_identity_where_they_are_used(smoke):
     other = {"local.side": 0.4}
     assert resolve(override(config, other)).id == resolve(config).id
     assert resolve(override(used, other)).id != resolve(used).id != resolve(config).id
+
+
+def test_a_guide_without_parts_is_told_what_to_keep(smoke, toy_encoder, make_generator):
+    config = override(smoke.config("dog-to-cat", "L_dir"), {"terms.local": 1})
+    t_src, t_trg = toy_encoder.encode_texts(["dog", "cat"])
+    bare = Guide(toy_encoder, t_src, t_trg, None, (t_trg - t_src)[None])
+    with pytest.raises(
+        ValueError, match=r"no directions of parts for the term 'local'; .*replace\(guide, ...\)"
+    ):
+        Adaptation(config, make_generator(), [bare]).step(0)

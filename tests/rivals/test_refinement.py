@@ -95,6 +95,13 @@ def test_the_name_of_the_domain_can_stay(config, clip, make_generator, monkeypat
     assert torch.equal(found[-1][-1], start[-1]) and (found[-1][:-1] - start[:-1]).abs().min() > 1e-4
 
 
+def test_a_template_without_words_to_learn_is_refused(config):
+    with pytest.raises(
+        ValueError, match=r"air.learned='context' learns the words before \{\} of the first template"
+    ):
+        override(config, {"air.learned": "context", "templates": "{} in a picture"})
+
+
 @pytest.mark.parametrize(
     ("steps", "anchors"),
     [(200, range(100, 200, 20)), (300, range(150, 300, 30)), (800, range(400, 800, 80)), (1, range(1))],

@@ -11,16 +11,17 @@ from zsgan.adaptation.guide import make_guide
 from zsgan.adaptation.selective import SelectiveAdaptation, encoder_of
 from zsgan.adaptation.trainers import trainer_of
 from zsgan.assets import names
+from zsgan.base.loop import loop
 from zsgan.networks.load import load_clip, load_generator
 from zsgan.rivals.selective_consistency import kept_coordinates, ramp, selective_loss
 from zsgan.runs import method_check
-from zsgan.runs.identity import resolve
+from zsgan.runs.identity import check, resolve
 from zsgan.runs.method_check import check_on
 
 
 @pytest.fixture
 def config(smoke):
-    """L_dir with one CLIP, six steps, a window of two, and an encoder of two coordinates."""
+    """L_dir with one CLIP, six steps, and a window of two."""
     changes = {"clips": "clip-a", "difa": {"window": 2, "kept": 0.5, "weight": 3}, "optimiser.iterations": 6}
     return override(smoke.config("dog-to-cat", "L_dir"), changes)
 
@@ -81,7 +82,7 @@ def test_of_w_plus_the_coarsest_rows_are_read(config, make_generator, monkeypatc
     assert torch.equal(adaptation._codes(torch.zeros(4, 3, 16, 16)), rows[:, :2].flatten(1))
 
 
-def test_it_is_the_same_again_and_resumes(config, make_generator, brightness, monkeypatch):
+def test_it_passes_the_check_of_methods(config, make_generator, brightness, monkeypatch):
     compared = []
 
     def seconds(own, plain, device):
@@ -91,6 +92,29 @@ def test_it_is_the_same_again_and_resumes(config, make_generator, brightness, mo
     monkeypatch.setattr(method_check, "_seconds", seconds)
     assert check_on(config, make_generator(), [load_clip("clip-a")]).seconds == 1
     assert config.difa is not None and compared[0].difa is None, "the cost is compared with L_dir's"
+
+
+def test_a_stopped_run_resumes_to_the_same_bits(config, make_generator, brightness, tmp_path):
+    """With the means of the steps before, without which the fourth step keeps other coordinates."""
+    guide = make_guide(load_clip("clip-a"), config)
+
+    def adapt(folder, stop=None):
+        adaptation = SelectiveAdaptation(config, make_generator(), [guide])
+
+        def step(i):
+            if i == stop:
+                raise KeyboardInterrupt
+            return adaptation.step(i)
+
+        rows = loop(adaptation.state, step, 6, folder, save_every=1, progress=False)
+        return rows, adaptation.result.state_dict()
+
+    rows, weights = adapt(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        adapt(tmp_path / "stopped", 3)
+    again, others = adapt(tmp_path / "stopped")
+    assert [row["selective"] for row in again] == [row["selective"] for row in rows]
+    assert all(torch.equal(value, weights[name]) for name, value in others.items())
 
 
 @pytest.mark.parametrize("species", ["dog", "cat"])
@@ -127,9 +151,16 @@ def test_a_generator_without_an_encoder_is_refused(config):
 
 def test_an_encoder_of_another_generator_is_refused(config, make_generator, tmp_path):
     with pytest.raises(
-        ValueError, match="'encoder-dog' reads a w of 128 coordinates, but 'generator-dog' has 16"
+        ValueError, match="'encoder-cat' is no encoder of generator 'generator-dog': enc.* mean w"
+    ):
+        check([override(config, {"difa.encoder": "encoder-cat"})])
+    with pytest.raises(
+        ValueError, match="encoder-dog is for another generator: .*; name the one that was train"
     ):
         encoder_of(config, make_generator())
+    clip = names.clip("clip-a").path
+    with pytest.raises(ValueError, match="difa.encoder=.*clip_a.safetensors' is no encoder of generator"):
+        encoder_of(override(config, {"difa.encoder": str(clip)}), load_generator("dog"))
     file = Path(tmp_path / "psp.pt")
     file.write_bytes(b"no encoder")
     with pytest.raises(ValueError, match="does not hold an encoder of pSp or e4e"):
@@ -141,3 +172,8 @@ def test_two_training_loops_are_refused(config):
         ValueError, match=r"air=Air\(.*\) and difa=Difa\(.*\) are training loops of their own; take"
     ):
         override(config, {"air": {}})
+
+
+def test_rounded_images_of_one_generator_are_refused(config):
+    with pytest.raises(ValueError, match="speed.autocast='bfloat16' rounds the target's images alone"):
+        override(config, {"speed.autocast": "bfloat16"})

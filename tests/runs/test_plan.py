@@ -190,6 +190,16 @@ def test_large_networks_on_a_cpu_are_timed_with_one_image(profile, clock, monkey
     assert [(asked.optimiser.batch_size, n) for asked, n in steps] == [(1, 2), (1, 2)]
 
 
+def test_a_row_of_patches_is_timed_with_its_images(profile, clock, short):
+    """Three parts more: the source's images, and CLIP on both patches. Its loss is not timed apart."""
+    meter, parts = Meter(torch.device("cpu")), {"local.parts": ["{} ears"]}
+    plain, whole = (override(config_of(profile, row), parts) for row in ("L_dir", "full"))
+    both = meter.row(override(plain, {"terms.local": 1}))
+    assert both == replace(meter.row(plain), step=meter.row(plain).step + 3)
+    assert meter.row(override(plain, {"terms": {"local": 1}})).step == both.step - 1
+    assert meter.row(override(whole, {"terms.local": 1})).step == meter.row(whole).step + 3
+
+
 def test_rows_of_images_are_timed_with_and_without_regularisers(profile, clock, monkeypatch):
     """Steps 0, 1 and 4 stand for those with R1, without anything, and with the path length."""
     taken = []

@@ -310,7 +310,9 @@ OTHER = {
     "selection.layer_map": "as_published", "selection.batch_size": 2, "trained": "convolutions_and_torgb",
     "shared_noise": True, "guide": "zsgan.api:configuration", "trainer": "zsgan.api:adapt", "seed": 1,
     "air.start": 0.2, "air.every": 0.2, "air.weight": 2.0, "air.samples": 9, "air.psi": 0.5,
-    "air.prompt_steps": 7, "air.prompt_lr": 0.1, "ipl.words": 3, "ipl.weight": 2.0, "ipl.iterations": 9,
+    "air.prompt_steps": 7, "air.prompt_lr": 0.1, "air.learned": "context", "ipl.activated": True,
+    "difa.encoder": "encoder-cat", "difa.weight": 2.0, "difa.kept": 0.5, "difa.window": 9, "difa.rows": 3,
+    "local.parts": ["{} ears"], "local.side": 0.3, "ipl.words": 3, "ipl.weight": 2.0, "ipl.iterations": 9,
     "ipl.batch_size": 9, "ipl.lr": 0.1,
     "speed.tf32": True, "speed.autocast": "bfloat16",
     "speed.channels_last": True, "speed.compile": "default",
@@ -329,11 +331,12 @@ def test_the_identity_depends_on_every_setting(config):
     refined = override(config, {"air": {}})
     prompted = override(config, {"ipl": {}, "terms.directional": 1})
     of_group = {"selection": selecting, "spectral": spectral, "air": refined, "ipl": prompted}
+    of_group |= {"difa": override(config, {"difa": {}}), "local": override(config, {"terms.local": 1})}
     bases = {name: of_group.get(name.split(".")[0], config) for name in OTHER}
     saying = {"start": "captions", "n_variations": 2, "attributes": ["black {}", "grey {}"]}
     bases["stage1.attributes"] = override(config, {"stage1": saying})
     ids = {name: run_id(override(bases[name], {name: value})) for name, value in OTHER.items()}
-    assert len({*(run_id(base) for base in bases.values()), *ids.values()}) == len(OTHER) + 6
+    assert len({*(run_id(base) for base in bases.values()), *ids.values()}) == len(OTHER) + 8
 
 
 def test_the_identity_does_not_depend_on_settings_that_take_no_part(config):

@@ -218,6 +218,8 @@ class AdaptConfig:
             raise ValueError(f"terms={dict(self.terms)!r} has no loss of positive weight; add one")
         if self.ipl is not None and "directional" not in self.weights:
             raise ValueError(f"ipl is for the term 'directional', which terms={self.weights} lacks; add it")
+        if self.air is not None:
+            self.air.check_template(self.prompts[0])
         loops = [f"{name}={loop}" for name in LOOPS if (loop := getattr(self, name)) is not None]
         if len(loops) > 1:
             raise ValueError(f"{' and '.join(loops)} are training loops of their own; take one")
@@ -231,7 +233,8 @@ class AdaptConfig:
                 "spectral.balanced=True weighs the term 'spectral' against 'directional' or 'moment', with "
                 f"all layers trained; got terms={self.weights} and selection={self.selection}"
             )
-        check_row(self.speed, few_shot=self.few_shot is not None, selection=self.selection is not None)
+        paired = self.difa is not None or "local" in self.weights
+        check_row(self.speed, self.few_shot is not None, self.selection is not None, paired)
         if self.optimiser.stop_at_plateau and not {"directional", "moment"} & set(self.weights):
             raise ValueError(
                 "optimiser.stop_at_plateau=True needs the term 'directional' or 'moment', which measure how "

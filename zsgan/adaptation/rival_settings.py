@@ -61,6 +61,14 @@ class Air:
     prompt_lr: Positive = 1e-3
     learned: Literal["all", "context"] = "all"  # words of a prompt; its code: those before the domain's name
 
+    def check_template(self, template: str) -> None:
+        """Refuse a prompt template that has no words to learn."""
+        if self.learned == "context" and template.startswith("{}"):
+            raise ValueError(
+                f"air.learned='context' learns the words before {{}} of the first template, but {template!r} "
+                "has none; give templates, such as 'a photo of a {}'"
+            )
+
     def anchors(self, iterations: int) -> range:
         """The steps before which a generator becomes the anchor, in a run of ``iterations``; at least one."""
         first = min(round(self.start * iterations), iterations - 1)
@@ -83,7 +91,7 @@ class Ipl:
 class Local:
     """Directional loss on patches, the term "local", see :mod:`zsgan.rivals.local_directions`.
 
-    The published code has a list of twelve parts, of which these are some.
+    The published codes have fifteen parts, in texts like these.
     """
 
     parts: Texts = ("the eyes of a {}", "the ears of a {}", "the nose of a {}", "the fur of a {}")

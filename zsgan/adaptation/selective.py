@@ -13,9 +13,12 @@ from zsgan.adaptation.guide import device_of
 from zsgan.adaptation.rival_settings import Difa
 from zsgan.assets import names
 from zsgan.menagerie.encoder import load_encoder
-from zsgan.networks.encoders import load_encoder_file
+from zsgan.networks.encoders import check_mean, load_encoder_file
 from zsgan.networks.stylegan2 import Generator
 from zsgan.rivals.selective_consistency import kept_coordinates, ramp, selective_loss
+
+FAR = 0.1
+"""Relative distance of two mean w that are not those of one generator of the demo, which are all alike."""
 
 
 class SelectiveAdaptation(Adaptation):
@@ -101,20 +104,22 @@ def encoder_of(config: AdaptConfig, g_src: Generator) -> Callable[[Tensor], Tens
         images (N, 3, R, R) in [-1, 1] -> W (N, D_w), or W+ (N, L, D_w).
 
     Raises:
-        ValueError: no encoder is known for the generator, or the named one is for another.
+        ValueError: no encoder is known for the generator, or the named one is for another, or none.
         FileNotFoundError: its file is missing or altered.
     """
     assert config.difa is not None
     found = names.encoder(config.difa.encoder, names.generator(config.generator))
     assert found.path is not None  # encoders are files
     encoder: nn.Module
-    if found.path.suffix == ".safetensors":
-        encoder = load_encoder(found.name, file=found.path)
-        if encoder.config["w_dim"] != g_src.mapping.w_dim:
-            raise ValueError(
-                f"difa.encoder={found.name!r} reads a w of {encoder.config['w_dim']} coordinates, but "
-                f"{config.generator!r} has {g_src.mapping.w_dim}; give the encoder that was trained for it"
-            )
-    else:
-        encoder = load_encoder_file(found.path, g_src)
+    try:
+        if found.path.suffix == ".safetensors":
+            encoder = load_encoder(found.name, file=found.path)
+            check_mean(encoder.trunk.mean, g_src, found.name, FAR)
+        else:
+            encoder = load_encoder_file(found.path, g_src)
+    except (ValueError, TypeError, KeyError, RuntimeError) as error:
+        raise ValueError(
+            f"difa.encoder={found.name!r} is no encoder of generator {config.generator!r}: {error}; name the "
+            "one that was trained for it"
+        ) from error
     return encoder.to(device_of(g_src))

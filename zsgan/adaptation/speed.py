@@ -46,13 +46,14 @@ def compiled(encoder: ClipEncoder, mode: str) -> ClipEncoder:
     return other
 
 
-def check_row(speed: Speed, *, few_shot: bool, selection: bool) -> None:
+def check_row(speed: Speed, few_shot: bool, selection: bool, paired: bool) -> None:
     """Check that a row can be made with these switches.
 
     Args:
         speed: the switches.
         few_shot: whether images guide the row.
         selection: whether it selects layers.
+        paired: whether it compares images of both generators, which are made in different places.
 
     Raises:
         ValueError: it cannot; the message says why.
@@ -61,6 +62,11 @@ def check_row(speed: Speed, *, few_shot: bool, selection: bool) -> None:
         raise ValueError(
             f"speed: {', '.join(sorted(others))} is for rows that texts guide, and few_shot adapts to "
             "images; of these switches it takes tf32 alone"
+        )
+    if speed.autocast and paired:
+        raise ValueError(
+            f"speed.autocast={speed.autocast!r} rounds the target's images alone where difa and the term "
+            "'local' compare them with the source's; switch it off"
         )
     if speed.compile and selection:
         raise ValueError(

@@ -98,7 +98,12 @@ def _spectral(settings: Spectral) -> OfGuide:
 def _local(settings: Local, features: Features) -> OfGuide:
     def loss(seen: Seen) -> Parts:
         guide, step = seen.guide, seen.step
-        assert step is not None and guide.parts is not None  # see needs
+        assert step is not None
+        if guide.parts is None:
+            raise ValueError(
+                "the guide has no directions of parts for the term 'local'; a plugged-in guide keeps them if "
+                "it returns dataclasses.replace(guide, ...)"
+            )
         f_trg, f_src = (
             guide.encoder.encode_images(
                 patches(images, settings.side, step.random("patches")), features.normalise, features.antialias

@@ -138,8 +138,9 @@ def encoder(name: str | Path | None, source: Weights) -> Weights:
     """The weights of an encoder, which reads the latents of a source generator in images.
 
     Args:
-        name: an entry of the manifest with or without "encoder-", or a file of pSp or e4e. ``None`` is the
-            one that was trained with the source generator, if that is the demo's.
+        name: an entry of the manifest with or without "encoder-", a file of pSp or e4e, or a .safetensors of
+            the demo's training. ``None`` is the one that was trained with the source generator, if that is
+            the demo's.
         source: the generator.
 
     Returns:

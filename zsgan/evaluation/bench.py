@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from zsgan.adaptation.config import AdaptConfig
-from zsgan.assets.names import weights_id
+from zsgan.assets.names import encoder, generator, weights_id
 from zsgan.base.cache import Cache
 from zsgan.base.device import set_up
 from zsgan.base.images import Images, held
@@ -211,6 +211,8 @@ class Bench:
             found.config.generator, *found.config.clips, self.profile.judge,
             *NETWORKS_OF_EYES[self.profile.eyes],
         ]  # fmt: skip
+        if (difa := found.config.difa) is not None:
+            names.append(encoder(difa.encoder, generator(found.config.generator)).name)
         names += [DINOV2] if "fd_dinov2" in self.profile.measures and self._truth.seen else []
         return {name: weights_id(name) for name in names}
 

@@ -30,6 +30,7 @@ def files_of(profile: Profile) -> list[str]:
         source = names.generator(config.generator)
         if config.few_shot is None:
             needed += [source, *map(names.clip, config.clips)]
+            needed += [names.encoder(config.difa.encoder, source)] if config.difa else []
         else:
             needed += [source, names.discriminator(config.few_shot.discriminator, source)]
     return sorted(

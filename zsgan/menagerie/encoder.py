@@ -18,7 +18,7 @@ PREFIX = "encoder-"
 """Names of encoders in the manifest: this, and the species of the generator."""
 
 SPECIES = "dog"
-"""The species whose encoder ships; the training command makes others."""
+"""The species whose encoder serves inversions; that of cats serves DiFa alone."""
 
 
 class Encoder(nn.Module):

@@ -164,13 +164,22 @@ def load_encoder_file(path: Path, generator: Generator) -> FaceEncoder:
             f"{path} encodes {tuple(encoder.latent_avg.shape)} numbers, not {shape} as the generator "
             "takes; give the encoder that was trained for it"
         )
-    mean, own = encoder.latent_avg.mean(0), mapping.w_avg.cpu()
-    if (mean - own).norm() > _FAR * own.norm():
-        raise ValueError(
-            f"{path} is for another generator: its mean w is not the generator's. The file holds its own "
-            "generator too: adapt that (--source FILE), or start='mean'"
-        )
+    check_mean(encoder.latent_avg.mean(0), generator, path)
     return encoder
+
+
+def check_mean(mean: Tensor, generator: Generator, name: str | Path, far: float = _FAR) -> None:
+    """Refuse an encoder whose mean w (D_w,) is not the generator's; ``name`` is the encoder's.
+
+    Raises:
+        ValueError: its relative distance to it is above ``far``, or it has another width.
+    """
+    own = generator.mapping.w_avg.cpu()
+    if mean.shape != own.shape or (mean.cpu() - own).norm() > far * own.norm():
+        raise ValueError(
+            f"{name} is for another generator: its mean w is not the generator's. A published file holds its "
+            "own generator too: adapt that (--source FILE), or start='mean'"
+        )
 
 
 def _built(content: Any) -> FaceEncoder:

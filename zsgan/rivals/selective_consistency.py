@@ -29,5 +29,5 @@ def selective_loss(codes_trg: Tensor, codes_src: Tensor, kept: Tensor) -> Tensor
 
 
 def ramp(step: int, steps: int, window: int) -> float:
-    """Share of the loss's weight in a step: 0 until the window of means is full, then up to 1 at the end."""
+    """Share of the loss's weight in a step: 0 until the window of means is full, then rising towards 1."""
     return max(0.0, (step - window) / (steps - window)) if steps > window else 0.0

@@ -10,6 +10,7 @@ from zsgan.adaptation.by_text import NUMERICS
 from zsgan.adaptation.config import AdaptConfig, is_plugged
 from zsgan.adaptation.plugged import plugged
 from zsgan.adaptation.rival_settings import Local
+from zsgan.adaptation.selective import encoder_of
 from zsgan.adaptation.targets import targets, targets_key
 from zsgan.adaptation.terms import needs
 from zsgan.assets import names
@@ -120,21 +121,23 @@ def check(configs: Sequence[AdaptConfig]) -> list[Job]:
         their jobs.
 
     Raises:
-        ValueError: a name is unknown, the generator has fewer layers than are to be selected, or target
-            images are too few, unreadable or not square.
+        ValueError: a name is unknown, the generator has fewer layers than are to be selected, an encoder
+            belongs to another generator, or target images are too few, unreadable or not square.
         FileNotFoundError: the file of a name is missing.
     """
     jobs = [resolve(config) for config in configs]
     generators: dict[Weights, Generator] = {}
     for job in jobs:
         config = job.config
-        if config.selection is None and config.few_shot is None:
+        if config.selection is None and config.few_shot is None and config.difa is None:
             continue
         if job.generator not in generators:
             generators[job.generator] = load_generator(job.generator)
         generator = generators[job.generator]
         if config.few_shot is not None:
             targets(config.few_shot, generator.config["resolution"])
+        if config.difa is not None:
+            encoder_of(config, generator)
         if config.selection is not None:
             try:
                 check_k(config.selection.k, generator.synthesis.n_ws, config.selection.layer_map)
@@ -174,7 +177,7 @@ def relevant(config: AdaptConfig) -> dict[str, Any]:
         del values["features"]["crops"]
     if not config.spectral.balanced:  # as above
         del values["spectral"]["balanced"]
-    if not (needs(config, "local") or (config.plugs and config.local != Local())):  # as above
+    if not ("local" in config.weights or (config.plugs and config.local != Local())):  # as above
         del values["local"]
     for group in ("stage1", "moment", "relation", "ewc", "spectral"):
         if not (config.plugs or needs(config, group)):  # plug-ins may read any, and their files may be gone

@@ -98,6 +98,8 @@ def at_hand(config: AdaptConfig, resolution: int | None) -> AdaptConfig:
     needed = [source.asset]
     if shots is not None:
         needed.append(names.discriminator(shots.discriminator, source).asset)
+    if config.difa is not None:
+        needed.append(names.encoder(config.difa.encoder, source).asset)
     if not all(map(_is_here, needed)):
         if resolution is None:
             raise ValueError(

@@ -119,6 +119,8 @@ class Profile:
             config = self.config(first, row)
             if config.few_shot is not None:
                 names.discriminator(config.few_shot.discriminator, names.generator(config.generator))
+            if config.difa is not None:
+                names.encoder(config.difa.encoder, names.generator(config.generator))
             for name in config.clips:
                 if names.clip(name).same_as(judge):
                     raise ValueError(

@@ -132,7 +132,7 @@ class Meter:
         timed = _image_part(config, 1) if alone else _image_part(config)
         share = batch / timed.optimiser.batch_size
         texts, guides = self._guides(config, g_src)
-        plain = [Guide(g.encoder, g.t_src, g.t_trg, None, g.text_set[:1]) for g in guides]
+        plain = [Guide(g.encoder, g.t_src, g.t_trg, None, g.text_set[:1], parts=g.parts) for g in guides]
         encoders = [self.encoder(name) for name in config.clips]
         images = [
             shape,
@@ -200,7 +200,7 @@ class Meter:
             return encoding, guide()
         varying, found = self.once(
             f"stage 1 with {name}",
-            [*key, asdict(config.stage1), config.ipl, config.guide],
+            [*key, asdict(config.stage1), config.ipl, config.guide, needs(config, "local") and config.local],
             lambda: self.seconds(guide),
         )
         return encoding + varying, found
@@ -218,7 +218,13 @@ class Meter:
         self, config: AdaptConfig, g_src: Generator, guides: Sequence[Guide], key: list[Any]
     ) -> float:
         """Seconds of the losses of a step and of their gradients, from random features."""
-        terms, n = sorted(config.weights), config.optimiser.batch_size
+        terms = sorted(config.weights.keys() - {"local"})  # it needs images, and is timed with them
+        if not terms:
+            return 0.0
+        config, n = (
+            replace(config, terms={name: config.terms[name] for name in terms}),
+            config.optimiser.batch_size,
+        )
         trained = trained_parameters(g_src, config.trainable) if "ewc" in terms else {}
         source = {name: parameter.detach() for name, parameter in trained.items()}
 
