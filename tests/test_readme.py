@@ -159,7 +159,7 @@ def test_the_verdict_of_the_bench_is_what_was_measured():
     end = compared[compared["place"] == "end"].pivot(index="row", columns="measure", values="mean")
     found, stopped, styles = verdict(compared), "L_dir, stopped", "StyleDomain, StyleSpace"
     methods = {row for row in end.index if not row.endswith((", tuned", ", stopped"))}
-    assert len(methods) == 11 and "Eleven methods" in said
+    assert len(methods) == 14 and "Fourteen methods" in said
     assert finals["scenario"].nunique() == 3 and finals["seed"].nunique() == 5
     fid, lpips, rate = (end[name] for name in ("fid", "lpips_avg", "evaluator_rate"))
     named = [FULL, "L_dir + L_EWC", "IPL", styles]  # each nearer to the true images than the one before
@@ -179,15 +179,18 @@ def test_the_verdict_of_the_bench_is_what_was_measured():
     assert f"not decidedly nearer than it ({fid[ended]:.1f})" in said
     assert f"(LPIPS {lpips[ended]:.3f} against {lpips[stopped]:.3f})" in said
     assert f"at a target rate of {rate[ended]:.2f} against {rate[stopped]:.2f}." in said
+    of_images = "Ojha et al., ten images"
+    ends = f"end at an FID of {fid[of_images]:.1f}, at a target rate of {rate[of_images]:.2f}."
+    assert f"(Ojha et al., five times as many steps) {ends}" in said
 
 
 def test_the_larger_grids_are_those_that_ship():
     said = " ".join(USE.split())
     grids = [load_summary(file.parent.name) for file in PROFILES.glob("*/provenance.json")]
-    assert len(grids) == 13 and "Thirteen larger grids" in said
+    assert len(grids) == 16 and "Sixteen larger grids" in said
     assert all(f"| `{grid.profile.name}` |" in said for grid in grids)
     hours = sum(grid.provenance["adaptation_seconds"] for grid in grids) / 3600
-    assert f"of all thirteen took {hours:.1f} hours of one process" in said
+    assert f"of all sixteen took {hours:.1f} hours of one process" in said
 
 
 def test_pictures_exist_and_have_alternative_texts():

@@ -217,7 +217,8 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--profile", default="demo", help="smoke (numbers mean nothing), demo, paper, colab, a .yaml file, "
         "or a grid: demo-full, ten-shot, selection, scenarios, ablations, ablations-long, search, "
-        "paper-ablations, bench, bench-slow, bench-search, bench-tuned, bench-stopped, gallery",
+        "paper-ablations, bench, bench-slow, bench-local, bench-few-shot, bench-search, bench-tuned, "
+        "bench-stopped, bench-readings, gallery",
     )  # fmt: skip
     sub.add_argument(
         "--only", metavar="CHAPTER", help="one notebook, for instance 04_results, and no book; or book: the "

@@ -11,47 +11,72 @@ from zsgan.adaptation.config import override
 from zsgan.adaptation.guide import make_guide, trained_parameters
 from zsgan.adaptation.trainers import trainer_of
 from zsgan.networks.load import load_clip, load_generator
+from zsgan.report.entries import MORE
 from zsgan.report.shipped import load_summary
 from zsgan.report.trials import OF_THE_BENCH, tuned
 from zsgan.runs.identity import resolve
 from zsgan.runs.profiles import load_profile
 
 BENCH = load_profile("bench")
-SLOW = load_profile("bench-slow")
-TUNED = load_profile("bench-tuned")
-STOPPED = load_profile("bench-stopped")
-RIVALS = ("HyperDomainNet's angle", "SCR", "StyleDomain, StyleSpace", "StyleDomain, affine", "AIR", "IPL")
+SLOW, LOCAL, SHOTS, TUNED, STOPPED = map(load_profile, MORE)
+SEARCHED = (*BENCH.rows, *LOCAL.rows, "IPL")
+OF_TEXTS = {row: found for found in (BENCH, SLOW, LOCAL) for row in found.rows}
+RIVALS = (
+    "HyperDomainNet's angle", "SCR", "StyleDomain, StyleSpace", "StyleDomain, affine", "AIR", "IPL", "DiFa",
+    "DiFa, patches",
+)  # fmt: skip
 LADDER = ("L_dir", "L_dir + L_EWC", "L_dm + L_EWC + L_rel")
 
 
 def test_each_row_is_a_run_of_its_own():
-    grids = [BENCH, SLOW, TUNED, STOPPED]
+    grids = [BENCH, *map(load_profile, MORE)]
     places = [(found, *at) for found in grids for at in product(found.scenarios, found.rows)]
     ids = {resolve(found.config(at, row)).id for found, at, row in places}
     assert len(ids) == len(places) and len(BENCH.rows) >= 9
     assert len({row for found in grids for row in found.rows}) == sum(len(found.rows) for found in grids)
     for name in ("scenarios", "seeds", "samples", "snapshots"):
-        assert all(getattr(found, name) == getattr(BENCH, name) for found in grids), name
+        alike = [found for found in grids if (found, name) != (SHOTS, "snapshots")]
+        assert all(getattr(found, name) == getattr(BENCH, name) for found in alike), name
     assert len(BENCH.scenarios) == 3 and len(BENCH.seeds) == 5
 
 
 def test_every_method_has_as_many_trials_and_one_of_them_is_its_row():
     search = load_profile("bench-search")
     trials = Counter(label.partition(": ")[0] for label in search.rows)
-    assert trials == dict.fromkeys(BENCH.rows, 3) and search.seeds == (0,)
-    for row in BENCH.rows:
+    assert trials == dict.fromkeys(SEARCHED, 3) and search.seeds == (0,)
+    for row in SEARCHED:
         own = search.config("dog-to-cat", f"{row}: {OF_THE_BENCH}")
-        assert resolve(own).id == resolve(BENCH.config("dog-to-cat", row)).id
+        assert resolve(own).id == resolve(OF_TEXTS[row].config("dog-to-cat", row)).id
 
 
 def test_the_tuned_rows_are_what_the_search_found():
     search = load_summary("bench-search")
-    assert search.stale == [] and len(search.finals) == 3 * len(BENCH.rows)
+    assert search.stale == [] and len(search.finals) == 3 * len(SEARCHED)
     found = tuned(search.finals)
     assert set(found) == set(TUNED.rows)
     for row, trial in found.items():
         theirs = search.profile.config("dog-to-cat", trial)
         assert resolve(theirs).id == resolve(TUNED.config("dog-to-cat", row)).id
+
+
+def test_ten_images_have_the_settings_of_table_1():
+    """On Dog -> Cat the runs are those of the profile ten-shot."""
+    ours = SHOTS.config("dog-to-cat", "Ojha et al., ten images", 2)
+    assert (
+        resolve(ours).id
+        == resolve(load_profile("ten-shot").config("dog-to-cat", "Ojha et al., 10-shot", 2)).id
+    )
+    for scenario, found in SHOTS.scenarios.items():
+        assert SHOTS.config(scenario, "Ojha et al., ten images").few_shot.target == found.truth
+
+
+def test_the_readings_of_the_authors_code_differ_in_that_alone():
+    readings, switches = load_profile("bench-readings"), {"AIR": "air.learned", "IPL": "ipl.activated"}
+    for row, switch in switches.items():
+        theirs = readings.config("dog-to-cat", f"{row}, as in its code")
+        before = {"air.learned": "all", "ipl.activated": False}[switch]
+        assert override(theirs, {switch: before}) == OF_TEXTS[row].config("dog-to-cat", row) != theirs
+    assert readings.seeds == BENCH.seeds and {*readings.scenarios} == {"dog-to-cat"}
 
 
 @pytest.mark.parametrize("row", STOPPED.rows)
@@ -79,7 +104,7 @@ def test_the_papers_rows_are_the_demos_in_other_templates_and_as_long():
 def test_a_rival_takes_steps(row):
     """It follows the text from the first steps on, and changes what it says and nothing else."""
     changes = {"optimiser.iterations": 4, "clips": "clip-a"}
-    config = (SLOW if row in SLOW.rows else BENCH).config("dog-to-cat", row, 0, changes)
+    config = OF_TEXTS[row].config("dog-to-cat", row, 0, changes)
     if config.air:
         config = override(config, {"air.samples": 4, "air.prompt_steps": 2})
     if config.ipl:

@@ -27,9 +27,9 @@ from zsgan.runs.run import RUNS
 BENCH = "bench"
 """The profile whose scenarios, seeds and measurements entries have."""
 
-MORE = ("bench-slow", "bench-tuned", "bench-stopped")
-"""More rows on its terms: rivals that take minutes a run, methods with settings that the search found, and
-methods that the stopping rule ends."""
+MORE = ("bench-slow", "bench-local", "bench-few-shot", "bench-tuned", "bench-stopped")
+"""More rows on its terms: rivals that take minutes a run, DiFa, ten images in place of a text, methods with
+settings that the search found, and methods that the stopping rule ends."""
 
 
 def submit(
