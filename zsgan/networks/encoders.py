@@ -169,7 +169,13 @@ def load_encoder_file(path: Path, generator: Generator) -> FaceEncoder:
 
 
 def check_mean(mean: Tensor, generator: Generator, name: str | Path, far: float = _FAR) -> None:
-    """Refuse an encoder whose mean w (D_w,) is not the generator's; ``name`` is the encoder's.
+    """Refuse an encoder whose mean w is not the generator's.
+
+    Args:
+        mean: (D_w,) the encoder's.
+        generator: the generator for whose latents it was trained.
+        name: the encoder's, for the message.
+        far: relative distance above which two means are not those of one generator.
 
     Raises:
         ValueError: its relative distance to it is above ``far``, or it has another width.
