@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from zsgan.adaptation.by_text import Adaptation
+from zsgan.adaptation.rival_settings import Local
 from zsgan.adaptation.terms import KINDS, PARTS
 from zsgan.assets.manifest import ROOT
 from zsgan.base.files import write_json
@@ -58,7 +59,7 @@ def test_only_the_relation_loss_of_the_demo_hardly_pulls():
 def test_every_part_belongs_to_a_term(smoke, runs_folder):
     """By asking each term for its parts."""
     config = smoke.config("dog-to-cat", "L_dm + L_EWC + L_rel")
-    config = replace(config, terms=dict.fromkeys(KINDS, 1.0))
+    config = replace(config, terms=dict.fromkeys(KINDS, 1.0), local=Local(parts=("{} with green eyes",)))
     g_src, guides = load_generator(config.generator), guides_of(resolve(config))
     adaptation = Adaptation(config, g_src, guides, fisher_of(resolve(config), g_src, guides, runs_folder))
     batch = adaptation.batch(0)
