@@ -19,7 +19,6 @@ from zsgan.runs.profiles import load_profile
 
 BENCH = load_profile("bench")
 SLOW, LOCAL, SHOTS, TUNED, STOPPED = map(load_profile, MORE)
-SEARCHED = (*BENCH.rows, *LOCAL.rows, "IPL")
 OF_TEXTS = {row: found for found in (BENCH, SLOW, LOCAL) for row in found.rows}
 RIVALS = (
     "HyperDomainNet's angle", "SCR", "StyleDomain, StyleSpace", "StyleDomain, affine", "AIR", "IPL", "DiFa",
@@ -43,15 +42,15 @@ def test_each_row_is_a_run_of_its_own():
 def test_every_method_has_as_many_trials_and_one_of_them_is_its_row():
     search = load_profile("bench-search")
     trials = Counter(label.partition(": ")[0] for label in search.rows)
-    assert trials == dict.fromkeys(SEARCHED, 3) and search.seeds == (0,)
-    for row in SEARCHED:
+    assert trials == dict.fromkeys(OF_TEXTS, 3) and search.seeds == (0,)
+    for row, profile in OF_TEXTS.items():
         own = search.config("dog-to-cat", f"{row}: {OF_THE_BENCH}")
-        assert resolve(own).id == resolve(OF_TEXTS[row].config("dog-to-cat", row)).id
+        assert resolve(own).id == resolve(profile.config("dog-to-cat", row)).id
 
 
 def test_the_tuned_rows_are_what_the_search_found():
     search = load_summary("bench-search")
-    assert search.stale == [] and len(search.finals) == 3 * len(SEARCHED)
+    assert search.stale == [] and len(search.finals) == 3 * len(OF_TEXTS)
     found = tuned(search.finals)
     assert set(found) == set(TUNED.rows)
     for row, trial in found.items():
