@@ -168,7 +168,10 @@ def test_the_verdict_of_the_bench_is_what_was_measured():
     assert (
         f"(FID {fid[FULL]:.1f} against {fid[L_DIR]:.1f}), and so do EWC alone ({fid[named[1]]:.1f})" in said
     )
-    assert f"IPL ({fid['IPL']:.1f}) and StyleDomain's offsets of the styles ({fid[styles]:.1f})" in said
+    average, smaller = fid["L_dir, tuned"], fid[f"{styles}, tuned"]
+    assert smaller < fid[f"{styles}, stopped"], "chapter 17 says so"
+    assert f"IPL ({fid['IPL']:.1f}; L_dir with its moving average alone {average:.1f})" in said
+    assert f"offsets of the styles ({fid[styles]:.1f}; at a smaller rate {smaller:.1f})" in said
     assert f"L_dir ends nearer than all of these ({fid[stopped]:.1f}; the source itself" in said
     zero = course[course["step"] == 0].groupby("scenario")[["fid", "evaluator_rate"]].mean().mean()
     assert f"not adapted, has {zero['fid']:.1f} at a target rate of {zero['evaluator_rate']:.0f})" in said
@@ -181,7 +184,7 @@ def test_the_verdict_of_the_bench_is_what_was_measured():
     assert f"at a target rate of {rate[ended]:.2f} against {rate[stopped]:.2f}." in said
     of_images = "Ojha et al., ten images"
     ends = f"end at an FID of {fid[of_images]:.1f}, at a target rate of {rate[of_images]:.2f}."
-    assert f"(Ojha et al., five times as many steps) {ends}" in said
+    assert f"(Ojha et al., five times as many steps of a quarter of the size) {ends}" in said
 
 
 def test_the_larger_grids_are_those_that_ship():

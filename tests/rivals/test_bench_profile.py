@@ -78,6 +78,12 @@ def test_the_readings_of_the_authors_code_differ_in_that_alone():
     assert readings.seeds == BENCH.seeds and {*readings.scenarios} == {"dog-to-cat"}
 
 
+def test_airs_fid_falls_with_its_weight():
+    """In the search, as chapter 17 says."""
+    fid = load_summary("bench-search").finals.set_index("row")["fid"]
+    assert fid["AIR: weight 2"] > fid[f"AIR: {OF_THE_BENCH}"] > fid["AIR: weight 0.5"]
+
+
 @pytest.mark.parametrize("row", STOPPED.rows)
 def test_a_stopped_row_is_the_benchs_at_a_quarter_of_its_rate(row):
     ours = STOPPED.config("dog-to-cat", row)
