@@ -24,8 +24,9 @@ FAR = 0.1
 class SelectiveAdaptation(Adaptation):
     """An adaptation whose loss gets selective cross-domain consistency, with a weight that rises.
 
-    DiFa adapts to an image; with a text in its place, its code has the directional loss and this one, and
-    leaves out the attentive style loss, which needs the image.
+    DiFa is made for one image; with a text in its place, its code has the directional loss and this one, and
+    leaves out the attentive style loss, which needs the image. Its text direction starts by default at the
+    mean feature of the source's images, ours at the source's text.
 
     Args:
         config: configuration of the run, with ``difa``.
